@@ -4,6 +4,7 @@
 
 # The cache lies outside the checkout, so that clones share it and `git clean` does not cost a download.
 SECATEUR_CACHE="${SECATEUR_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set: set SECATEUR_CACHE}/.cache}/secateur}"
+case "$SECATEUR_CACHE" in /*) ;; *) SECATEUR_CACHE="$PWD/$SECATEUR_CACHE" ;; esac
 SCRIPT_NAME="${0##*/}"
 
 say() { printf '%s: %s\n' "$SCRIPT_NAME" "$*" >&2; }

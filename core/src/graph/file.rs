@@ -1,0 +1,254 @@
+//! The wire form of a graph: what the importer writes and `graph.json` holds.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the JSON wire form; a reader refuses every other.
+pub const FORMAT: u32 = 1;
+
+/// Index of a value in [`GraphFile::values`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ValueId(pub u32);
+
+impl ValueId {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A size that is affine in the batch: `fixed + per_sample * batch`.
+///
+/// On the wire a plain number when it does not depend on the batch, else `{"per_sample": 1, "fixed": 0}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "SizeWire", into = "SizeWire")]
+pub struct Size {
+    pub per_sample: i64,
+    pub fixed: i64,
+}
+
+impl Size {
+    pub const BATCH: Self = Self { per_sample: 1, fixed: 0 };
+
+    pub fn fixed(size: i64) -> Self {
+        Self { per_sample: 0, fixed: size }
+    }
+
+    pub fn at_batch(self, batch: i64) -> i64 {
+        self.fixed + self.per_sample * batch
+    }
+
+    /// The size when it does not depend on the batch.
+    pub fn as_fixed(self) -> Option<i64> {
+        (self.per_sample == 0).then_some(self.fixed)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum SizeWire {
+    Fixed(i64),
+    Affine { per_sample: i64, fixed: i64 },
+}
+
+impl From<SizeWire> for Size {
+    fn from(wire: SizeWire) -> Self {
+        match wire {
+            SizeWire::Fixed(fixed) => Self::fixed(fixed),
+            SizeWire::Affine { per_sample, fixed } => Self { per_sample, fixed },
+        }
+    }
+}
+
+impl From<Size> for SizeWire {
+    fn from(size: Size) -> Self {
+        match size.as_fixed() {
+            Some(fixed) => Self::Fixed(fixed),
+            None => Self::Affine { per_sample: size.per_sample, fixed: size.fixed },
+        }
+    }
+}
+
+/// Element type of a tensor, by its PyTorch name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    Float32,
+    Float64,
+    Float16,
+    Bfloat16,
+    Int64,
+    Int32,
+    Int16,
+    Int8,
+    Uint8,
+    Bool,
+}
+
+/// A tensor in the graph: its shape and dtype as recorded by the importer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Value {
+    pub shape: Vec<Size>,
+    pub dtype: DType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterKind {
+    /// `register_parameter`; trained.
+    Parameter,
+    /// `register_buffer`; in the `state_dict`, not trained.
+    Buffer,
+    /// A tensor attribute or a lifted constant; not in the `state_dict`.
+    Constant,
+}
+
+/// A tensor that the model owns, by its original dotted name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub name: String,
+    pub kind: ParameterKind,
+    /// The value that nodes read; present also when no node does.
+    pub value: ValueId,
+    #[serde(default)]
+    pub requires_grad: bool,
+    /// The name of the parameter whose very tensor this one is (tied weights); `value` is then the same too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tied_to: Option<String>,
+}
+
+/// One argument of an ATen call, by the name in the operator's schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Argument {
+    pub name: String,
+    /// The schema allows it by keyword only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keyword: bool,
+    pub value: Literal,
+}
+
+/// The value of an argument.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Literal {
+    Tensor(ValueId),
+    /// `Tensor[]` and `Tensor?[]`.
+    Tensors(Vec<Option<ValueId>>),
+    None,
+    Bool(bool),
+    Int(Size),
+    Float(f64),
+    Str(String),
+    Ints(Vec<Size>),
+    Floats(Vec<f64>),
+    Bools(Vec<bool>),
+    /// A `device` argument; on every run it is replaced by the run's own device.
+    Device(String),
+}
+
+/// One ATen call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Unique; the dotted path of the module that owns the weights it reads, or operator and number (`relu_3`).
+    pub name: String,
+    /// Qualified name, `aten::conv2d`.
+    pub op: String,
+    /// Overload of the schema, often empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub overload: String,
+    /// Every argument of the schema, in its order.
+    pub args: Vec<Argument>,
+    pub outputs: Vec<ValueId>,
+    /// The schema returns one `Tensor[]` whose elements the outputs are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub list: bool,
+}
+
+impl Node {
+    /// The tensors it reads, in argument order.
+    pub fn inputs(&self) -> Vec<ValueId> {
+        let mut inputs = Vec::new();
+        for arg in &self.args {
+            match &arg.value {
+                Literal::Tensor(value) => inputs.push(*value),
+                Literal::Tensors(values) => inputs.extend(values.iter().flatten()),
+                _ => {}
+            }
+        }
+        inputs
+    }
+
+    pub fn arg(&self, name: &str) -> Option<&Literal> {
+        self.args.iter().find(|arg| arg.name == name).map(|arg| &arg.value)
+    }
+
+    pub fn tensor(&self, name: &str) -> Option<ValueId> {
+        match self.arg(name) {
+            Some(Literal::Tensor(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.arg(name) {
+            Some(Literal::Int(size)) => size.as_fixed(),
+            _ => None,
+        }
+    }
+
+    pub fn bool(&self, name: &str) -> Option<bool> {
+        match self.arg(name) {
+            Some(Literal::Bool(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub fn ints(&self, name: &str) -> Option<&[Size]> {
+        match self.arg(name) {
+            Some(Literal::Ints(sizes)) => Some(sizes),
+            _ => None,
+        }
+    }
+
+    /// Sets an argument that the schema has.
+    ///
+    /// # Panics
+    /// When there is no argument of that name.
+    pub fn set(&mut self, name: &str, value: Literal) {
+        let arg = self.args.iter_mut().find(|arg| arg.name == name).expect("the caller read this argument before");
+        arg.value = value;
+    }
+}
+
+/// The structure that the model returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    Tensor(ValueId),
+    Tuple(Vec<Output>),
+    List(Vec<Output>),
+    Dict(Vec<(String, Output)>),
+}
+
+impl Output {
+    /// The tensors in reading order.
+    pub fn tensors(&self) -> Vec<ValueId> {
+        match self {
+            Self::Tensor(value) => vec![*value],
+            Self::Tuple(parts) | Self::List(parts) => parts.iter().flat_map(Self::tensors).collect(),
+            Self::Dict(entries) => entries.iter().flat_map(|(_, part)| part.tensors()).collect(),
+        }
+    }
+}
+
+/// The wire form of a graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GraphFile {
+    pub format: u32,
+    pub values: Vec<Value>,
+    pub inputs: Vec<ValueId>,
+    /// In `state_dict` order, constants last.
+    pub parameters: Vec<Parameter>,
+    /// In program order.
+    pub nodes: Vec<Node>,
+    pub output: Output,
+}

@@ -1,0 +1,135 @@
+//! The one intermediate representation: a DAG of ATen calls with literal arguments.
+//!
+//! The engine's importer makes a [`GraphFile`] (the wire form, JSON) from a TorchScript archive;
+//! [`Graph::new`] checks it and builds the petgraph DAG. Node order is program order: running the nodes in order of
+//! their index is always right, in-place operators included, because the importer refuses a program in which a value
+//! is read after it was overwritten. Sizes are affine in the batch (see [`Size`]); everything else that the program
+//! computes about shapes is a literal by the time a graph exists.
+//!
+//! A graph owns no tensors: weights travel beside it as safetensors, by parameter name.
+
+mod check;
+mod file;
+
+pub use check::GraphError;
+pub use file::{
+    Argument, DType, GraphFile, Literal, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
+};
+
+use std::collections::HashMap;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+/// A checked graph. Shapes and names are valid, every value is produced once and before it is read.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    file: GraphFile,
+    dag: DiGraph<usize, ValueId>,
+    producer: Vec<Producer>,
+    parameter_by_name: HashMap<String, usize>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Producer {
+    /// The n-th input of the model.
+    Input(usize),
+    /// The n-th entry of [`Graph::parameters`].
+    Parameter(usize),
+    /// The n-th entry of [`Graph::nodes`], and which of its outputs.
+    Node { node: usize, output: usize },
+}
+
+impl Graph {
+    /// Checks a wire graph and indexes it.
+    ///
+    /// # Errors
+    /// [`GraphError`] names the first node, value or parameter that breaks a rule.
+    pub fn new(file: GraphFile) -> Result<Self, GraphError> {
+        let producer = check::producers(&file)?;
+        let mut parameter_by_name = HashMap::with_capacity(file.parameters.len());
+        for (index, parameter) in file.parameters.iter().enumerate() {
+            if parameter_by_name.insert(parameter.name.clone(), index).is_some() {
+                return Err(GraphError::DuplicateParameter(parameter.name.clone()));
+            }
+        }
+        let mut dag = DiGraph::with_capacity(file.nodes.len(), file.values.len());
+        for index in 0..file.nodes.len() {
+            dag.add_node(index);
+        }
+        for (index, node) in file.nodes.iter().enumerate() {
+            for value in node.inputs() {
+                if let Producer::Node { node: from, .. } = producer[value.index()] {
+                    dag.add_edge(NodeIndex::new(from), NodeIndex::new(index), value);
+                }
+            }
+        }
+        Ok(Self { file, dag, producer, parameter_by_name })
+    }
+
+    /// Reads the JSON wire form.
+    pub fn from_json(json: &str) -> Result<Self, GraphError> {
+        Self::new(serde_json::from_str(json).map_err(|error| GraphError::Json(error.to_string()))?)
+    }
+
+    /// The JSON wire form, format version included.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.file).expect("a graph has string keys and finite numbers only")
+    }
+
+    pub fn file(&self) -> &GraphFile {
+        &self.file
+    }
+
+    pub fn into_file(self) -> GraphFile {
+        self.file
+    }
+
+    /// Nodes in program order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.file.nodes
+    }
+
+    pub fn values(&self) -> &[Value] {
+        &self.file.values
+    }
+
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.file.values[id.index()]
+    }
+
+    /// The model's inputs in calling order.
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.file.inputs
+    }
+
+    /// Parameters, buffers and constants in `state_dict` order.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.file.parameters
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameter_by_name.get(name).map(|&index| &self.file.parameters[index])
+    }
+
+    pub fn producer(&self, id: ValueId) -> Producer {
+        self.producer[id.index()]
+    }
+
+    /// The parameter behind a value, when the value is one.
+    pub fn as_parameter(&self, id: ValueId) -> Option<&Parameter> {
+        match self.producer(id) {
+            Producer::Parameter(index) => Some(&self.file.parameters[index]),
+            Producer::Input(_) | Producer::Node { .. } => None,
+        }
+    }
+
+    pub fn output(&self) -> &Output {
+        &self.file.output
+    }
+
+    /// The data flow between nodes: node weights are indices into [`Graph::nodes`], edge weights the value that flows.
+    pub fn dag(&self) -> &DiGraph<usize, ValueId> {
+        &self.dag
+    }
+}

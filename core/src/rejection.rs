@@ -1,0 +1,123 @@
+//! What the user can mend: one error type with a stable code, shared by pre-flight, graph, spec and engine.
+//!
+//! A [`Rejection`] is permanent (the same input gives the same answer) and its texts are meant for the
+//! user: `detail` says what was wrong, with the value, and what is allowed. Our own bugs and the
+//! world's accidents (a full disk, a dead process) are not rejections.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The stable, documented code of a [`Rejection`]; it is the `code` of the problem document too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The upload is no TorchScript archive (not a zip, a bare pickle, a `state_dict`, another format).
+    NotTorchscript,
+    /// The archive is TorchScript but breaks a limit or a rule of the pre-flight.
+    UnsafeArchive,
+    /// The archive is damaged: a record is missing, truncated or contradicts another.
+    DamagedArchive,
+    /// The model calls an operator outside the allow-list.
+    UnsupportedOperator,
+    /// The model has something else that the importer does not handle (control flow on data, in-place writes through views).
+    UnsupportedModel,
+    /// The model's weights have a dtype or a device that is not handled (float16, CUDA storages without a CPU copy).
+    UnsupportedDtype,
+    /// The input shape is missing, or the model fails on an input of that shape.
+    InputShape,
+    /// The model takes another number of inputs than shapes were given.
+    InputCount,
+    /// The data set's file is not `.npz` or `.safetensors`, or is damaged.
+    InvalidDataset,
+    /// The data set does not fit the model (sample shape, label range, number of classes).
+    DatasetMismatch,
+    /// The job spec has an unknown field, a value outside its range, or fields that exclude each other.
+    InvalidSpec,
+    /// The target cannot be reached within the constraints; the detail names the reachable maximum.
+    TargetUnreachable,
+    /// Nothing in the network can be pruned.
+    NothingPrunable,
+    /// `max_accuracy_drop` was exceeded.
+    AccuracyDropExceeded,
+    /// The task needed more memory than the worker has.
+    OutOfMemory,
+    /// The task ran longer than the worker allows.
+    TimedOut,
+}
+
+/// A permanent refusal of the user's input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, ToSchema)]
+#[error("{detail}")]
+pub struct Rejection {
+    pub code: Code,
+    /// What was wrong, with the value, and what is allowed; one or two sentences.
+    pub detail: String,
+    /// The node of the graph, the tensor or the archive record that is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What the user can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Rejection {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), node: None, hint: None }
+    }
+
+    pub fn at(mut self, node: impl Into<String>) -> Self {
+        self.node = Some(node.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Code {
+    /// The short, constant title of a problem document with this code.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::NotTorchscript => "Not a TorchScript model",
+            Self::UnsafeArchive => "Archive refused",
+            Self::DamagedArchive => "Archive damaged",
+            Self::UnsupportedOperator => "Operator not supported",
+            Self::UnsupportedModel => "Model not supported",
+            Self::UnsupportedDtype => "Data type or device not supported",
+            Self::InputShape => "Input shape does not fit",
+            Self::InputCount => "Number of inputs does not fit",
+            Self::InvalidDataset => "Not a readable data set",
+            Self::DatasetMismatch => "Data set does not fit the model",
+            Self::InvalidSpec => "Job spec not valid",
+            Self::TargetUnreachable => "Target cannot be reached",
+            Self::NothingPrunable => "Nothing to prune",
+            Self::AccuracyDropExceeded => "Accuracy dropped more than allowed",
+            Self::OutOfMemory => "Out of memory",
+            Self::TimedOut => "Took too long",
+        }
+    }
+
+    /// The code as it appears on the wire, `snake_case`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotTorchscript => "not_torchscript",
+            Self::UnsafeArchive => "unsafe_archive",
+            Self::DamagedArchive => "damaged_archive",
+            Self::UnsupportedOperator => "unsupported_operator",
+            Self::UnsupportedModel => "unsupported_model",
+            Self::UnsupportedDtype => "unsupported_dtype",
+            Self::InputShape => "input_shape",
+            Self::InputCount => "input_count",
+            Self::InvalidDataset => "invalid_dataset",
+            Self::DatasetMismatch => "dataset_mismatch",
+            Self::InvalidSpec => "invalid_spec",
+            Self::TargetUnreachable => "target_unreachable",
+            Self::NothingPrunable => "nothing_prunable",
+            Self::AccuracyDropExceeded => "accuracy_drop_exceeded",
+            Self::OutOfMemory => "out_of_memory",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the user gets: `report.json`, and the summary of a model.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::spec::JobSpec;
+use crate::surgery::AxisIndices;
+
+/// What a network costs; multiply-accumulates are of one sample through convolutions, linear layers and matrix products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Costs {
+    pub macs: u64,
+    /// Elements of all parameters, buffers not counted.
+    pub params: u64,
+    /// Prunable channels, over all coupled groups.
+    pub channels: u64,
+}
+
+/// Share of samples whose class of largest output is the label, by split.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Accuracy {
+    pub val: f64,
+    pub test: f64,
+}
+
+/// Wall time of one forward pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// Milliseconds.
+    pub p50: f64,
+    /// Milliseconds.
+    pub p95: f64,
+    pub batch: u32,
+    pub threads: u32,
+    pub device: String,
+    /// Forward passes timed.
+    pub runs: u32,
+}
+
+/// The network with the surgery against the original with the removed input columns zeroed, before any fine-tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Equivalence {
+    pub max_abs_diff: f64,
+    /// What `max_abs_diff` may be at most; scales with the outputs' magnitude.
+    pub tolerance: f64,
+}
+
+/// One network, before or after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkReport {
+    pub macs: u64,
+    pub params: u64,
+    /// Of the TorchScript file.
+    pub bytes: u64,
+    /// `null` without labels.
+    pub accuracy: Option<Accuracy>,
+    pub latency_ms: Latency,
+}
+
+/// One layer's width, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LayerWidth {
+    pub layer: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The coupled group whose channels it produces.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+    pub channels_before: u64,
+    pub channels_after: u64,
+    pub macs_before: u64,
+    pub macs_after: u64,
+}
+
+/// One epoch of fine-tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Epoch {
+    pub epoch: u32,
+    pub train_loss: f64,
+    #[serde(default)]
+    pub val_accuracy: Option<f64>,
+    pub seconds: f64,
+}
+
+/// The comparison of the reloaded file with the network in memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reload {
+    pub batches: Vec<u32>,
+    pub max_abs_diff: f64,
+    pub tolerance: f64,
+}
+
+/// Seconds of wall time by stage; tasks of one stage are added up.
+pub type StageSeconds = BTreeMap<String, f64>;
+
+/// `report.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    /// As run, defaults filled in.
+    pub spec: JobSpec,
+    /// Which method the network came from.
+    pub winner: String,
+    /// Spearman's rho between similarity and measured accuracy; `null` when no similarity search ran.
+    pub spearman_rho: Option<f64>,
+    pub base: NetworkReport,
+    pub pruned: NetworkReport,
+    /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`).
+    pub reduction: BTreeMap<String, f64>,
+    pub layers: Vec<LayerWidth>,
+    /// For every changed tensor, by name, per axis, the kept original indices.
+    pub kept: AxisIndices,
+    pub equivalence: Equivalence,
+    /// Largest difference between the imported graph and the original file's own `forward`.
+    pub import_max_abs_diff: f64,
+    pub reload: Reload,
+    /// Validation accuracy after surgery and BN recalibration, before fine-tuning.
+    pub screened_accuracy: Option<f64>,
+    pub epochs: Vec<Epoch>,
+    pub best_epoch: Option<u32>,
+    pub seconds: StageSeconds,
+    pub versions: BTreeMap<String, String>,
+    pub seed: u64,
+    /// Of the original file, hexadecimal.
+    pub model_sha256: String,
+    pub warnings: Vec<String>,
+}
+
+/// A layer of the model as `inspect` and `GET /v1/models/{id}` show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LayerSummary {
+    pub layer: String,
+    /// The operator, `conv2d`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Input and output channels of a layer with weights, else of its tensors.
+    pub channels_in: Option<u64>,
+    pub channels_out: Option<u64>,
+    pub group: Option<String>,
+    pub macs: u64,
+    pub params: u64,
+    /// Why its output channels cannot be cut; `null` when they can.
+    pub unprunable: Option<String>,
+}
+
+/// A coupled group: channels that must be cut together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupSummary {
+    /// Its first layer's name.
+    pub name: String,
+    pub channels: u64,
+    /// Tensor axes that shrink with it, `layer1.0.conv1.weight:0`.
+    pub tensors: Vec<String>,
+    /// Why it is not pruned; `null` when it can be.
+    pub unprunable: Option<String>,
+}
+
+/// `summary.json`: what the graph stage knows of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelSummary {
+    /// Shapes of one sample of each input.
+    pub inputs: Vec<Vec<i64>>,
+    pub base: Costs,
+    pub layers: Vec<LayerSummary>,
+    pub groups: Vec<GroupSummary>,
+    /// Largest share that default constraints let go, by metric.
+    pub reachable: BTreeMap<String, f64>,
+}

@@ -1,0 +1,292 @@
+//! The stage machine: which stage follows which, and the tasks of a stage.
+//!
+//! Both are pure functions of the spec and of what has finished, so that the server's transaction and the CLI's
+//! local run take the same road. The caller runs every task of a stage, then asks for the next.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::report::StageSeconds;
+use crate::spec::JobSpec;
+use crate::task::{CandidateCosts, History, Screened, TaskResult, TuneResult, Work, file};
+
+/// A stage of a job. `Encoder` is passed over until a method needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Import,
+    Graph,
+    Encoder,
+    Search,
+    Screen,
+    Tune,
+    Export,
+    Verify,
+}
+
+impl Stage {
+    pub const ALL: [Self; 8] = [
+        Self::Import,
+        Self::Graph,
+        Self::Encoder,
+        Self::Search,
+        Self::Screen,
+        Self::Tune,
+        Self::Export,
+        Self::Verify,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Graph => "graph",
+            Self::Encoder => "encoder",
+            Self::Search => "search",
+            Self::Screen => "screen",
+            Self::Tune => "tune",
+            Self::Export => "export",
+            Self::Verify => "verify",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+
+    /// The stage after this one; `None` when the job is done.
+    pub fn next(self, spec: &JobSpec, has_dataset: bool) -> Option<Self> {
+        match self {
+            Self::Import => Some(Self::Graph),
+            Self::Graph | Self::Encoder => Some(Self::Search),
+            Self::Search => Some(Self::Screen),
+            Self::Screen if spec.fine_tune.is_some() && has_dataset => Some(Self::Tune),
+            Self::Screen | Self::Tune => Some(Self::Export),
+            Self::Export => Some(Self::Verify),
+            Self::Verify => None,
+        }
+    }
+}
+
+/// Where a task's input file comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Source {
+    Model,
+    Dataset,
+    /// An output of a finished task of the same job.
+    Output { stage: Stage, index: usize, name: String },
+}
+
+/// A file that a task finds in its folder under `name`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    pub name: String,
+    pub source: Source,
+}
+
+/// A task that is to be run: the n-th of its stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    pub index: usize,
+    pub work: Work,
+    pub inputs: Vec<Input>,
+}
+
+/// A task of the job that is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishedTask {
+    pub stage: Stage,
+    pub index: usize,
+    pub result: TaskResult,
+    pub files: Vec<String>,
+    pub seconds: f64,
+}
+
+/// The job as the planner sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct JobView<'a> {
+    pub spec: &'a JobSpec,
+    pub has_dataset: bool,
+    /// Every finished task, in any order.
+    pub finished: &'a [FinishedTask],
+}
+
+/// A stage cannot be planned: an earlier stage's result is not there. Always our bug.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stage {} cannot be planned: no finished {missing}", .stage.as_str())]
+pub struct PlanError {
+    pub stage: Stage,
+    pub missing: &'static str,
+}
+
+/// The tasks of a stage whose predecessors have all finished. Never empty.
+pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanError> {
+    let one = |work, inputs| Ok(vec![PlannedTask { index: 0, work, inputs }]);
+    let missing = |missing| PlanError { stage, missing };
+    let graph = || [output(Stage::Import, 0, file::GRAPH), output(Stage::Import, 0, file::WEIGHTS)];
+    let candidates = || output(Stage::Search, 0, file::CANDIDATES);
+    let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
+
+    match stage {
+        Stage::Import => {
+            let model = Input { name: file::MODEL.to_owned(), source: Source::Model };
+            one(Work::Import, [model].into_iter().chain(dataset()).collect())
+        }
+        Stage::Graph => one(Work::Graph, graph().into()),
+        Stage::Encoder | Stage::Search => one(Work::Search, graph().into()),
+        Stage::Screen => {
+            let proposed = job.search().ok_or_else(|| missing("search"))?;
+            Ok(proposed
+                .iter()
+                .enumerate()
+                .map(|(index, candidate)| PlannedTask {
+                    index,
+                    work: Work::Screen { candidates: vec![candidate.index] },
+                    inputs: graph().into_iter().chain([candidates()]).chain(dataset()).collect(),
+                })
+                .collect())
+        }
+        Stage::Tune => {
+            let screened = job.screened();
+            if screened.is_empty() {
+                return Err(missing("screen"));
+            }
+            Ok(screened
+                .into_iter()
+                .enumerate()
+                .map(|(index, (task, screened))| PlannedTask {
+                    index,
+                    work: Work::Tune { candidate: screened.candidate },
+                    inputs: graph()
+                        .into_iter()
+                        .chain([candidates(), output(Stage::Screen, task, &file::screened(screened.candidate))])
+                        .chain(dataset())
+                        .collect(),
+                })
+                .collect())
+        }
+        Stage::Export => {
+            let winner = job.winner().ok_or_else(|| missing("screen or tune"))?;
+            one(
+                Work::Export { candidate: winner.candidate, tuned: winner.stage == Stage::Tune },
+                graph()
+                    .into_iter()
+                    .chain([candidates(), output(winner.stage, winner.task, &winner.file)])
+                    .chain(dataset())
+                    .collect(),
+            )
+        }
+        Stage::Verify => {
+            let history = job.history().ok_or_else(|| missing("import, screen or export"))?;
+            one(
+                Work::Verify { history: Box::new(history) },
+                vec![
+                    output(Stage::Import, 0, file::GRAPH),
+                    candidates(),
+                    output(Stage::Export, 0, file::PRUNED_MODEL),
+                    output(Stage::Export, 0, file::BASE_MODEL),
+                    output(Stage::Export, 0, file::PROBES),
+                ],
+            )
+        }
+    }
+}
+
+fn output(stage: Stage, index: usize, name: &str) -> Input {
+    Input { name: name.to_owned(), source: Source::Output { stage, index, name: name.to_owned() } }
+}
+
+/// The network that export takes.
+struct Winner {
+    candidate: usize,
+    stage: Stage,
+    task: usize,
+    file: String,
+}
+
+impl<'a> JobView<'a> {
+    fn results(self, stage: Stage) -> impl Iterator<Item = &'a FinishedTask> {
+        self.finished.iter().filter(move |task| task.stage == stage)
+    }
+
+    fn search(self) -> Option<&'a [CandidateCosts]> {
+        self.results(Stage::Search).find_map(|task| match &task.result {
+            TaskResult::Search(result) => Some(result.candidates.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Every screened candidate with the index of its task, in candidate order.
+    fn screened(self) -> Vec<(usize, &'a Screened)> {
+        let mut screened: Vec<_> = self
+            .results(Stage::Screen)
+            .filter_map(|task| match &task.result {
+                TaskResult::Screen(result) => Some(result.screened.iter().map(|screened| (task.index, screened))),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        screened.sort_by_key(|(_, screened)| screened.candidate);
+        screened
+    }
+
+    /// Every tuned candidate with the index of its task, in candidate order.
+    fn tuned(self) -> Vec<(usize, &'a TuneResult)> {
+        let mut tuned: Vec<_> = self
+            .results(Stage::Tune)
+            .filter_map(|task| match &task.result {
+                TaskResult::Tune(result) => Some((task.index, result)),
+                _ => None,
+            })
+            .collect();
+        tuned.sort_by_key(|(_, tuned)| tuned.candidate);
+        tuned
+    }
+
+    /// The best by validation; the first of equals. Tuned candidates go before screened ones.
+    fn winner(self) -> Option<Winner> {
+        let best_tuned = first_of_greatest(self.tuned(), |(_, tuned)| tuned.score).map(|(task, tuned)| Winner {
+            candidate: tuned.candidate,
+            stage: Stage::Tune,
+            task,
+            file: file::tuned(tuned.candidate),
+        });
+        best_tuned.or_else(|| {
+            first_of_greatest(self.screened(), |(_, screened)| screened.accuracy.unwrap_or(0.0)).map(
+                |(task, screened)| Winner {
+                    candidate: screened.candidate,
+                    stage: Stage::Screen,
+                    task,
+                    file: file::screened(screened.candidate),
+                },
+            )
+        })
+    }
+
+    fn history(self) -> Option<History> {
+        let import = self.results(Stage::Import).find_map(|task| match &task.result {
+            TaskResult::Import(result) => Some(result.clone()),
+            _ => None,
+        })?;
+        let export = self.results(Stage::Export).find_map(|task| match &task.result {
+            TaskResult::Export(result) => Some(result.clone()),
+            _ => None,
+        })?;
+        let mut seconds = StageSeconds::new();
+        for task in self.finished {
+            *seconds.entry(task.stage.as_str().to_owned()).or_default() += task.seconds;
+        }
+        Some(History {
+            import,
+            screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
+            tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
+            winner: export.candidate,
+            export,
+            seconds,
+        })
+    }
+}
+
+fn first_of_greatest<T>(items: Vec<T>, score: impl Fn(&T) -> f64) -> Option<T> {
+    items.into_iter().reduce(|best, item| if score(&item) > score(&best) { item } else { best })
+}

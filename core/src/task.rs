@@ -1,0 +1,288 @@
+//! What travels between a worker and the engine: one [`TaskRequest`] in, [`EngineMessage`]s out, as frames.
+//!
+//! A frame is a little-endian `u32` length and that many bytes of JSON. The worker writes the request to the engine's
+//! standard input and keeps it open: when it closes, the engine exits, so no engine outlives its worker. The engine
+//! sends frames on the descriptor that was its standard output (it moves that away first, since libtorch programs may
+//! print), any number of progress and log frames and then exactly one outcome. Inputs and outputs are files with
+//! the names in [`file`], in the folder that is the engine's working directory.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+use crate::rejection::Rejection;
+use crate::report::{Accuracy, Costs, Epoch, Equivalence, Report, StageSeconds};
+use crate::spec::JobSpec;
+
+/// Version of this protocol; an engine refuses every other.
+pub const PROTOCOL: u32 = 1;
+
+/// No frame is longer: 64 MiB.
+pub const MAX_FRAME: u32 = 64 << 20;
+
+/// Names of the files in a task's folder. A stage's outputs are later stages' inputs under the same name.
+pub mod file {
+    /// The user's TorchScript archive. Read by `import` only.
+    pub const MODEL: &str = "model.pt";
+    /// The user's data set, `.npz` or `.safetensors`, told apart by content.
+    pub const DATASET: &str = "dataset";
+    /// The imported graph ([`crate::graph::GraphFile`]).
+    pub const GRAPH: &str = "graph.json";
+    /// The original tensors by name.
+    pub const WEIGHTS: &str = "weights.safetensors";
+    /// Coupled groups, costs and limits of the model ([`crate::report::ModelSummary`]).
+    pub const SUMMARY: &str = "summary.json";
+    /// The configurations that the search proposes (a list of [`crate::candidate::Candidate`]).
+    pub const CANDIDATES: &str = "candidates.json";
+    /// The pruned TorchScript archive.
+    pub const PRUNED_MODEL: &str = "pruned.pt";
+    /// The original, written by the same exporter; for the latency before.
+    pub const BASE_MODEL: &str = "base.pt";
+    /// Inputs at two batch sizes and what the in-memory network answered.
+    pub const PROBES: &str = "probes.safetensors";
+    pub const REPORT: &str = "report.json";
+    pub const CONFIG: &str = "config.json";
+
+    /// The tensors of a candidate after surgery and BN recalibration.
+    pub fn screened(candidate: usize) -> String {
+        format!("screened-{candidate}.safetensors")
+    }
+
+    /// The tensors of a candidate after fine-tuning.
+    pub fn tuned(candidate: usize) -> String {
+        format!("tuned-{candidate}.safetensors")
+    }
+}
+
+/// The first frame, worker to engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRequest {
+    pub protocol: u32,
+    pub spec: JobSpec,
+    pub work: Work,
+    /// Compute threads of the one pool.
+    pub threads: usize,
+    pub device: Device,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// CUDA when libtorch has it and a GPU is there, else the CPU.
+    Auto,
+    Cpu,
+    Cuda,
+}
+
+/// What one task does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Work {
+    /// Reads MODEL (and DATASET when there is one, for the input shape); writes GRAPH, WEIGHTS.
+    Import,
+    /// Reads GRAPH, WEIGHTS; writes SUMMARY. Rejects an unreachable target.
+    Graph,
+    /// Reads GRAPH, WEIGHTS; writes CANDIDATES.
+    Search,
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET?; for each candidate of the shard: cut, oracle, BN recalibration,
+    /// accuracy; writes `screened(candidate)`.
+    Screen { candidates: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)`; writes `tuned(candidate)`.
+    Tune { candidate: usize },
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, `tuned(candidate)` or else `screened(candidate)`; writes PRUNED_MODEL, BASE_MODEL, PROBES, CONFIG.
+    Export { candidate: usize, tuned: bool },
+    /// In a fresh process: reads GRAPH, PRUNED_MODEL, BASE_MODEL, PROBES, CANDIDATES; reloads, compares, times; writes REPORT.
+    Verify { history: Box<History> },
+}
+
+/// What the earlier stages of the job found, for the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    pub import: ImportResult,
+    pub screened: Vec<Screened>,
+    pub tuned: Vec<TuneResult>,
+    pub export: ExportResult,
+    /// Index of the exported candidate.
+    pub winner: usize,
+    pub seconds: StageSeconds,
+}
+
+/// Engine to worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EngineMessage {
+    Progress(Progress),
+    /// A line for the job's `log.txt`.
+    Log { message: String },
+    Outcome(Outcome),
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+    /// What is counted: `epochs`, `candidates`, `steps`.
+    pub unit: String,
+    /// Units per second, over the last few seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// A figure worth showing: `validation accuracy 0.953`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The last frame of an engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    Done { result: TaskResult, files: Vec<String> },
+    /// The user can mend it; permanent.
+    Rejected { rejection: Rejection },
+    /// Our bug or the world's accident, with everything for the log.
+    Failed { message: String },
+}
+
+/// What a stage reports beside its files; stored with the task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum TaskResult {
+    Import(ImportResult),
+    Graph(GraphResult),
+    Search(SearchResult),
+    Screen(ScreenResult),
+    Tune(TuneResult),
+    Export(ExportResult),
+    Verify(Box<VerifyResult>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportResult {
+    /// Shapes of one sample of each input.
+    pub input_shapes: Vec<Vec<i64>>,
+    pub nodes: usize,
+    /// Largest absolute difference between the imported graph's outputs and `Module::forward`'s.
+    pub max_abs_diff: f64,
+    /// Of MODEL.
+    pub bytes: u64,
+    /// Of MODEL, hexadecimal.
+    pub sha256: String,
+    /// Accuracy of the original; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GraphResult {
+    pub base: Costs,
+    pub groups: usize,
+    pub channels: u64,
+    /// Largest share of the target's metric that the constraints let go.
+    pub reachable: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchResult {
+    pub candidates: Vec<CandidateCosts>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateCosts {
+    pub index: usize,
+    pub origin: String,
+    pub costs: Costs,
+    /// Share removed of the target's metric.
+    pub reduction: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScreenResult {
+    pub screened: Vec<Screened>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Screened {
+    pub candidate: usize,
+    pub equivalence: Equivalence,
+    /// Validation accuracy right after surgery and BN recalibration; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuneResult {
+    pub candidate: usize,
+    pub epochs: Vec<Epoch>,
+    pub best_epoch: u32,
+    /// Of the best epoch; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+    /// What the best epoch is chosen by: validation accuracy, or minus the distillation loss when there are no labels.
+    pub score: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportResult {
+    pub candidate: usize,
+    pub base_bytes: u64,
+    pub pruned_bytes: u64,
+    /// Accuracy of the exported network; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifyResult {
+    pub report: Report,
+}
+
+/// Writes one frame.
+pub fn write_frame<T: Serialize>(writer: &mut impl Write, message: &T) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    let length = u32::try_from(bytes.len()).ok().filter(|&length| length <= MAX_FRAME);
+    let length = length.ok_or_else(|| io::Error::other(format!("a frame of {} bytes is too long", bytes.len())))?;
+    writer.write_all(&length.to_le_bytes())?;
+    writer.write_all(&bytes)?;
+    writer.flush()
+}
+
+/// Reads one frame; `None` when the other side closed between frames.
+pub fn read_frame<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    match reader.read_exact(&mut length) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_le_bytes(length);
+    if length > MAX_FRAME {
+        return Err(io::Error::other(format!("a frame of {length} bytes is announced, at most {MAX_FRAME} are allowed")));
+    }
+    let mut bytes = vec![0; length as usize];
+    reader.read_exact(&mut bytes)?;
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reads_back_as_it_was_written() {
+        let message = EngineMessage::Log { message: "ünïcode\n".to_owned() };
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &message).unwrap();
+        write_frame(&mut bytes, &message).unwrap();
+        let mut reader = bytes.as_slice();
+        assert_eq!(read_frame::<EngineMessage>(&mut reader).unwrap(), Some(message.clone()));
+        assert_eq!(read_frame::<EngineMessage>(&mut reader).unwrap(), Some(message));
+        assert_eq!(read_frame::<EngineMessage>(&mut reader).unwrap(), None);
+    }
+
+    #[test]
+    fn a_frame_that_announces_too_much_is_refused_before_it_is_allocated() {
+        let mut bytes = &(MAX_FRAME + 1).to_le_bytes()[..];
+        assert!(read_frame::<EngineMessage>(&mut bytes).is_err());
+    }
+}

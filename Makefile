@@ -1,0 +1,34 @@
+# `make demo` and `make test` do everything that a fresh checkout needs, set-up included.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test serve bench fmt
+
+ENV := . scripts/env.sh
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## fetch libtorch and, where there is none, PostgreSQL (once, into ~/.cache/secateur)
+	@$(ENV); printf 'LIBTORCH=%s\nCARGO_TARGET_DIR=%s\npostgres: %s\n' "$$LIBTORCH" "$$CARGO_TARGET_DIR" "$$(scripts/setup-postgres.sh)"
+
+build: ## release build of server and engine
+	@$(ENV); cargo build --release --workspace --bins
+
+demo: ## prune a real network through the API, watch it, print the before/after table
+	@started=$$SECONDS; $(ENV); printf 'set-up: %d s\n' $$((SECONDS - started)); \
+	started=$$SECONDS; cargo build --release --workspace --bins; printf 'build: %d s\n' $$((SECONDS - started)); \
+	python3 scripts/demo.py --server-binary "$$CARGO_TARGET_DIR/release/secateur" $(DEMO)
+
+test: ## format, lints, dependency rules, build and all tests
+	@scripts/test.sh
+
+serve: ## run the server on 127.0.0.1:8080 with its data in ./data (SERVE="--listen ..." for more)
+	@$(ENV); cargo build --release --workspace --bins; \
+	exec "$$CARGO_TARGET_DIR/release/secateur" serve --listen 127.0.0.1:8080 --data-dir data $(SERVE)
+
+bench: ## benchmarks
+	@$(ENV); cargo bench --workspace
+
+fmt: ## format the code
+	@cargo fmt --all

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# All checks, in the order in which they are cheap: format, lints, dependencies, build, tests.
+# The last line is "N passed, N failed"; the exit code is not 0 when anything failed or no test ran.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+main() {
+    require_cargo_parts
+    # shellcheck source=scripts/env.sh
+    . scripts/env.sh
+    # Tests start their own database.
+    unset DATABASE_URL
+    local locked=()
+    [ "${CI:-}" = true ] && locked=(--locked)
+
+    step cargo fmt --all --check
+    step cargo clippy --workspace --all-targets "${locked[@]}" -- -D warnings
+    check_dependencies
+    # The server's tests start the engine, which is no dependency of theirs that cargo knows of.
+    step cargo build --workspace --bins "${locked[@]}"
+    run_tests "${locked[@]}"
+}
+
+step() {
+    printf '\n==> %s\n' "$*"
+    "$@"
+}
+
+require_cargo_parts() {
+    local part
+    command -v cargo >/dev/null || {
+        printf 'error: cargo was not found\nhint: install Rust 1.95 or newer with rustup\n' >&2
+        exit 1
+    }
+    for part in fmt clippy; do
+        cargo "$part" --version >/dev/null 2>&1 || {
+            printf 'error: cargo %s was not found\nhint: rustup component add rustfmt clippy\n' "$part" >&2
+            exit 1
+        }
+    done
+}
+
+# Licences, bans and sources need no network; advisories do, and are left out with a word when they cannot be fetched.
+check_dependencies() {
+    if ! command -v cargo-deny >/dev/null; then
+        printf '\n==> cargo deny: not installed, left out\n'
+        return
+    fi
+    step cargo deny --workspace check bans licenses sources
+    if cargo deny fetch db >/dev/null 2>&1; then
+        step cargo deny --workspace check advisories
+    else
+        printf '==> cargo deny check advisories: the advisory database cannot be fetched, left out\n'
+    fi
+}
+
+run_tests() {
+    local log status=0
+    log="$(mktemp)"
+    # shellcheck disable=SC2064 # the path of now is meant
+    trap "rm -f '$log'" EXIT
+    if command -v cargo-nextest >/dev/null; then
+        step cargo nextest run --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=1
+        step cargo test --workspace --doc --no-fail-fast "$@" 2>&1 | tee -a "$log" || status=1
+    else
+        step cargo test --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=1
+    fi
+    closing_line "$log" "$status"
+}
+
+# closing_line LOG STATUS: adds up nextest's "Summary" line and cargo test's "test result" lines.
+closing_line() {
+    sed 's/\x1b\[[0-9;]*m//g' "$1" | awk -v status="$2" '
+        function count(word,    text) {
+            if (!match($0, "[0-9]+ " word)) return 0
+            text = substr($0, RSTART, RLENGTH)
+            return text + 0
+        }
+        /^ *Summary \[/ {
+            passed += count("passed"); skipped += count("skipped")
+            # "exec failed" contains "failed" only after another number, so the three counts do not overlap
+            failed += count("failed") + count("exec failed") + count("timed out")
+        }
+        /^test result:/ { passed += count("passed"); failed += count("failed"); skipped += count("ignored") }
+        END {
+            printf "\n%d passed, %d failed%s\n", passed, failed, skipped ? sprintf(", %d skipped", skipped) : ""
+            exit status != 0 || failed > 0 || passed == 0
+        }'
+}
+
+main

@@ -8,6 +8,7 @@
 # The source is the PyPI wheel of torch. The CPU set-up keeps of it what a C++ program needs: 520 MB instead of 5 GB.
 # Nothing half-done is ever visible: the folder is built under another name and renamed when it is complete.
 set -euo pipefail
+shopt -s inherit_errexit
 umask 022
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -74,7 +75,7 @@ check_own_libtorch() {
     local version
     version="$(libtorch_version "$1")"
     case "$version" in
-        2.11.*) say "using LIBTORCH=$1 (version $version)" ;;
+        2.11.*) case "$1" in "$SECATEUR_CACHE"/*) ;; *) say "using LIBTORCH=$1 (version $version)" ;; esac ;;
         '') fail "LIBTORCH=$1 holds no libtorch: neither build-version nor include/torch says its version" \
             "unset LIBTORCH to have version $VERSION downloaded" ;;
         *) fail "LIBTORCH=$1 is libtorch $version, 2.11 is needed" "unset LIBTORCH to have version $VERSION downloaded" ;;

@@ -7,6 +7,7 @@
 #
 # No server is started and nothing of the system is changed: `secateur serve` runs its own private cluster with these binaries.
 set -euo pipefail
+shopt -s inherit_errexit
 umask 022
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"

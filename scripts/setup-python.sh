@@ -3,6 +3,7 @@
 # Only examples/train.py, make_digits.py and verify.py want it: neither `make test` nor `make demo` needs Python's torch.
 # It is large (about 6 GB: the PyPI build of torch brings the CUDA libraries along).
 set -euo pipefail
+shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"
 

@@ -1,1 +1,115 @@
-//! Operators.
+//! One operator, one place: channel rule, cost, literal rewriting and test of a family of ATen operators sit in one file.
+//!
+//! To add an operator, implement [`Operator`] in the file of its family (or a new one) and list it in [`FAMILIES`]; no
+//! other file changes. The rules are those of Torch-Pruning's dependency graph and of tract's axes mappings, restated
+//! for single elements. An operator that is not listed makes everything that it touches unprunable, by name.
+
+mod broadcast;
+mod concat;
+mod convolution;
+mod elementwise;
+mod linear;
+mod normalization;
+mod pooling;
+mod reduction;
+mod reshape;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::graph::{Graph, Node, Size, ValueId};
+use crate::group::Axes;
+
+/// Everything that pruning needs to know of a family of operators.
+pub trait Operator: Sync {
+    /// The names it answers to, qualified, without the underscore of the in-place variant.
+    fn names(&self) -> &'static [&'static str];
+
+    /// The channel rule: relates the dimensions of the operands and sets those of the outputs.
+    ///
+    /// # Errors
+    /// Why the rule does not apply, in words; everything that the node touches then becomes unprunable.
+    fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String>;
+
+    /// Multiply-accumulates of one sample; `None` when they are not counted.
+    fn macs(&self, _node: &Node, _graph: &Graph) -> Option<Macs> {
+        None
+    }
+
+    /// Rewrites the literals that follow a channel count.
+    fn rewrite(&self, _node: &mut Node, _shapes: &Shapes<'_>) {}
+}
+
+/// Multiply-accumulates as a product: `coefficient` times the sizes of these dimensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Macs {
+    pub coefficient: u64,
+    pub dims: Vec<(ValueId, usize)>,
+}
+
+/// The shapes of all values before and after the cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Shapes<'a> {
+    pub before: &'a Graph,
+    pub after: &'a [Vec<Size>],
+}
+
+impl Shapes<'_> {
+    pub fn after(&self, value: ValueId) -> &[Size] {
+        &self.after[value.index()]
+    }
+}
+
+const FAMILIES: &[&dyn Operator] = &[
+    &convolution::Convolution,
+    &linear::Linear,
+    &linear::Addmm,
+    &linear::Transpose,
+    &normalization::BatchNorm,
+    &elementwise::Elementwise,
+    &broadcast::Broadcast,
+    &concat::Concat,
+    &pooling::Pooling,
+    &reduction::Mean,
+    &reshape::Reshape,
+];
+
+/// The operator family of a node.
+pub fn of(node: &Node) -> Option<&'static dyn Operator> {
+    let name = functional_name(&node.op);
+    FAMILIES.iter().copied().find(|family| family.names().contains(&name))
+}
+
+/// `aten::relu_` is `aten::relu` in place; dunder names are left alone.
+pub fn functional_name(op: &str) -> &str {
+    match op.strip_suffix('_') {
+        Some(name) if !name.ends_with('_') => name,
+        _ => op,
+    }
+}
+
+/// The tensor argument, or words for the reason why the rule does not apply.
+fn operand(node: &Node, name: &str) -> Result<ValueId, String> {
+    node.tensor(name).ok_or_else(|| format!("{} has no tensor argument `{name}`", node.op))
+}
+
+/// The one output.
+fn result(node: &Node) -> Result<ValueId, String> {
+    match node.outputs[..] {
+        [output] => Ok(output),
+        _ => Err(format!("{} has {} outputs, one is expected", node.op, node.outputs.len())),
+    }
+}
+
+/// A dimension argument, counted from the front.
+fn dimension(dim: i64, rank: usize) -> Result<usize, String> {
+    let from_front = if dim < 0 { dim + rank as i64 } else { dim };
+    usize::try_from(from_front)
+        .ok()
+        .filter(|&dim| dim < rank)
+        .ok_or_else(|| format!("dimension {dim} is outside a tensor of rank {rank}"))
+}
+
+/// Elements of these sizes for one sample.
+fn per_sample(sizes: &[Size]) -> u64 {
+    sizes.iter().map(|size| size.at_batch(1) as u64).product()
+}

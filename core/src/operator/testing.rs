@@ -1,0 +1,235 @@
+//! A small builder of graphs for the operators' tests: a chain of layers with a movable end.
+
+use crate::candidate::Configuration;
+use crate::cost::CostModel;
+use crate::graph::{
+    Argument, DType, Graph, GraphFile, Literal, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
+};
+use crate::group::{Group, Grouping};
+use crate::report::Costs;
+use crate::surgery::{Cut, cut};
+
+pub(crate) struct Net {
+    file: GraphFile,
+    here: ValueId,
+}
+
+impl Net {
+    /// A model of one input; `sample` is its shape without the batch.
+    pub(crate) fn new(sample: &[i64]) -> Self {
+        let shape = [Size::BATCH].into_iter().chain(sample.iter().map(|&size| Size::fixed(size))).collect();
+        let file = GraphFile {
+            format: 1,
+            values: vec![Value { shape, dtype: DType::Float32 }],
+            inputs: vec![ValueId(0)],
+            parameters: Vec::new(),
+            nodes: Vec::new(),
+            output: Output::Tensor(ValueId(0)),
+        };
+        Self { file, here: ValueId(0) }
+    }
+
+    pub(crate) fn here(&self) -> ValueId {
+        self.here
+    }
+
+    pub(crate) fn at(&mut self, value: ValueId) -> &mut Self {
+        self.here = value;
+        self
+    }
+
+    /// The graph that returns the current end.
+    pub(crate) fn graph(&self) -> Graph {
+        let mut file = self.file.clone();
+        file.output = Output::Tensor(self.here);
+        Graph::new(file).expect("the test's graph is valid")
+    }
+
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        Grouping::of(&self.graph()).groups().to_vec()
+    }
+
+    pub(crate) fn costs(&self) -> Costs {
+        let graph = self.graph();
+        let grouping = Grouping::of(&graph);
+        CostModel::of(&graph, &grouping).full()
+    }
+
+    pub(crate) fn cut(&self, keep: &[Vec<u32>]) -> Cut {
+        let graph = self.graph();
+        let grouping = Grouping::of(&graph);
+        cut(&graph, &grouping, &Configuration { keep: keep.to_vec() }).expect("the test's configuration is valid")
+    }
+
+    /// The reasons why an axis of a parameter is not cut, joined.
+    pub(crate) fn reasons(&self, parameter: &str, axis: usize) -> String {
+        let grouping = Grouping::of(&self.graph());
+        let frozen = grouping.frozen().iter().find(|frozen| {
+            frozen.owners.iter().any(|owner| matches!(owner, crate::group::Owner::Parameter { name, axis: at } if name == parameter && *at == axis))
+        });
+        frozen.map(|frozen| frozen.reason.clone()).unwrap_or_default()
+    }
+
+    fn value(&mut self, shape: Vec<Size>) -> ValueId {
+        self.file.values.push(Value { shape, dtype: DType::Float32 });
+        ValueId(self.file.values.len() as u32 - 1)
+    }
+
+    fn shape(&self) -> Vec<Size> {
+        self.file.values[self.here.index()].shape.clone()
+    }
+
+    fn parameter(&mut self, name: String, shape: &[i64], kind: ParameterKind) -> Literal {
+        let value = self.value(shape.iter().map(|&size| Size::fixed(size)).collect());
+        self.file.parameters.push(Parameter { name, kind, value, requires_grad: true, tied_to: None });
+        Literal::Tensor(value)
+    }
+
+    /// Appends a node that reads the current end; its output becomes the end.
+    pub(crate) fn node(&mut self, name: &str, op: &str, args: &[(&str, Literal)], shape: Vec<Size>) -> &mut Self {
+        let output = self.value(shape);
+        let name = if name.is_empty() { format!("{op}_{}", self.file.nodes.len()) } else { name.to_owned() };
+        self.file.nodes.push(Node {
+            name,
+            op: op.to_owned(),
+            overload: String::new(),
+            args: args
+                .iter()
+                .map(|(name, value)| Argument { name: (*name).to_owned(), keyword: false, value: value.clone() })
+                .collect(),
+            outputs: vec![output],
+            list: false,
+        });
+        self.here = output;
+        self
+    }
+
+    /// A convolution with bias that keeps the image's size.
+    pub(crate) fn conv(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
+        let mut shape = self.shape();
+        let input = Literal::Tensor(self.here);
+        let in_per_group = shape[1].fixed / groups;
+        let weight =
+            self.parameter(format!("{name}.weight"), &[out, in_per_group, kernel, kernel], ParameterKind::Parameter);
+        let bias = self.parameter(format!("{name}.bias"), &[out], ParameterKind::Parameter);
+        shape[1] = Size::fixed(out);
+        let args = [
+            ("input", input),
+            ("weight", weight),
+            ("bias", bias),
+            ("groups", Literal::Int(Size::fixed(groups))),
+        ];
+        self.node(name, "aten::conv2d", &args, shape)
+    }
+
+    pub(crate) fn batch_norm(&mut self, name: &str) -> &mut Self {
+        let shape = self.shape();
+        let channels = [shape[1].fixed];
+        let input = Literal::Tensor(self.here);
+        let weight = self.parameter(format!("{name}.weight"), &channels, ParameterKind::Parameter);
+        let bias = self.parameter(format!("{name}.bias"), &channels, ParameterKind::Parameter);
+        let mean = self.parameter(format!("{name}.running_mean"), &channels, ParameterKind::Buffer);
+        let var = self.parameter(format!("{name}.running_var"), &channels, ParameterKind::Buffer);
+        let args =
+            [("input", input), ("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", var)];
+        self.node(name, "aten::batch_norm", &args, shape)
+    }
+
+    pub(crate) fn linear(&mut self, name: &str, out: i64) -> &mut Self {
+        let mut shape = self.shape();
+        let input = Literal::Tensor(self.here);
+        let features = shape.last().expect("a linear layer reads at least a vector").fixed;
+        let weight = self.parameter(format!("{name}.weight"), &[out, features], ParameterKind::Parameter);
+        let bias = self.parameter(format!("{name}.bias"), &[out], ParameterKind::Parameter);
+        *shape.last_mut().expect("as above") = Size::fixed(out);
+        self.node(name, "aten::linear", &[("input", input), ("weight", weight), ("bias", bias)], shape)
+    }
+
+    /// The same as a traced model spells it.
+    pub(crate) fn addmm(&mut self, name: &str, out: i64) -> &mut Self {
+        let mut shape = self.shape();
+        let input = Literal::Tensor(self.here);
+        let features = shape[1].fixed;
+        let weight = self.parameter(format!("{name}.weight"), &[out, features], ParameterKind::Parameter);
+        let bias = self.parameter(format!("{name}.bias"), &[out], ParameterKind::Parameter);
+        self.node("", "aten::t", &[("self", weight)], vec![Size::fixed(features), Size::fixed(out)]);
+        let transposed = Literal::Tensor(self.here);
+        shape[1] = Size::fixed(out);
+        self.node(name, "aten::addmm", &[("self", bias), ("mat1", input), ("mat2", transposed)], shape)
+    }
+
+    pub(crate) fn unary(&mut self, op: &str) -> &mut Self {
+        let (shape, input) = (self.shape(), Literal::Tensor(self.here));
+        self.node("", op, &[("self", input)], shape)
+    }
+
+    pub(crate) fn relu(&mut self) -> &mut Self {
+        self.unary("aten::relu")
+    }
+
+    fn binary(&mut self, op: &str, other: ValueId) -> &mut Self {
+        let (shape, input) = (self.shape(), Literal::Tensor(self.here));
+        self.node("", op, &[("self", input), ("other", Literal::Tensor(other))], shape)
+    }
+
+    pub(crate) fn add(&mut self, other: ValueId) -> &mut Self {
+        self.binary("aten::add", other)
+    }
+
+    /// The current end is the larger operand.
+    pub(crate) fn mul(&mut self, other: ValueId) -> &mut Self {
+        self.binary("aten::mul", other)
+    }
+
+    /// `other`'s channels first.
+    pub(crate) fn cat(&mut self, other: ValueId) -> &mut Self {
+        let mut shape = self.shape();
+        shape[1].fixed += self.file.values[other.index()].shape[1].fixed;
+        let parts = Literal::Tensors(vec![Some(other), Some(self.here)]);
+        self.node("", "aten::cat", &[("tensors", parts), ("dim", Literal::Int(Size::fixed(1)))], shape)
+    }
+
+    /// Down to a square image of this size.
+    pub(crate) fn pool(&mut self, op: &str, size: i64) -> &mut Self {
+        let mut shape = self.shape();
+        let input = Literal::Tensor(self.here);
+        shape[2] = Size::fixed(size);
+        shape[3] = Size::fixed(size);
+        self.node("", op, &[("self", input)], shape)
+    }
+
+    pub(crate) fn mean(&mut self, dims: &[i64], keepdim: bool) -> &mut Self {
+        let input = Literal::Tensor(self.here);
+        let mut shape = Vec::new();
+        for (index, size) in self.shape().into_iter().enumerate() {
+            if !dims.contains(&(index as i64)) {
+                shape.push(size);
+            } else if keepdim {
+                shape.push(Size::fixed(1));
+            }
+        }
+        let dims = Literal::Ints(dims.iter().map(|&dim| Size::fixed(dim)).collect());
+        self.node("", "aten::mean", &[("self", input), ("dim", dims), ("keepdim", Literal::Bool(keepdim))], shape)
+    }
+
+    pub(crate) fn flatten(&mut self) -> &mut Self {
+        let input = Literal::Tensor(self.here);
+        let features = self.shape()[1..].iter().map(|size| size.fixed).product();
+        let shape = vec![Size::BATCH, Size::fixed(features)];
+        let args = [
+            ("self", input),
+            ("start_dim", Literal::Int(Size::fixed(1))),
+            ("end_dim", Literal::Int(Size::fixed(-1))),
+        ];
+        self.node("", "aten::flatten", &args, shape)
+    }
+
+    pub(crate) fn view(&mut self, sizes: &[Size]) -> &mut Self {
+        let input = Literal::Tensor(self.here);
+        let all: i64 = self.shape().iter().map(|size| size.at_batch(1)).product();
+        let known: i64 = sizes.iter().map(|size| size.at_batch(1)).filter(|&size| size != -1).product();
+        let resolve = |size: &Size| if *size == Size::fixed(-1) { Size::fixed(all / known) } else { *size };
+        let shape = sizes.iter().map(resolve).collect();
+        self.node("", "aten::view", &[("self", input), ("size", Literal::Ints(sizes.to_vec()))], shape)
+    }
+}

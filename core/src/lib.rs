@@ -20,5 +20,6 @@ pub mod rejection;
 pub mod report;
 pub mod spec;
 pub mod stage;
+pub mod summary;
 pub mod surgery;
 pub mod task;

@@ -30,7 +30,9 @@ impl TryFrom<f64> for Reduction {
         if share > 0.0 && share < 1.0 {
             Ok(Self(share))
         } else {
-            Err(format!("{share} is not a reduction: the share removed must lie strictly between 0 and 1, 0.7 removes 70 %"))
+            Err(format!(
+                "{share} is not a reduction: the share removed must lie strictly between 0 and 1, 0.7 removes 70 %"
+            ))
         }
     }
 }
@@ -405,7 +407,9 @@ impl JobSpec {
             if shapes.is_empty() || shapes.iter().flatten().any(|&size| !(1..=65_536).contains(&size)) {
                 return invalid(
                     "input_shape",
-                    format!("`input_shape` {shapes:?} is not valid: one sample's shape without the batch, every size 1 to 65536."),
+                    format!(
+                        "`input_shape` {shapes:?} is not valid: one sample's shape without the batch, every size 1 to 65536."
+                    ),
                 );
             }
         }
@@ -426,17 +430,25 @@ impl JobSpec {
             if !(1..=10_000).contains(epochs) {
                 return invalid(
                     "fine_tune.epochs",
-                    format!("`fine_tune.epochs` {epochs} is out of range: 1 to 10000; `\"fine_tune\": null` prunes only."),
+                    format!(
+                        "`fine_tune.epochs` {epochs} is out of range: 1 to 10000; `\"fine_tune\": null` prunes only."
+                    ),
                 );
             }
             if batch_size.get() < 2 || batch_size.get() > 65_536 {
                 return invalid(
                     "fine_tune.batch_size",
-                    format!("`fine_tune.batch_size` {} is out of range: 2 to 65536 (batch norm needs two samples).", batch_size.get()),
+                    format!(
+                        "`fine_tune.batch_size` {} is out of range: 2 to 65536 (batch norm needs two samples).",
+                        batch_size.get()
+                    ),
                 );
             }
             if !(*lr > 0.0 && *lr <= 10.0) {
-                return invalid("fine_tune.lr", format!("`fine_tune.lr` {lr} is out of range: above 0 and at most 10."));
+                return invalid(
+                    "fine_tune.lr",
+                    format!("`fine_tune.lr` {lr} is out of range: above 0 and at most 10."),
+                );
             }
             if !(0.0..=1.0).contains(weight_decay) {
                 return invalid(
@@ -489,7 +501,10 @@ mod tests {
     fn a_target_outside_zero_to_one_is_named_with_its_value() {
         for value in ["0", "1", "1.5", "-0.1"] {
             let message = detail(&format!(r#"{{"target": {{"flops_reduction": {value}}}}}"#));
-            assert!(message.contains("target") && message.contains(value) && message.contains("between 0 and 1"), "{message}");
+            assert!(
+                message.contains("target") && message.contains(value) && message.contains("between 0 and 1"),
+                "{message}"
+            );
         }
     }
 

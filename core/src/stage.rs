@@ -25,16 +25,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 8] = [
-        Self::Import,
-        Self::Graph,
-        Self::Encoder,
-        Self::Search,
-        Self::Screen,
-        Self::Tune,
-        Self::Export,
-        Self::Verify,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Import, Self::Graph, Self::Encoder, Self::Search, Self::Screen, Self::Tune, Self::Export, Self::Verify];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -74,7 +66,11 @@ pub enum Source {
     Model,
     Dataset,
     /// An output of a finished task of the same job.
-    Output { stage: Stage, index: usize, name: String },
+    Output {
+        stage: Stage,
+        index: usize,
+        name: String,
+    },
 }
 
 /// A file that a task finds in its folder under `name`.

@@ -133,3 +133,146 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     let graph = Graph::new(file).expect("surgery changes sizes, not the structure that was checked");
     Ok(Cut { graph, kept, zeroed })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cost::CostModel;
+    use crate::graph::ParameterKind;
+    use crate::operator::testing::Net;
+    use crate::report::Costs;
+
+    /// A random network of the shapes that the operators know: branches that add or concatenate, depthwise and grouped
+    /// convolutions, a flattening head.
+    fn random_net(steps: &[(u8, u8)]) -> Net {
+        let mut net = Net::new(&[3, 4, 4]);
+        net.conv("stem", 8, 3, 1);
+        for (number, &(kind, width)) in steps.iter().enumerate() {
+            let (name, width) = (format!("block{number}"), i64::from(width % 6 + 1) * 4);
+            let before = net.here();
+            let channels = net.graph().value(before).shape[1].fixed;
+            match kind % 5 {
+                0 => net.conv(&name, width, 3, 1).batch_norm(&format!("{name}.bn")).relu(),
+                1 => net
+                    .conv(&format!("{name}.a"), width, 1, 1)
+                    .relu()
+                    .conv(&format!("{name}.b"), channels, 3, 1)
+                    .add(before),
+                2 => net.conv(&name, width, 1, 1).cat(before),
+                3 => net.conv(&name, channels, 3, channels).batch_norm(&format!("{name}.bn")).unary("aten::relu6"),
+                _ => net.conv(&name, channels, 3, 4),
+            };
+        }
+        net.flatten().linear("hidden", 10).relu().addmm("head", 5);
+        net
+    }
+
+    /// Counts a graph's costs from its shapes alone, without groups.
+    fn recount(graph: &Graph) -> (u64, u64) {
+        let sizes = |value: ValueId| graph.value(value).shape.iter().map(|size| size.at_batch(1) as u64);
+        let params = graph.parameters().iter().filter(|parameter| parameter.kind == ParameterKind::Parameter);
+        let params = params.map(|parameter| sizes(parameter.value).product::<u64>()).sum();
+        let macs = graph.nodes().iter().map(|node| {
+            let output: u64 = sizes(node.outputs[0]).product();
+            match node.op.as_str() {
+                "aten::conv2d" => output * sizes(node.tensor("weight").unwrap()).skip(1).product::<u64>(),
+                "aten::linear" => output * sizes(node.tensor("weight").unwrap()).nth(1).unwrap(),
+                "aten::addmm" => output * sizes(node.tensor("mat2").unwrap()).next().unwrap(),
+                _ => 0,
+            }
+        });
+        (macs.sum(), params)
+    }
+
+    /// What every operator demands of its operands' sizes.
+    fn assert_sizes_fit(graph: &Graph) {
+        let size = |value: ValueId, axis: usize| graph.value(value).shape[axis].at_batch(1);
+        for node in graph.nodes() {
+            let output = node.outputs[0];
+            match node.op.as_str() {
+                "aten::conv2d" => {
+                    let (input, weight) = (node.tensor("input").unwrap(), node.tensor("weight").unwrap());
+                    assert_eq!(size(input, 1), size(weight, 1) * node.int("groups").unwrap(), "{}", node.name);
+                    assert_eq!(size(weight, 0) % node.int("groups").unwrap(), 0, "{}", node.name);
+                    assert_eq!(size(output, 1), size(weight, 0), "{}", node.name);
+                    assert_eq!(size(output, 1), size(node.tensor("bias").unwrap(), 0), "{}", node.name);
+                }
+                "aten::batch_norm" => {
+                    for name in ["weight", "bias", "running_mean", "running_var"] {
+                        assert_eq!(size(node.tensor(name).unwrap(), 0), size(output, 1), "{}", node.name);
+                    }
+                }
+                "aten::add" => {
+                    assert_eq!(
+                        size(node.tensor("self").unwrap(), 1),
+                        size(node.tensor("other").unwrap(), 1),
+                        "{}",
+                        node.name
+                    );
+                }
+                "aten::cat" => {
+                    assert_eq!(node.inputs().iter().map(|&part| size(part, 1)).sum::<i64>(), size(output, 1))
+                }
+                "aten::linear" => {
+                    assert_eq!(size(node.tensor("input").unwrap(), 1), size(node.tensor("weight").unwrap(), 1));
+                }
+                "aten::addmm" => {
+                    assert_eq!(size(node.tensor("mat1").unwrap(), 1), size(node.tensor("mat2").unwrap(), 0))
+                }
+                "aten::flatten" => {
+                    let input = node.tensor("self").unwrap();
+                    assert_eq!(size(output, 1), size(input, 1) * size(input, 2) * size(input, 3));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn predicted_costs_equal_the_recount_of_the_cut_network(
+            steps in prop::collection::vec((any::<u8>(), any::<u8>()), 0..7),
+            shares in prop::collection::vec(0.01f64..1.0, 40),
+            offset in 0u32..4,
+        ) {
+            let graph = random_net(&steps).graph();
+            let grouping = Grouping::of(&graph);
+            let costs = CostModel::of(&graph, &grouping);
+            let keep = grouping.groups().iter().zip(shares.iter().cycle()).map(|(group, share)| {
+                let channels = group.channels() as u32;
+                let width = ((f64::from(channels) * share) as u32).max(1);
+                let mut keep: Vec<u32> = (0..width).map(|rank| (rank + offset) % channels).collect();
+                keep.sort_unstable();
+                keep
+            });
+            let configuration = Configuration { keep: keep.collect() };
+            let cut = cut(&graph, &grouping, &configuration).unwrap();
+
+            assert_sizes_fit(&cut.graph);
+            let Costs { macs, params, .. } = costs.at(&configuration.widths());
+            prop_assert_eq!(recount(&cut.graph), (macs, params));
+            prop_assert_eq!(recount(&graph), (costs.full().macs, costs.full().params));
+            for (name, axes) in &cut.kept.0 {
+                let shape = &cut.graph.value(cut.graph.parameter(name).unwrap().value).shape;
+                for (&axis, indices) in axes {
+                    prop_assert_eq!(indices.len() as i64, shape[axis].fixed);
+                    prop_assert!(indices.is_sorted_by(|a, b| a < b));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_empties_a_group_is_refused_by_name() {
+        let mut net = Net::new(&[3, 4, 4]);
+        net.conv("a", 4, 3, 1).conv("b", 2, 1, 1);
+        let graph = net.graph();
+        let grouping = Grouping::of(&graph);
+        let error = cut(&graph, &grouping, &Configuration { keep: vec![vec![]] }).unwrap_err();
+        assert_eq!(error, ConfigurationError::Empty("a".to_owned()));
+        let error = cut(&graph, &grouping, &Configuration { keep: vec![vec![1, 4]] }).unwrap_err();
+        assert!(error.to_string().contains("keeps channel 4"), "{error}");
+    }
+}

@@ -114,7 +114,9 @@ pub struct History {
 pub enum EngineMessage {
     Progress(Progress),
     /// A line for the job's `log.txt`.
-    Log { message: String },
+    Log {
+        message: String,
+    },
     Outcome(Outcome),
 }
 
@@ -137,11 +139,18 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    Done { result: TaskResult, files: Vec<String> },
+    Done {
+        result: TaskResult,
+        files: Vec<String>,
+    },
     /// The user can mend it; permanent.
-    Rejected { rejection: Rejection },
+    Rejected {
+        rejection: Rejection,
+    },
     /// Our bug or the world's accident, with everything for the log.
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
 }
 
 /// What a stage reports beside its files; stored with the task.
@@ -257,7 +266,9 @@ pub fn read_frame<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Opt
     }
     let length = u32::from_le_bytes(length);
     if length > MAX_FRAME {
-        return Err(io::Error::other(format!("a frame of {length} bytes is announced, at most {MAX_FRAME} are allowed")));
+        return Err(io::Error::other(format!(
+            "a frame of {length} bytes is announced, at most {MAX_FRAME} are allowed"
+        )));
     }
     let mut bytes = vec![0; length as usize];
     reader.read_exact(&mut bytes)?;

@@ -36,8 +36,11 @@ pub(super) fn producers(file: &GraphFile) -> Result<Vec<Producer>, GraphError> {
     let mut producers: Vec<Option<Producer>> = vec![None; file.values.len()];
     let mut produce = |value: ValueId, producer: Producer, place: &dyn Fn() -> String| {
         let count = file.values.len();
-        let slot =
-            producers.get_mut(value.index()).ok_or_else(|| GraphError::UnknownValue { place: place(), value, count })?;
+        let slot = producers.get_mut(value.index()).ok_or_else(|| GraphError::UnknownValue {
+            place: place(),
+            value,
+            count,
+        })?;
         match slot.replace(producer) {
             None => Ok(()),
             Some(_) => Err(GraphError::ProducedTwice { place: place(), value }),
@@ -49,7 +52,9 @@ pub(super) fn producers(file: &GraphFile) -> Result<Vec<Producer>, GraphError> {
     }
     for (index, parameter) in file.parameters.iter().enumerate() {
         match &parameter.tied_to {
-            None => produce(parameter.value, Producer::Parameter(index), &|| format!("parameter `{}`", parameter.name))?,
+            None => {
+                produce(parameter.value, Producer::Parameter(index), &|| format!("parameter `{}`", parameter.name))?
+            }
             Some(tied_to) => {
                 let original = file.parameters[..index].iter().find(|other| &other.name == tied_to);
                 if original.is_none_or(|original| original.value != parameter.value) {
@@ -88,7 +93,9 @@ pub(super) fn producers(file: &GraphFile) -> Result<Vec<Producer>, GraphError> {
 fn read(producers: &[Producer], value: ValueId, at: usize, place: impl Fn() -> String) -> Result<(), GraphError> {
     match producers.get(value.index()) {
         None => Err(GraphError::UnknownValue { place: place(), value, count: producers.len() }),
-        Some(Producer::Node { node, .. }) if *node >= at => Err(GraphError::ReadBeforeProduced { place: place(), value }),
+        Some(Producer::Node { node, .. }) if *node >= at => {
+            Err(GraphError::ReadBeforeProduced { place: place(), value })
+        }
         Some(_) => Ok(()),
     }
 }

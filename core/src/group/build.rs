@@ -9,9 +9,15 @@ use crate::operator;
 /// Whose axis a member is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Owner {
-    Parameter { name: String, axis: usize },
+    Parameter {
+        name: String,
+        axis: usize,
+    },
     /// A dimension of an activation whose size enters a cost.
-    Activation { value: ValueId, axis: usize },
+    Activation {
+        value: ValueId,
+        axis: usize,
+    },
 }
 
 /// An axis of a tensor that shrinks with a group.

@@ -90,9 +90,10 @@ impl Operator for Convolution {
 fn channel_dim(graph: &Graph, node: &Node) -> Result<usize, String> {
     let (input, weight) = (operand(node, "input")?, operand(node, "weight")?);
     let (rank, weight_rank) = (graph.value(input).shape.len(), graph.value(weight).shape.len());
-    (rank + 1).checked_sub(weight_rank).filter(|&dim| dim <= 1 && weight_rank >= 3).ok_or_else(|| {
-        format!("an input of rank {rank} meets a convolution weight of rank {weight_rank}")
-    })
+    (rank + 1)
+        .checked_sub(weight_rank)
+        .filter(|&dim| dim <= 1 && weight_rank >= 3)
+        .ok_or_else(|| format!("an input of rank {rank} meets a convolution weight of rank {weight_rank}"))
 }
 
 #[cfg(test)]

@@ -61,10 +61,12 @@ impl Operator for Reshape {
         }
         // `unflatten` lists the sizes of the dimension that it takes apart only.
         if let (Some(sizes), Some(dim)) = (node.ints("sizes"), node.int("dim")) {
-            let dim = if dim < 0 { dim as isize + after.len() as isize - sizes.len() as isize + 1 } else { dim as isize };
+            let dim =
+                if dim < 0 { dim as isize + after.len() as isize - sizes.len() as isize + 1 } else { dim as isize };
             let parts = after[dim as usize..dim as usize + sizes.len()].to_vec();
             let inferred = Size::fixed(-1);
-            let rewritten = sizes.iter().zip(parts).map(|(&old, new)| if old == inferred { old } else { new }).collect();
+            let rewritten =
+                sizes.iter().zip(parts).map(|(&old, new)| if old == inferred { old } else { new }).collect();
             node.set("sizes", Literal::Ints(rewritten));
         }
     }
@@ -126,7 +128,9 @@ fn regroup(axes: &mut Axes, ins: &[Dim], in_sizes: &[usize], out_sizes: &[usize]
         axes.freeze(&ins[other], merged);
     }
     let Dim::Channels(elements) = &ins[carrier] else { unreachable!("carriers are channel dimensions") };
-    if let (Some(same), true) = (out_sizes.iter().position(|&size| size == in_sizes[carrier]), significant(in_sizes) == 1) {
+    if let (Some(same), true) =
+        (out_sizes.iter().position(|&size| size == in_sizes[carrier]), significant(in_sizes) == 1)
+    {
         // Only dimensions of size one come or go.
         outs[same] = ins[carrier].clone();
         return Ok(outs);

@@ -113,12 +113,8 @@ impl Net {
             self.parameter(format!("{name}.weight"), &[out, in_per_group, kernel, kernel], ParameterKind::Parameter);
         let bias = self.parameter(format!("{name}.bias"), &[out], ParameterKind::Parameter);
         shape[1] = Size::fixed(out);
-        let args = [
-            ("input", input),
-            ("weight", weight),
-            ("bias", bias),
-            ("groups", Literal::Int(Size::fixed(groups))),
-        ];
+        let args =
+            [("input", input), ("weight", weight), ("bias", bias), ("groups", Literal::Int(Size::fixed(groups)))];
         self.node(name, "aten::conv2d", &args, shape)
     }
 
@@ -130,8 +126,7 @@ impl Net {
         let bias = self.parameter(format!("{name}.bias"), &channels, ParameterKind::Parameter);
         let mean = self.parameter(format!("{name}.running_mean"), &channels, ParameterKind::Buffer);
         let var = self.parameter(format!("{name}.running_var"), &channels, ParameterKind::Buffer);
-        let args =
-            [("input", input), ("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", var)];
+        let args = [("input", input), ("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", var)];
         self.node(name, "aten::batch_norm", &args, shape)
     }
 
@@ -216,11 +211,8 @@ impl Net {
         let input = Literal::Tensor(self.here);
         let features = self.shape()[1..].iter().map(|size| size.fixed).product();
         let shape = vec![Size::BATCH, Size::fixed(features)];
-        let args = [
-            ("self", input),
-            ("start_dim", Literal::Int(Size::fixed(1))),
-            ("end_dim", Literal::Int(Size::fixed(-1))),
-        ];
+        let args =
+            [("self", input), ("start_dim", Literal::Int(Size::fixed(1))), ("end_dim", Literal::Int(Size::fixed(-1)))];
         self.node("", "aten::flatten", &args, shape)
     }
 

@@ -248,14 +248,13 @@ impl<'a> JobView<'a> {
             file: file::tuned(tuned.candidate),
         });
         best_tuned.or_else(|| {
-            first_of_greatest(self.screened(), |(_, screened)| screened.accuracy.unwrap_or(0.0)).map(
-                |(task, screened)| Winner {
-                    candidate: screened.candidate,
-                    stage: Stage::Screen,
-                    task,
-                    file: file::screened(screened.candidate),
-                },
-            )
+            let score = |screened: &Screened| screened.accuracy.or(screened.agreement).unwrap_or(0.0);
+            first_of_greatest(self.screened(), |(_, screened)| score(screened)).map(|(task, screened)| Winner {
+                candidate: screened.candidate,
+                stage: Stage::Screen,
+                task,
+                file: file::screened(screened.candidate),
+            })
         })
     }
 

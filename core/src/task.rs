@@ -43,6 +43,8 @@ pub mod file {
     pub const PROBES: &str = "probes.safetensors";
     pub const REPORT: &str = "report.json";
     pub const CONFIG: &str = "config.json";
+    /// The graph of the pruned network, in the form of GRAPH.
+    pub const PRUNED_GRAPH: &str = "pruned-graph.json";
 
     /// The tensors of a candidate after surgery and BN recalibration.
     pub fn screened(candidate: usize) -> String {
@@ -90,7 +92,8 @@ pub enum Work {
     Screen { candidates: Vec<usize> },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)`; writes `tuned(candidate)`.
     Tune { candidate: usize },
-    /// Reads GRAPH, WEIGHTS, CANDIDATES, `tuned(candidate)` or else `screened(candidate)`; writes PRUNED_MODEL, BASE_MODEL, PROBES, CONFIG.
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET?, `tuned(candidate)` or else `screened(candidate)`; writes PRUNED_MODEL,
+    /// BASE_MODEL, PROBES, CONFIG, PRUNED_GRAPH. Rejects an accuracy that fell by more than `max_accuracy_drop`.
     Export { candidate: usize, tuned: bool },
     /// In a fresh process: reads GRAPH, PRUNED_MODEL, BASE_MODEL, PROBES, CANDIDATES; reloads, compares, times; writes REPORT.
     Verify { history: Box<History> },
@@ -217,12 +220,16 @@ pub struct Screened {
     /// Validation accuracy right after surgery and BN recalibration; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<f64>,
+    /// Share of validation samples that get the same class as from the original, where there are no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TuneResult {
     pub candidate: usize,
     pub epochs: Vec<Epoch>,
+    /// 0 when no epoch was better than the screened network.
     pub best_epoch: u32,
     /// Of the best epoch; `None` without labels.
     #[serde(default)]

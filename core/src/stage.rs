@@ -285,3 +285,113 @@ impl<'a> JobView<'a> {
 fn first_of_greatest<T>(items: Vec<T>, score: impl Fn(&T) -> f64) -> Option<T> {
     items.into_iter().reduce(|best, item| if score(&item) > score(&best) { item } else { best })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Accuracy, Costs, Equivalence};
+    use crate::task::{CandidateCosts, ExportResult, ImportResult, ScreenResult, SearchResult};
+
+    fn spec(fine_tune: &str) -> JobSpec {
+        JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}{fine_tune}}}"#)).unwrap()
+    }
+
+    fn road(spec: &JobSpec, has_dataset: bool) -> Vec<&'static str> {
+        let stages = std::iter::successors(Some(Stage::Import), |stage| stage.next(spec, has_dataset));
+        stages.map(Stage::as_str).collect()
+    }
+
+    fn finished(stage: Stage, index: usize, result: TaskResult) -> FinishedTask {
+        FinishedTask { stage, index, result, files: Vec::new(), seconds: 1.5 }
+    }
+
+    fn proposed(count: usize) -> FinishedTask {
+        let costs = Costs { macs: 1, params: 1, channels: 1 };
+        let candidate = |index| CandidateCosts { index, origin: "uniform".to_owned(), costs, reduction: 0.5 };
+        let result = SearchResult { candidates: (0..count).map(candidate).collect() };
+        finished(Stage::Search, 0, TaskResult::Search(result))
+    }
+
+    fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
+        let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
+        let screened = vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None }];
+        finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened }))
+    }
+
+    fn tuned(task: usize, candidate: usize, score: f64) -> FinishedTask {
+        let result = TuneResult { candidate, epochs: Vec::new(), best_epoch: 1, accuracy: None, score };
+        finished(Stage::Tune, task, TaskResult::Tune(result))
+    }
+
+    fn plan_after(stage: Stage, finished: &[FinishedTask]) -> Result<Vec<PlannedTask>, PlanError> {
+        plan(stage, JobView { spec: &spec(""), has_dataset: true, finished })
+    }
+
+    #[test]
+    fn a_job_with_data_takes_the_whole_road() {
+        let whole = ["import", "graph", "search", "screen", "tune", "export", "verify"];
+        assert_eq!(road(&spec(""), true), whole);
+    }
+
+    #[test]
+    fn without_data_or_fine_tuning_nothing_is_tuned() {
+        let short = ["import", "graph", "search", "screen", "export", "verify"];
+        assert_eq!(road(&spec(""), false), short);
+        assert_eq!(road(&spec(r#", "fine_tune": null"#), true), short);
+    }
+
+    #[test]
+    fn every_candidate_is_screened_and_tuned_by_a_task_of_its_own() {
+        let screen = plan_after(Stage::Screen, &[proposed(3)]).unwrap();
+        let works: Vec<&Work> = screen.iter().map(|task| &task.work).collect();
+        assert_eq!(works, [0, 1, 2].map(|index| Work::Screen { candidates: vec![index] }).iter().collect::<Vec<_>>());
+        let tune = plan_after(Stage::Tune, &[proposed(2), screened(1, 1, 0.2), screened(0, 0, 0.1)]).unwrap();
+        assert_eq!(tune[1].work, Work::Tune { candidate: 1 });
+        assert!(tune[1].inputs.contains(&output(Stage::Screen, 1, "screened-1.safetensors")));
+    }
+
+    #[test]
+    fn the_winner_is_the_best_tuned_candidate_and_the_first_of_equals() {
+        let done = [proposed(3), screened(0, 0, 0.9), tuned(0, 0, 0.5), tuned(2, 2, 0.7), tuned(1, 1, 0.7)];
+        let export = plan_after(Stage::Export, &done).unwrap();
+        assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: true });
+        assert!(export[0].inputs.contains(&output(Stage::Tune, 1, "tuned-1.safetensors")));
+    }
+
+    #[test]
+    fn without_tuning_the_best_screened_candidate_wins() {
+        let export = plan_after(Stage::Export, &[proposed(2), screened(0, 0, 0.1), screened(1, 1, 0.2)]).unwrap();
+        assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: false });
+    }
+
+    #[test]
+    fn verification_knows_the_seconds_of_every_stage_before_it() {
+        let accuracy = Accuracy { val: 0.5, test: 0.5 };
+        let import = ImportResult {
+            input_shapes: vec![vec![1, 8, 8]],
+            nodes: 1,
+            max_abs_diff: 0.0,
+            bytes: 1,
+            sha256: "00".to_owned(),
+            accuracy: Some(accuracy),
+        };
+        let export = ExportResult { candidate: 1, base_bytes: 2, pruned_bytes: 1, accuracy: None };
+        let done = [
+            finished(Stage::Import, 0, TaskResult::Import(import)),
+            proposed(2),
+            screened(0, 0, 0.1),
+            screened(1, 1, 0.2),
+            finished(Stage::Export, 0, TaskResult::Export(export)),
+        ];
+        let verify = plan_after(Stage::Verify, &done).unwrap();
+        let Work::Verify { history } = &verify[0].work else { panic!("verify plans verification") };
+        assert_eq!(history.seconds["screen"], 3.0);
+        assert_eq!(history.winner, 1);
+    }
+
+    #[test]
+    fn a_stage_whose_predecessor_is_missing_cannot_be_planned() {
+        assert_eq!(plan_after(Stage::Screen, &[]).unwrap_err().missing, "search");
+        assert_eq!(plan_after(Stage::Export, &[proposed(1)]).unwrap_err().missing, "screen or tune");
+    }
+}

@@ -1,0 +1,62 @@
+//! Surgery on tensors: what [`secateur_core::surgery`] decided by name and axis, carried out with `index_select`.
+
+use secateur_core::graph::Graph;
+use secateur_core::surgery::{AxisIndices, Cut};
+use tch::Tensor;
+
+use crate::error::Error;
+use crate::weights;
+
+/// The tensors of the cut network, in the order of its parameters. `graph` is the uncut one.
+///
+/// # Errors
+/// When a tensor's shape is not the one that the cut graph records: our own bug.
+pub fn apply(graph: &Graph, cut: &Cut, original: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let mut result: Vec<Tensor> = Vec::with_capacity(original.len());
+    for (index, parameter) in graph.parameters().iter().enumerate() {
+        let owner = parameter.tied_to.as_deref().unwrap_or(&parameter.name);
+        let first = graph.parameters().iter().position(|other| other.name == owner).unwrap_or(index);
+        let tensor =
+            if first < index { result[first].shallow_clone() } else { select(&original[index], owner, &cut.kept)? };
+        let after = &cut.graph.parameters()[index];
+        let expected: Vec<i64> = cut.graph.value(after.value).shape.iter().map(|size| size.fixed).collect();
+        if tensor.size() != expected {
+            return Err(Error::internal(format!(
+                "surgery: `{}` was cut to {:?}, the cut graph says {expected:?}",
+                parameter.name,
+                tensor.size()
+            )));
+        }
+        result.push(tensor);
+    }
+    Ok(result)
+}
+
+/// The original's tensors with the removed input columns of consumers set to zero.
+pub fn with_zeroed_columns(graph: &Graph, zeroed: &AxisIndices, original: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let mut result = weights::deep_copy(graph, original)?;
+    for (parameter, tensor) in graph.parameters().iter().zip(&mut result) {
+        for (&axis, indices) in zeroed.0.get(&parameter.name).into_iter().flatten() {
+            let index = index_tensor(indices)?.f_to(tensor.device())?;
+            let _ = tensor.f_index_fill_(axis as i64, &index, 0.0)?;
+        }
+    }
+    Ok(result)
+}
+
+fn select(tensor: &Tensor, name: &str, kept: &AxisIndices) -> Result<Tensor, Error> {
+    let Some(axes) = kept.0.get(name) else {
+        // A copy all the same: batch norm writes its statistics in place, and the original must stay as it is.
+        return weights::copy(tensor);
+    };
+    let mut tensor = tensor.f_detach()?;
+    for (&axis, indices) in axes {
+        tensor = tensor.f_index_select(axis as i64, &index_tensor(indices)?.f_to(tensor.device())?)?;
+    }
+    Ok(tensor)
+}
+
+fn index_tensor(indices: &[u32]) -> Result<Tensor, Error> {
+    let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
+    Ok(Tensor::f_from_slice(&indices)?)
+}

@@ -1,0 +1,250 @@
+//! Recovery of a cut network: SGD on cross-entropy, on distillation from the original network, or on both.
+//!
+//! Everything random is seeded (order, augmentation, dropout), so the same spec gives the same weights on one machine with
+//! the same number of threads. The weights of the best epoch by validation are kept; epoch 0, the network as it was
+//! screened, takes part, so tuning never makes a candidate worse. Batch norm trains; the original runs in evaluation mode.
+//! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
+
+mod loss;
+mod schedule;
+mod sgd;
+
+use std::time::Instant;
+
+use secateur_core::graph::{Graph, ParameterKind};
+use secateur_core::rejection::{Code, Rejection};
+use secateur_core::report::Epoch;
+use secateur_core::spec::{FineTune, Objective, Optimizer};
+use tch::{Kind, Tensor};
+
+use crate::data::{Augment, Split};
+use crate::error::Error;
+use crate::evaluate;
+use crate::messages::{Counter, Messages};
+use crate::network::Network;
+use crate::recalibrate::for_training;
+use crate::torch::channels_last;
+use crate::weights;
+
+use loss::{Loss, Teacher, distillation};
+use schedule::Schedule;
+use sgd::Sgd;
+
+/// The best epoch's weights and the way there.
+pub struct Tuned {
+    pub weights: Vec<Tensor>,
+    pub epochs: Vec<Epoch>,
+    /// 0 when no epoch was better than the screened network.
+    pub best_epoch: u32,
+    /// Validation accuracy, or minus the distillation loss on the validation split when there are no labels.
+    pub score: f64,
+}
+
+/// What a job fine-tunes with.
+pub struct Session<'a> {
+    pub teacher: &'a Network,
+    pub train: &'a Split,
+    pub val: &'a Split,
+    pub settings: &'a FineTune,
+    pub seed: u64,
+    pub messages: &'a Messages,
+}
+
+/// Fine-tunes a network from these weights.
+///
+/// # Errors
+/// A [`Rejection`] when the data set or the model allows no training of this kind; a failure when the loss is not finite
+/// at the lowered learning rate either.
+pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Tuned, Error> {
+    check_labels(session.settings, session.train.labels().is_some())?;
+    let batches = session.train.shuffled(session.batch_size(), session.seed, 0)?.len();
+    if batches == 0 {
+        let count = session.train.count();
+        return Err(Rejection::new(
+            Code::DatasetMismatch,
+            format!("The training split has {count} samples; fine-tuning needs at least 2."),
+        )
+        .into());
+    }
+    let total = u64::from(session.settings.epochs) * batches as u64;
+    let mut progress = session.messages.count(total, "steps");
+    match attempt(session, graph, start, session.settings.lr, &mut progress)? {
+        Attempt::Finished(tuned) => return Ok(tuned),
+        Attempt::NotFinite { epoch } => session.messages.log(format!(
+            "the loss was not finite in epoch {epoch} at learning rate {}; starting over at {}",
+            session.settings.lr,
+            session.settings.lr / 10.0
+        )),
+    }
+    progress.restart();
+    match attempt(session, graph, start, session.settings.lr / 10.0, &mut progress)? {
+        Attempt::Finished(tuned) => Ok(tuned),
+        Attempt::NotFinite { epoch } => Err(Error::internal(format!(
+            "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
+            session.settings.lr / 10.0,
+            session.settings.lr
+        ))),
+    }
+}
+
+/// # Errors
+/// A [`Rejection`] when the objective wants labels and there are none.
+pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejection> {
+    if settings.objective == Objective::CrossEntropy && !has_labels {
+        return Err(Rejection::new(
+            Code::DatasetMismatch,
+            "The data set has no labels (`y`), and the objective `cross_entropy` needs them.",
+        )
+        .at("fine_tune.objective")
+        .hint(
+            "set `\"objective\": \"distill\"`, which learns from the original network's outputs and needs no labels",
+        ));
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    fn batch_size(&self) -> i64 {
+        self.settings.batch_size.get() as i64
+    }
+}
+
+enum Attempt {
+    Finished(Tuned),
+    NotFinite { epoch: u32 },
+}
+
+fn attempt(
+    session: &Session,
+    graph: &Graph,
+    start: &[Tensor],
+    peak: f64,
+    progress: &mut Counter,
+) -> Result<Attempt, Error> {
+    let Session { teacher, train, val, settings, seed, .. } = *session;
+    tch::manual_seed(seed as i64);
+    let student = Network::new(for_training(graph)?, trainable_copy(graph, start)?)?;
+    let Optimizer::Sgd = settings.optimizer;
+    let mut sgd = Sgd::new(trained(graph, student.weights())?, settings.weight_decay)?;
+    let loss = Loss::new(settings);
+    let mut augment = Augment::new(&settings.augment, train, seed)?;
+    let mut lessons = Teacher::new(teacher, train, &loss, augment.is_none())?;
+    let judge = Judge::new(teacher, val)?;
+
+    let steps = train.shuffled(session.batch_size(), seed, 0)?.len() as u64;
+    let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
+    let mut best = Best { weights: weights::deep_copy(graph, start)?, epoch: 0, score: judge.score(&student)?.0 };
+    let mut epochs = Vec::with_capacity(settings.epochs as usize);
+    for epoch in 1..=settings.epochs {
+        let started = Instant::now();
+        let mut sum: Option<Tensor> = None;
+        let mut seen = 0;
+        for batch in train.shuffled(session.batch_size(), seed, u64::from(epoch))? {
+            let input = train.select(&batch, augment.as_mut())?;
+            let target = lessons.answer(&batch, &input)?;
+            let labels = train.labels().map(|labels| labels.f_index_select(0, &batch)).transpose()?;
+            let value = loss.of(&student.train(input)?, labels.as_ref(), target.as_ref())?;
+            sgd.step(&value, schedule.next())?;
+
+            let count = batch.numel() as i64;
+            let value = value.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(count)?;
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(&value)?,
+                None => value,
+            });
+            seen += count;
+            progress.advance();
+        }
+        let total = sum.map_or(Ok(0.0), |sum| sum.f_double_value(&[]))?;
+        let train_loss = total / seen.max(1) as f64;
+        let (score, val_accuracy) = judge.score(&student)?;
+        if !train_loss.is_finite() || !score.is_finite() {
+            return Ok(Attempt::NotFinite { epoch });
+        }
+        if score > best.score || !best.score.is_finite() {
+            best = Best { weights: weights::deep_copy(graph, student.weights())?, epoch, score };
+        }
+        epochs.push(Epoch { epoch, train_loss, val_accuracy, seconds: started.elapsed().as_secs_f64() });
+        progress.note(match val_accuracy {
+            Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
+            None => format!("epoch {epoch} of {}: distillation loss {:.4}", settings.epochs, -score),
+        });
+    }
+    Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
+}
+
+struct Best {
+    weights: Vec<Tensor>,
+    epoch: u32,
+    score: f64,
+}
+
+/// What an epoch is judged by.
+struct Judge<'a> {
+    val: &'a Split,
+    /// The original's outputs on the validation split, where there are no labels.
+    reference: Option<Tensor>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(teacher: &Network, val: &'a Split) -> Result<Self, Error> {
+        let reference = match val.labels() {
+            Some(_) => None,
+            None => Some(evaluate::logits(teacher, val)?),
+        };
+        Ok(Self { val, reference })
+    }
+
+    /// The score, and the accuracy when there are labels.
+    fn score(&self, student: &Network) -> Result<(f64, Option<f64>), Error> {
+        match &self.reference {
+            Some(reference) => {
+                let _no_grad = tch::no_grad_guard();
+                let loss = distillation(&evaluate::logits(student, self.val)?, reference)?;
+                Ok((-loss.f_double_value(&[])?, None))
+            }
+            None => {
+                let accuracy = evaluate::accuracy(student, self.val)?;
+                Ok((accuracy.unwrap_or(0.0), accuracy))
+            }
+        }
+    }
+}
+
+/// A copy of the weights in the layout that convolutions train fastest in.
+fn trainable_copy(graph: &Graph, start: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let _no_grad = tch::no_grad_guard();
+    let mut copies = weights::deep_copy(graph, start)?;
+    for (parameter, copy) in graph.parameters().iter().zip(&mut copies) {
+        if parameter.tied_to.is_none() && copy.dim() == 4 {
+            let data = channels_last(copy)?;
+            copy.f_set_data(&data)?;
+        }
+    }
+    Ok(copies)
+}
+
+/// The tensors that are trained, as leaves that record gradients.
+fn trained(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let trained: Vec<Tensor> = graph
+        .parameters()
+        .iter()
+        .zip(weights)
+        .filter(|(parameter, tensor)| {
+            parameter.kind == ParameterKind::Parameter
+                && parameter.requires_grad
+                && parameter.tied_to.is_none()
+                && tensor.f_kind().is_ok_and(weights::is_float)
+        })
+        .map(|(_, tensor)| tensor.f_set_requires_grad(true))
+        .collect::<Result<_, _>>()?;
+    if trained.is_empty() {
+        return Err(Rejection::new(
+            Code::UnsupportedModel,
+            "The model has no trainable parameter: none of its tensors is a parameter with `requires_grad`.",
+        )
+        .hint("save the model without `torch.jit.freeze`, or set `\"fine_tune\": null`")
+        .into());
+    }
+    Ok(trained)
+}

@@ -1,0 +1,105 @@
+//! The best network as TorchScript, beside the original written by the same exporter, and what both answered in memory.
+
+use secateur_core::dataset::SplitName;
+use secateur_core::group::Grouping;
+use secateur_core::rejection::{Code, Rejection};
+use secateur_core::report::Accuracy;
+use secateur_core::task::{ExportResult, TaskResult, file};
+use tch::{Device, Tensor};
+
+use super::{Finished, Task, verify};
+use crate::data::{Data, Split};
+use crate::error::Error;
+use crate::network::{Network, random_inputs};
+use crate::{evaluate, torch, weights};
+
+/// Batch sizes of the probes; two, so that a batch size baked into the file would show.
+pub const PROBE_BATCHES: [i64; 2] = [1, 4];
+
+pub fn run(task: &Task, candidate: usize, tuned: bool) -> Result<Finished, Error> {
+    let original = task.original()?;
+    let candidate = task.candidate(candidate)?;
+    let graph = task.cut(original.graph(), &candidate)?.graph;
+    let source = if tuned { file::tuned(candidate.index) } else { file::screened(candidate.index) };
+    let tensors = weights::load(&task.path(&source), &graph, task.device)?;
+    let pruned = Network::new(graph, weights::flush_subnormals(&tensors)?)?;
+
+    let accuracy = match task.data(original.graph())? {
+        Some(data) => measured(task, &data, &original, &pruned)?,
+        None => None,
+    };
+
+    let config = candidate.configuration.replay(&Grouping::of(original.graph()));
+    let versions = verify::versions();
+    let about = serde_json::json!({ "versions": versions, "config": config }).to_string();
+    export(task, &pruned, file::PRUNED_MODEL, &[("secateur.json", about.as_str())])?;
+    export(task, &original, file::BASE_MODEL, &[])?;
+    write_probes(task, &pruned)?;
+    task.write_json(file::CONFIG, &config)?;
+    task.write(file::PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
+
+    let result = ExportResult {
+        candidate: candidate.index,
+        base_bytes: task.size_of(file::BASE_MODEL)?,
+        pruned_bytes: task.size_of(file::PRUNED_MODEL)?,
+        accuracy,
+    };
+    let files = [file::PRUNED_MODEL, file::BASE_MODEL, file::PROBES, file::CONFIG, file::PRUNED_GRAPH];
+    Ok(Finished::new(TaskResult::Export(result), files))
+}
+
+/// Accuracy of the network that is exported, on both held-out splits.
+///
+/// # Errors
+/// A [`Rejection`] when validation accuracy fell by more than the spec allows.
+fn measured(task: &Task, data: &Data, original: &Network, pruned: &Network) -> Result<Option<Accuracy>, Error> {
+    if !data.has_labels() {
+        return Ok(None);
+    }
+    let val = data.split(SplitName::Val)?;
+    let accuracy = evaluate::held_out(pruned, &val, &data.split(SplitName::Test)?)?;
+    if let (Some(allowed), Some(accuracy)) = (task.spec.target.max_accuracy_drop, accuracy) {
+        check_accuracy_drop(original, &val, accuracy.val, allowed.get())?;
+    }
+    Ok(accuracy)
+}
+
+fn check_accuracy_drop(original: &Network, val: &Split, reached: f64, allowed: f64) -> Result<(), Error> {
+    let before = evaluate::accuracy(original, val)?.unwrap_or(0.0);
+    let drop = before - reached;
+    if drop <= allowed {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::AccuracyDropExceeded,
+        format!(
+            "Validation accuracy fell from {before:.4} to {reached:.4}, by {drop:.4}; `max_accuracy_drop` allows {allowed}."
+        ),
+    )
+    .at("target.max_accuracy_drop")
+    .hint("ask for a smaller reduction or tune for more epochs")
+    .into())
+}
+
+fn export(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) -> Result<(), Error> {
+    let weights: Vec<Tensor> =
+        network.weights().iter().map(|tensor| tensor.f_to(Device::Cpu)?.f_contiguous()).collect::<Result<_, _>>()?;
+    torch::export(network.graph(), &weights, &task.path(name), extra)?;
+    Ok(())
+}
+
+/// Random inputs and the in-memory answers, named `BATCH.input.N` and `BATCH.output.N`.
+fn write_probes(task: &Task, pruned: &Network) -> Result<(), Error> {
+    let mut probes: Vec<(String, Tensor)> = Vec::new();
+    for batch in PROBE_BATCHES {
+        let inputs = random_inputs(pruned.graph(), batch, task.spec.seed as i64, task.device)?;
+        let outputs = pruned.evaluate(&inputs)?;
+        let numbered = |kind: &str, tensors: Vec<Tensor>| {
+            let name = |(number, tensor)| (format!("{batch}.{kind}.{number}"), tensor);
+            tensors.into_iter().enumerate().map(name).collect::<Vec<_>>()
+        };
+        probes.extend(numbered("input", inputs));
+        probes.extend(numbered("output", outputs));
+    }
+    weights::save_named(&task.path(file::PROBES), probes.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+}

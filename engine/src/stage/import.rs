@@ -1,0 +1,148 @@
+//! TorchScript archive to graph and tensors; the only stage that loads the user's file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use secateur_core::dataset::{Dataset, SplitName};
+use secateur_core::graph::Graph;
+use secateur_core::rejection::{Code, Rejection};
+use secateur_core::report::Accuracy;
+use secateur_core::task::{ImportResult, TaskResult, file};
+use sha2::{Digest, Sha256};
+
+use super::{Finished, Task};
+use crate::data::Data;
+use crate::error::Error;
+use crate::evaluate;
+use crate::fine_tune;
+use crate::network::Network;
+use crate::torch::{self, Imported};
+use crate::weights;
+
+pub fn run(task: &Task) -> Result<Finished, Error> {
+    let (bytes, sha256) = digest(&task.path(file::MODEL))?;
+    let Imported { graph, weights, input_shapes, max_abs_diff } = import(task)?;
+    let nodes = graph.nodes().len();
+    task.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
+
+    let json = graph.to_json();
+    weights::save(&task.path(file::WEIGHTS), &graph, &weights)?;
+    task.write(file::GRAPH, json.as_bytes())?;
+
+    let accuracy = match task.data(&graph)? {
+        Some(data) => {
+            check_labels(task, data.has_labels())?;
+            accuracy_of_original(task, &data, graph, weights)?
+        }
+        None => {
+            check_labels_without_data(task)?;
+            None
+        }
+    };
+    let result = ImportResult { input_shapes, nodes, max_abs_diff, bytes, sha256, accuracy };
+    Ok(Finished::new(TaskResult::Import(result), [file::GRAPH, file::WEIGHTS]))
+}
+
+/// Tries the input shapes in the order in which they are trusted: the spec's, the data set's, the archive's own.
+fn import(task: &Task) -> Result<Imported, Error> {
+    let model = task.path(file::MODEL);
+    if let Some(shape) = &task.spec.input_shape {
+        return torch::import(&model, Some(&shape.shapes())).map_err(Error::from);
+    }
+    let dataset = task.path(file::DATASET);
+    if !dataset.exists() {
+        return torch::import(&model, None).map_err(Error::from);
+    }
+    let mut refusals = Vec::new();
+    for shape in sample_shapes(&Dataset::open(&dataset)?) {
+        match torch::import(&model, Some(&[shape])).map_err(Error::from) {
+            Err(Error::Rejected(rejection)) if rejection.code == Code::InputShape => refusals.push(rejection),
+            other => return other,
+        }
+    }
+    // The first layout is the usual one, so its refusal tells most.
+    Err(refusals.into_iter().next().map_or_else(|| Error::internal("a data set without a sample shape"), Error::from))
+}
+
+/// The shape of a sample as the model may want it: as stored, and with the last dimension, channels, first.
+fn sample_shapes(dataset: &Dataset) -> Vec<Vec<i64>> {
+    let stored = dataset.summary().sample_shape;
+    let mut shapes = vec![stored.clone()];
+    if let [height, width, channels] = stored[..] {
+        shapes.push(vec![channels, height, width]);
+    }
+    shapes
+}
+
+/// What needs labels is refused now and not after the search.
+fn check_labels(task: &Task, has_labels: bool) -> Result<(), Rejection> {
+    if task.spec.target.max_accuracy_drop.is_some() && !has_labels {
+        return Err(max_accuracy_drop_needs_labels("The data set has no labels (`y`)"));
+    }
+    match &task.spec.fine_tune {
+        Some(settings) => fine_tune::check_labels(settings, has_labels),
+        None => Ok(()),
+    }
+}
+
+fn check_labels_without_data(task: &Task) -> Result<(), Rejection> {
+    match task.spec.target.max_accuracy_drop {
+        Some(_) => Err(max_accuracy_drop_needs_labels("The job has no data set")),
+        None => Ok(()),
+    }
+}
+
+fn max_accuracy_drop_needs_labels(found: &str) -> Rejection {
+    Rejection::new(
+        Code::InvalidSpec,
+        format!("{found}, and `target.max_accuracy_drop` needs labels to measure accuracy."),
+    )
+    .at("target.max_accuracy_drop")
+}
+
+fn accuracy_of_original(
+    task: &Task,
+    data: &Data,
+    graph: Graph,
+    weights: Vec<tch::Tensor>,
+) -> Result<Option<Accuracy>, Error> {
+    if !data.has_labels() {
+        return Ok(None);
+    }
+    let weights = weights.iter().map(|tensor| tensor.f_to(task.device)).collect::<Result<_, _>>()?;
+    let network = Network::new(graph, weights)?;
+    evaluate::held_out(&network, &data.split(SplitName::Val)?, &data.split(SplitName::Test)?)
+}
+
+/// Bytes and SHA-256, hexadecimal, of a file.
+fn digest(path: &Path) -> Result<(u64, String), Error> {
+    let mut source = File::open(path).map_err(Error::file(path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let read = source.read(&mut buffer).map_err(Error::file(path))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    let hex = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((bytes, hex))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_sha256sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest(&path).unwrap(), (3, expected.to_owned()));
+    }
+}

@@ -1,0 +1,39 @@
+//! Full fine-tune of one candidate.
+
+use secateur_core::dataset::SplitName;
+use secateur_core::report::Accuracy;
+use secateur_core::task::{TaskResult, TuneResult, file};
+
+use super::{Finished, Task};
+use crate::error::Error;
+use crate::evaluate;
+use crate::fine_tune::{Session, Tuned, fine_tune};
+use crate::network::Network;
+use crate::weights;
+
+pub fn run(task: &Task, candidate: usize) -> Result<Finished, Error> {
+    let settings =
+        task.spec.fine_tune.as_ref().ok_or_else(|| Error::internal("a tune task of a job without `fine_tune`"))?;
+    let original = task.original()?;
+    let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a tune task without a data set"))?;
+    let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
+
+    let graph = task.cut(original.graph(), &task.candidate(candidate)?)?.graph;
+    let start = weights::load(&task.path(&file::screened(candidate)), &graph, task.device)?;
+    let session = Session {
+        teacher: &original,
+        train: &train,
+        val: &val,
+        settings,
+        seed: task.spec.seed,
+        messages: task.messages,
+    };
+    let Tuned { weights, epochs, best_epoch, score } = fine_tune(&session, &graph, &start)?;
+    let name = file::tuned(candidate);
+    weights::save(&task.path(&name), &graph, &weights)?;
+
+    let tuned = Network::new(graph, weights)?;
+    let accuracy: Option<Accuracy> = evaluate::held_out(&tuned, &val, &data.split(SplitName::Test)?)?;
+    let result = TuneResult { candidate, epochs, best_epoch, accuracy, score };
+    Ok(Finished::new(TaskResult::Tune(result), [name]))
+}

@@ -1,0 +1,155 @@
+//! Drives the engine's binary as a worker does: one process per task, all tasks of a job in one folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+
+use secateur_core::rejection::Rejection;
+use secateur_core::report::Report;
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::{FinishedTask, JobView, Stage, plan};
+use secateur_core::task::{
+    Device, EngineMessage, Outcome, PROTOCOL, Progress, TaskRequest, TaskResult, Work, file, read_frame, write_frame,
+};
+use tempfile::TempDir;
+
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A job and what its tasks have done so far.
+pub struct Job {
+    pub folder: TempDir,
+    pub spec: JobSpec,
+    has_dataset: bool,
+    pub finished: Vec<FinishedTask>,
+}
+
+impl Job {
+    pub fn new(spec: &str, model: &Path, dataset: Option<&Path>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(model, folder.path().join(file::MODEL)).unwrap();
+        if let Some(dataset) = dataset {
+            std::fs::copy(dataset, folder.path().join(file::DATASET)).unwrap();
+        }
+        let spec = JobSpec::from_json(spec).unwrap();
+        Self { folder, spec, has_dataset: dataset.is_some(), finished: Vec::new() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn request(&self, work: Work) -> TaskRequest {
+        TaskRequest { protocol: PROTOCOL, spec: self.spec.clone(), work, threads: 2, device: Device::Cpu }
+    }
+
+    /// Runs one task to its outcome.
+    pub fn run(&self, work: Work) -> Outcome {
+        let mut engine = Engine::start(self.folder.path(), &[]);
+        engine.send(&self.request(work));
+        let outcome = engine.outcome();
+        assert!(engine.wait().success(), "the exit code is 0 after an outcome");
+        outcome
+    }
+
+    /// Runs the stages up to and including one, as far as they succeed.
+    pub fn run_through(&mut self, last: Stage) -> Result<(), Outcome> {
+        let mut next = Some(Stage::Import);
+        while let Some(stage) = next {
+            let view = JobView { spec: &self.spec, has_dataset: self.has_dataset, finished: &self.finished };
+            for task in plan(stage, view).unwrap() {
+                for input in &task.inputs {
+                    assert!(self.path(&input.name).exists(), "{} reads {}", stage.as_str(), input.name);
+                }
+                match self.run(task.work) {
+                    Outcome::Done { result, files } => {
+                        for name in &files {
+                            assert!(self.path(name).exists(), "{} writes {name}", stage.as_str());
+                        }
+                        self.finished.push(FinishedTask { stage, index: task.index, result, files, seconds: 1.0 });
+                    }
+                    other => return Err(other),
+                }
+            }
+            next = if stage == last { None } else { stage.next(&self.spec, self.has_dataset) };
+        }
+        Ok(())
+    }
+
+    pub fn report(&mut self) -> Report {
+        self.run_through(Stage::Verify).unwrap_or_else(|outcome| panic!("{outcome:?}"));
+        match &self.finished.last().unwrap().result {
+            TaskResult::Verify(result) => result.report.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn rejection(&mut self) -> Rejection {
+        match self.run_through(Stage::Verify) {
+            Err(Outcome::Rejected { rejection }) => rejection,
+            other => panic!("the job is not rejected: {other:?}"),
+        }
+    }
+}
+
+/// A running engine.
+pub struct Engine {
+    child: Child,
+    input: Option<ChildStdin>,
+    pub progress: Vec<Progress>,
+}
+
+impl Engine {
+    pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_secateur-engine"))
+            .current_dir(folder)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take();
+        Self { child, input, progress: Vec::new() }
+    }
+
+    pub fn send(&mut self, request: &TaskRequest) {
+        write_frame(self.input.as_mut().unwrap(), request).unwrap();
+    }
+
+    /// Reads messages up to the outcome, which must be the last thing on the pipe.
+    pub fn outcome(&mut self) -> Outcome {
+        let outcome = loop {
+            match self.message().expect("the pipe holds nothing but frames") {
+                Some(EngineMessage::Outcome(outcome)) => break outcome,
+                Some(EngineMessage::Progress(progress)) => self.progress.push(progress),
+                Some(EngineMessage::Log { .. }) => {}
+                None => panic!("the engine ended without an outcome"),
+            }
+        };
+        assert_eq!(self.message().unwrap(), None, "nothing follows the outcome");
+        outcome
+    }
+
+    pub fn message(&mut self) -> io::Result<Option<EngineMessage>> {
+        read_frame(self.child.stdout.as_mut().unwrap())
+    }
+
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// All that it wrote to standard error; waits for its end.
+    pub fn errors(&mut self) -> String {
+        io::read_to_string(self.child.stderr.take().unwrap()).unwrap()
+    }
+}

@@ -1,0 +1,6 @@
+//! The engine as its worker sees it, and its parts on the example networks. One program, so that libtorch is linked once.
+
+mod job;
+mod pipeline;
+mod process;
+mod recovery;

@@ -1,0 +1,204 @@
+//! Whole jobs on the example networks, every task in its own process.
+
+use std::collections::HashMap;
+
+use secateur_core::rejection::Code;
+use secateur_core::report::Report;
+use secateur_core::stage::Stage;
+use secateur_core::task::{TaskResult, Work, file};
+use secateur_engine::weights::save_named;
+use tch::Tensor;
+use tempfile::TempDir;
+
+use crate::job::{Job, example, fixture};
+
+const INPUT: &str = r#""input": {"mean": 4.9, "std": 6.0}"#;
+
+fn spec(target: f64, fine_tune: &str) -> String {
+    format!(r#"{{"target": {{"flops_reduction": {target}}}, {INPUT}, "fine_tune": {fine_tune}}}"#)
+}
+
+/// The digits as `.safetensors`, with what `edit` changes.
+fn digits(edit: impl FnOnce(&mut HashMap<String, Tensor>)) -> (TempDir, std::path::PathBuf) {
+    let mut arrays: HashMap<String, Tensor> = Tensor::read_npz(example("digits.npz")).unwrap().into_iter().collect();
+    edit(&mut arrays);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.safetensors");
+    save_named(&path, arrays.iter().map(|(name, tensor)| (name.as_str(), tensor))).unwrap();
+    (folder, path)
+}
+
+fn without_labels(arrays: &mut HashMap<String, Tensor>) {
+    arrays.retain(|name, _| name.starts_with('x'));
+}
+
+fn check_consistency(report: &Report) {
+    assert!(report.equivalence.max_abs_diff <= report.equivalence.tolerance);
+    assert!(report.reload.max_abs_diff <= report.reload.tolerance);
+    assert_eq!(report.reload.batches, [1, 4]);
+    assert!(report.base.latency_ms.p50 > 0.0 && report.base.latency_ms.p50 <= report.base.latency_ms.p95);
+    assert!(report.pruned.bytes < report.base.bytes);
+    assert!(report.pruned.params < report.base.params);
+    let share = 1.0 - report.pruned.macs as f64 / report.base.macs as f64;
+    assert!((share - report.reduction["flops_reduction"]).abs() < 1e-9);
+    let layers: u64 = report.layers.iter().map(|layer| layer.macs_after).sum();
+    assert_eq!(layers, report.pruned.macs, "the layers' MACs add up to the network's");
+    for (tensor, axes) in &report.kept.0 {
+        for indices in axes.values() {
+            assert!(!indices.is_empty() && indices.is_sorted_by(|a, b| a < b), "{tensor}");
+        }
+    }
+}
+
+#[test]
+fn resnet20_is_pruned_without_fine_tuning() {
+    let mut job = Job::new(&spec(0.6, "null"), &example("resnet20-digits.pt"), Some(&example("digits.npz")));
+    let report = job.report();
+    check_consistency(&report);
+    let reduction = report.reduction["flops_reduction"];
+    assert!((0.59..=0.61).contains(&reduction), "{reduction}");
+    assert!(report.base.accuracy.unwrap().test > 0.98);
+    assert!(report.epochs.is_empty() && report.best_epoch.is_none());
+    assert_eq!(report.screened_accuracy, report.pruned.accuracy.map(|accuracy| accuracy.val));
+}
+
+#[test]
+fn vgg_recovers_in_two_epochs() {
+    let fine_tune = r#"{"epochs": 2, "batch_size": 64, "lr": 0.02}"#;
+    let mut job = Job::new(&spec(0.5, fine_tune), &example("vgg-digits.pt"), Some(&example("digits.npz")));
+    let report = job.report();
+    check_consistency(&report);
+    assert_eq!(report.epochs.len(), 2);
+    let (before, after) = (report.screened_accuracy.unwrap(), report.pruned.accuracy.unwrap());
+    assert!(after.val >= before, "{before} before, {after:?} after");
+    assert!(after.test > 0.95, "{after:?}");
+}
+
+#[test]
+fn a_model_is_pruned_without_a_data_set() {
+    let spec = r#"{"target": {"params_reduction": 0.4}, "input_shape": [1, 8, 8], "method": "uniform"}"#;
+    let mut job = Job::new(spec, &fixture("printing.pt"), None);
+    let report = job.report();
+    check_consistency(&report);
+    assert_eq!(report.pruned.accuracy, None);
+    assert!(
+        report.warnings.iter().any(|warning| warning.contains("Accuracy was not measured")),
+        "{:?}",
+        report.warnings
+    );
+}
+
+#[test]
+fn a_data_set_without_labels_is_tuned_by_distillation() {
+    let (_folder, path) = digits(without_labels);
+    let fine_tune = r#"{"objective": "distill", "epochs": 1, "lr": 0.02}"#;
+    let mut job = Job::new(&spec(0.5, fine_tune), &example("vgg-digits.pt"), Some(&path));
+    let report = job.report();
+    check_consistency(&report);
+    assert_eq!(report.pruned.accuracy, None);
+    let Some(TaskResult::Screen(screen)) =
+        job.finished.iter().map(|task| &task.result).find(|result| matches!(result, TaskResult::Screen(_)))
+    else {
+        panic!("there is a screen stage")
+    };
+    assert!(screen.screened[0].agreement.is_some_and(|agreement| agreement > 0.1));
+    assert!(report.epochs[0].train_loss > 0.0);
+}
+
+#[test]
+fn cross_entropy_without_labels_is_rejected_with_the_way_out() {
+    let (_folder, path) = digits(without_labels);
+    let rejection = Job::new(&spec(0.5, "{}"), &example("vgg-digits.pt"), Some(&path)).rejection();
+    assert_eq!(rejection.code, Code::DatasetMismatch);
+    assert!(rejection.hint.unwrap().contains(r#""objective": "distill""#));
+}
+
+#[test]
+fn labels_beyond_the_models_classes_are_rejected() {
+    let (_folder, path) = digits(|arrays| {
+        let labels = arrays["y"].copy();
+        let _ = labels.get(3).fill_(12);
+        arrays.insert("y".to_owned(), labels);
+    });
+    let rejection = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&path)).rejection();
+    assert_eq!(rejection.code, Code::DatasetMismatch);
+    assert!(rejection.detail.contains("12"), "{}", rejection.detail);
+}
+
+#[test]
+fn samples_with_the_channels_last_are_turned() {
+    let (_folder, path) = digits(|arrays| {
+        for (name, tensor) in arrays.iter_mut().filter(|(name, _)| name.starts_with('x')) {
+            *tensor = tensor.permute([0, 2, 3, 1]).contiguous();
+            assert_eq!(tensor.size()[3], 1, "{name}");
+        }
+    });
+    let mut job = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&path));
+    job.run_through(Stage::Import).unwrap();
+    let TaskResult::Import(import) = &job.finished[0].result else { panic!("it is an import") };
+    assert_eq!(import.input_shapes, [[1, 8, 8]]);
+    assert!(import.accuracy.unwrap().val > 0.98);
+}
+
+#[test]
+fn one_shape_for_two_inputs_is_rejected() {
+    let spec = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [4]}"#;
+    let rejection = Job::new(spec, &fixture("two-inputs.pt"), None).rejection();
+    assert_eq!(rejection.code, Code::InputCount);
+}
+
+#[test]
+fn a_model_with_two_inputs_is_pruned() {
+    let spec = r#"{"target": {"channel_reduction": 0.5}, "input_shape": [[4], [5]], "fine_tune": null}"#;
+    let report = Job::new(spec, &fixture("two-inputs.pt"), None).report();
+    check_consistency(&report);
+}
+
+#[test]
+fn float16_weights_are_rejected() {
+    let spec = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [1, 8, 8]}"#;
+    let rejection = Job::new(spec, &fixture("half.pt"), None).rejection();
+    assert_eq!(rejection.code, Code::UnsupportedDtype);
+}
+
+#[test]
+fn a_scaling_of_another_number_of_channels_is_rejected() {
+    let spec = r#"{"target": {"flops_reduction": 0.5}, "input": {"mean": [1, 2, 3], "std": 6.0}}"#;
+    let rejection = Job::new(spec, &example("vgg-digits.pt"), Some(&example("digits.npz"))).rejection();
+    assert_eq!(rejection.code, Code::InvalidSpec);
+    assert_eq!(rejection.node.as_deref(), Some("input.mean"));
+}
+
+#[test]
+fn an_accuracy_drop_beyond_the_allowed_is_rejected_with_what_was_reached() {
+    let spec =
+        format!(r#"{{"target": {{"flops_reduction": 0.85, "max_accuracy_drop": 0.001}}, {INPUT}, "fine_tune": null}}"#);
+    let rejection = Job::new(&spec, &example("resnet20-digits.pt"), Some(&example("digits.npz"))).rejection();
+    assert_eq!(rejection.code, Code::AccuracyDropExceeded);
+    assert!(rejection.detail.contains("allows 0.001"), "{}", rejection.detail);
+}
+
+#[test]
+fn the_same_spec_tunes_to_the_same_weights() {
+    let fine_tune = r#"{"epochs": 1, "lr": 0.02, "augment": ["hflip", "crop"]}"#;
+    let mut job = Job::new(&spec(0.5, fine_tune), &example("vgg-digits.pt"), Some(&example("digits.npz")));
+    job.run_through(Stage::Tune).unwrap();
+    let first = std::fs::read(job.path(&file::tuned(0))).unwrap();
+    std::fs::remove_file(job.path(&file::tuned(0))).unwrap();
+    job.run(Work::Tune { candidate: 0 });
+    assert!(std::fs::read(job.path(&file::tuned(0))).unwrap() == first);
+}
+
+#[test]
+fn a_found_configuration_is_replayed_to_the_same_network() {
+    let model = example("vgg-digits.pt");
+    let mut job = Job::new(&spec(0.5, "null"), &model, Some(&example("digits.npz")));
+    let first = job.report();
+    let config = std::fs::read_to_string(job.path(file::CONFIG)).unwrap();
+    let replay = format!(
+        r#"{{"target": {{"flops_reduction": 0.5}}, {INPUT}, "method": "config", "config": {config}, "fine_tune": null}}"#
+    );
+    let second = Job::new(&replay, &model, Some(&example("digits.npz"))).report();
+    assert_eq!(second.kept, first.kept);
+    assert_eq!(second.pruned.accuracy, first.pruned.accuracy);
+}

@@ -1,0 +1,166 @@
+//! Surgery, its oracle and fine-tuning on the example networks, in this process.
+
+use std::path::Path;
+
+use secateur_core::candidate::{Candidate, propose};
+use secateur_core::dataset::SplitName;
+use secateur_core::group::Grouping;
+use secateur_core::spec::{FineTune, JobSpec};
+use secateur_core::surgery::{self, Cut};
+use secateur_core::task::Device;
+use secateur_engine::data::{Data, Split};
+use secateur_engine::error::Error;
+use secateur_engine::fine_tune::{Session, Tuned, fine_tune};
+use secateur_engine::messages::Messages;
+use secateur_engine::network::Network;
+use secateur_engine::{cut, evaluate, oracle, recalibrate, torch, weights};
+use tch::Tensor;
+
+use crate::job::example;
+
+const SPEC: &str = r#"{"target": {"flops_reduction": 0.5}, "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": 1, "lr": 0.02}}"#;
+
+struct Cutting {
+    original: Network,
+    cut: Cut,
+}
+
+fn spec() -> JobSpec {
+    JobSpec::from_json(SPEC).unwrap()
+}
+
+fn cut_example(model: &str) -> Cutting {
+    torch::runtime::initialise(2, Device::Cpu).unwrap();
+    let imported = torch::import(&example(model), Some(&[vec![1, 8, 8]])).unwrap();
+    let grouping = Grouping::of(&imported.graph);
+    let host = weights::to_host(&imported.graph, &imported.weights).unwrap();
+    let candidates: Vec<Candidate> = propose(&imported.graph, &grouping, &host, &spec()).unwrap();
+    let cut = surgery::cut(&imported.graph, &grouping, &candidates[0].configuration).unwrap();
+    Cutting { original: Network::new(imported.graph, imported.weights).unwrap(), cut }
+}
+
+impl Cutting {
+    fn pruned(&self) -> Network {
+        let tensors = cut::apply(self.original.graph(), &self.cut, self.original.weights()).unwrap();
+        Network::new(self.cut.graph.clone(), tensors).unwrap()
+    }
+
+    fn check(&self) -> Result<f64, Error> {
+        oracle::check(7, &self.original, &self.cut, &self.pruned(), None, 0).map(|found| found.max_abs_diff)
+    }
+}
+
+fn split(network: &Network, spec: &JobSpec, name: SplitName) -> Split {
+    let path: &Path = &example("digits.npz");
+    Data::open(path, network.graph(), spec, tch::Device::Cpu).unwrap().split(name).unwrap()
+}
+
+#[test]
+fn the_oracle_passes_a_right_surgery_of_every_example() {
+    for model in ["resnet20-digits.pt", "vgg-digits.pt"] {
+        cut_example(model).check().unwrap();
+    }
+}
+
+#[test]
+fn the_oracle_catches_a_single_wrong_channel() {
+    let mut cutting = cut_example("resnet20-digits.pt");
+    let columns = cutting
+        .cut
+        .kept
+        .0
+        .values_mut()
+        .find_map(|axes| {
+            axes.get_mut(&1).filter(|kept| kept[0] > 0 || kept.windows(2).any(|pair| pair[1] > pair[0] + 1))
+        })
+        .expect("some consumer lost a column that is not its last");
+    // The neighbour of a kept column instead of the column itself.
+    let gap = (0..columns.len()).find(|&at| columns[at] > if at == 0 { 0 } else { columns[at - 1] + 1 }).unwrap();
+    columns[gap] -= 1;
+    let message = cutting.check().unwrap_err().to_string();
+    assert!(
+        message.contains("our bug") && message.contains("candidate 7") && message.contains("differ by"),
+        "{message}"
+    );
+}
+
+#[test]
+fn recalibration_brings_accuracy_back_and_leaves_the_original_alone() {
+    let cutting = cut_example("resnet20-digits.pt");
+    let spec = spec();
+    let (train, val) =
+        (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
+    let original = evaluate::logits(&cutting.original, &val).unwrap();
+    let before = evaluate::accuracy(&cutting.pruned(), &val).unwrap().unwrap();
+    let recalibrated = recalibrate::batch_norm(cutting.pruned(), &train, 0).unwrap();
+    let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
+    assert!(after > before, "{before} before, {after} after");
+    assert!(evaluate::logits(&cutting.original, &val).unwrap().equal(&original));
+}
+
+#[test]
+fn recalibrating_the_uncut_network_hardly_changes_it() {
+    let cutting = cut_example("resnet20-digits.pt");
+    let spec = spec();
+    let (train, val) =
+        (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
+    let before = evaluate::accuracy(&cutting.original, &val).unwrap().unwrap();
+    let recalibrated = recalibrate::batch_norm(cutting.original, &train, 0).unwrap();
+    let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
+    assert!((after - before).abs() < 0.02, "{before} before, {after} after");
+}
+
+fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
+    let spec = spec();
+    let (train, val) =
+        (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
+    let start = cutting.pruned();
+    let messages = Messages::discard();
+    let session =
+        Session { teacher: &cutting.original, train: &train, val: &val, settings, seed: 0, messages: &messages };
+    fine_tune(&session, start.graph(), start.weights())
+}
+
+#[test]
+fn fine_tuning_trains_parameters_and_statistics_and_nothing_else() {
+    let cutting = cut_example("vgg-digits.pt");
+    let settings = FineTune { epochs: 1, lr: 0.02, ..FineTune::default() };
+    let tuned = tune(&cutting, &settings).unwrap();
+    assert_eq!(tuned.best_epoch, 1);
+    let start = cutting.pruned();
+    for ((parameter, before), after) in cutting.cut.graph.parameters().iter().zip(start.weights()).zip(&tuned.weights) {
+        assert!(!after.requires_grad(), "{}", parameter.name);
+        let is_counter = parameter.name.ends_with("num_batches_tracked");
+        assert_eq!(before.equal(after), is_counter, "{}", parameter.name);
+    }
+    assert!(Tensor::from_slice(&[1.0_f32]).set_requires_grad(true).sum(tch::Kind::Float).requires_grad());
+}
+
+#[test]
+fn no_epochs_keep_the_network_as_it_was() {
+    let cutting = cut_example("vgg-digits.pt");
+    let tuned = tune(&cutting, &FineTune { epochs: 0, ..FineTune::default() }).unwrap();
+    assert_eq!(tuned.best_epoch, 0);
+    assert!(cutting.pruned().weights().iter().zip(&tuned.weights).all(|(before, after)| before.equal(after)));
+}
+
+#[test]
+fn divergence_at_both_learning_rates_is_a_failure_with_both_named() {
+    let cutting = cut_example("vgg-digits.pt");
+    let settings = FineTune { epochs: 2, lr: 1e30, ..FineTune::default() };
+    let message = tune(&cutting, &settings).err().unwrap().to_string();
+    assert!(message.contains("diverged") && message.contains("1e30"), "{message}");
+}
+
+#[test]
+fn a_deep_copy_shares_no_memory() {
+    let cutting = cut_example("vgg-digits.pt");
+    let copies = weights::deep_copy(cutting.original.graph(), cutting.original.weights()).unwrap();
+    assert!(copies.iter().zip(cutting.original.weights()).all(|(copy, tensor)| copy.equal(tensor)));
+    assert!(
+        copies
+            .iter()
+            .zip(cutting.original.weights())
+            .all(|(copy, tensor): (&Tensor, &Tensor)| { copy.data_ptr() != tensor.data_ptr() || tensor.numel() == 0 })
+    );
+}

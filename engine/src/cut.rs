@@ -12,14 +12,9 @@ use crate::weights;
 /// # Errors
 /// When a tensor's shape is not the one that the cut graph records: our own bug.
 pub fn apply(graph: &Graph, cut: &Cut, original: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-    let mut result: Vec<Tensor> = Vec::with_capacity(original.len());
-    for (index, parameter) in graph.parameters().iter().enumerate() {
-        let owner = parameter.tied_to.as_deref().unwrap_or(&parameter.name);
-        let first = graph.parameters().iter().position(|other| other.name == owner).unwrap_or(index);
-        let tensor =
-            if first < index { result[first].shallow_clone() } else { select(&original[index], owner, &cut.kept)? };
-        let after = &cut.graph.parameters()[index];
-        let expected: Vec<i64> = cut.graph.value(after.value).shape.iter().map(|size| size.fixed).collect();
+    weights::for_each_owned(graph, |index, parameter| {
+        let tensor = select(&original[index], &parameter.name, &cut.kept)?;
+        let expected = weights::shape_of(&cut.graph, &cut.graph.parameters()[index]);
         if tensor.size() != expected {
             return Err(Error::internal(format!(
                 "surgery: `{}` was cut to {:?}, the cut graph says {expected:?}",
@@ -27,21 +22,20 @@ pub fn apply(graph: &Graph, cut: &Cut, original: &[Tensor]) -> Result<Vec<Tensor
                 tensor.size()
             )));
         }
-        result.push(tensor);
-    }
-    Ok(result)
+        Ok(tensor)
+    })
 }
 
 /// The original's tensors with the removed input columns of consumers set to zero.
 pub fn with_zeroed_columns(graph: &Graph, zeroed: &AxisIndices, original: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-    let mut result = weights::deep_copy(graph, original)?;
-    for (parameter, tensor) in graph.parameters().iter().zip(&mut result) {
+    weights::for_each_owned(graph, |index, parameter| {
+        let mut tensor = weights::copy(&original[index])?;
         for (&axis, indices) in zeroed.0.get(&parameter.name).into_iter().flatten() {
             let index = index_tensor(indices)?.f_to(tensor.device())?;
             let _ = tensor.f_index_fill_(axis as i64, &index, 0.0)?;
         }
-    }
-    Ok(result)
+        Ok(tensor)
+    })
 }
 
 fn select(tensor: &Tensor, name: &str, kept: &AxisIndices) -> Result<Tensor, Error> {

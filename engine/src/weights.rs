@@ -9,7 +9,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use safetensors::{SafeTensorError, SafeTensors};
-use secateur_core::graph::Graph;
+use secateur_core::graph::{Graph, Parameter};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
@@ -26,16 +26,11 @@ pub fn save(path: &Path, graph: &Graph, weights: &[Tensor]) -> Result<(), Error>
 /// When a tensor is missing, or its shape is not the one that the graph recorded: both are our own bugs.
 pub fn load(path: &Path, graph: &Graph, device: Device) -> Result<Vec<Tensor>, Error> {
     let mut named: HashMap<String, Tensor> = load_named(path, device)?.into_iter().collect();
-    let mut weights: Vec<Tensor> = Vec::with_capacity(graph.parameters().len());
-    let mut position: HashMap<&str, usize> = HashMap::new();
-    for (index, parameter) in graph.parameters().iter().enumerate() {
-        let tensor = match &parameter.tied_to {
-            Some(owner) => weights[position[owner.as_str()]].shallow_clone(),
-            None => named
-                .remove(&parameter.name)
-                .ok_or_else(|| Error::internal(format!("{} holds no tensor `{}`", path.display(), parameter.name)))?,
-        };
-        let expected: Vec<i64> = graph.value(parameter.value).shape.iter().map(|size| size.fixed).collect();
+    for_each_owned(graph, |_, parameter| {
+        let tensor = named
+            .remove(&parameter.name)
+            .ok_or_else(|| Error::internal(format!("{} holds no tensor `{}`", path.display(), parameter.name)))?;
+        let expected = shape_of(graph, parameter);
         if tensor.size() != expected {
             return Err(Error::internal(format!(
                 "`{}` has shape {:?} in {} and {expected:?} in the graph",
@@ -44,10 +39,32 @@ pub fn load(path: &Path, graph: &Graph, device: Device) -> Result<Vec<Tensor>, E
                 path.display()
             )));
         }
-        position.insert(parameter.name.as_str(), index);
+        Ok(tensor)
+    })
+}
+
+/// Makes the weights of a graph: calls `make` with the index of every parameter that owns its tensor, and gives
+/// parameters that are tied to it the same tensor.
+pub fn for_each_owned(
+    graph: &Graph,
+    mut make: impl FnMut(usize, &Parameter) -> Result<Tensor, Error>,
+) -> Result<Vec<Tensor>, Error> {
+    let mut weights: Vec<Tensor> = Vec::with_capacity(graph.parameters().len());
+    let mut position: HashMap<&str, usize> = HashMap::new();
+    for (index, parameter) in graph.parameters().iter().enumerate() {
+        let tensor = match &parameter.tied_to {
+            Some(owner) => weights[position[owner.as_str()]].shallow_clone(),
+            None => make(index, parameter)?,
+        };
+        position.insert(&parameter.name, index);
         weights.push(tensor);
     }
     Ok(weights)
+}
+
+/// The shape that a graph records for a parameter.
+pub fn shape_of(graph: &Graph, parameter: &Parameter) -> Vec<i64> {
+    graph.value(parameter.value).shape.iter().map(|size| size.fixed).collect()
 }
 
 /// Writes tensors under any names.
@@ -100,17 +117,7 @@ pub fn to_host(graph: &Graph, weights: &[Tensor]) -> Result<HashMap<String, Vec<
 
 /// Copies that share nothing with the originals; what was tied stays tied.
 pub fn deep_copy(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-    let mut copies: Vec<Tensor> = Vec::with_capacity(weights.len());
-    let mut position: HashMap<&str, usize> = HashMap::new();
-    for (index, (parameter, tensor)) in graph.parameters().iter().zip(weights).enumerate() {
-        let copy = match &parameter.tied_to {
-            Some(owner) => copies[position[owner.as_str()]].shallow_clone(),
-            None => copy(tensor)?,
-        };
-        position.insert(parameter.name.as_str(), index);
-        copies.push(copy);
-    }
-    Ok(copies)
+    for_each_owned(graph, |index, _| copy(&weights[index]))
 }
 
 /// A copy that shares nothing with the tensor, in the same layout, without gradients.
@@ -122,19 +129,18 @@ pub fn copy(tensor: &Tensor) -> Result<Tensor, Error> {
 }
 
 /// Subnormal numbers become zero: they carry nothing, and arithmetic with them is many times slower on a CPU.
-pub fn flush_subnormals(weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-    weights
-        .iter()
-        .map(|tensor| {
-            let smallest = match tensor.f_kind()? {
-                Kind::Float => f64::from(f32::MIN_POSITIVE),
-                Kind::Double => f64::MIN_POSITIVE,
-                _ => return Ok(tensor.shallow_clone()),
-            };
-            let subnormal = tensor.f_abs()?.f_lt(smallest)?;
-            Ok(tensor.f_masked_fill(&subnormal, 0.0)?)
-        })
-        .collect()
+pub fn flush_subnormals(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    for_each_owned(graph, |index, _| flushed(&weights[index]))
+}
+
+fn flushed(tensor: &Tensor) -> Result<Tensor, Error> {
+    let smallest = match tensor.f_kind()? {
+        Kind::Float => f64::from(f32::MIN_POSITIVE),
+        Kind::Double => f64::MIN_POSITIVE,
+        _ => return Ok(tensor.shallow_clone()),
+    };
+    let subnormal = tensor.f_abs()?.f_lt(smallest)?;
+    Ok(tensor.f_masked_fill(&subnormal, 0.0)?)
 }
 
 pub fn is_float(kind: Kind) -> bool {
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn only_subnormals_are_flushed() {
         let tensor = Tensor::from_slice(&[1e-39_f32, -1e-40, f32::MIN_POSITIVE, -2.5, 0.0]);
-        let flushed = flush_subnormals(&[tensor]).unwrap();
-        assert_eq!(Vec::<f32>::try_from(&flushed[0]).unwrap(), [0.0, 0.0, f32::MIN_POSITIVE, -2.5, 0.0]);
+        let flushed = flushed(&tensor).unwrap();
+        assert_eq!(Vec::<f32>::try_from(&flushed).unwrap(), [0.0, 0.0, f32::MIN_POSITIVE, -2.5, 0.0]);
     }
 }

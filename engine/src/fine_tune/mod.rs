@@ -214,14 +214,7 @@ impl<'a> Judge<'a> {
 /// A copy of the weights in the layout that convolutions train fastest in.
 fn trainable_copy(graph: &Graph, start: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     let _no_grad = tch::no_grad_guard();
-    let mut copies = weights::deep_copy(graph, start)?;
-    for (parameter, copy) in graph.parameters().iter().zip(&mut copies) {
-        if parameter.tied_to.is_none() && copy.dim() == 4 {
-            let data = channels_last(copy)?;
-            copy.f_set_data(&data)?;
-        }
-    }
-    Ok(copies)
+    weights::for_each_owned(graph, |index, _| Ok(channels_last(&weights::copy(&start[index])?)?))
 }
 
 /// The tensors that are trained, as leaves that record gradients.

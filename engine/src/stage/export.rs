@@ -22,7 +22,8 @@ pub fn run(task: &Task, candidate: usize, tuned: bool) -> Result<Finished, Error
     let graph = task.cut(original.graph(), &candidate)?.graph;
     let source = if tuned { file::tuned(candidate.index) } else { file::screened(candidate.index) };
     let tensors = weights::load(&task.path(&source), &graph, task.device)?;
-    let pruned = Network::new(graph, weights::flush_subnormals(&tensors)?)?;
+    let tensors = weights::flush_subnormals(&graph, &tensors)?;
+    let pruned = Network::new(graph, tensors)?;
 
     let accuracy = match task.data(original.graph())? {
         Some(data) => measured(task, &data, &original, &pruned)?,
@@ -82,8 +83,9 @@ fn check_accuracy_drop(original: &Network, val: &Split, reached: f64, allowed: f
 }
 
 fn export(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) -> Result<(), Error> {
-    let weights: Vec<Tensor> =
-        network.weights().iter().map(|tensor| tensor.f_to(Device::Cpu)?.f_contiguous()).collect::<Result<_, _>>()?;
+    let weights = weights::for_each_owned(network.graph(), |index, _| {
+        Ok(network.weights()[index].f_to(Device::Cpu)?.f_contiguous()?)
+    })?;
     torch::export(network.graph(), &weights, &task.path(name), extra)?;
     Ok(())
 }

@@ -136,13 +136,69 @@ pub enum Literal {
     None,
     Bool(bool),
     Int(Size),
-    Float(f64),
+    /// On the wire a number, or `"inf"`, `"-inf"`, `"nan"`, which JSON has no numbers for.
+    Float(#[serde(with = "wire_float")] f64),
     Str(String),
     Ints(Vec<Size>),
-    Floats(Vec<f64>),
+    Floats(#[serde(with = "wire_floats")] Vec<f64>),
     Bools(Vec<bool>),
     /// A `device` argument; on every run it is replaced by the run's own device.
     Device(String),
+}
+
+mod wire_float {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    pub(super) enum Wire {
+        Number(f64),
+        Name(String),
+    }
+
+    impl Wire {
+        pub(super) fn new(value: f64) -> Self {
+            if value.is_finite() { Self::Number(value) } else { Self::Name(value.to_string().to_lowercase()) }
+        }
+
+        pub(super) fn value(self) -> Option<f64> {
+            match self {
+                Self::Number(value) => Some(value),
+                Self::Name(name) => match name.as_str() {
+                    "inf" => Some(f64::INFINITY),
+                    "-inf" => Some(f64::NEG_INFINITY),
+                    "nan" => Some(f64::NAN),
+                    _ => None,
+                },
+            }
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        Wire::new(*value).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Wire::deserialize(deserializer)?
+            .value()
+            .ok_or_else(|| D::Error::custom("neither a number nor inf, -inf or nan"))
+    }
+}
+
+mod wire_floats {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::wire_float::Wire;
+
+    pub(super) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(|&value| Wire::new(value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let values = Vec::<Wire>::deserialize(deserializer)?;
+        let values: Option<Vec<f64>> = values.into_iter().map(Wire::value).collect();
+        values.ok_or_else(|| D::Error::custom("neither a number nor inf, -inf or nan"))
+    }
 }
 
 /// One ATen call.
@@ -251,4 +307,20 @@ pub struct GraphFile {
     /// In program order.
     pub nodes: Vec<Node>,
     pub output: Output,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_of_minus_infinity_survives_the_wire() {
+        for literal in
+            [Literal::Float(f64::NEG_INFINITY), Literal::Float(1e-5), Literal::Floats(vec![f64::INFINITY, 2.0])]
+        {
+            let json = serde_json::to_string(&literal).unwrap();
+            assert_eq!(serde_json::from_str::<Literal>(&json).unwrap(), literal, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&Literal::Float(f64::NEG_INFINITY)).unwrap(), r#"{"float":"-inf"}"#);
+    }
 }

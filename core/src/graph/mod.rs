@@ -12,7 +12,9 @@ mod check;
 mod file;
 
 pub use check::GraphError;
-pub use file::{Argument, DType, GraphFile, Literal, Node, Output, Parameter, ParameterKind, Size, Value, ValueId};
+pub use file::{
+    Argument, DType, FORMAT, GraphFile, Literal, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
+};
 
 use std::collections::HashMap;
 

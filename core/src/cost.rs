@@ -71,6 +71,17 @@ impl CostModel {
         }
     }
 
+    /// The products whose sum is a metric's value.
+    pub fn products(&self, metric: Metric) -> Vec<Product> {
+        match metric {
+            Metric::Flops => self.macs.iter().map(|(_, product)| product.clone()).collect(),
+            Metric::Params => self.params.iter().map(|(_, product)| product.clone()).collect(),
+            Metric::Channels => (0..self.full_widths.len())
+                .map(|group| Product { coefficient: 1, factors: vec![Width { constant: 0, terms: vec![(group, 1)] }] })
+                .collect(),
+        }
+    }
+
     /// Costs of the uncut network.
     pub fn full(&self) -> Costs {
         self.at(&self.full_widths)

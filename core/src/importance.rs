@@ -115,7 +115,7 @@ fn along_axis(tensor: &[f32], shape: &[usize], axis: usize, criterion: Criterion
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn a_channel_weighs_what_its_row_and_its_column_weigh() {

@@ -15,11 +15,15 @@ pub mod dataset;
 pub mod graph;
 pub mod group;
 pub mod importance;
+pub mod layer;
 pub mod operator;
 pub mod rejection;
 pub mod report;
+pub mod search;
 pub mod spec;
 pub mod stage;
 pub mod summary;
 pub mod surgery;
 pub mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -141,8 +141,8 @@ mod tests {
     use super::*;
     use crate::cost::CostModel;
     use crate::graph::ParameterKind;
-    use crate::operator::testing::Net;
     use crate::report::Costs;
+    use crate::testing::Net;
 
     /// A random network of the shapes that the operators know: branches that add or concatenate, depthwise and grouped
     /// convolutions, a flattening head.

@@ -137,8 +137,8 @@ fn has_weights(graph: &Graph, node: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::testing::Net;
     use crate::spec::JobSpec;
+    use crate::testing::Net;
 
     fn limits(constraints: &str) -> Result<Limits, Rejection> {
         let mut net = Net::new(&[3, 4, 4]);

@@ -199,7 +199,7 @@ fn replayed(grouping: &Grouping, config: &ReplayConfig) -> Result<Configuration,
 mod tests {
     use super::*;
     use crate::graph::Graph;
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     /// A small residual network with random weights from a fixed sequence.
     fn network() -> (Graph, Weights) {

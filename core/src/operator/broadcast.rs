@@ -44,7 +44,7 @@ impl Operator for Broadcast {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn a_residual_addition_couples_all_layers_that_write_into_the_stream() {

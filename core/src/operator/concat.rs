@@ -45,7 +45,7 @@ impl Operator for Concat {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn concatenated_channels_stay_independent_and_keep_their_places() {

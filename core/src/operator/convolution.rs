@@ -98,7 +98,7 @@ fn channel_dim(graph: &Graph, node: &Node) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn a_convolution_couples_its_output_with_the_next_ones_input() {

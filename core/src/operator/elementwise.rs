@@ -55,7 +55,7 @@ impl Operator for Elementwise {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn an_activation_in_place_or_not_hands_the_channels_on() {

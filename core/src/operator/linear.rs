@@ -104,7 +104,7 @@ fn comes_from_weights(graph: &Graph, value: ValueId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn a_hidden_layer_couples_rows_of_one_weight_with_columns_of_the_next() {

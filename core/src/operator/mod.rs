@@ -13,8 +13,6 @@ mod normalization;
 mod pooling;
 mod reduction;
 mod reshape;
-#[cfg(test)]
-pub(crate) mod testing;
 
 use crate::graph::{Graph, Node, Size, ValueId};
 use crate::group::Axes;

@@ -28,7 +28,7 @@ impl Operator for BatchNorm {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn batch_norm_shrinks_with_its_input() {

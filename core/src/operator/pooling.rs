@@ -48,7 +48,7 @@ impl Operator for Pooling {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn pooling_hands_the_channels_on() {

@@ -41,7 +41,7 @@ impl Operator for Mean {
 
 #[cfg(test)]
 mod tests {
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn a_mean_over_space_is_a_pooling() {

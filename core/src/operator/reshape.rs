@@ -209,7 +209,7 @@ fn independent_slices(slices: &[Vec<Element>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::testing::Net;
+    use crate::testing::Net;
 
     #[test]
     fn a_flattened_channel_takes_all_its_positions_along() {

@@ -1,4 +1,4 @@
-//! A small builder of graphs for the operators' tests: a chain of layers with a movable end.
+//! A small builder of graphs for tests and benchmarks: a chain of layers with a movable end.
 
 use crate::candidate::Configuration;
 use crate::cost::CostModel;
@@ -9,14 +9,14 @@ use crate::group::{Group, Grouping};
 use crate::report::Costs;
 use crate::surgery::{Cut, cut};
 
-pub(crate) struct Net {
+pub struct Net {
     file: GraphFile,
     here: ValueId,
 }
 
 impl Net {
     /// A model of one input; `sample` is its shape without the batch.
-    pub(crate) fn new(sample: &[i64]) -> Self {
+    pub fn new(sample: &[i64]) -> Self {
         let shape = [Size::BATCH].into_iter().chain(sample.iter().map(|&size| Size::fixed(size))).collect();
         let file = GraphFile {
             format: 1,
@@ -29,40 +29,40 @@ impl Net {
         Self { file, here: ValueId(0) }
     }
 
-    pub(crate) fn here(&self) -> ValueId {
+    pub fn here(&self) -> ValueId {
         self.here
     }
 
-    pub(crate) fn at(&mut self, value: ValueId) -> &mut Self {
+    pub fn at(&mut self, value: ValueId) -> &mut Self {
         self.here = value;
         self
     }
 
     /// The graph that returns the current end.
-    pub(crate) fn graph(&self) -> Graph {
+    pub fn graph(&self) -> Graph {
         let mut file = self.file.clone();
         file.output = Output::Tensor(self.here);
         Graph::new(file).expect("the test's graph is valid")
     }
 
-    pub(crate) fn groups(&self) -> Vec<Group> {
+    pub fn groups(&self) -> Vec<Group> {
         Grouping::of(&self.graph()).groups().to_vec()
     }
 
-    pub(crate) fn costs(&self) -> Costs {
+    pub fn costs(&self) -> Costs {
         let graph = self.graph();
         let grouping = Grouping::of(&graph);
         CostModel::of(&graph, &grouping).full()
     }
 
-    pub(crate) fn cut(&self, keep: &[Vec<u32>]) -> Cut {
+    pub fn cut(&self, keep: &[Vec<u32>]) -> Cut {
         let graph = self.graph();
         let grouping = Grouping::of(&graph);
         cut(&graph, &grouping, &Configuration { keep: keep.to_vec() }).expect("the test's configuration is valid")
     }
 
     /// The reasons why an axis of a parameter is not cut, joined.
-    pub(crate) fn reasons(&self, parameter: &str, axis: usize) -> String {
+    pub fn reasons(&self, parameter: &str, axis: usize) -> String {
         let grouping = Grouping::of(&self.graph());
         let frozen = grouping.frozen().iter().find(|frozen| {
             frozen.owners.iter().any(|owner| matches!(owner, crate::group::Owner::Parameter { name, axis: at } if name == parameter && *at == axis))
@@ -86,7 +86,7 @@ impl Net {
     }
 
     /// Appends a node that reads the current end; its output becomes the end.
-    pub(crate) fn node(&mut self, name: &str, op: &str, args: &[(&str, Literal)], shape: Vec<Size>) -> &mut Self {
+    pub fn node(&mut self, name: &str, op: &str, args: &[(&str, Literal)], shape: Vec<Size>) -> &mut Self {
         let output = self.value(shape);
         let name = if name.is_empty() { format!("{op}_{}", self.file.nodes.len()) } else { name.to_owned() };
         self.file.nodes.push(Node {
@@ -105,7 +105,7 @@ impl Net {
     }
 
     /// A convolution with bias that keeps the image's size.
-    pub(crate) fn conv(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
+    pub fn conv(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
         let mut shape = self.shape();
         let input = Literal::Tensor(self.here);
         let in_per_group = shape[1].fixed / groups;
@@ -118,7 +118,7 @@ impl Net {
         self.node(name, "aten::conv2d", &args, shape)
     }
 
-    pub(crate) fn batch_norm(&mut self, name: &str) -> &mut Self {
+    pub fn batch_norm(&mut self, name: &str) -> &mut Self {
         let shape = self.shape();
         let channels = [shape[1].fixed];
         let input = Literal::Tensor(self.here);
@@ -130,7 +130,7 @@ impl Net {
         self.node(name, "aten::batch_norm", &args, shape)
     }
 
-    pub(crate) fn linear(&mut self, name: &str, out: i64) -> &mut Self {
+    pub fn linear(&mut self, name: &str, out: i64) -> &mut Self {
         let mut shape = self.shape();
         let input = Literal::Tensor(self.here);
         let features = shape.last().expect("a linear layer reads at least a vector").fixed;
@@ -141,7 +141,7 @@ impl Net {
     }
 
     /// The same as a traced model spells it.
-    pub(crate) fn addmm(&mut self, name: &str, out: i64) -> &mut Self {
+    pub fn addmm(&mut self, name: &str, out: i64) -> &mut Self {
         let mut shape = self.shape();
         let input = Literal::Tensor(self.here);
         let features = shape[1].fixed;
@@ -153,12 +153,12 @@ impl Net {
         self.node(name, "aten::addmm", &[("self", bias), ("mat1", input), ("mat2", transposed)], shape)
     }
 
-    pub(crate) fn unary(&mut self, op: &str) -> &mut Self {
+    pub fn unary(&mut self, op: &str) -> &mut Self {
         let (shape, input) = (self.shape(), Literal::Tensor(self.here));
         self.node("", op, &[("self", input)], shape)
     }
 
-    pub(crate) fn relu(&mut self) -> &mut Self {
+    pub fn relu(&mut self) -> &mut Self {
         self.unary("aten::relu")
     }
 
@@ -167,17 +167,17 @@ impl Net {
         self.node("", op, &[("self", input), ("other", Literal::Tensor(other))], shape)
     }
 
-    pub(crate) fn add(&mut self, other: ValueId) -> &mut Self {
+    pub fn add(&mut self, other: ValueId) -> &mut Self {
         self.binary("aten::add", other)
     }
 
     /// The current end is the larger operand.
-    pub(crate) fn mul(&mut self, other: ValueId) -> &mut Self {
+    pub fn mul(&mut self, other: ValueId) -> &mut Self {
         self.binary("aten::mul", other)
     }
 
     /// `other`'s channels first.
-    pub(crate) fn cat(&mut self, other: ValueId) -> &mut Self {
+    pub fn cat(&mut self, other: ValueId) -> &mut Self {
         let mut shape = self.shape();
         shape[1].fixed += self.file.values[other.index()].shape[1].fixed;
         let parts = Literal::Tensors(vec![Some(other), Some(self.here)]);
@@ -185,7 +185,7 @@ impl Net {
     }
 
     /// Down to a square image of this size.
-    pub(crate) fn pool(&mut self, op: &str, size: i64) -> &mut Self {
+    pub fn pool(&mut self, op: &str, size: i64) -> &mut Self {
         let mut shape = self.shape();
         let input = Literal::Tensor(self.here);
         shape[2] = Size::fixed(size);
@@ -193,7 +193,7 @@ impl Net {
         self.node("", op, &[("self", input)], shape)
     }
 
-    pub(crate) fn mean(&mut self, dims: &[i64], keepdim: bool) -> &mut Self {
+    pub fn mean(&mut self, dims: &[i64], keepdim: bool) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let mut shape = Vec::new();
         for (index, size) in self.shape().into_iter().enumerate() {
@@ -207,7 +207,7 @@ impl Net {
         self.node("", "aten::mean", &[("self", input), ("dim", dims), ("keepdim", Literal::Bool(keepdim))], shape)
     }
 
-    pub(crate) fn flatten(&mut self) -> &mut Self {
+    pub fn flatten(&mut self) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let features = self.shape()[1..].iter().map(|size| size.fixed).product();
         let shape = vec![Size::BATCH, Size::fixed(features)];
@@ -216,7 +216,7 @@ impl Net {
         self.node("", "aten::flatten", &args, shape)
     }
 
-    pub(crate) fn view(&mut self, sizes: &[Size]) -> &mut Self {
+    pub fn view(&mut self, sizes: &[Size]) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let all: i64 = self.shape().iter().map(|size| size.at_batch(1)).product();
         let known: i64 = sizes.iter().map(|size| size.at_batch(1)).filter(|&size| size != -1).product();

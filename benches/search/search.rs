@@ -1,0 +1,95 @@
+//! Throughput and memory of the SACP search, sampling and costs included.
+//!
+//! `cargo bench -p secateur-core --features testing --bench search -- [NETWORK [CANDIDATES [THREADS]]]`, network `resnet18` or `resnet56`.
+//! `make bench-search` runs it beside the dense PyTorch form of the same encoder and prints the ratio.
+
+use std::time::Instant;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use secateur_core::candidate::Limits;
+use secateur_core::cost::CostModel;
+use secateur_core::group::Grouping;
+use secateur_core::layer::LayerGraph;
+use secateur_core::search::encoder::Encoder;
+use secateur_core::search::score::Scorer;
+use secateur_core::search::space::{Band, Space};
+use secateur_core::search::{Plan, Progress, run};
+use secateur_core::spec::{Constraints, Metric};
+use secateur_core::testing::Net;
+
+const HIDDEN: usize = 64;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let network = arguments.first().map_or("resnet56", String::as_str);
+    let candidates = arguments.get(1).map_or(5_000_000, |count| count.parse().expect("CANDIDATES is a number"));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.get(2).map_or(cores, |count| count.parse().expect("THREADS is a number"));
+    let net = match network {
+        "resnet18" => resnet(&[3, 32, 32], &[64, 128, 256, 512], 2),
+        "resnet56" => resnet(&[3, 32, 32], &[16, 32, 64], 9),
+        other => panic!("unknown network {other}: resnet18 or resnet56"),
+    };
+
+    let graph = net.graph();
+    let grouping = Grouping::of(&graph);
+    let costs = CostModel::of(&graph, &grouping);
+    let limits = Limits::new(&graph, &grouping, &Constraints::default()).expect("the network has groups");
+    let space = Space::new(&costs, &limits, Metric::Flops, 0.1);
+    let layers = LayerGraph::of(&graph, &grouping);
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut draw = |count: usize| (0..count).map(|_| random.random::<f32>() - 0.5).collect();
+    let encoder = Encoder { hidden: HIDDEN, w1: draw(layers.max_channels() * HIDDEN), w2: draw(HIDDEN * HIDDEN) };
+
+    let start = Instant::now();
+    let scorer = Scorer::new(&layers, &space, &encoder);
+    let tables = start.elapsed();
+    let before = peak_kib();
+    let start = Instant::now();
+    let plan = Plan { seed: 0, candidates, top: 150, threads };
+    let band = Band { low: 0.7, high: 0.71 };
+    let best = run(&plan, &space, band, &scorer, Progress::default(), 64, &mut |_| {});
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{{\"network\": \"{network}\", \"layers\": {}, \"groups\": {}, \"c_max\": {}, \"candidates\": {candidates}, \"threads\": {threads}, \
+         \"seconds\": {seconds:.3}, \"candidates_per_s\": {:.0}, \"tables_s\": {:.3}, \"peak_mib_before\": {:.1}, \"peak_mib\": {:.1}, \"best\": {:.6}}}",
+        layers.len(),
+        grouping.groups().len(),
+        layers.max_channels(),
+        candidates as f64 / seconds,
+        tables.as_secs_f64(),
+        before as f64 / 1024.0,
+        peak_kib() as f64 / 1024.0,
+        best.first().map_or(f32::NAN, |best| best.score),
+    );
+}
+
+/// A CIFAR-style ResNet of basic blocks; a stage's first block projects its shortcut.
+fn resnet(sample: &[i64], widths: &[i64], blocks: usize) -> Net {
+    let mut net = Net::new(sample);
+    net.conv("stem", widths[0], 3, 1).batch_norm("stem.bn").relu();
+    for (stage, &width) in widths.iter().enumerate() {
+        for block in 0..blocks {
+            let name = format!("layer{stage}.{block}");
+            let mut shortcut = net.here();
+            if stage > 0 && block == 0 {
+                net.conv(&format!("{name}.shortcut"), width, 1, 1).batch_norm(&format!("{name}.shortcut.bn"));
+                let projected = net.here();
+                net.at(shortcut);
+                shortcut = projected;
+            }
+            net.conv(&format!("{name}.conv1"), width, 3, 1).batch_norm(&format!("{name}.bn1")).relu();
+            net.conv(&format!("{name}.conv2"), width, 3, 1).batch_norm(&format!("{name}.bn2")).add(shortcut).relu();
+        }
+    }
+    net.mean(&[2, 3], false).linear("fc", 10);
+    net
+}
+
+/// Peak resident memory of this process.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}

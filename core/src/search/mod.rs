@@ -1,0 +1,85 @@
+//! The search of SACP: millions of configurations scored exactly, the best kept.
+//!
+//! [`space`] turns limits into levels per group, [`encoder`] holds the trained GCN, [`score`] scores one candidate from its
+//! levels alone, [`walk`] draws candidates inside the cost band, and [`top`] keeps the best. [`run`] puts them together: the
+//! candidates are numbered blocks, each drawn from (seed, block number), so that any thread may take any block, an
+//! interrupted search goes on with the next, and the result depends on neither. Memory does not grow with the
+//! number of candidates.
+
+pub mod encoder;
+pub mod score;
+pub mod space;
+pub mod top;
+pub mod walk;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use score::Scorer;
+use space::{Band, Space};
+use top::{Scored, Top};
+
+/// Candidates of one block; a block is the unit of work and of resumption.
+pub const BLOCK: u64 = 4096;
+
+/// What to search.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub seed: u64,
+    /// Candidates to score, rounded up to whole blocks.
+    pub candidates: u64,
+    /// The best to keep.
+    pub top: usize,
+    pub threads: usize,
+}
+
+/// An unfinished search: blocks before `next` are done.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    pub next: u64,
+    pub best: Vec<Scored>,
+}
+
+/// Scores the plan's candidates from where `progress` stands and returns the best, the highest score first.
+///
+/// `report` is called about every `blocks_per_report` blocks with a state from which the search can be resumed.
+pub fn run(
+    plan: &Plan,
+    space: &Space<'_>,
+    band: Band,
+    scorer: &Scorer,
+    progress: Progress,
+    blocks_per_report: u64,
+    report: &mut (dyn FnMut(&Progress) + Send),
+) -> Vec<Scored> {
+    let blocks = plan.candidates.div_ceil(BLOCK);
+    let mut done = progress;
+    while done.next < blocks {
+        let end = (done.next + blocks_per_report.max(1)).min(blocks);
+        let next = AtomicU64::new(done.next);
+        let best = Mutex::new(Top::new(plan.top, done.best));
+        std::thread::scope(|scope| {
+            for _ in 0..plan.threads.max(1) {
+                scope.spawn(|| {
+                    let mut own = Top::new(plan.top, Vec::new());
+                    loop {
+                        let block = next.fetch_add(1, Ordering::Relaxed);
+                        if block >= end {
+                            break;
+                        }
+                        walk::block(plan.seed, block, space, band, scorer, &mut own);
+                    }
+                    best.lock().expect("no thread panics while it holds the lock").merge(own);
+                });
+            }
+        });
+        done = Progress { next: end, best: best.into_inner().expect("as above").into_sorted() };
+        report(&done);
+    }
+    done.best
+}
+
+#[cfg(test)]
+mod tests;

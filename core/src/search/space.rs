@@ -1,0 +1,197 @@
+//! The discrete space: levels per group, and the costs of a point by difference.
+
+use rand::{Rng, RngExt};
+
+use crate::candidate::Limits;
+use crate::cost::{CostModel, Product};
+use crate::spec::Metric;
+
+/// A point of the space: for each group an index into [`Space::widths`], 0 the narrowest.
+pub type Levels = Vec<u8>;
+
+/// The share removed must lie in `[low, high]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    pub low: f64,
+    pub high: f64,
+}
+
+/// Levels per group, and what each costs.
+#[derive(Debug)]
+pub struct Space<'a> {
+    costs: &'a CostModel,
+    metric: Metric,
+    /// Group, level: channels kept, ascending.
+    widths: Vec<Vec<usize>>,
+    /// Products in which a group occurs.
+    products_of: Vec<Vec<usize>>,
+    products: Vec<CostProduct>,
+    full: f64,
+}
+
+/// A product of at most a few linear forms, flattened for speed.
+#[derive(Debug)]
+struct CostProduct {
+    coefficient: f64,
+    factors: Vec<(f64, Vec<(usize, f64)>)>,
+}
+
+impl CostProduct {
+    fn at(&self, widths: &[f64]) -> f64 {
+        self.factors.iter().fold(self.coefficient, |product, (constant, terms)| {
+            product * terms.iter().fold(*constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group])
+        })
+    }
+}
+
+impl<'a> Space<'a> {
+    /// The levels that removing 0, `rate_step`, 2 `rate_step`, … of each group's channels gives, within the limits; at most 255.
+    pub fn new(costs: &'a CostModel, limits: &Limits, metric: Metric, rate_step: f64) -> Self {
+        let full_widths = costs.full_widths();
+        let widths: Vec<Vec<usize>> = (0..limits.groups())
+            .map(|group| {
+                let steps = (1.0 / rate_step.max(1.0 / 254.0)).ceil() as usize;
+                let least = limits.allowed(group)[0];
+                let mut widths: Vec<usize> = (0..=steps)
+                    .map(|step| full_widths[group] as f64 * (1.0 - step as f64 * rate_step))
+                    .map(|width| limits.at_least(group, (width - 1e-9).ceil().max(least as f64) as usize))
+                    .collect();
+                widths.sort_unstable();
+                widths.dedup();
+                widths
+            })
+            .collect();
+        let products: Vec<CostProduct> = costs.products(metric).iter().map(flatten).collect();
+        let mut products_of = vec![Vec::new(); widths.len()];
+        for (index, product) in products.iter().enumerate() {
+            let mut groups: Vec<usize> =
+                product.factors.iter().flat_map(|(_, terms)| terms.iter().map(|&(group, _)| group)).collect();
+            groups.sort_unstable();
+            groups.dedup();
+            for group in groups {
+                products_of[group].push(index);
+            }
+        }
+        let mut space = Self { costs, metric, widths, products_of, products, full: 0.0 };
+        space.full = space.point(space.widest()).cost;
+        space
+    }
+
+    pub fn groups(&self) -> usize {
+        self.widths.len()
+    }
+
+    /// Channels that a group may keep, ascending.
+    pub fn widths(&self, group: usize) -> &[usize] {
+        &self.widths[group]
+    }
+
+    /// Number of points, as a logarithm to base 10.
+    pub fn log10_size(&self) -> f64 {
+        self.widths.iter().map(|widths| (widths.len() as f64).log10()).sum()
+    }
+
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    pub fn costs(&self) -> &CostModel {
+        self.costs
+    }
+
+    /// The point at which every group keeps most.
+    pub fn widest(&self) -> Levels {
+        self.widths.iter().map(|widths| widths.len() as u8 - 1).collect()
+    }
+
+    /// Channels kept at a point.
+    pub fn kept(&self, levels: &[u8]) -> Vec<usize> {
+        levels.iter().enumerate().map(|(group, &level)| self.widths[group][level as usize]).collect()
+    }
+
+    /// A point with its cost.
+    pub fn point(&self, levels: Levels) -> Point {
+        let kept: Vec<f64> = self.kept(&levels).into_iter().map(|width| width as f64).collect();
+        let parts: Vec<f64> = self.products.iter().map(|product| product.at(&kept)).collect();
+        let cost = parts.iter().sum();
+        Point { levels, kept, parts, cost }
+    }
+
+    /// The share removed at a point.
+    pub fn reduction(&self, point: &Point) -> f64 {
+        1.0 - point.cost / self.full
+    }
+
+    /// Moves one group of a point to another level; only the products that hold the group are computed again.
+    pub fn shift(&self, point: &mut Point, group: usize, level: u8) {
+        point.levels[group] = level;
+        point.kept[group] = self.widths[group][level as usize] as f64;
+        for &index in &self.products_of[group] {
+            let part = self.products[index].at(&point.kept);
+            point.cost += part - point.parts[index];
+            point.parts[index] = part;
+        }
+    }
+
+    /// Draws a point inside the band: a random direction first, then single random steps towards the band. `None` when
+    /// the steps do not lead into it.
+    pub fn draw(&self, band: Band, random: &mut impl Rng) -> Option<Point> {
+        // The direction: each group's level uniform between a random floor and the top, so that draws reach mild and
+        // harsh allocations alike.
+        let levels = self.widths.iter().map(|widths| random.random_range(0..widths.len()) as u8).collect();
+        let mut point = self.point(levels);
+        self.enter(&mut point, band, random).then_some(point)
+    }
+
+    /// Moves a point into the band by single steps of random groups.
+    pub fn enter(&self, point: &mut Point, band: Band, random: &mut impl Rng) -> bool {
+        let groups = self.groups();
+        let most_steps = 64 * groups + 64;
+        for _ in 0..most_steps {
+            let reduction = self.reduction(point);
+            let widen = if reduction > band.high {
+                true
+            } else if reduction < band.low {
+                false
+            } else {
+                return true;
+            };
+            // The first group from a random one on that can step; one always can unless the band is out of reach.
+            let start = random.random_range(0..groups);
+            let can_step = |group: usize| {
+                let level = point.levels[group] as usize;
+                if widen { level + 1 < self.widths[group].len() } else { level > 0 }
+            };
+            let Some(group) = (0..groups).map(|offset| (start + offset) % groups).find(|&group| can_step(group)) else {
+                return false;
+            };
+            let level = point.levels[group];
+            self.shift(point, group, if widen { level + 1 } else { level - 1 });
+        }
+        false
+    }
+}
+
+fn flatten(product: &Product) -> CostProduct {
+    let factors = product.factors.iter().map(|width| {
+        let terms = width.terms.iter().map(|&(group, multiplicity)| (group, multiplicity as f64)).collect();
+        (width.constant as f64, terms)
+    });
+    CostProduct { coefficient: product.coefficient as f64, factors: factors.collect() }
+}
+
+/// A point with its cost, kept up to date by [`Space::shift`].
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub levels: Levels,
+    kept: Vec<f64>,
+    parts: Vec<f64>,
+    cost: f64,
+}
+
+impl Point {
+    /// The metric's value: multiply-accumulates, parameters or channels.
+    pub fn cost(&self) -> f64 {
+        self.cost
+    }
+}

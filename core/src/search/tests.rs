@@ -1,0 +1,231 @@
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::encoder::{Encoder, features, normalised_adjacency};
+use super::*;
+use crate::candidate::Limits;
+use crate::cost::CostModel;
+use crate::graph::Graph;
+use crate::group::Grouping;
+use crate::layer::LayerGraph;
+use crate::spec::{Constraints, Metric};
+use crate::testing::Net;
+
+/// A chain of blocks with skips and concatenations, chosen by `steps`.
+fn network(steps: &[(u8, u8)]) -> Graph {
+    let mut net = Net::new(&[3, 4, 4]);
+    net.conv("stem", 8, 3, 1);
+    for (number, &(kind, width)) in steps.iter().enumerate() {
+        let (name, width) = (format!("block{number}"), i64::from(width % 5 + 1) * 3);
+        let before = net.here();
+        let channels = net.graph().value(before).shape[1].fixed;
+        match kind % 4 {
+            0 => net.conv(&name, width, 3, 1).batch_norm(&format!("{name}.bn")).relu(),
+            1 => net
+                .conv(&format!("{name}.a"), width, 1, 1)
+                .relu()
+                .conv(&format!("{name}.b"), channels, 3, 1)
+                .add(before),
+            2 => net.conv(&name, width, 1, 1).cat(before),
+            _ => net.conv(&name, channels, 3, channels).batch_norm(&format!("{name}.bn")),
+        };
+    }
+    net.flatten().linear("head", 5);
+    net.graph()
+}
+
+fn random_encoder(layers: &LayerGraph, hidden: usize, seed: u64) -> Encoder {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |count: usize| (0..count).map(|_| random.random::<f32>() - 0.5).collect();
+    Encoder { hidden, w1: draw(layers.max_channels() * hidden), w2: draw(hidden * hidden) }
+}
+
+struct Setting {
+    graph: Graph,
+    grouping: Grouping,
+    costs: CostModel,
+    limits: Limits,
+}
+
+impl Setting {
+    fn new(steps: &[(u8, u8)]) -> Self {
+        let graph = network(steps);
+        let grouping = Grouping::of(&graph);
+        let costs = CostModel::of(&graph, &grouping);
+        let limits = Limits::new(&graph, &grouping, &Constraints::default()).unwrap();
+        Self { graph, grouping, costs, limits }
+    }
+
+    fn space(&self, rate_step: f64) -> Space<'_> {
+        Space::new(&self.costs, &self.limits, Metric::Flops, rate_step)
+    }
+
+    fn layers(&self) -> LayerGraph {
+        LayerGraph::of(&self.graph, &self.grouping)
+    }
+}
+
+/// The cosine by the plain dense encoder.
+fn dense_similarity(layers: &LayerGraph, encoder: &Encoder, space: &Space<'_>, levels: &[u8]) -> f32 {
+    let adjacency = normalised_adjacency(layers);
+    let anchor = encoder.embed(&adjacency, &features(layers, space.costs().full_widths()));
+    let candidate = encoder.embed(&adjacency, &features(layers, &space.kept(levels)));
+    anchor.iter().zip(&candidate).map(|(a, b)| a * b).sum()
+}
+
+proptest! {
+    #[test]
+    fn fast_scoring_equals_the_dense_encoder(
+        steps in prop::collection::vec((any::<u8>(), any::<u8>()), 0..6),
+        hidden in 1usize..20,
+        seed in any::<u64>(),
+        moves in prop::collection::vec((any::<usize>(), any::<usize>()), 0..40),
+    ) {
+        let setting = Setting::new(&steps);
+        let (space, layers) = (setting.space(0.1), setting.layers());
+        let encoder = random_encoder(&layers, hidden, seed);
+        let scorer = Scorer::new(&layers, &space, &encoder);
+        // A random encoder may map everything to zero, which has no direction.
+        prop_assume!(dense_similarity(&layers, &encoder, &space, &space.widest()) > 0.9);
+        let mut point = space.point(space.widest());
+        let mut state = scorer.state(&point.levels);
+        prop_assert!((scorer.similarity(&state) - 1.0).abs() < 1e-5, "the unpruned network is like itself");
+        for (group, level) in moves {
+            let group = group % space.groups();
+            let level = (level % space.widths(group).len()) as u8;
+            space.shift(&mut point, group, level);
+            scorer.shift(&mut state, group, level);
+        }
+        let dense = dense_similarity(&layers, &encoder, &space, &point.levels);
+        let by_difference = scorer.similarity(&state);
+        // A candidate whose embedding is zero has no direction; by difference a rounding error would be its direction.
+        prop_assert!(dense == 0.0 || (by_difference - dense).abs() < 1e-5, "by difference {by_difference} dense {dense}");
+        let fresh = scorer.similarity(&scorer.state(&point.levels));
+        prop_assert!((fresh - dense).abs() < 1e-5, "from scratch {fresh} dense {dense}");
+    }
+
+    #[test]
+    fn costs_by_difference_equal_recounting(
+        steps in prop::collection::vec((any::<u8>(), any::<u8>()), 0..6),
+        moves in prop::collection::vec((any::<usize>(), any::<usize>()), 1..60),
+    ) {
+        let setting = Setting::new(&steps);
+        for metric in [Metric::Flops, Metric::Params, Metric::Channels] {
+            let space = Space::new(&setting.costs, &setting.limits, metric, 0.07);
+            let mut point = space.point(space.widest());
+            for &(group, level) in &moves {
+                let group = group % space.groups();
+                space.shift(&mut point, group, (level % space.widths(group).len()) as u8);
+            }
+            let recount = setting.costs.at(&space.kept(&point.levels));
+            let expected = match metric {
+                Metric::Flops => recount.macs,
+                Metric::Params => recount.params,
+                Metric::Channels => recount.channels,
+            };
+            prop_assert_eq!(point.cost().round() as u64, expected);
+        }
+    }
+
+    #[test]
+    fn every_draw_is_inside_the_band_and_the_limits(
+        steps in prop::collection::vec((any::<u8>(), any::<u8>()), 1..6),
+        low in 0.2f64..0.8,
+        seed in any::<u64>(),
+    ) {
+        let setting = Setting::new(&steps);
+        let space = setting.space(0.1);
+        let band = Band { low, high: low + 0.05 };
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        for _ in 0..20 {
+            let Some(point) = space.draw(band, &mut random) else { continue };
+            let kept = space.kept(&point.levels);
+            let macs = setting.costs.at(&kept).macs as f64;
+            let reduction = 1.0 - macs / setting.costs.full().macs as f64;
+            prop_assert!((low - 1e-9..=low + 0.05 + 1e-9).contains(&reduction), "{reduction}");
+            for (group, width) in kept.iter().enumerate() {
+                prop_assert!(setting.limits.allowed(group).contains(width));
+            }
+        }
+    }
+}
+
+/// A setting whose space has only a few hundred points.
+fn small() -> Setting {
+    Setting::new(&[(0, 1), (1, 2)])
+}
+
+#[test]
+fn the_top_of_a_small_space_is_exactly_right() {
+    let setting = small();
+    let (space, layers) = (setting.space(0.25), setting.layers());
+    let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 16, 7));
+    let band = Band { low: 0.4, high: 0.7 };
+
+    let mut all = vec![Vec::new()];
+    for group in 0..space.groups() {
+        all = all
+            .into_iter()
+            .flat_map(|levels: Vec<u8>| {
+                (0..space.widths(group).len() as u8).map(move |level| {
+                    let mut levels = levels.clone();
+                    levels.push(level);
+                    levels
+                })
+            })
+            .collect();
+    }
+    let mut expected = Top::new(10, Vec::new());
+    for levels in &all {
+        let reduction = space.reduction(&space.point(levels.clone()));
+        if (band.low..=band.high).contains(&reduction) {
+            expected.offer(scorer.similarity(&scorer.state(levels)), levels);
+        }
+    }
+    let expected: Vec<Vec<u8>> = expected.into_sorted().into_iter().map(|scored| scored.levels).collect();
+    assert_eq!(expected.len(), 10, "the band holds at least ten of the {} points", all.len());
+
+    let plan = Plan { seed: 3, candidates: 200_000, top: 10, threads: 2 };
+    let found = run(&plan, &space, band, &scorer, Progress::default(), 100, &mut |_| {});
+    let found: Vec<Vec<u8>> = found.into_iter().map(|scored| scored.levels).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_ranking_depends_on_the_seed_alone() {
+    let setting = Setting::new(&[(0, 4), (1, 4), (2, 3), (1, 2), (3, 0)]);
+    let (space, layers) = (setting.space(0.1), setting.layers());
+    let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 64, 1));
+    let band = Band { low: 0.5, high: 0.51 };
+    let ranking = |seed, blocks, threads| {
+        let plan = Plan { seed, candidates: blocks * BLOCK, top: 50, threads };
+        run(&plan, &space, band, &scorer, Progress::default(), 7, &mut |_| {})
+    };
+    assert_eq!(ranking(1, 40, 1), ranking(1, 40, 3));
+    // Two thousand draws see less than the whole band.
+    let short = |seed| ranking(seed, 1, 1);
+    assert_ne!(short(1), short(2));
+}
+
+#[test]
+fn a_search_that_was_interrupted_ends_like_one_that_was_not() {
+    let setting = Setting::new(&[(0, 4), (1, 4), (2, 3)]);
+    let (space, layers) = (setting.space(0.1), setting.layers());
+    let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 24, 1));
+    let band = Band { low: 0.6, high: 0.62 };
+    let plan = Plan { seed: 5, candidates: 20 * BLOCK, top: 30, threads: 2 };
+    let mut states = Vec::new();
+    let whole = run(&plan, &space, band, &scorer, Progress::default(), 6, &mut |state| states.push(state.clone()));
+    let saved = serde_json::to_string(&states[1]).unwrap();
+    let resumed = run(&plan, &space, band, &scorer, serde_json::from_str(&saved).unwrap(), 6, &mut |_| {});
+    assert_eq!(resumed, whole);
+}
+
+#[test]
+fn a_diverse_choice_keeps_its_distance_and_starts_at_the_best() {
+    let scored = |score, levels: &[u8]| Scored { score, levels: levels.to_vec() };
+    let ranking = [scored(0.9, &[3, 3]), scored(0.8, &[3, 4]), scored(0.7, &[5, 3]), scored(0.6, &[5, 5])];
+    let chosen = top::diverse(&ranking, 3, 2);
+    assert_eq!(chosen.iter().map(|scored| scored.score).collect::<Vec<_>>(), [0.9, 0.7, 0.6]);
+}

@@ -1,0 +1,66 @@
+//! Drawing candidates inside the cost band, a block at a time.
+//!
+//! A block is a number of short walks. Each starts at a fresh random point of the band, scored from scratch, and goes on by
+//! moves that leave and re-enter the band: one random group moves by one level, then single steps of other groups
+//! bring the cost back. Neighbours on a walk differ in a few groups, so costs and scores are kept by difference. Walks are
+//! short so that draws stay spread over the space and rounding cannot build up.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::BLOCK;
+use super::score::{Scorer, State};
+use super::space::{Band, Space};
+use super::top::Top;
+
+/// Candidates on one walk, the start included.
+pub const WALK: u64 = 32;
+
+/// Scores the candidates of one block and offers them to `top`. Every candidate is inside the band and the limits.
+pub fn block(seed: u64, block: u64, space: &Space<'_>, band: Band, scorer: &Scorer, top: &mut Top) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(block);
+    let mut state = scorer.state(&space.widest());
+    let mut fresh = state.clone();
+    for _ in 0..BLOCK / WALK {
+        let Some(mut point) = space.draw(band, &mut random) else { continue };
+        scorer.reset(&mut state, &point.levels);
+        offer(top, scorer, &state, &mut fresh);
+        let mut before = point.levels.clone();
+        for _ in 1..WALK {
+            let group = random.random_range(0..space.groups());
+            let level = step(point.levels[group], space.widths(group).len(), random.random());
+            space.shift(&mut point, group, level);
+            if !space.enter(&mut point, band, &mut random) {
+                break;
+            }
+            for group in 0..space.groups() {
+                if point.levels[group] != before[group] {
+                    scorer.shift(&mut state, group, point.levels[group]);
+                    before[group] = point.levels[group];
+                }
+            }
+            offer(top, scorer, &state, &mut fresh);
+        }
+    }
+}
+
+/// How far a score kept by difference over one walk may lie from the score from scratch.
+const DRIFT: f32 = 1e-5;
+
+/// What enters the ranking is scored from scratch, so that a point has one score whichever way a walk came to it.
+fn offer(top: &mut Top, scorer: &Scorer, state: &State, fresh: &mut State) {
+    if scorer.similarity(state) >= top.threshold() - DRIFT {
+        scorer.reset(fresh, state.levels());
+        top.offer(scorer.similarity(fresh), state.levels());
+    }
+}
+
+/// One level up or down, whichever there is.
+fn step(level: u8, levels: usize, up: bool) -> u8 {
+    match (level, up) {
+        (level, true) if usize::from(level) + 1 < levels => level + 1,
+        (0, _) => u8::from(levels > 1),
+        (level, _) => level - 1,
+    }
+}

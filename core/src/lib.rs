@@ -22,6 +22,7 @@ pub mod report;
 pub mod search;
 pub mod spec;
 pub mod stage;
+pub mod statistics;
 pub mod summary;
 pub mod surgery;
 pub mod task;

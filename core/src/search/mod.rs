@@ -6,6 +6,7 @@
 //! interrupted search goes on with the next, and the result depends on neither. Memory does not grow with the
 //! number of candidates.
 
+pub mod additive;
 pub mod encoder;
 pub mod score;
 pub mod space;
@@ -17,12 +18,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use score::Scorer;
-use space::{Band, Space};
+use space::{Band, Levels, Space};
 use top::{Scored, Top};
 
 /// Candidates of one block; a block is the unit of work and of resumption.
 pub const BLOCK: u64 = 4096;
+
+/// Scores candidates, from scratch and by difference. The higher the score, the better.
+pub trait Ranking: Sync {
+    /// A candidate's partial sums.
+    type State: Clone;
+
+    fn state(&self, levels: &[u8]) -> Self::State;
+
+    /// Replaces a state's candidate; computed from scratch.
+    fn reset(&self, state: &mut Self::State, levels: &[u8]);
+
+    /// Moves one group to another level.
+    fn shift(&self, state: &mut Self::State, group: usize, level: u8);
+
+    fn score(&self, state: &Self::State) -> f32;
+
+    /// How far the score of a state that was shifted may lie from the score from scratch.
+    fn slack(&self, state: &Self::State) -> f32;
+
+    fn levels<'a>(&self, state: &'a Self::State) -> &'a [u8];
+}
 
 /// What to search.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +70,7 @@ pub fn run(
     plan: &Plan,
     space: &Space<'_>,
     band: Band,
-    scorer: &Scorer,
+    ranking: &impl Ranking,
     progress: Progress,
     blocks_per_report: u64,
     report: &mut (dyn FnMut(&Progress) + Send),
@@ -69,7 +90,7 @@ pub fn run(
                         if block >= end {
                             break;
                         }
-                        walk::block(plan.seed, block, space, band, scorer, &mut own);
+                        walk::block(plan.seed, block, space, band, ranking, &mut own);
                     }
                     best.lock().expect("no thread panics while it holds the lock").merge(own);
                 });

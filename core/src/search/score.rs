@@ -7,6 +7,7 @@
 //! 2. Mean pooling and the linear last layer commute: with `p = Âᵀ 1/n` and `s = pᵀ ReLU(Â X W1)`, `z = s W2`.
 //! 3. Then `cos(z, z0) = s·(W2 z0) / sqrt(sᵀ (W2 W2ᵀ) s)` for the unit vector z0: one small quadratic form per candidate.
 
+use super::Ranking;
 use super::encoder::{Encoder, features, normalised_adjacency};
 use super::space::Space;
 use crate::layer::LayerGraph;
@@ -28,6 +29,10 @@ pub struct Scorer {
     direction: Vec<f32>,
     /// `W2 W2ᵀ`, `[hidden, hidden]`.
     gram: Vec<f32>,
+    /// Frobenius norm of W2: how much it can lengthen a vector at most.
+    gain: f32,
+    /// Length of the unpruned network's `s`: what sums by difference have passed through.
+    scale: f32,
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +43,7 @@ struct GroupTable {
     rows: Vec<f32>,
 }
 
-/// A candidate's partial sums, kept up to date by [`Scorer::shift`].
+/// A candidate's partial sums, kept up to date by [`Ranking::shift`].
 #[derive(Debug, Clone)]
 pub struct State {
     /// `Â X W1`, `[nodes, hidden]`.
@@ -46,13 +51,6 @@ pub struct State {
     /// `s`.
     pooled: Vec<f32>,
     levels: Vec<u8>,
-}
-
-impl State {
-    /// The candidate that it sums up.
-    pub fn levels(&self) -> &[u8] {
-        &self.levels
-    }
 }
 
 impl Scorer {
@@ -118,11 +116,19 @@ impl Scorer {
                 gram[i * hidden + j] = dot(w2_row(i), w2_row(j));
             }
         }
-        Self { hidden, constant, groups, pooling, direction, gram }
+        let gain = dot(&encoder.w2, &encoder.w2).sqrt();
+        let mut scorer = Self { hidden, constant, groups, pooling, direction, gram, gain, scale: 0.0 };
+        let unpruned = scorer.state(&space.widest()).pooled;
+        scorer.scale = dot(&unpruned, &unpruned).sqrt();
+        scorer
     }
+}
 
-    /// The sums of a candidate from scratch.
-    pub fn state(&self, levels: &[u8]) -> State {
+/// Scores are cosines between the candidate's embedding and the unpruned network's.
+impl Ranking for Scorer {
+    type State = State;
+
+    fn state(&self, levels: &[u8]) -> State {
         let mut state = State {
             before_relu: vec![0.0; self.constant.len()],
             pooled: vec![0.0; self.hidden],
@@ -132,21 +138,31 @@ impl Scorer {
         state
     }
 
-    /// Replaces a state's candidate; sums are computed from scratch, nothing is allocated.
-    pub fn reset(&self, state: &mut State, levels: &[u8]) {
+    fn reset(&self, state: &mut State, levels: &[u8]) {
         dispatch(Work::Reset { scorer: self, state, levels });
     }
 
-    /// Moves one group to another level, touching only the nodes within one hop.
-    pub fn shift(&self, state: &mut State, group: usize, level: u8) {
+    /// Touches only the nodes within one hop of the group.
+    fn shift(&self, state: &mut State, group: usize, level: u8) {
         dispatch(Work::Shift { scorer: self, state, group, level });
     }
 
-    /// Cosine between the candidate's embedding and the unpruned network's.
-    pub fn similarity(&self, state: &State) -> f32 {
+    fn score(&self, state: &State) -> f32 {
         let mut similarity = 0.0;
         dispatch(Work::Similarity { scorer: self, state, out: &mut similarity });
         similarity
+    }
+
+    /// Rounding errors of the sums, at most some hundred units in the last place, grow by the ratio between the length of
+    /// what is summed and of the embedding, which is small where W2 cancels.
+    fn slack(&self, state: &State) -> f32 {
+        let pooled = dot(&state.pooled, &state.pooled).sqrt().max(self.scale);
+        let embedding = quadratic(&self.gram, &state.pooled).max(f32::MIN_POSITIVE).sqrt();
+        100.0 * f32::EPSILON * (1.0 + pooled * self.gain / embedding)
+    }
+
+    fn levels<'a>(&self, state: &'a State) -> &'a [u8] {
+        &state.levels
     }
 }
 
@@ -234,11 +250,13 @@ fn shift(scorer: &Scorer, state: &mut State, group: usize, level: u8) {
 fn similarity(scorer: &Scorer, state: &State) -> f32 {
     let s = &state.pooled;
     let along = dot(s, &scorer.direction);
-    let mut square = 0.0;
-    for (row, &factor) in scorer.gram.chunks_exact(scorer.hidden).zip(s) {
-        square += factor * dot(row, s);
-    }
-    along / square.max(f32::MIN_POSITIVE).sqrt()
+    along / quadratic(&scorer.gram, s).max(f32::MIN_POSITIVE).sqrt()
+}
+
+/// `sᵀ G s`.
+#[inline(always)]
+fn quadratic(gram: &[f32], s: &[f32]) -> f32 {
+    gram.chunks_exact(s.len()).zip(s).map(|(row, &factor)| factor * dot(row, s)).sum()
 }
 
 #[inline(always)]

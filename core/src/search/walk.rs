@@ -8,24 +8,23 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::BLOCK;
-use super::score::{Scorer, State};
 use super::space::{Band, Space};
 use super::top::Top;
+use super::{BLOCK, Ranking};
 
 /// Candidates on one walk, the start included.
 pub const WALK: u64 = 32;
 
 /// Scores the candidates of one block and offers them to `top`. Every candidate is inside the band and the limits.
-pub fn block(seed: u64, block: u64, space: &Space<'_>, band: Band, scorer: &Scorer, top: &mut Top) {
+pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(block);
-    let mut state = scorer.state(&space.widest());
+    let mut state = ranking.state(&space.widest());
     let mut fresh = state.clone();
     for _ in 0..BLOCK / WALK {
         let Some(mut point) = space.draw(band, &mut random) else { continue };
-        scorer.reset(&mut state, &point.levels);
-        offer(top, scorer, &state, &mut fresh);
+        ranking.reset(&mut state, &point.levels);
+        offer(top, ranking, &state, &mut fresh);
         let mut before = point.levels.clone();
         for _ in 1..WALK {
             let group = random.random_range(0..space.groups());
@@ -36,23 +35,21 @@ pub fn block(seed: u64, block: u64, space: &Space<'_>, band: Band, scorer: &Scor
             }
             for group in 0..space.groups() {
                 if point.levels[group] != before[group] {
-                    scorer.shift(&mut state, group, point.levels[group]);
+                    ranking.shift(&mut state, group, point.levels[group]);
                     before[group] = point.levels[group];
                 }
             }
-            offer(top, scorer, &state, &mut fresh);
+            offer(top, ranking, &state, &mut fresh);
         }
     }
 }
 
-/// How far a score kept by difference over one walk may lie from the score from scratch.
-const DRIFT: f32 = 1e-5;
-
 /// What enters the ranking is scored from scratch, so that a point has one score whichever way a walk came to it.
-fn offer(top: &mut Top, scorer: &Scorer, state: &State, fresh: &mut State) {
-    if scorer.similarity(state) >= top.threshold() - DRIFT {
-        scorer.reset(fresh, state.levels());
-        top.offer(scorer.similarity(fresh), state.levels());
+fn offer<R: Ranking>(top: &mut Top, ranking: &R, state: &R::State, fresh: &mut R::State) {
+    let (score, threshold) = (ranking.score(state), top.threshold());
+    if score >= threshold || score + ranking.slack(state) >= threshold {
+        ranking.reset(fresh, ranking.levels(state));
+        top.offer(ranking.score(fresh), ranking.levels(state));
     }
 }
 

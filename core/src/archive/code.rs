@@ -32,17 +32,13 @@ fn check_words(text: &[u8], record: &str) -> Result<(), Rejection> {
     // Each of the searches below is for a word with a rare first part.
     let rejection = |code, what: &str| Rejection::new(code, format!("`{record}` {what}")).at(record);
     if has(b"ops.quantized") || has(b"torch.classes.quantized") {
-        return Err(rejection(Code::UnsupportedDtype, "has quantized layers; a float32 model is needed")
-            .hint(QUANTIZED_HINT));
+        return Err(
+            rejection(Code::UnsupportedDtype, "has quantized layers; a float32 model is needed").hint(QUANTIZED_HINT)
+        );
     }
     if has(b"MKLDNN") || has(b"mkldnn_") || has(b"ops.mkldnn") || has(b"ops.prepacked") || has(b"ops.mkl.") {
-        return Err(rejection(
-            Code::UnsupportedModel,
-            "has layers that were packed for one kind of processor",
-        )
-        .hint(
-            "save the model before `torch.jit.optimize_for_inference` or `optimize_for_mobile`, not after",
-        ));
+        return Err(rejection(Code::UnsupportedModel, "has layers that were packed for one kind of processor")
+            .hint("save the model before `torch.jit.optimize_for_inference` or `optimize_for_mobile`, not after"));
     }
     if has(b"__torch__.torch.classes") {
         return Err(rejection(Code::UnsafeArchive, "uses a custom C++ class")
@@ -75,9 +71,7 @@ impl Checker<'_, '_> {
             match token {
                 Token::Newline { indentation } => {
                     if indentation > MAX_INDENTATION {
-                        return Err(
-                            self.unsafe_code(format!("nests blocks more than {MAX_INDENTATION} spaces deep"))
-                        );
+                        return Err(self.unsafe_code(format!("nests blocks more than {MAX_INDENTATION} spaces deep")));
                     }
                     if self.chains.len() == 1 {
                         self.reset();
@@ -116,9 +110,7 @@ impl Checker<'_, '_> {
         }
         self.chain += by;
         if self.chain > MAX_CHAIN {
-            return Err(
-                self.unsafe_code(format!("has an expression of more than {MAX_CHAIN} operators in a chain"))
-            );
+            return Err(self.unsafe_code(format!("has an expression of more than {MAX_CHAIN} operators in a chain")));
         }
         Ok(())
     }
@@ -271,8 +263,7 @@ impl<'a> Lexer<'a> {
 
     fn skip_text(&mut self, quote: u8) -> Result<(), &'static str> {
         let triple = [quote; 3];
-        let closing =
-            if self.text[self.position..].starts_with(&triple) { &triple[..] } else { &triple[..1] };
+        let closing = if self.text[self.position..].starts_with(&triple) { &triple[..] } else { &triple[..1] };
         self.position += closing.len();
         loop {
             let rest = &self.text[self.position..];

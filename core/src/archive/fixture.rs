@@ -185,12 +185,7 @@ impl ArchiveFixture {
 
     /// The network with other attributes: `attributes` writes keys and values.
     pub(super) fn with_module(attributes: PickleWriter) -> Self {
-        let data = PickleWriter::new()
-            .global("__torch__", "Net")
-            .op(b")\x81}(")
-            .op(&attributes.0[2..])
-            .op(b"ub")
-            .end();
+        let data = PickleWriter::new().global("__torch__", "Net").op(b")\x81}(").op(&attributes.0[2..]).op(b"ub").end();
         let record = |name: &str, data: &[u8]| RawEntry::new(&format!("net/{name}"), data);
         Self(vec![
             record("data/0", &[0; 24]),

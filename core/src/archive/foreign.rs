@@ -110,23 +110,22 @@ pub(super) fn check_names(entries: &[Entry]) -> Result<(), Rejection> {
         return Ok(());
     }
     if entries.iter().all(|entry| entry.name.ends_with(".npy")) {
-        return Err(not_torchscript("a data set (`.npz`)")
-            .hint("upload it as the data set, and the model as the model"));
+        return Err(
+            not_torchscript("a data set (`.npz`)").hint("upload it as the data set, and the model as the model")
+        );
     }
     if ends_with("MAR-INF/MANIFEST.json") {
-        return Err(
-            not_torchscript("a TorchServe archive (`.mar`)").hint("unzip it and upload the `.pt` file in it")
-        );
+        return Err(not_torchscript("a TorchServe archive (`.mar`)").hint("unzip it and upload the `.pt` file in it"));
     }
     if has("model.weights.h5") {
         return Err(not_torchscript("a Keras model"));
     }
-    if let Some(inner) = entries
-        .iter()
-        .find(|entry| [".pt", ".pth", ".jit", ".ts"].iter().any(|end| entry.name.ends_with(end)))
+    if let Some(inner) =
+        entries.iter().find(|entry| [".pt", ".pth", ".jit", ".ts"].iter().any(|end| entry.name.ends_with(end)))
     {
-        return Err(not_torchscript(&format!("a zip around `{}`", inner.name))
-            .hint("unzip it and upload the file in it"));
+        return Err(
+            not_torchscript(&format!("a zip around `{}`", inner.name)).hint("unzip it and upload the file in it")
+        );
     }
     Err(not_torchscript("a zip without the record `data.pkl`"))
 }

@@ -161,17 +161,15 @@ fn check_head(file: &mut (impl Read + Seek)) -> Result<u64, Rejection> {
 }
 
 fn read_directory(file: &mut (impl Read + Seek)) -> Result<Vec<Entry>, Rejection> {
-    zip::read_directory(file, Limits { entries: MAX_ENTRIES, directory: MAX_DIRECTORY })
-        .map_err(zip_rejection)
+    zip::read_directory(file, Limits { entries: MAX_ENTRIES, directory: MAX_DIRECTORY }).map_err(zip_rejection)
 }
 
 fn zip_rejection(error: ZipError) -> Rejection {
     let (code, hint) = match error.kind {
         ZipErrorKind::Damaged => (Code::DamagedArchive, "upload the file again, whole and unchanged"),
-        ZipErrorKind::Refused => (
-            Code::UnsafeArchive,
-            "upload the file as `torch.jit.save` wrote it, not packed anew by another program",
-        ),
+        ZipErrorKind::Refused => {
+            (Code::UnsafeArchive, "upload the file as `torch.jit.save` wrote it, not packed anew by another program")
+        }
     };
     let rejection = Rejection::new(code, error.detail).hint(hint);
     match error.entry {
@@ -185,12 +183,9 @@ fn check_root_value(pickle: &Pickle, record: &str) -> Result<(), Rejection> {
     match (record, pickle.root()) {
         ("data.pkl", Value::Object(Some(_))) | ("constants.pkl", Value::Tuple(_)) => Ok(()),
         ("data.pkl", _) => {
-            Err(Rejection::new(Code::DamagedArchive, "`data.pkl` does not hold a TorchScript module")
-                .at(record))
+            Err(Rejection::new(Code::DamagedArchive, "`data.pkl` does not hold a TorchScript module").at(record))
         }
-        _ => {
-            Err(Rejection::new(Code::DamagedArchive, format!("`{record}` does not hold a tuple")).at(record))
-        }
+        _ => Err(Rejection::new(Code::DamagedArchive, format!("`{record}` does not hold a tuple")).at(record)),
     }
 }
 
@@ -216,10 +211,7 @@ impl<'a> Archive<'a> {
             } else if archive.root != root {
                 return Err(Rejection::new(
                     Code::UnsafeArchive,
-                    format!(
-                        "the archive has two root folders, `{}` and `{root}`; one is allowed",
-                        archive.root
-                    ),
+                    format!("the archive has two root folders, `{}` and `{root}`; one is allowed", archive.root),
                 )
                 .at(entry.name.as_str()));
             }
@@ -230,9 +222,10 @@ impl<'a> Archive<'a> {
 
     /// Reads a record that must exist and have at most `limit` bytes.
     fn read(&self, file: &mut (impl Read + Seek), name: &str, limit: u64) -> Result<Vec<u8>, Rejection> {
-        let entry = *self.records.get(name).ok_or_else(|| {
-            Rejection::new(Code::DamagedArchive, format!("the record `{name}` is missing")).at(name)
-        })?;
+        let entry = *self
+            .records
+            .get(name)
+            .ok_or_else(|| Rejection::new(Code::DamagedArchive, format!("the record `{name}` is missing")).at(name))?;
         check_packing(name, entry)?;
         if entry.size > limit {
             return Err(Rejection::new(
@@ -258,8 +251,7 @@ impl<'a> Archive<'a> {
 
     /// PyTorch reads `.data/version` when it is there and `version` else.
     fn check_version(&self, file: &mut (impl Read + Seek)) -> Result<(), Rejection> {
-        let records =
-            [".data/version", "version"].map(|name| self.records.contains_key(name).then_some(name));
+        let records = [".data/version", "version"].map(|name| self.records.contains_key(name).then_some(name));
         if records == [None, None] {
             return Err(Rejection::new(Code::DamagedArchive, "the record `version` is missing").at("version"));
         }
@@ -318,9 +310,7 @@ impl<'a> Archive<'a> {
             if !self.records.contains_key(source.as_str()) {
                 return Err(Rejection::new(
                     Code::DamagedArchive,
-                    format!(
-                        "`{record}` names the class `{module}.{class}`, but the record `{source}` is missing"
-                    ),
+                    format!("`{record}` names the class `{module}.{class}`, but the record `{source}` is missing"),
                 )
                 .at(source));
             }
@@ -340,10 +330,9 @@ fn check_packing(name: &str, entry: &Entry) -> Result<(), Rejection> {
     match entry.method {
         Method::Stored => Ok(()),
         Method::Deflated if may_be_deflated && entry.size <= MAX_SOURCE => Ok(()),
-        Method::Deflated if may_be_deflated => refused(format!(
-            "the record `{name}` unpacks to {} bytes, at most {MAX_SOURCE} are allowed",
-            entry.size
-        )),
+        Method::Deflated if may_be_deflated => {
+            refused(format!("the record `{name}` unpacks to {} bytes, at most {MAX_SOURCE} are allowed", entry.size))
+        }
         _ => refused(format!("the record `{name}` is compressed; PyTorch compresses source text only")),
     }
 }

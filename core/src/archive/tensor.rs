@@ -126,23 +126,16 @@ impl TensorCount {
         for (index, tensor) in pickle.tensors.iter().enumerate() {
             // The name is looked up only for an error: it takes a walk through the pickle.
             let name = || {
-                pickle
-                    .path_of(index)
-                    .map(|path| place.tensor_name(&path))
-                    .unwrap_or_else(|| place.record.to_owned())
+                pickle.path_of(index).map(|path| place.tensor_name(&path)).unwrap_or_else(|| place.record.to_owned())
             };
-            self.add_tensor(tensor, &pickle.storages[tensor.storage], place)
-                .map_err(|fault| fault.of(&name()))?;
+            self.add_tensor(tensor, &pickle.storages[tensor.storage], place).map_err(|fault| fault.of(&name()))?;
         }
         let mut keys = HashSet::new();
         for storage in &pickle.storages {
             if !keys.insert(storage.key) {
                 return Err(Rejection::new(
                     Code::UnsafeArchive,
-                    format!(
-                        "`{}` loads the record `{}/{}` more than once",
-                        place.record, place.folder, storage.key
-                    ),
+                    format!("`{}` loads the record `{}/{}` more than once", place.record, place.folder, storage.key),
                 )
                 .at(place.record));
             }
@@ -152,8 +145,7 @@ impl TensorCount {
     }
 
     fn add_tensor(&mut self, tensor: &Tensor, storage: &Storage, place: &Place) -> Result<(), Fault> {
-        let shape =
-            || format!("sizes {:?}, strides {:?}, offset {}", tensor.sizes, tensor.strides, tensor.offset);
+        let shape = || format!("sizes {:?}, strides {:?}, offset {}", tensor.sizes, tensor.strides, tensor.offset);
         let elements = tensor.elements();
         let reach = tensor.reach();
         let (Some(elements), Some(reach)) = (elements, reach) else {
@@ -169,8 +161,7 @@ impl TensorCount {
         check_dtype(storage.dtype, elements)?;
         let on_device = device_is_accelerator(storage.device)?;
 
-        self.unfolded_bytes =
-            self.unfolded_bytes.saturating_add(elements.saturating_mul(storage.dtype.bytes));
+        self.unfolded_bytes = self.unfolded_bytes.saturating_add(elements.saturating_mul(storage.dtype.bytes));
         let allowed = place.file_bytes.saturating_mul(UNFOLDED_FACTOR).saturating_add(UNFOLDED_ALLOWANCE);
         if self.unfolded_bytes > allowed {
             return Err(Fault {
@@ -207,9 +198,7 @@ impl TensorCount {
             // An empty storage is never looked up.
             None if bytes == 0 => {}
             None => {
-                return Err(damaged(format!(
-                    "the record `{record}` with the elements of a tensor is missing"
-                )));
+                return Err(damaged(format!("the record `{record}` with the elements of a tensor is missing")));
             }
         }
         self.storage_bytes += bytes;

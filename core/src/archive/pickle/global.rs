@@ -52,9 +52,7 @@ impl<'a> Reader<'a, '_> {
     fn name_line(&mut self) -> Result<&'a str, Rejection> {
         let line = self.fields.line().ok_or_else(|| self.cut_off())?;
         match std::str::from_utf8(line) {
-            Ok(name)
-                if name.len() <= 1024 && name.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c)) =>
-            {
+            Ok(name) if name.len() <= 1024 && name.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c)) => {
                 Ok(name)
             }
             _ => Err(self.damaged("has a name that is no identifier")),
@@ -72,10 +70,9 @@ impl<'a> Reader<'a, '_> {
             ("torch._utils", "_rebuild_tensor_v2") => Ok(Global::RebuildTensor),
             ("collections", "OrderedDict") => Ok(Global::OrderedDict),
             ("torch.jit._pickle", "restore_type_tag") => Ok(Global::TypeTag),
-            (
-                "torch.jit._pickle",
-                "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist",
-            ) => Ok(Global::TypedList),
+            ("torch.jit._pickle", "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist") => {
+                Ok(Global::TypedList)
+            }
             ("builtins", "complex") => Ok(Global::Complex),
             ("torch", "device") => Ok(Global::Device),
             ("torch", "per_tensor_affine" | "per_channel_affine" | "per_channel_affine_float_qparams")
@@ -88,13 +85,13 @@ impl<'a> Reader<'a, '_> {
             ("torch._utils", "_rebuild_meta_tensor_no_storage") => Err(self
                 .rejection(Code::UnsupportedDtype, "has a tensor on the `meta` device, which has no values")
                 .hint("load the weights into the module before saving it")),
-            ("torch", storage) if storage.ends_with("Storage") => match Dtype::of_storage(storage) {
-                Some(dtype) => Ok(Global::StorageType(dtype)),
-                None => Err(self.rejection(
-                    Code::UnsupportedDtype,
-                    format!("has a tensor of an unknown type, `torch.{name}`"),
-                )),
-            },
+            ("torch", storage) if storage.ends_with("Storage") => {
+                match Dtype::of_storage(storage) {
+                    Some(dtype) => Ok(Global::StorageType(dtype)),
+                    None => Err(self
+                        .rejection(Code::UnsupportedDtype, format!("has a tensor of an unknown type, `torch.{name}`"))),
+                }
+            }
             _ => Err(self.refused(format!(
                 "names the Python object `{module}.{name}`, which TorchScript's serializer never writes"
             ))),
@@ -179,11 +176,7 @@ impl<'a> Reader<'a, '_> {
         };
         let (sizes, strides) = (self.integers(sizes)?, self.integers(strides)?);
         if sizes.len() != strides.len() || sizes.len() > MAX_DIMENSIONS {
-            return Err(self.damaged(format!(
-                "has a tensor with {} sizes and {} strides",
-                sizes.len(),
-                strides.len()
-            )));
+            return Err(self.damaged(format!("has a tensor with {} sizes and {} strides", sizes.len(), strides.len())));
         }
         Ok(Tensor { storage: storage as usize, offset, sizes, strides })
     }
@@ -197,9 +190,7 @@ impl<'a> Reader<'a, '_> {
             Value::Int(integer) => Some(integer),
             _ => None,
         });
-        integers
-            .collect::<Option<_>>()
-            .ok_or_else(|| self.damaged("has a tensor whose sizes are no tuple of integers"))
+        integers.collect::<Option<_>>().ok_or_else(|| self.damaged("has a tensor whose sizes are no tuple of integers"))
     }
 
     /// `("storage", type, key, device, elements)` becomes a storage.
@@ -213,20 +204,19 @@ impl<'a> Reader<'a, '_> {
             return Err(self.damaged("has a storage that is not described by five values"));
         };
         let value = |id: Id| &self.nodes[id.0 as usize].value;
-        let storage =
-            match (value(kind), self.global(storage_type), value(key), value(device), value(elements)) {
-                (
-                    Value::Text("storage"),
-                    Some(Global::StorageType(dtype)),
-                    &Value::Text(key),
-                    &Value::Text(device),
-                    &Value::Int(elements),
-                ) => match u64::try_from(elements) {
-                    Ok(elements) => Storage { dtype, key, device, elements },
-                    Err(_) => return Err(self.damaged(format!("has a storage of {elements} elements"))),
-                },
-                _ => return Err(self.damaged("has a storage whose description is damaged")),
-            };
+        let storage = match (value(kind), self.global(storage_type), value(key), value(device), value(elements)) {
+            (
+                Value::Text("storage"),
+                Some(Global::StorageType(dtype)),
+                &Value::Text(key),
+                &Value::Text(device),
+                &Value::Int(elements),
+            ) => match u64::try_from(elements) {
+                Ok(elements) => Storage { dtype, key, device, elements },
+                Err(_) => return Err(self.damaged(format!("has a storage of {elements} elements"))),
+            },
+            _ => return Err(self.damaged("has a storage whose description is damaged")),
+        };
         self.push_leaf(Value::Storage(self.storages.len() as u32));
         self.storages.push(storage);
         Ok(())

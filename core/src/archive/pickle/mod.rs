@@ -353,9 +353,7 @@ impl<'a> Reader<'a, '_> {
         self.grow(dict, items)?;
         let (pairs, rest) = items.as_chunks::<2>();
         match &mut self.nodes[dict.0 as usize].value {
-            Value::Dict(dict) if rest.is_empty() => {
-                dict.extend(pairs.iter().map(|&[key, value]| (key, value)))
-            }
+            Value::Dict(dict) if rest.is_empty() => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
             _ => return Err(self.damaged("sets items of something that is no dictionary")),
         }
         Ok(())
@@ -364,8 +362,7 @@ impl<'a> Reader<'a, '_> {
     fn new_object(&mut self) -> Result<(), Rejection> {
         let parts = self.pop_many(2)?;
         let is_class = matches!(self.global(parts[0]), Some(Global::Class { .. }));
-        let no_arguments =
-            matches!(&self.nodes[parts[1].0 as usize].value, Value::Tuple(items) if items.is_empty());
+        let no_arguments = matches!(&self.nodes[parts[1].0 as usize].value, Value::Tuple(items) if items.is_empty());
         if !is_class || !no_arguments {
             return Err(self.refused("makes an object of something that is no TorchScript class"));
         }
@@ -379,9 +376,7 @@ impl<'a> Reader<'a, '_> {
         let Value::Dict(items) = &self.nodes[attributes.0 as usize].value else {
             return Err(self
                 .refused("gives an object a state that is no dictionary, which only `__setstate__` reads")
-                .hint(
-                    "remove `__getstate__`, `__setstate__` and `torch.jit.export` of them from the module",
-                ));
+                .hint("remove `__getstate__`, `__setstate__` and `torch.jit.export` of them from the module"));
         };
         if !items.iter().all(|(key, _)| matches!(self.nodes[key.0 as usize].value, Value::Text(_))) {
             return Err(self.damaged("has an attribute whose name is no text"));

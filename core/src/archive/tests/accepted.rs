@@ -133,17 +133,11 @@ fn lists_dictionaries_enumerations_and_numbers_pass_as_attributes() {
 #[test]
 fn shapes_of_a_trace_are_none_when_an_input_is_no_tensor() {
     let trace = |inputs: PickleWriter| {
-        let pickle =
-            PickleWriter::new().op(b"}(").text("forward").op(b"](").op(&inputs.0[2..]).op(b"eu").end();
+        let pickle = PickleWriter::new().op(b"}(").text("forward").op(b"](").op(&inputs.0[2..]).op(b"eu").end();
         let archive = ArchiveFixture::network().with("traced_inputs.pkl", &pickle);
         traced_input_shapes_reader(&mut Cursor::new(archive.bytes()))
     };
-    let input = TensorFixture {
-        elements: 384,
-        sizes: vec![2, 192],
-        strides: vec![192, 1],
-        ..TensorFixture::weight()
-    };
+    let input = TensorFixture { elements: 384, sizes: vec![2, 192], strides: vec![192, 1], ..TensorFixture::weight() };
     assert_eq!(trace(PickleWriter::new().tensor(&input)), Some(vec![vec![2, 192]]));
     assert_eq!(trace(PickleWriter::new().tensor(&input).tensor(&input)), Some(vec![vec![2, 192]; 2]));
     assert_eq!(trace(PickleWriter::new().tensor(&input).op(b"}")), None);

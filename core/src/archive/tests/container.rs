@@ -35,26 +35,14 @@ fn an_entry_name_that_is_not_utf8_or_too_long_is_refused() {
 #[test]
 fn two_entries_of_one_name_are_refused_also_when_only_the_case_differs() {
     for name in ["net/data.pkl", "net/DATA.pkl"] {
-        refuse(
-            &ArchiveFixture::network().adding(RawEntry::new(name, b"")),
-            Code::UnsafeArchive,
-            "two entries",
-        );
+        refuse(&ArchiveFixture::network().adding(RawEntry::new(name, b"")), Code::UnsafeArchive, "two entries");
     }
 }
 
 #[test]
 fn a_second_root_folder_is_refused() {
-    refuse(
-        &ArchiveFixture::network().adding(RawEntry::new("other/a", b"")),
-        Code::UnsafeArchive,
-        "two root folders",
-    );
-    refuse(
-        &ArchiveFixture::network().adding(RawEntry::new("loose", b"")),
-        Code::UnsafeArchive,
-        "root folder",
-    );
+    refuse(&ArchiveFixture::network().adding(RawEntry::new("other/a", b"")), Code::UnsafeArchive, "two root folders");
+    refuse(&ArchiveFixture::network().adding(RawEntry::new("loose", b"")), Code::UnsafeArchive, "root folder");
 }
 
 #[test]
@@ -67,16 +55,8 @@ fn links_and_devices_are_refused() {
 
 #[test]
 fn encrypted_and_compressed_records_are_refused() {
-    refuse(
-        &ArchiveFixture::network().changing("version", |entry| entry.flags = 1),
-        Code::UnsafeArchive,
-        "encrypted",
-    );
-    refuse(
-        &ArchiveFixture::network().changing("version", |entry| entry.flags = 1 << 6),
-        Code::UnsafeArchive,
-        "flags",
-    );
+    refuse(&ArchiveFixture::network().changing("version", |entry| entry.flags = 1), Code::UnsafeArchive, "encrypted");
+    refuse(&ArchiveFixture::network().changing("version", |entry| entry.flags = 1 << 6), Code::UnsafeArchive, "flags");
     for method in [8, 12] {
         let archive = ArchiveFixture::network().changing("data/0", |entry| entry.method = method);
         refuse(&archive, Code::UnsafeArchive, "`data/0` is compressed");
@@ -91,8 +71,8 @@ fn a_header_with_another_size_than_the_data_is_refused() {
 
 #[test]
 fn two_headers_with_two_names_are_refused() {
-    let archive = ArchiveFixture::network()
-        .changing("version", |entry| entry.local_name = Some(b"net/versioN".to_vec()));
+    let archive =
+        ArchiveFixture::network().changing("version", |entry| entry.local_name = Some(b"net/versioN".to_vec()));
     refuse(&archive, Code::UnsafeArchive, "contradict");
 }
 
@@ -159,11 +139,8 @@ fn a_directory_that_claims_more_entries_than_fit_is_refused_before_anything_is_a
 #[test]
 fn a_missing_record_is_named() {
     for name in ["constants.pkl", "version", "data/0"] {
-        let rejection = assert_refused(
-            &ArchiveFixture::network().without(name).bytes(),
-            Code::DamagedArchive,
-            "is missing",
-        );
+        let rejection =
+            assert_refused(&ArchiveFixture::network().without(name).bytes(), Code::DamagedArchive, "is missing");
         assert_eq!(rejection.node.as_deref(), Some(name));
     }
 }

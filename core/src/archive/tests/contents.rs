@@ -36,11 +36,7 @@ fn a_name_that_runs_code_is_refused() {
 fn an_opcode_outside_the_list_is_refused() {
     // INST, OBJ, STACK_GLOBAL, EXT1, PERSID, POP, DUP, LONG4, FRAME.
     for opcode in [b'i', b'o', 0x93, 0x82, b'P', b'0', b'2', 0x8b, 0x95] {
-        refuse_attribute(
-            |pickle| pickle.op(&[opcode]),
-            Code::UnsafeArchive,
-            &format!("opcode {opcode:#04x}"),
-        );
+        refuse_attribute(|pickle| pickle.op(&[opcode]), Code::UnsafeArchive, &format!("opcode {opcode:#04x}"));
     }
 }
 
@@ -180,8 +176,7 @@ fn a_tensor_that_unfolds_to_far_more_than_the_file_is_refused() {
 fn a_storage_of_another_size_than_its_record_is_refused() {
     for elements in [7, 1 << 40, i64::MAX] {
         let weight = TensorFixture { elements, ..TensorFixture::weight() };
-        let rejection =
-            assert_refused(&ArchiveFixture::with_weight(&weight).bytes(), Code::DamagedArchive, "elements");
+        let rejection = assert_refused(&ArchiveFixture::with_weight(&weight).bytes(), Code::DamagedArchive, "elements");
         assert_eq!(rejection.node.as_deref(), Some("data/0"));
     }
     let weight = TensorFixture { elements: -1, ..TensorFixture::weight() };
@@ -190,11 +185,8 @@ fn a_storage_of_another_size_than_its_record_is_refused() {
 
 #[test]
 fn a_record_that_is_loaded_twice_is_refused() {
-    let attributes = PickleWriter::new()
-        .text("a")
-        .tensor(&TensorFixture::weight())
-        .text("b")
-        .tensor(&TensorFixture::weight());
+    let attributes =
+        PickleWriter::new().text("a").tensor(&TensorFixture::weight()).text("b").tensor(&TensorFixture::weight());
     assert_refused(&ArchiveFixture::with_module(attributes).bytes(), Code::UnsafeArchive, "more than once");
 }
 
@@ -233,8 +225,7 @@ fn the_name_of_a_refused_tensor_leads_through_modules_and_lists() {
         .op(b"](N")
         .tensor(&half)
         .op(b"eub");
-    let rejection =
-        assert_refused(&ArchiveFixture::with_module(attributes).bytes(), Code::UnsupportedDtype, "float16");
+    let rejection = assert_refused(&ArchiveFixture::with_module(attributes).bytes(), Code::UnsupportedDtype, "float16");
     assert_eq!(rejection.node.as_deref(), Some("layer1.weights.1"));
 }
 
@@ -279,17 +270,12 @@ fn methods_that_run_while_the_model_is_loaded_are_refused() {
 
 #[test]
 fn quantized_and_packed_layers_are_refused_with_what_to_do() {
-    let quantized =
-        refuse_source("    x = ops.quantized.conv2d(x)\n", Code::UnsupportedDtype, "quantized layers");
+    let quantized = refuse_source("    x = ops.quantized.conv2d(x)\n", Code::UnsupportedDtype, "quantized layers");
     assert!(quantized.hint.unwrap().contains("float32 model"));
-    for source in
-        ["ops.prim.ConstantMKLDNNTensor()", "ops.prepacked.conv2d_clamp_run(x)", "ops.mkldnn._convolution(x)"]
+    for source in ["ops.prim.ConstantMKLDNNTensor()", "ops.prepacked.conv2d_clamp_run(x)", "ops.mkldnn._convolution(x)"]
     {
-        let packed = refuse_source(
-            &format!("    x = {source}\n"),
-            Code::UnsupportedModel,
-            "packed for one kind of processor",
-        );
+        let packed =
+            refuse_source(&format!("    x = {source}\n"), Code::UnsupportedModel, "packed for one kind of processor");
         assert!(packed.hint.unwrap().contains("optimize_for_inference"));
     }
 }
@@ -307,7 +293,8 @@ fn operators_of_other_libraries_are_refused_by_name() {
 
 #[test]
 fn an_operator_name_in_a_text_or_a_comment_or_an_attribute_passes() {
-    let source = "    y = self.ops.mine\n    # ops.mine.other\n    z = \"ops.mine.other\"\n    z = '''\nops.mine.other'''\n";
+    let source =
+        "    y = self.ops.mine\n    # ops.mine.other\n    z = \"ops.mine.other\"\n    z = '''\nops.mine.other'''\n";
     preflight_bytes(&ArchiveFixture::network().with_source(source).bytes()).unwrap();
 }
 

@@ -26,8 +26,7 @@ fn a_module_pickle_cut_off_at_any_byte_is_refused() {
 
 /// Opcodes that the reader knows, so that random pickles get somewhere.
 fn opcode() -> impl Strategy<Value = Vec<u8>> {
-    let plain =
-        prop::sample::select(b"(N\x88\x89]})t\x85\x86\x87aesu\x81bRQ.".to_vec()).prop_map(|byte| vec![byte]);
+    let plain = prop::sample::select(b"(N\x88\x89]})t\x85\x86\x87aesu\x81bRQ.".to_vec()).prop_map(|byte| vec![byte]);
     let number = any::<u8>().prop_map(|byte| vec![b'K', byte]);
     let memo = (prop::sample::select(b"qh".to_vec()), 0..6u8).prop_map(|(opcode, index)| vec![opcode, index]);
     let global = prop::sample::select(vec![

@@ -81,9 +81,9 @@ impl EndRecord {
 fn missing_end_record(file: &mut (impl Read + Seek), length: u64) -> ZipError {
     let tail_length = length.min(65_536 + END_RECORD);
     match read_at(file, length - tail_length, tail_length) {
-        Ok(tail) if tail.windows(4).any(|window| window == b"PK\x05\x06") => ZipError::refused(
-            "something follows the end of the zip, a comment or appended bytes, which is not read",
-        ),
+        Ok(tail) if tail.windows(4).any(|window| window == b"PK\x05\x06") => {
+            ZipError::refused("something follows the end of the zip, a comment or appended bytes, which is not read")
+        }
         Ok(_) => ZipError::damaged("the end of the zip is missing: the file was cut off"),
         Err(error) => error,
     }
@@ -118,6 +118,9 @@ fn parse_zip64_end(record: &[u8], locator: &[u8], record_start: u64) -> Option<E
     let entries = fields.u64()?;
     let directory_size = fields.u64()?;
     let directory_offset = fields.u64()?;
-    (locator_fits && signature_fits && size_fits && one_disk && entries_here == entries)
-        .then_some(EndRecord { entries, directory_offset, directory_size })
+    (locator_fits && signature_fits && size_fits && one_disk && entries_here == entries).then_some(EndRecord {
+        entries,
+        directory_offset,
+        directory_size,
+    })
 }

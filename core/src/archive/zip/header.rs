@@ -103,8 +103,7 @@ impl CentralHeader {
         if !self.has_descriptor() {
             let extra = read_at(file, self.header_offset + fixed_length, extra_length)?;
             // The offset is not part of a local header.
-            let mut sizes =
-                Zip64Sizes { size: local.size.into(), packed_size: local.packed_size.into(), offset: 0 };
+            let mut sizes = Zip64Sizes { size: local.size.into(), packed_size: local.packed_size.into(), offset: 0 };
             sizes.fill_in(&extra)?;
             if (sizes.size, sizes.packed_size, local.crc32)
                 != (self.entry.size, self.entry.packed_size, self.entry.crc32)
@@ -147,19 +146,7 @@ impl<'a> RawCentralHeader<'a> {
         let extra = fields.take(extra_length.into())?;
         fields.take(comment_length.into())?;
         let has_comment = comment_length > 0;
-        Some(Self {
-            flags,
-            method,
-            crc32,
-            packed_size,
-            size,
-            disk,
-            attributes,
-            offset,
-            name,
-            extra,
-            has_comment,
-        })
+        Some(Self { flags, method, crc32, packed_size, size, disk, attributes, offset, name, extra, has_comment })
     }
 }
 

@@ -144,10 +144,7 @@ pub(crate) fn read_entry(file: &mut (impl Read + Seek), entry: &Entry) -> Result
             if unpacked.len() as u64 == entry.size {
                 Ok(unpacked)
             } else {
-                Err(ZipError::damaged(format!(
-                    "the entry does not unpack to the {} bytes of its header",
-                    entry.size
-                )))
+                Err(ZipError::damaged(format!("the entry does not unpack to the {} bytes of its header", entry.size)))
             }
         }
         Method::Other(method) => {
@@ -182,8 +179,7 @@ fn locate_data(
     let mut end_of_last = 0;
     let mut gap_allowed = 0;
     for header in headers.iter_mut() {
-        check_gap(end_of_last, header.header_offset, gap_allowed)
-            .map_err(|error| error.at(&header.entry.name))?;
+        check_gap(end_of_last, header.header_offset, gap_allowed).map_err(|error| error.at(&header.entry.name))?;
         let data_offset = header.read_local(file).map_err(|error| error.at(&header.entry.name))?;
         end_of_last = data_offset
             .checked_add(header.entry.packed_size)

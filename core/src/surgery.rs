@@ -1,6 +1,7 @@
 //! Physical surgery: from a configuration to the cut graph and the kept indices of every tensor.
 
 use std::collections::BTreeMap;
+use std::num::ParseIntError;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,8 +15,21 @@ use crate::operator::{self, Shapes};
 ///
 /// On the wire `{"layer1.0.conv1.weight": {"0": [0, 2, 5], "1": [1, 3]}}`. For a grouped convolution axis 1 counts inside a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
+#[serde(try_from = "BTreeMap<String, BTreeMap<String, Vec<u32>>>")]
 pub struct AxisIndices(pub BTreeMap<String, BTreeMap<usize, Vec<u32>>>);
+
+/// Inside an internally tagged enum, as on the engine's pipe, serde reads no number from the name of a JSON field.
+impl TryFrom<BTreeMap<String, BTreeMap<String, Vec<u32>>>> for AxisIndices {
+    type Error = ParseIntError;
+
+    fn try_from(wire: BTreeMap<String, BTreeMap<String, Vec<u32>>>) -> Result<Self, ParseIntError> {
+        let by_axis = |axes: BTreeMap<String, Vec<u32>>| -> Result<BTreeMap<usize, Vec<u32>>, ParseIntError> {
+            axes.into_iter().map(|(axis, indices)| Ok((axis.parse()?, indices))).collect()
+        };
+        let tensors = wire.into_iter().map(|(name, axes)| Ok((name, by_axis(axes)?)));
+        Ok(Self(tensors.collect::<Result<_, ParseIntError>>()?))
+    }
+}
 
 /// A network cut by a configuration.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::dataset::{Dataset, Samples, SplitData, SplitName};
+use secateur_core::dataset::{Dataset, Samples, SplitData};
 use secateur_core::graph::Graph;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::{Augmentation, InputScaling, JobSpec, PerChannel};
@@ -19,6 +19,8 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Error;
 use crate::network::{classes, kind_of};
 use crate::torch::channels_last;
+
+pub use secateur_core::dataset::Split as SplitName;
 
 /// Samples per forward pass where no gradients are kept.
 pub const EVALUATION_BATCH: i64 = 128;
@@ -48,12 +50,25 @@ impl<'a> Data<'a> {
         let value = graph.value(input);
         let sample_shape: Vec<i64> = value.shape.iter().skip(1).map(|size| size.fixed).collect();
         let dataset = Dataset::open(path)?;
-        dataset.check_against(&sample_shape, classes(graph))?;
+        let outputs = classes(graph).and_then(|classes| usize::try_from(classes).ok());
+        dataset.check_against(&sample_shape, outputs.unwrap_or(usize::MAX))?;
         let data = Self { dataset, spec, sample_shape, kind: kind_of(value.dtype), device };
+        let output_rank = graph.output().tensors().first().map_or(0, |&output| graph.value(output).shape.len());
+        if output_rank < 2 {
+            return Err(Rejection::new(
+                Code::DatasetMismatch,
+                format!("The model's first output has rank {output_rank}; a data set is for scores of classes, [N, classes]."),
+            )
+            .hint("prune this model without a data set")
+            .into());
+        }
         if data.has_labels() && classes(graph).is_none() {
             return Err(Rejection::new(
                 Code::DatasetMismatch,
-                "The data set has labels, but the model's first output is not one score for each class ([N, classes]).",
+                format!(
+                    "The data set has labels, but the model's first output has rank {output_rank} and not one score for \
+                     each class, [N, classes]."
+                ),
             )
             .hint("leave `y` out of the data set and set `\"objective\": \"distill\"`")
             .into());
@@ -62,13 +77,13 @@ impl<'a> Data<'a> {
     }
 
     pub fn has_labels(&self) -> bool {
-        self.dataset.summary().labels
+        self.dataset.summary().labelled
     }
 
     pub fn split(&self, name: SplitName) -> Result<Split, Error> {
         let layout = self.dataset.layout_for(&self.sample_shape)?;
         let SplitData { samples, shape, count, labels } = self.dataset.load(name, layout, self.spec.seed)?;
-        let shape: Vec<i64> = [count as i64].into_iter().chain(shape).collect();
+        let shape: Vec<i64> = [count].into_iter().chain(shape).map(|size| size as i64).collect();
         let samples = match &samples {
             Samples::U8(values) => Tensor::f_from_slice(values)?,
             Samples::F32(values) => Tensor::f_from_slice(values)?,

@@ -124,6 +124,9 @@ fn refuse(message: &str) -> ExitCode {
 }
 
 fn exit_now(code: libc::c_int) -> ! {
-    // SAFETY: ends the process; everything that must be written was written and flushed.
-    unsafe { libc::_exit(code) }
+    // SAFETY: both are plain calls; the first writes out what TorchScript programs have printed into C's buffers.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(code)
+    }
 }

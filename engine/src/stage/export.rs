@@ -1,6 +1,5 @@
 //! The best network as TorchScript, beside the original written by the same exporter, and what both answered in memory.
 
-use secateur_core::dataset::SplitName;
 use secateur_core::group::Grouping;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::Accuracy;
@@ -8,7 +7,7 @@ use secateur_core::task::{ExportResult, TaskResult, file};
 use tch::{Device, Tensor};
 
 use super::{Finished, Task, verify};
-use crate::data::{Data, Split};
+use crate::data::{Data, Split, SplitName};
 use crate::error::Error;
 use crate::network::{Network, random_inputs};
 use crate::{evaluate, torch, weights};

@@ -1,10 +1,12 @@
-//! TorchScript archive to graph and tensors; the only stage that loads the user's file.
+//! TorchScript archive to graph and tensors; the only stage that loads the user's file, after the same pre-flight that the
+//! server runs at upload: the engine trusts nobody's word for it.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use secateur_core::dataset::{Dataset, SplitName};
+use secateur_core::archive;
+use secateur_core::dataset::{Dataset, Layout};
 use secateur_core::graph::Graph;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::Accuracy;
@@ -12,7 +14,7 @@ use secateur_core::task::{ImportResult, TaskResult, file};
 use sha2::{Digest, Sha256};
 
 use super::{Finished, Task};
-use crate::data::Data;
+use crate::data::{Data, SplitName};
 use crate::error::Error;
 use crate::evaluate;
 use crate::fine_tune;
@@ -21,7 +23,9 @@ use crate::torch::{self, Imported};
 use crate::weights;
 
 pub fn run(task: &Task) -> Result<Finished, Error> {
-    let (bytes, sha256) = digest(&task.path(file::MODEL))?;
+    let model = task.path(file::MODEL);
+    let (bytes, sha256) = digest(&model)?;
+    archive::preflight(&model)?;
     let Imported { graph, weights, input_shapes, max_abs_diff } = import(task)?;
     let nodes = graph.nodes().len();
     task.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
@@ -61,18 +65,25 @@ fn import(task: &Task) -> Result<Imported, Error> {
             other => return other,
         }
     }
-    // The first layout is the usual one, so its refusal tells most.
+    // The first layout is the likely one, so its refusal tells most.
     Err(refusals.into_iter().next().map_or_else(|| Error::internal("a data set without a sample shape"), Error::from))
 }
 
-/// The shape of a sample as the model may want it: as stored, and with the last dimension, channels, first.
+/// The shapes that a stored sample can be given to the model in, the likely one first.
 fn sample_shapes(dataset: &Dataset) -> Vec<Vec<i64>> {
-    let stored = dataset.summary().sample_shape;
-    let mut shapes = vec![stored.clone()];
-    if let [height, width, channels] = stored[..] {
-        shapes.push(vec![channels, height, width]);
+    let summary = dataset.summary();
+    let stored: Vec<i64> = summary.sample_shape.iter().map(|&size| size as i64).collect();
+    match stored[..] {
+        [height, width] => vec![stored, vec![1, height, width]],
+        [first, second, third] => {
+            let mut shapes = vec![stored, vec![third, first, second]];
+            if summary.layout == Layout::Nhwc {
+                shapes.reverse();
+            }
+            shapes
+        }
+        _ => vec![stored],
     }
-    shapes
 }
 
 /// What needs labels is refused now and not after the search.

@@ -1,11 +1,10 @@
 //! Physical surgery on each candidate of the shard, proved by the oracle, repaired by BN recalibration, measured.
 
-use secateur_core::dataset::SplitName;
 use secateur_core::task::{ScreenResult, Screened, TaskResult, file};
 use tch::Tensor;
 
 use super::{Finished, Task};
-use crate::data::Split;
+use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::network::Network;
 use crate::{cut, evaluate, oracle, recalibrate, weights};

@@ -1,10 +1,10 @@
 //! Full fine-tune of one candidate.
 
-use secateur_core::dataset::SplitName;
 use secateur_core::report::Accuracy;
 use secateur_core::task::{TaskResult, TuneResult, file};
 
 use super::{Finished, Task};
+use crate::data::SplitName;
 use crate::error::Error;
 use crate::evaluate;
 use crate::fine_tune::{Session, Tuned, fine_tune};

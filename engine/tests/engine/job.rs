@@ -45,7 +45,7 @@ impl Job {
     }
 
     pub fn request(&self, work: Work) -> TaskRequest {
-        TaskRequest { protocol: PROTOCOL, spec: self.spec.clone(), work, threads: 2, device: Device::Cpu }
+        TaskRequest { protocol: PROTOCOL, spec: self.spec.clone(), work, threads: 1, device: Device::Cpu }
     }
 
     /// Runs one task to its outcome.

@@ -1,0 +1,357 @@
+//! Data sets: `.npz` and `.safetensors` files with samples `x` and labels `y`.
+//!
+//! [`Dataset::open`] recognises the format by content, reads the headers and then every array once, piece by piece: shapes
+//! fit, samples are finite, labels are labels, checksums are right. It holds a few hundred kilobytes however
+//! large the file is and whatever its headers claim. The server calls it to answer a bad upload at once; the engine calls
+//! it again and then [`Dataset::load`]s a split, which is when samples come into memory.
+//! Arrays: `x` (samples first; uint8 stays, floats become float32), `y` (one whole number per sample; without it the data set is
+//! unlabelled), and both with `_val` and `_test`; what is missing is taken off `x`, 10 per cent each, by seed.
+//! Pictures may lie as NCHW or NHWC; the model's input decides ([`Dataset::layout_for`]), loading gives NCHW.
+//! Files are read by position, so one [`Dataset`] can be used by several threads. Nothing here panics on any file.
+
+mod array;
+mod check;
+mod container;
+mod element;
+mod npy;
+mod split;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use self::array::Array;
+use self::check::{Part, Parts};
+use crate::rejection::{Code, Rejection};
+
+pub use self::array::MAX_SAMPLES;
+
+/// Samples that every split needs.
+pub const MIN_SAMPLES: usize = 3;
+
+/// The file format of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Npz,
+    Safetensors,
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    Train,
+    Val,
+    Test,
+}
+
+impl Split {
+    fn samples_name(self) -> &'static str {
+        match self {
+            Self::Train => "x",
+            Self::Val => "x_val",
+            Self::Test => "x_test",
+        }
+    }
+
+    fn labels_name(self) -> &'static str {
+        match self {
+            Self::Train => "y",
+            Self::Val => "y_val",
+            Self::Test => "y_test",
+        }
+    }
+}
+
+/// How the dimensions of a stored sample become those of the model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Channels first, as the model takes them; a grey picture without a channel dimension gets one.
+    Nchw,
+    /// Channels last; loading moves them to the front.
+    Nhwc,
+    /// Whatever the dimensions are, they stay.
+    AsIs,
+}
+
+/// An array as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArraySummary {
+    pub name: String,
+    /// NumPy's name of the element type, `uint8`.
+    pub dtype: String,
+    pub shape: Vec<usize>,
+}
+
+/// Samples in each split, those counted that are taken off `x`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SplitCounts {
+    pub train: usize,
+    pub val: usize,
+    pub test: usize,
+}
+
+/// What a data set holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatasetSummary {
+    pub format: Format,
+    /// In the order of the file.
+    pub arrays: Vec<ArraySummary>,
+    pub samples: SplitCounts,
+    /// One sample as stored.
+    pub sample_shape: Vec<usize>,
+    /// NumPy's name of the samples' element type.
+    pub sample_dtype: String,
+    /// A guess from the shape alone; the model's input decides.
+    pub layout: Layout,
+    /// The largest label + 1, `null` without labels.
+    pub classes: Option<usize>,
+    pub labelled: bool,
+}
+
+/// Samples one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Samples {
+    U8(Vec<u8>),
+    F32(Vec<f32>),
+}
+
+/// A split in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitData {
+    /// `count` times the product of `shape` elements.
+    pub samples: Samples,
+    /// One sample, channels first.
+    pub shape: Vec<usize>,
+    pub count: usize,
+    /// One label for each sample, `None` for an unlabelled data set.
+    pub labels: Option<Vec<i64>>,
+}
+
+/// An open data set that was checked; no samples are held.
+#[derive(Debug)]
+pub struct Dataset {
+    file: Arc<File>,
+    parts: Parts,
+    summary: DatasetSummary,
+}
+
+fn invalid(detail: impl Into<String>) -> Rejection {
+    Rejection::new(Code::InvalidDataset, detail)
+}
+
+impl Dataset {
+    /// Opens a file and reads it once from front to back; the time is that of unpacking it.
+    ///
+    /// Everything that is wrong is [`Code::InvalidDataset`] and names array, value, index and what is allowed.
+    pub fn open(path: &Path) -> Result<Self, Rejection> {
+        let file = File::open(path).map_err(|error| invalid(format!("the file could not be read: {error}")))?;
+        let file = Arc::new(file);
+        let (format, arrays) = container::read_arrays(&file)?;
+        let array_summaries = arrays.iter().map(summarise).collect();
+        let mut parts = Parts::new(arrays)?;
+        let samples = split::count(&parts)?;
+        parts.check_values(&file)?;
+
+        let train = &parts.train.samples;
+        let max_label = parts.all().filter_map(|part| part.max_label).max();
+        let summary = DatasetSummary {
+            format,
+            arrays: array_summaries,
+            samples,
+            sample_shape: train.sample_shape().to_vec(),
+            sample_dtype: train.element.name().to_owned(),
+            layout: guess_layout(train.sample_shape()),
+            classes: max_label.map(|label| usize::try_from(label).unwrap_or(usize::MAX).saturating_add(1)),
+            labelled: parts.train.labels.is_some(),
+        };
+        Ok(Self { file, parts, summary })
+    }
+
+    pub fn summary(&self) -> &DatasetSummary {
+        &self.summary
+    }
+
+    /// The layout in which a stored sample has the model's `input_shape` (one sample, without batch).
+    /// Channels first wins where both fit. [`Code::DatasetMismatch`] when none does.
+    pub fn layout_for(&self, input_shape: &[i64]) -> Result<Layout, Rejection> {
+        let stored = &self.summary.sample_shape;
+        let fits = |layout| {
+            loaded_shape(stored, layout).is_some_and(|shape| {
+                shape.len() == input_shape.len()
+                    && shape.iter().zip(input_shape).all(|(&size, &wanted)| i64::try_from(size) == Ok(wanted))
+            })
+        };
+        let candidates: &[Layout] = match stored.len() {
+            3 => &[Layout::Nchw, Layout::Nhwc],
+            _ => &[Layout::AsIs, Layout::Nchw, Layout::Nhwc],
+        };
+        candidates.iter().copied().find(|&layout| fits(layout)).ok_or_else(|| {
+            Rejection::new(
+                Code::DatasetMismatch,
+                format!("one sample of `x` has shape {stored:?}, but the model takes {input_shape:?}, channels first"),
+            )
+            .at("x")
+            .hint("samples may be stored channels first or last, and must have the size that the model takes")
+        })
+    }
+
+    /// Checks that a model with this input and this many outputs can be trained on the data.
+    pub fn check_against(&self, input_shape: &[i64], classes: usize) -> Result<(), Rejection> {
+        self.layout_for(input_shape)?;
+        let classes = i64::try_from(classes).unwrap_or(i64::MAX);
+        for part in self.parts.all() {
+            let (Some(labels), Some(max_label)) = (&part.labels, part.max_label) else {
+                continue;
+            };
+            if max_label < classes {
+                continue;
+            }
+            check::for_each_label(labels, &self.file, |index, label| {
+                if label < classes {
+                    return Ok(());
+                }
+                Err(Rejection::new(
+                    Code::DatasetMismatch,
+                    format!("label {label} in `{}` at index {index}, but the model has {classes} outputs", labels.name),
+                )
+                .at(&labels.name)
+                .hint(format!("labels count from 0 to {}", classes - 1)))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads one split into memory, in the order of the file.
+    ///
+    /// The splits of one seed are disjoint and together hold all samples. [`Code::OutOfMemory`] when the split does not
+    /// fit, [`Code::DatasetMismatch`] when the stored samples do not have the dimensions of `layout`.
+    pub fn load(&self, split: Split, layout: Layout, seed: u64) -> Result<SplitData, Rejection> {
+        let stored = match split {
+            Split::Train => None,
+            Split::Val => self.parts.val.as_ref(),
+            Split::Test => self.parts.test.as_ref(),
+        };
+        let whole = self.parts.val.is_some() && self.parts.test.is_some();
+        let (part, members) = match stored {
+            Some(part) => (part, None),
+            None if whole => (&self.parts.train, None),
+            None => (&self.parts.train, Some(split::members(&self.parts, &self.summary.samples, split, seed))),
+        };
+        self.load_part(part, members.as_deref(), layout)
+    }
+
+    fn load_part(&self, part: &Part, members: Option<&[bool]>, layout: Layout) -> Result<SplitData, Rejection> {
+        let array = &part.samples;
+        let shape = loaded_shape(array.sample_shape(), layout).ok_or_else(|| {
+            Rejection::new(
+                Code::DatasetMismatch,
+                format!("samples of shape {:?} have no channels-last layout", array.sample_shape()),
+            )
+            .at(&array.name)
+        })?;
+        let is_member = |index: usize| members.is_none_or(|members| members[index]);
+        let count = (0..array.samples()).filter(|&index| is_member(index)).count();
+        let samples = if array.element.is_float() {
+            let element = array.element;
+            Samples::F32(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<f32>| {
+                element.for_each_float(bytes, |value| row.push(value));
+            })?)
+        } else {
+            Samples::U8(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<u8>| {
+                row.extend_from_slice(bytes);
+            })?)
+        };
+        let labels = match &part.labels {
+            None => None,
+            Some(labels) => {
+                let mut chosen = with_capacity(count)?;
+                check::for_each_label(labels, &self.file, |index, label| {
+                    if is_member(index) {
+                        chosen.push(label);
+                    }
+                    Ok(())
+                })?;
+                Some(chosen)
+            }
+        };
+        Ok(SplitData { samples, shape, count, labels })
+    }
+
+    fn load_samples<T: Copy>(
+        &self,
+        array: &Array,
+        count: usize,
+        layout: Layout,
+        is_member: impl Fn(usize) -> bool,
+        decode: impl Fn(&[u8], &mut Vec<T>),
+    ) -> Result<Vec<T>, Rejection> {
+        let elements = array.sample_elements();
+        let mut samples = with_capacity(count.saturating_mul(elements))?;
+        let mut bytes: Vec<u8> = with_capacity(elements * array.element.bytes())?;
+        bytes.resize(elements * array.element.bytes(), 0);
+        let mut row = with_capacity(elements)?;
+        let mut reader = BufReader::with_capacity(1 << 18, array.reader(&self.file)?);
+        for index in 0..array.samples() {
+            reader.read_exact(&mut bytes).map_err(|error| array.unreadable(&error))?;
+            if !is_member(index) {
+                continue;
+            }
+            if layout == Layout::Nhwc {
+                row.clear();
+                decode(&bytes, &mut row);
+                let channels = *array.sample_shape().last().expect("a sample has a dimension");
+                for channel in 0..channels {
+                    samples.extend(row[channel..].iter().step_by(channels));
+                }
+            } else {
+                decode(&bytes, &mut samples);
+            }
+        }
+        Ok(samples)
+    }
+}
+
+/// An empty vector with room for `count`, or a rejection instead of an abort.
+fn with_capacity<T>(count: usize) -> Result<Vec<T>, Rejection> {
+    let mut vector = Vec::new();
+    vector.try_reserve_exact(count).map_err(|_| {
+        Rejection::new(
+            Code::OutOfMemory,
+            format!("the split does not fit into memory: {count} values of {} bytes", size_of::<T>()),
+        )
+    })?;
+    Ok(vector)
+}
+
+fn summarise(array: &Array) -> ArraySummary {
+    ArraySummary { name: array.name.clone(), dtype: array.element.name().to_owned(), shape: array.shape.clone() }
+}
+
+/// The shape of a stored sample after loading, `None` when it cannot have the layout.
+fn loaded_shape(stored: &[usize], layout: Layout) -> Option<Vec<usize>> {
+    match (layout, stored) {
+        (Layout::Nchw, &[height, width]) => Some(vec![1, height, width]),
+        (Layout::Nchw | Layout::AsIs, _) => Some(stored.to_vec()),
+        (Layout::Nhwc, [spatial @ .., channels]) if !spatial.is_empty() => Some([&[*channels], spatial].concat()),
+        (Layout::Nhwc, _) => None,
+    }
+}
+
+fn guess_layout(sample_shape: &[usize]) -> Layout {
+    let is_channels = |size: usize| matches!(size, 1 | 3 | 4);
+    match *sample_shape {
+        [first, _, last] if is_channels(last) && !is_channels(first) => Layout::Nhwc,
+        [_, _, _] => Layout::Nchw,
+        _ => Layout::AsIs,
+    }
+}

@@ -1,0 +1,183 @@
+//! The header of an `.npy` file: element type, order and shape, written as a Python dictionary.
+//!
+//! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. The parser reads what NumPy writes,
+//! a dictionary with exactly the three keys; it evaluates nothing.
+
+use std::io::Read;
+
+use super::element::Element;
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+const LONGEST_HEADER: u32 = 65_536;
+
+/// What the header says of the array.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub element: Element,
+    pub shape: Vec<usize>,
+    /// Bytes before the first element.
+    pub bytes: u64,
+}
+
+/// Why the header was not read: what is wrong, and what to do where that is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HeaderError {
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+impl HeaderError {
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+
+    fn with_hint(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: Some(hint.into()) }
+    }
+}
+
+pub(super) fn read_header(reader: &mut impl Read) -> Result<Header, HeaderError> {
+    let mut take = |count: usize| {
+        let mut bytes = vec![0; count];
+        match reader.read_exact(&mut bytes) {
+            Ok(()) => Ok(bytes),
+            Err(error) => Err(HeaderError::new(format!("has no whole `.npy` header: {error}"))),
+        }
+    };
+    let start = take(8)?;
+    if !start.starts_with(MAGIC) {
+        return Err(HeaderError::new("is not an `.npy` file"));
+    }
+    let length_bytes = match start[6..] {
+        [1, 0] => 2,
+        [2 | 3, 0] => 4,
+        [major, minor] => {
+            return Err(HeaderError::new(format!("has `.npy` version {major}.{minor}; 1.0, 2.0 and 3.0 are read")));
+        }
+        _ => unreachable!("eight bytes were read"),
+    };
+    let mut length = [0; 4];
+    length[..length_bytes].copy_from_slice(&take(length_bytes)?);
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST_HEADER {
+        return Err(HeaderError::new(format!(
+            "has an `.npy` header of {length} bytes, at most {LONGEST_HEADER} are read"
+        )));
+    }
+    let text = String::from_utf8(take(length as usize)?)
+        .map_err(|_| HeaderError::new("has an `.npy` header that is not UTF-8"))?;
+    let (element, shape) = parse(&text)?;
+    Ok(Header { element, shape, bytes: 8 + length_bytes as u64 + u64::from(length) })
+}
+
+fn parse(text: &str) -> Result<(Element, Vec<usize>), HeaderError> {
+    let damaged = || HeaderError::new(format!("has a damaged `.npy` header: {:?}", text.trim_end()));
+    let mut literal = Literal { rest: text };
+    let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+    literal.eat("{").ok_or_else(damaged)?;
+    while literal.eat("}").is_none() {
+        let key = literal.text().ok_or_else(damaged)?;
+        literal.eat(":").ok_or_else(damaged)?;
+        let repeated = match key {
+            "descr" if literal.next_is('[') => {
+                return Err(HeaderError::with_hint("is a structured array", "save each field as an array of its own"));
+            }
+            "descr" => descr.replace(literal.text().ok_or_else(damaged)?).is_some(),
+            "fortran_order" => fortran_order.replace(literal.boolean().ok_or_else(damaged)?).is_some(),
+            "shape" => shape.replace(literal.shape().ok_or_else(damaged)?).is_some(),
+            _ => true,
+        };
+        if repeated {
+            return Err(damaged());
+        }
+        if literal.eat(",").is_none() && !literal.next_is('}') {
+            return Err(damaged());
+        }
+    }
+    match (literal.rest.trim().is_empty(), descr, fortran_order, shape) {
+        (true, Some(descr), Some(false), Some(shape)) => Ok((element(descr)?, shape)),
+        (true, Some(_), Some(true), Some(_)) => {
+            Err(HeaderError::with_hint("is stored in Fortran order", "save `np.ascontiguousarray(array)`"))
+        }
+        _ => Err(damaged()),
+    }
+}
+
+fn element(descr: &str) -> Result<Element, HeaderError> {
+    let (order, code) = match descr.split_at_checked(1) {
+        Some((order @ ("<" | ">" | "|" | "="), code)) => (order, code),
+        _ => ("|", descr),
+    };
+    if code.starts_with('O') {
+        return Err(HeaderError::with_hint(
+            "holds Python objects (a pickle), which are never read",
+            "give the array a numeric type; an array of objects often comes from samples of different shapes",
+        ));
+    }
+    let Some(element) = Element::of_npy(code) else {
+        return Err(HeaderError::new(format!("has elements of type `{descr}`; numbers are needed")));
+    };
+    if order == ">" {
+        return Err(HeaderError::with_hint(
+            "is stored in big-endian byte order",
+            "save `array.astype(array.dtype.newbyteorder('<'))`",
+        ));
+    }
+    if order == "|" && element.bytes() > 1 {
+        return Err(HeaderError::new(format!("has elements of type `{descr}` without a byte order")));
+    }
+    Ok(element)
+}
+
+/// The unread rest of a Python literal.
+struct Literal<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Literal<'a> {
+    fn skip_spaces(&mut self) {
+        self.rest = self.rest.trim_start_matches(' ');
+    }
+
+    fn next_is(&mut self, wanted: char) -> bool {
+        self.skip_spaces();
+        self.rest.starts_with(wanted)
+    }
+
+    fn eat(&mut self, wanted: &str) -> Option<()> {
+        self.skip_spaces();
+        self.rest = self.rest.strip_prefix(wanted)?;
+        Some(())
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        self.eat("'")?;
+        let (text, rest) = self.rest.split_once('\'')?;
+        self.rest = rest;
+        (!text.contains('\\')).then_some(text)
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        if self.eat("True").is_some() {
+            return Some(true);
+        }
+        self.eat("False").map(|()| false)
+    }
+
+    /// `()`, `(3,)` or `(3, 4)`; Python 2 wrote `3L`.
+    fn shape(&mut self) -> Option<Vec<usize>> {
+        self.eat("(")?;
+        let mut sizes = Vec::new();
+        while self.eat(")").is_none() {
+            self.skip_spaces();
+            let digits = self.rest.find(|c: char| !c.is_ascii_digit())?;
+            let (size, rest) = self.rest.split_at(digits);
+            sizes.push(size.parse().ok()?);
+            self.rest = rest.strip_prefix('L').unwrap_or(rest);
+            if self.eat(",").is_none() && !self.next_is(')') {
+                return None;
+            }
+        }
+        Some(sizes)
+    }
+}

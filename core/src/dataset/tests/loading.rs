@@ -1,0 +1,157 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use zip::CompressionMethod;
+
+use super::fixture::{ArrayFixture, labels, npz, npz_packed, open, pictures, safetensors};
+use crate::dataset::{Layout, Samples, Split, SplitData};
+
+fn floats(data: &SplitData) -> &[f32] {
+    match &data.samples {
+        Samples::F32(values) => values,
+        Samples::U8(_) => panic!("floats were stored"),
+    }
+}
+
+fn bytes(data: &SplitData) -> &[u8] {
+    match &data.samples {
+        Samples::U8(values) => values,
+        Samples::F32(_) => panic!("bytes were stored"),
+    }
+}
+
+#[test]
+fn the_three_splits_of_a_seed_are_disjoint_and_hold_everything() {
+    let dataset = open(&npz(&[pictures("x", 100), labels("y", 100)])).unwrap();
+    let mut seen = BTreeSet::new();
+    for (split, count) in [(Split::Train, 80), (Split::Val, 10), (Split::Test, 10)] {
+        let data = dataset.load(split, Layout::Nchw, 3).unwrap();
+        let labels = data.labels.clone().unwrap();
+        assert_eq!((data.count, labels.len(), bytes(&data).len()), (count, count, count * 6));
+        // Samples and labels stay together.
+        for (label, picture) in labels.iter().zip(bytes(&data).chunks(6)) {
+            assert!(picture.iter().all(|&value| i64::from(value) == *label));
+        }
+        seen.extend(labels);
+    }
+    assert_eq!(seen.len(), 100);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_split_and_another_seed_another() {
+    let dataset = open(&npz(&[pictures("x", 100), labels("y", 100)])).unwrap();
+    let val = |seed| dataset.load(Split::Val, Layout::Nchw, seed).unwrap().labels.unwrap();
+    assert_eq!(val(3), val(3));
+    assert_ne!(val(3), val(4));
+    // A change here changes what every finished job was validated on.
+    insta::assert_compact_json_snapshot!(val(0), @"[2, 11, 31, 43, 53, 62, 63, 76, 89, 96]");
+}
+
+#[test]
+fn a_stored_split_is_loaded_whole_and_a_missing_one_comes_off_x() {
+    let arrays = [pictures("x", 40), labels("y", 40), pictures("x_test", 5), labels("y_test", 5)];
+    let dataset = open(&npz(&arrays)).unwrap();
+    let count = |split| dataset.load(split, Layout::Nchw, 0).unwrap().count;
+    assert_eq!((count(Split::Train), count(Split::Val), count(Split::Test)), (36, 4, 5));
+    assert_eq!(dataset.load(Split::Test, Layout::Nchw, 0).unwrap().labels.unwrap(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn with_all_splits_stored_x_stays_whole() {
+    let arrays = [pictures("x", 4), pictures("x_val", 3), pictures("x_test", 3)];
+    let dataset = open(&npz(&arrays)).unwrap();
+    assert_eq!(dataset.load(Split::Train, Layout::Nchw, 9).unwrap().count, 4);
+}
+
+#[test]
+fn channels_last_become_channels_first() {
+    // Two channels of a 1 × 3 picture, interleaved.
+    let picture = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
+    let x = ArrayFixture::f32("x", &[40, 1, 3, 2], &picture.repeat(40));
+    let data = open(&npz(&[x])).unwrap().load(Split::Val, Layout::Nhwc, 0).unwrap();
+    assert_eq!(data.shape, [2, 1, 3]);
+    assert_eq!(floats(&data)[..6], [1.0, 2.0, 3.0, 10.0, 20.0, 30.0]);
+}
+
+#[test]
+fn a_grey_picture_gets_a_channel_and_a_vector_stays() {
+    let x = ArrayFixture::u8("x", &[40, 2, 3], &[0; 240]);
+    let dataset = open(&npz(&[x])).unwrap();
+    assert_eq!(dataset.load(Split::Val, Layout::Nchw, 0).unwrap().shape, [1, 2, 3]);
+    assert_eq!(dataset.load(Split::Val, Layout::AsIs, 0).unwrap().shape, [2, 3]);
+    let vectors = open(&npz(&[ArrayFixture::u8("x", &[40, 6], &[0; 240])])).unwrap();
+    assert_eq!(vectors.load(Split::Val, Layout::AsIs, 0).unwrap().shape, [6]);
+    vectors.load(Split::Val, Layout::Nhwc, 0).expect_err("a vector has no channels-last layout");
+}
+
+#[test]
+fn every_float_type_becomes_float32() {
+    let values: Vec<f32> = (0..40).map(|value| value as f32 / 4.0).collect();
+    let wide: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+    for x in [
+        ArrayFixture::f16("x", &[40, 1], &values),
+        ArrayFixture::f32("x", &[40, 1], &values),
+        ArrayFixture::f64("x", &[40, 1], &wide),
+    ] {
+        let files = [npz(std::slice::from_ref(&x)), safetensors(std::slice::from_ref(&x))];
+        for file in files {
+            let dataset = open(&file).unwrap();
+            let mut loaded: Vec<f32> = [Split::Train, Split::Val, Split::Test]
+                .into_iter()
+                .flat_map(|split| floats(&dataset.load(split, Layout::AsIs, 0).unwrap()).to_vec())
+                .collect();
+            loaded.sort_by(f32::total_cmp);
+            assert_eq!(loaded, values);
+        }
+    }
+}
+
+#[test]
+fn labels_of_every_integer_type_and_whole_floats_are_read() {
+    let whole: Vec<f32> = (0..40).map(|value| value as f32).collect();
+    for y in [
+        labels("y", 40),
+        ArrayFixture::i32("y", &[40], &(0..40).collect::<Vec<_>>()),
+        ArrayFixture::u8("y", &[40], &(0..40).collect::<Vec<_>>()),
+        ArrayFixture::f32("y", &[40], &whole),
+        ArrayFixture::f16("y", &[40], &whole),
+    ] {
+        assert_eq!(open(&npz(&[pictures("x", 40), y])).unwrap().summary().classes, Some(40));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn what_is_written_is_what_is_loaded(
+        shape in prop::collection::vec(1..5usize, 1..4),
+        count in 4..40usize,
+        deflated in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let elements: usize = shape.iter().product();
+        let values: Vec<f32> = (0..count * elements).map(|value| value as f32 - 7.5).collect();
+        let whole = [&[count], shape.as_slice()].concat();
+        let arrays = ["x", "x_val", "x_test"].map(|name| ArrayFixture::f32(name, &whole, &values));
+        let method = if deflated { CompressionMethod::Deflated } else { CompressionMethod::Stored };
+        for file in [npz_packed(&arrays, method), safetensors(&arrays)] {
+            let data = open(&file).unwrap().load(Split::Train, Layout::AsIs, seed).unwrap();
+            prop_assert_eq!(&data.shape, &shape);
+            prop_assert_eq!(floats(&data), values.as_slice());
+        }
+    }
+
+    #[test]
+    fn moving_channels_to_the_front_and_back_changes_nothing(channels in 1..4usize, height in 1..4usize, width in 1..4usize) {
+        let picture: Vec<u8> = (0..channels * height * width).map(|value| value as u8).collect();
+        let arrays = ["x", "x_val", "x_test"]
+            .map(|name| ArrayFixture::u8(name, &[3, height, width, channels], &picture.repeat(3)));
+        let data = open(&npz(&arrays)).unwrap().load(Split::Val, Layout::Nhwc, 0).unwrap();
+        prop_assert_eq!(&data.shape, &[channels, height, width]);
+        for (position, &value) in bytes(&data)[..picture.len()].iter().enumerate() {
+            let (channel, pixel) = (position / (height * width), position % (height * width));
+            prop_assert_eq!(value, picture[pixel * channels + channel]);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+#include "evaluator.h"
+
+#include <ATen/core/interned_strings.h>
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/ir/ir.h>
+
+#include <unordered_map>
+
+#include "failure.h"
+#include "operators.h"
+
+namespace secateur {
+namespace {
+
+using c10::IValue;
+using torch::jit::Block;
+using torch::jit::Node;
+using torch::jit::Value;
+
+constexpr int64_t kMaxTrips = 100'000;
+constexpr int64_t kMaxSteps = 2'000'000;
+constexpr size_t kMaxCalls = 200;
+
+struct Frame {
+  std::unordered_map<const Value*, IValue> values;
+  std::string module;
+};
+
+class Evaluator {
+ public:
+  Evaluator(const ModuleTensors& tensors, Recorder& recorder) : tensors_(tensors), recorder_(recorder) {}
+
+  IValue call(torch::jit::Function& function, std::vector<IValue> args, const Place& caller) {
+    if (++depth_ > kMaxCalls) throw refusal(caller, "The model's functions call each other too deeply.");
+    function.ensure_defined();
+    const auto graph = torch::jit::toGraphFunction(function).graph();
+    TORCH_CHECK(graph->inputs().size() == args.size(), function.qualname().qualifiedName(), " is called with ",
+        args.size(), " arguments");
+    Frame frame;
+    frame.module = caller.module;
+    if (!args.empty() && args[0].isObject()) {
+      const auto path = tensors_.paths.find(args[0].toObject().get());
+      if (path != tensors_.paths.end()) frame.module = path->second;
+    }
+    for (size_t index = 0; index < args.size(); ++index) {
+      frame.values[graph->inputs()[index]] = std::move(args[index]);
+    }
+    run(graph->block(), frame);
+    IValue result = frame.values.at(graph->outputs().at(0));
+    --depth_;
+    return result;
+  }
+
+ private:
+  Rejected refusal(const Place& place, std::string detail, std::string hint = "") const {
+    if (!place.source.empty()) detail += " (" + place.source + ")";
+    return Rejected("unsupported_model", std::move(detail), place.node(), std::move(hint));
+  }
+
+  void run(const Block* block, Frame& frame) {
+    for (const Node* node : block->nodes()) {
+      if (++steps_ > kMaxSteps) {
+        throw Rejected("unsupported_model", "The model takes more than 2000000 steps for one input.");
+      }
+      step(node, frame);
+    }
+  }
+
+  void step(const Node* node, Frame& frame) {
+    const auto input = [&](size_t index) -> const IValue& { return frame.values.at(node->input(index)); };
+    const auto set = [&](IValue value) { frame.values[node->output()] = std::move(value); };
+    const auto place = [&] { return Place{source_of(node), frame.module}; };
+
+    switch (node->kind()) {
+      case c10::prim::Constant:
+        return constant(node, frame);
+      case c10::prim::GetAttr:
+        return set(input(0).toObjectRef().getAttr(node->s(c10::attr::name)));
+      case c10::prim::SetAttr:
+        throw refusal(
+            place(), "The model assigns to its attribute `" + node->s(c10::attr::name) + "` in `forward`.",
+            "a model that keeps state between calls cannot be pruned");
+      case c10::prim::CallMethod: {
+        torch::jit::Function& method = input(0).toObjectRef().type()->getMethod(node->s(c10::attr::name));
+        return set(call(method, inputs_from(node, 0, frame), place()));
+      }
+      case c10::prim::CallFunction: {
+        torch::jit::Function* function = node->input(0)->type()->expectRef<c10::FunctionType>().function();
+        return set(call(*function, inputs_from(node, 1, frame), place()));
+      }
+      case c10::prim::If:
+        return branch(node, frame);
+      case c10::prim::Loop:
+        return loop(node, frame, place());
+      case c10::prim::ListConstruct:
+        return set(list(node, frame));
+      case c10::prim::DictConstruct:
+        return set(dict(node, frame));
+      case c10::prim::TupleConstruct: {
+        return set(c10::ivalue::Tuple::create(inputs_from(node, 0, frame)));
+      }
+      case c10::prim::ListUnpack: {
+        const std::vector<IValue> elements = input(0).toList().vec();
+        if (elements.size() != node->outputs().size()) {
+          throw Rejected(
+              "input_shape", "A list of " + std::to_string(elements.size()) + " elements is unpacked into " +
+                  std::to_string(node->outputs().size()) + " names (" + source_of(node) + ").", place().node());
+        }
+        return set_outputs(node, elements, frame);
+      }
+      case c10::prim::TupleUnpack:
+        return set_outputs(node, input(0).toTupleRef().elements().vec(), frame);
+      case c10::prim::TupleIndex: {
+        const auto& elements = input(0).toTupleRef().elements();
+        const int64_t index = input(1).toInt();
+        const auto size = static_cast<int64_t>(elements.size());
+        TORCH_CHECK(index >= -size && index < size, "tuple index out of range");
+        return set(elements[index < 0 ? index + size : index]);
+      }
+      case c10::prim::TupleSlice: {
+        const auto& elements = input(0).toTupleRef().elements();
+        std::vector<IValue> part;
+        for (int64_t index = node->i(c10::attr::beg); index < node->i(c10::attr::end); ++index) {
+          part.push_back(elements[index]);
+        }
+        return set(c10::ivalue::Tuple::create(std::move(part)));
+      }
+      case c10::prim::RaiseException:
+        throw Rejected(
+            "input_shape", "The model raises an error: " + (input(0).isString() ? input(0).toStringRef() : "") +
+                (source_of(node).empty() ? "" : " (" + source_of(node) + ")"), place().node());
+      case c10::prim::Uninitialized:
+        return set(IValue());
+      case c10::prim::unchecked_cast:
+      case c10::prim::unchecked_unwrap_optional:
+        return set(input(0));
+      case c10::prim::isinstance:
+        return set(is_instance(node, input(0)));
+      case c10::prim::NumToTensor:
+        return set(recorder_.scalar_tensor(input(0), place()));
+      case c10::aten::format:
+        return set(format(inputs_from(node, 0, frame)));
+      case c10::aten::warn:
+      case c10::prim::Print:
+        return;
+      default:
+        return operation(node, frame, place());
+    }
+  }
+
+  void constant(const Node* node, Frame& frame) {
+    // Functions are constants too, without a value: only CallFunction reads them, from the type.
+    std::optional<IValue> value = torch::jit::toIValue(node->output());
+    if (!value) return;
+    if (value->isTensor()) recorder_.add_constant(value->toTensor());
+    // Devices that the model was traced on mean the one that it runs on.
+    if (value->isDevice()) value = IValue(c10::Device(c10::kCPU));
+    frame.values[node->output()] = std::move(*value);
+  }
+
+  void branch(const Node* node, Frame& frame) {
+    const bool condition = frame.values.at(node->input(0)).toBool();
+    const Block* taken = node->blocks()[condition ? 0 : 1];
+    run(taken, frame);
+    for (size_t index = 0; index < node->outputs().size(); ++index) {
+      const IValue value = frame.values.at(taken->outputs()[index]);
+      frame.values[node->outputs()[index]] = value;
+    }
+  }
+
+  void loop(const Node* node, Frame& frame, const Place& place) {
+    const Block* body = node->blocks()[0];
+    const int64_t trips = frame.values.at(node->input(0)).toInt();
+    bool condition = frame.values.at(node->input(1)).toBool();
+    std::vector<IValue> carried = inputs_from(node, 2, frame);
+    for (int64_t trip = 0; trip < trips && condition; ++trip) {
+      if (trip == kMaxTrips) throw refusal(place, "A loop runs more than 100000 times.");
+      frame.values[body->inputs()[0]] = trip;
+      for (size_t index = 0; index < carried.size(); ++index) {
+        frame.values[body->inputs()[index + 1]] = carried[index];
+      }
+      run(body, frame);
+      condition = frame.values.at(body->outputs()[0]).toBool();
+      for (size_t index = 0; index < carried.size(); ++index) {
+        carried[index] = frame.values.at(body->outputs()[index + 1]);
+      }
+    }
+    set_outputs(node, carried, frame);
+  }
+
+  static IValue list(const Node* node, const Frame& frame) {
+    const auto type = node->output()->type()->expect<c10::ListType>();
+    c10::impl::GenericList elements(type->getElementType());
+    elements.reserve(node->inputs().size());
+    for (const Value* element : node->inputs()) elements.push_back(frame.values.at(element));
+    return elements;
+  }
+
+  static IValue dict(const Node* node, const Frame& frame) {
+    const auto type = node->output()->type()->expect<c10::DictType>();
+    c10::impl::GenericDict entries(type->getKeyType(), type->getValueType());
+    for (size_t index = 0; index + 1 < node->inputs().size(); index += 2) {
+      entries.insert_or_assign(frame.values.at(node->input(index)), frame.values.at(node->input(index + 1)));
+    }
+    return entries;
+  }
+
+  static bool is_instance(const Node* node, const IValue& value) {
+    const c10::TypePtr type = value.type();
+    for (const c10::TypePtr& candidate : node->tys(c10::attr::types)) {
+      if (type->isSubtypeOf(*candidate)) return true;
+    }
+    return false;
+  }
+
+  // `"...{}...".format(a)`, for the messages of errors; other uses of the text are not worth the exactness.
+  static IValue format(const std::vector<IValue>& args) {
+    const std::string pattern = args[0].isString() ? args[0].toStringRef() : "";
+    std::string text;
+    size_t next = 1;
+    for (size_t index = 0; index < pattern.size(); ++index) {
+      if (pattern.compare(index, 2, "{}") != 0 || next >= args.size()) {
+        text += pattern[index];
+        continue;
+      }
+      const IValue& value = args[next++];
+      if (value.isString()) {
+        text += value.toStringRef();
+      } else {
+        std::ostringstream written;
+        if (value.isTensor()) written << "a tensor"; else written << value;
+        text += written.str();
+      }
+      ++index;
+    }
+    return text;
+  }
+
+  void operation(const Node* node, Frame& frame, const Place& place) {
+    const c10::FunctionSchema& schema = node->schema();
+    torch::jit::Stack stack = inputs_from(node, 0, frame);
+    torch::jit::Operation kernel = node->getOperation();
+    recorder_.call(schema, [&kernel](torch::jit::Stack& operands) { kernel(operands); }, stack, place);
+    set_outputs(node, stack, frame);
+  }
+
+  static std::vector<IValue> inputs_from(const Node* node, size_t first, const Frame& frame) {
+    std::vector<IValue> values;
+    values.reserve(node->inputs().size());
+    for (size_t index = first; index < node->inputs().size(); ++index) {
+      values.push_back(frame.values.at(node->input(index)));
+    }
+    return values;
+  }
+
+  static void set_outputs(const Node* node, const std::vector<IValue>& values, Frame& frame) {
+    TORCH_CHECK(values.size() == node->outputs().size(), node->kind().toQualString(), " gives ", values.size(), " values");
+    for (size_t index = 0; index < values.size(); ++index) frame.values[node->outputs()[index]] = values[index];
+  }
+
+  const ModuleTensors& tensors_;
+  Recorder& recorder_;
+  size_t depth_ = 0;
+  int64_t steps_ = 0;
+};
+
+}  // namespace
+
+IValue evaluate_forward(
+    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder) {
+  inputs.insert(inputs.begin(), module._ivalue());
+  return Evaluator(tensors, recorder).call(module.get_method("forward").function(), std::move(inputs), Place{});
+}
+
+}  // namespace secateur

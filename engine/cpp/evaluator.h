@@ -1,0 +1,18 @@
+// Steps through `forward` node by node, with real values, and leaves operators to the recorder.
+//
+// No pass ever rewrites the user's code and no interpreter but this one runs it: calls step into the callee's own graph,
+// `If` takes the branch that its condition selects, `Loop` runs with bounds.
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+
+#include "recorder.h"
+
+namespace secateur {
+
+// Returns what `forward` returns; `inputs` are the arguments behind `self`.
+c10::IValue evaluate_forward(
+    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<c10::IValue> inputs,
+    Recorder& recorder);
+
+}  // namespace secateur

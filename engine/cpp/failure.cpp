@@ -1,0 +1,48 @@
+#include "failure.h"
+
+#include <c10/util/Exception.h>
+
+#include <new>
+
+#include "shim.h"
+
+namespace secateur {
+
+std::string first_line(const std::string& text) {
+  const auto start = text.find_first_not_of(" \n\t");
+  if (start == std::string::npos) return "";
+  const auto end = text.find('\n', start);
+  return text.substr(start, end == std::string::npos ? end : end - start);
+}
+
+std::string current_message() noexcept {
+  try {
+    throw;
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception of unknown type";
+  }
+}
+
+Failure* describe_current_exception() noexcept {
+  try {
+    throw;
+  } catch (const Rejected& rejected) {
+    return new Failure{rejected.code, rejected.detail, rejected.node, rejected.hint};
+  } catch (...) {
+    return new Failure{"", current_message(), "", ""};
+  }
+}
+
+}  // namespace secateur
+
+using secateur::Failure;
+
+const char* secateur_failure_code(const Failure* failure) { return failure->code.c_str(); }
+const char* secateur_failure_detail(const Failure* failure) { return failure->detail.c_str(); }
+const char* secateur_failure_node(const Failure* failure) { return failure->node.c_str(); }
+const char* secateur_failure_hint(const Failure* failure) { return failure->hint.c_str(); }
+void secateur_failure_free(Failure* failure) { delete failure; }

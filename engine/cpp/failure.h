@@ -1,0 +1,50 @@
+// What crosses the C boundary instead of an exception.
+#pragma once
+
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace secateur {
+
+// A permanent refusal of the user's model, with the fields of core's `Rejection`; `code` is the wire form of its code.
+struct Rejected : std::exception {
+  std::string code;
+  std::string detail;
+  std::string node;
+  std::string hint;
+
+  Rejected(std::string code, std::string detail, std::string node = "", std::string hint = "")
+      : code(std::move(code)), detail(std::move(detail)), node(std::move(node)), hint(std::move(hint)) {}
+
+  const char* what() const noexcept override { return detail.c_str(); }
+};
+
+// Handed to Rust, which frees it. An empty `code` means: no rejection, but our bug or an accident.
+struct Failure {
+  std::string code;
+  std::string detail;
+  std::string node;
+  std::string hint;
+};
+
+// To be called in a catch block.
+Failure* describe_current_exception() noexcept;
+
+// The message of the current exception without libtorch's backtrace; to be called in a catch block.
+std::string current_message() noexcept;
+
+std::string first_line(const std::string& text);
+
+// Runs the body of a C function; no exception leaves it.
+template <typename Body>
+Failure* guarded(Body&& body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (...) {
+    return describe_current_exception();
+  }
+}
+
+}  // namespace secateur

@@ -1,0 +1,19 @@
+// The operator allow-list: what a model may contain, checked before any of its code runs.
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+
+#include <string>
+
+namespace secateur {
+
+bool is_allowed_operator(const std::string& name, const std::string& overload);
+
+// Where a node stands in the archive's code: `code/__torch__.py:12`, or nothing.
+std::string source_of(const torch::jit::Node* node);
+
+// Checks every block of every function and method that came with the module, whether or not `forward` reaches it.
+// Throws Rejected for the first operator that is not allowed.
+void check_operators(const torch::jit::Module& module);
+
+}  // namespace secateur

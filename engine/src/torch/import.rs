@@ -1,0 +1,248 @@
+//! From a user's TorchScript archive to a graph with its tensors.
+//!
+//! The archive is loaded on the CPU, switched to evaluation, and every operator in its code is held against the
+//! allow-list; then `forward` is evaluated at two batch sizes (see `cpp/evaluator.h`) and one graph is fitted to both records
+//! ([`super::recording`]). Last, the graph is run beside `Module::forward` at a third batch size.
+
+use std::path::Path;
+use std::ptr::null_mut;
+
+use secateur_core::graph::{DType, Graph};
+use secateur_core::rejection::{Code, Rejection};
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use super::ffi::{self, check, pointers, text};
+use super::module::c_path;
+use super::recording::{Batches, Fitted, Recording, batch_is_fixed, fit};
+use super::{Mode, Program, TorchError};
+
+const BATCHES: Batches = Batches(2, 3);
+const COMPARED_BATCH: i64 = 5;
+const SEED: i64 = 0;
+/// Far above any rounding: the graph computes with the very kernels of `Module::forward`.
+const LARGEST_DIFFERENCE: f64 = 1e-3;
+
+/// An imported model.
+#[derive(Debug)]
+pub struct Imported {
+    pub graph: Graph,
+    /// One tensor for each of [`Graph::parameters`], in that order, on the CPU.
+    pub weights: Vec<Tensor>,
+    /// Shapes of one sample of each input.
+    pub input_shapes: Vec<Vec<i64>>,
+    /// Largest absolute difference between the graph's outputs and `Module::forward`'s.
+    pub max_abs_diff: f64,
+}
+
+/// Imports an archive that passed the pre-flight. `input_shapes` are those of one sample of each input; without them, the
+/// ones that `torch.jit.trace` recorded are used.
+///
+/// # Errors
+/// A rejection when the model or the shapes are at fault.
+pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
+    let archive = Archive::load(path)?;
+    let inputs = archive.inputs(input_shapes)?;
+    let (first, weights) = archive.record(&inputs, BATCHES.0).map_err(|error| archive.explain(error, &inputs))?;
+    let (second, _) = archive.record(&inputs, BATCHES.1).map_err(|error| archive.explain(error, &inputs))?;
+    let Fitted { file, kept } = fit(&first, &second, BATCHES)?;
+    let graph = Graph::new(file)?;
+    let weights: Vec<Tensor> = kept.iter().map(|&index| weights[index].shallow_clone()).collect();
+    let max_abs_diff = archive.compare(&graph, &weights, &inputs)?;
+    let input_shapes = inputs.into_iter().map(|input| input.shape).collect();
+    Ok(Imported { graph, weights, input_shapes, max_abs_diff })
+}
+
+/// An input of the model, one sample of it.
+struct Input {
+    shape: Vec<i64>,
+    dtype: DType,
+}
+
+impl Input {
+    /// Standard normal numbers, or zeros of an integer dtype.
+    fn sample(&self, batch: i64) -> Result<Tensor, TorchError> {
+        let shape: Vec<i64> = std::iter::once(batch).chain(self.shape.iter().copied()).collect();
+        let kind = match self.dtype {
+            DType::Float32 => return Ok(Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?),
+            DType::Float64 => Kind::Double,
+            DType::Float16 => Kind::Half,
+            DType::Bfloat16 => Kind::BFloat16,
+            DType::Int64 => Kind::Int64,
+            DType::Int32 => Kind::Int,
+            DType::Int16 => Kind::Int16,
+            DType::Int8 => Kind::Int8,
+            DType::Uint8 => Kind::Uint8,
+            DType::Bool => Kind::Bool,
+        };
+        Ok(Tensor::f_zeros(&shape, (kind, Device::Cpu))?)
+    }
+}
+
+fn samples(inputs: &[Input], batch: i64) -> Result<Vec<Tensor>, TorchError> {
+    tch::manual_seed(SEED);
+    inputs.iter().map(|input| input.sample(batch)).collect()
+}
+
+/// What `forward` takes, as the C++ side describes it.
+#[derive(Deserialize)]
+struct Signature {
+    /// Inputs without a default.
+    required: usize,
+    total: usize,
+    traced: Vec<TracedInput>,
+}
+
+#[derive(Deserialize)]
+struct TracedInput {
+    shape: Vec<i64>,
+    dtype: DType,
+}
+
+/// A user's archive, loaded and held against the operator list.
+struct Archive {
+    raw: *mut ffi::Archive,
+    signature: Signature,
+}
+
+impl Archive {
+    fn load(path: &Path) -> Result<Self, TorchError> {
+        let path = c_path(path)?;
+        let mut raw = null_mut();
+        // SAFETY: the path outlives the call; on success the object is ours.
+        check(unsafe { ffi::secateur_archive_load(path.as_ptr(), &mut raw) })?;
+        // SAFETY: `raw` is alive, and its description with it.
+        let signature = unsafe { text(ffi::secateur_archive_inputs(raw)) };
+        let signature = from_json(&signature)?;
+        Ok(Self { raw, signature })
+    }
+
+    /// The inputs to evaluate with: of the given shapes, or as they were traced.
+    fn inputs(&self, shapes: Option<&[Vec<i64>]>) -> Result<Vec<Input>, Rejection> {
+        let Signature { required, total, traced } = &self.signature;
+        let Some(shapes) = shapes else {
+            return self.traced_inputs();
+        };
+        if shapes.len() < *required || shapes.len() > *total {
+            let takes = if required == total { required.to_string() } else { format!("{required} to {total}") };
+            return Err(Rejection::new(
+                Code::InputCount,
+                format!("The model takes {takes} inputs, {} input shapes were given.", shapes.len()),
+            )
+            .hint("give `input_shape` as a list of one shape for each input, without the batch"));
+        }
+        let inputs = shapes.iter().enumerate().map(|(index, shape)| {
+            let dtype = traced.get(index).map_or(DType::Float32, |input| input.dtype);
+            Input { shape: shape.clone(), dtype }
+        });
+        Ok(inputs.collect())
+    }
+
+    fn traced_inputs(&self) -> Result<Vec<Input>, Rejection> {
+        let Signature { required, total, traced } = &self.signature;
+        if traced.len() < *required || traced.len() > *total || traced.iter().any(|input| input.shape.is_empty()) {
+            return Err(Rejection::new(
+                Code::InputShape,
+                "The shape of the model's input is not known: the archive does not record it.",
+            )
+            .hint("set `input_shape` to the shape of one sample without the batch, e.g. [3, 32, 32]"));
+        }
+        Ok(traced.iter().map(|input| Input { shape: input.shape[1..].to_vec(), dtype: input.dtype }).collect())
+    }
+
+    fn record(&self, inputs: &[Input], batch: i64) -> Result<(Recording, Vec<Tensor>), TorchError> {
+        let samples = samples(inputs, batch)?;
+        let samples = pointers(&samples);
+        let mut raw = null_mut();
+        // SAFETY: `raw` and the tensors outlive the call; on success the recording is ours until it is freed below.
+        check(unsafe { ffi::secateur_archive_record(self.raw, samples.as_ptr(), samples.len(), &mut raw) })?;
+        // SAFETY: as above; the text is copied before the recording is freed.
+        let json = unsafe { text(ffi::secateur_recording_json(raw)) };
+        // SAFETY: as above.
+        let weights = ffi::tensors(|result| unsafe { ffi::secateur_recording_weights(raw, result) });
+        // SAFETY: nothing refers to the recording any more.
+        unsafe { ffi::secateur_recording_free(raw) };
+        Ok((from_json(&json)?, weights?))
+    }
+
+    /// An operator that fails on the sample may fail because of its shape, or because another batch size is written into
+    /// the model: then it works at the traced one, or at 1.
+    fn explain(&self, error: TorchError, inputs: &[Input]) -> TorchError {
+        let TorchError::Rejected(rejection) = error else { return error };
+        if rejection.code != Code::InputShape {
+            return rejection.into();
+        }
+        let traced = self.signature.traced.first().and_then(|input| input.shape.first().copied());
+        let works_at = [traced, Some(1)].into_iter().flatten().find(|&batch| self.record(inputs, batch).is_ok());
+        if let Some(batch) = works_at {
+            let mut fixed =
+                batch_is_fixed(&format!("it runs at batch {batch} but not at others ({})", rejection.detail));
+            fixed.node = rejection.node;
+            return fixed.into();
+        }
+        let shapes: Vec<String> = inputs.iter().map(|input| format!("{:?}", input.shape)).collect();
+        let detail = format!("The model fails on an input of shape {}: {}", shapes.join(" and "), rejection.detail);
+        Rejection {
+            detail,
+            hint: Some("set `input_shape` to the shape of one sample without the batch".into()),
+            ..rejection
+        }
+        .into()
+    }
+
+    /// Largest absolute difference between the graph and `Module::forward`.
+    fn compare(&self, graph: &Graph, weights: &[Tensor], inputs: &[Input]) -> Result<f64, TorchError> {
+        let _no_grad = tch::no_grad_guard();
+        let samples = samples(inputs, COMPARED_BATCH)?;
+        let sample_pointers = pointers(&samples);
+        // SAFETY: `raw` and the tensors outlive the call.
+        let expected = ffi::tensors(|result| unsafe {
+            ffi::secateur_archive_forward(self.raw, sample_pointers.as_ptr(), sample_pointers.len(), result)
+        })?;
+        let actual = Program::prepare(graph)?.run(weights, &samples, Mode::Evaluate)?;
+        if expected.len() != actual.len() {
+            return Err(differs(format!("it returns {} tensors instead of {}", actual.len(), expected.len())).into());
+        }
+        let mut largest: f64 = 0.0;
+        for (expected, actual) in expected.iter().zip(&actual) {
+            if expected.size() != actual.size() {
+                let (expected, actual) = (expected.size(), actual.size());
+                return Err(differs(format!("an output has the shape {actual:?} instead of {expected:?}")).into());
+            }
+            if expected.numel() == 0 {
+                continue;
+            }
+            let (expected, actual) = (expected.f_to_kind(Kind::Double)?, actual.f_to_kind(Kind::Double)?);
+            // Equal infinities differ by NaN, and so do two NaNs.
+            let difference = (&actual - &expected).f_abs()?.f_masked_fill(&actual.f_eq_tensor(&expected)?, 0.0)?;
+            let both_nan = actual.f_isnan()?.f_logical_and(&expected.f_isnan()?)?;
+            let difference = difference.f_masked_fill(&both_nan, 0.0)?.f_max()?.f_double_value(&[])?;
+            if difference.is_nan()
+                || difference > LARGEST_DIFFERENCE * expected.f_abs()?.f_max()?.f_double_value(&[])?.max(1.0)
+            {
+                return Err(differs(format!("an output differs by {difference:e}")).into());
+            }
+            largest = largest.max(difference);
+        }
+        Ok(largest)
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        // SAFETY: made by `secateur_archive_load`, freed here and once.
+        unsafe { ffi::secateur_archive_free(self.raw) };
+    }
+}
+
+fn differs(how: String) -> Rejection {
+    Rejection::new(
+        Code::UnsupportedModel,
+        format!("The imported graph does not compute what the model does at batch {COMPARED_BATCH}: {how}."),
+    )
+    .hint("the model may depend on the batch size, or on state outside its weights")
+}
+
+fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, TorchError> {
+    serde_json::from_str(json).map_err(|error| TorchError::Libtorch(format!("the importer wrote broken JSON: {error}")))
+}

@@ -1,0 +1,36 @@
+//! The one door to libtorch's C++: TorchScript in, a graph that runs, TorchScript out.
+//!
+//! [`import()`] turns a user's archive into a [`Graph`](secateur_core::graph::Graph) by evaluating it, [`Program`] runs a
+//! graph, [`export()`] writes one as TorchScript and [`Reloaded`] runs such a file. The C++ behind it is in `cpp/`, declared
+//! in `cpp/shim.h`; nothing else in the engine calls it. Tensors are tch's. Every failure is a [`TorchError`]: a rejection
+//! where the user's model is at fault, else libtorch's message.
+
+mod export;
+mod ffi;
+mod import;
+mod module;
+mod program;
+mod recording;
+pub mod runtime;
+mod source;
+
+use secateur_core::graph::GraphError;
+use secateur_core::rejection::Rejection;
+
+pub use export::export;
+pub use import::{Imported, import};
+pub use module::{ModuleBuilder, Reloaded};
+pub use program::{Mode, Program};
+pub use runtime::channels_last;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TorchError {
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error("libtorch: {0}")]
+    Libtorch(String),
+    #[error("libtorch: {0}")]
+    Tch(#[from] tch::TchError),
+    #[error("the importer made a graph that is none: {0}")]
+    Graph(#[from] GraphError),
+}

@@ -1,0 +1,63 @@
+//! Settings of the process, made once before the first tensor.
+
+use std::path::{Path, PathBuf};
+
+use secateur_core::task;
+use tch::{Device, Tensor};
+
+use super::TorchError;
+use super::ffi::{check, secateur_channels_last, secateur_initialise};
+
+/// Starts libtorch: one pool of `threads`, denormals flushed to zero, seed 0, deterministic kernels where there are any.
+///
+/// # Errors
+/// When CUDA is asked for and libtorch has none or finds no GPU.
+pub fn initialise(threads: usize, device: task::Device) -> Result<Device, TorchError> {
+    if device != task::Device::Cpu {
+        open_cuda_library();
+    }
+    let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
+    // SAFETY: takes values only.
+    check(unsafe { secateur_initialise(threads, true) })?;
+    tch::manual_seed(0);
+    match device {
+        task::Device::Cpu => Ok(Device::Cpu),
+        task::Device::Auto => Ok(Device::cuda_if_available()),
+        task::Device::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
+        task::Device::Cuda => Err(TorchError::Libtorch("CUDA was asked for, but libtorch finds no usable GPU".into())),
+    }
+}
+
+/// The version of libtorch that this engine was built for and checked against.
+pub fn version() -> String {
+    "2.11.0".to_owned()
+}
+
+/// The tensor with channels innermost in memory; a tensor without the usual 4 or 5 dimensions as it is.
+pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TorchError> {
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the tensor outlives the call; on success the result is new and ours.
+    unsafe {
+        check(secateur_channels_last(tensor.as_ptr(), &mut result))?;
+        Ok(Tensor::from_ptr(result))
+    }
+}
+
+/// Loading `libtorch_cuda.so` registers its kernels. Nothing links to it, so that one binary serves machines without.
+fn open_cuda_library() {
+    let Some(library) = libtorch_folder().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.exists())
+    else {
+        return;
+    };
+    let Ok(name) = std::ffi::CString::new(library.as_os_str().as_encoded_bytes()) else { return };
+    // SAFETY: the library lies beside the libtorch that is loaded already and belongs to it; it is never closed.
+    unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+}
+
+/// Where the libtorch that this process runs with was loaded from.
+fn libtorch_folder() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
+    let path = &line[line.find('/')?..];
+    Path::new(path).parent().map(Path::to_owned)
+}

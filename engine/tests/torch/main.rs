@@ -1,0 +1,6 @@
+//! The door to libtorch: import, interpreter and export, on the example networks and on small archives made for one test.
+
+mod export;
+mod fixture;
+mod import;
+mod program;

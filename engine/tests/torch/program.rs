@@ -1,0 +1,94 @@
+//! The interpreter: modes, gradients, batches, in-place operators.
+
+use crate::fixture::{example, largest_difference, module, random};
+use secateur_core::graph::ParameterKind;
+use secateur_engine::torch::{self, Imported, Mode, Program, TorchError};
+use tch::{Device, Tensor};
+
+#[test]
+fn every_batch_size_gives_what_the_single_samples_give() {
+    let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
+    let program = Program::prepare(&graph).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    let batch = random(&[7, 1, 8, 8]);
+    let together = &program.run(&weights, &[batch.shallow_clone()], Mode::Evaluate).unwrap()[0];
+    assert_eq!(together.size(), [7, 10]);
+    for sample in 0..7 {
+        let alone = &program.run(&weights, &[batch.narrow(0, sample, 1)], Mode::Evaluate).unwrap()[0];
+        assert!(largest_difference(alone, &together.narrow(0, sample, 1)) < 1e-4);
+    }
+}
+
+#[test]
+fn training_updates_batch_statistics_and_reaches_every_parameter() {
+    let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
+    let program = Program::prepare(&graph).unwrap();
+    let weights: Vec<Tensor> = graph
+        .parameters()
+        .iter()
+        .zip(&weights)
+        .map(|(parameter, weight)| weight.detach().copy().set_requires_grad(parameter.kind == ParameterKind::Parameter))
+        .collect();
+    let mean = graph.parameters().iter().position(|parameter| parameter.name == "bn1.running_mean").unwrap();
+    let before = weights[mean].copy();
+
+    let logits = program.run(&weights, &[random(&[4, 1, 8, 8])], Mode::Train).unwrap().remove(0);
+    logits.sum(tch::Kind::Float).backward();
+
+    assert!(largest_difference(&before, &weights[mean]) > 0.0);
+    for (parameter, weight) in graph.parameters().iter().zip(&weights) {
+        assert_eq!(weight.grad().defined(), parameter.kind == ParameterKind::Parameter, "{}", parameter.name);
+    }
+}
+
+#[test]
+fn dropout_drops_in_training_only() {
+    let archive = module()
+        .forward("def forward(self, x):\n    return x + torch.dropout(x, 0.5, self.training)")
+        .write();
+    let graph = archive.import(&[&[1000]]).graph;
+    let program = Program::prepare(&graph).unwrap();
+    let ones = Tensor::ones([1, 1000], tch::kind::FLOAT_CPU);
+    let evaluated = &program.run(&[], &[ones.shallow_clone()], Mode::Evaluate).unwrap()[0];
+    assert_eq!(evaluated.min().double_value(&[]), 2.0);
+    assert_eq!(evaluated.max().double_value(&[]), 2.0);
+    let trained = &program.run(&[], &[ones.shallow_clone()], Mode::Train).unwrap()[0];
+    assert_eq!(trained.min().double_value(&[]), 1.0);
+    assert_eq!(trained.max().double_value(&[]), 3.0);
+    assert_eq!(ones.min().double_value(&[]), 1.0, "the caller's input is untouched");
+}
+
+#[test]
+fn gradients_are_off_where_the_caller_turns_them_off() {
+    let Imported { graph, weights, .. } = torch::import(&example("vgg-digits.pt"), Some(&[vec![1, 8, 8]])).unwrap();
+    let program = Program::prepare(&graph).unwrap();
+    let input = random(&[2, 1, 8, 8]);
+    assert!(program.run(&weights, &[input.shallow_clone()], Mode::Evaluate).unwrap()[0].requires_grad());
+    let _no_grad = tch::no_grad_guard();
+    assert!(!program.run(&weights, &[input], Mode::Evaluate).unwrap()[0].requires_grad());
+}
+
+#[test]
+fn the_operator_that_fails_is_named() {
+    let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
+    let program = Program::prepare(&graph).unwrap();
+    let Err(TorchError::Libtorch(message)) = program.run(&weights, &[random(&[2, 3, 8, 8])], Mode::Evaluate) else {
+        panic!("three channels go into a network for one")
+    };
+    assert!(message.starts_with("`conv1` (aten::_convolution) fails"), "{message}");
+    let Err(TorchError::Libtorch(message)) = program.run(&weights[1..], &[random(&[2, 1, 8, 8])], Mode::Evaluate)
+    else {
+        panic!("a weight is missing")
+    };
+    assert!(message.contains("weights"), "{message}");
+}
+
+#[test]
+fn channels_last_changes_the_layout_only() {
+    let tensor = random(&[2, 3, 4, 5]);
+    let converted = torch::channels_last(&tensor).unwrap();
+    assert_eq!(converted.stride(), [60, 1, 15, 3]);
+    assert_eq!(largest_difference(&tensor, &converted), 0.0);
+    assert_eq!(torch::channels_last(&random(&[2, 3])).unwrap().size(), [2, 3]);
+    assert_eq!(converted.device(), Device::Cpu);
+}

@@ -9,6 +9,8 @@
 pub mod cut;
 pub mod data;
 pub mod difference;
+pub mod distortion;
+pub mod encoder;
 pub mod error;
 pub mod evaluate;
 pub mod fault;

@@ -17,9 +17,14 @@ const BATCH_SIZE: i64 = 128;
 
 /// Estimates the statistics of every batch norm in place, on up to 16 batches of 128 samples.
 pub fn batch_norm(network: Network, split: &Split, seed: u64) -> Result<Network, Error> {
+    batch_norm_on(network, split, seed, BATCHES)
+}
+
+/// The same on fewer batches, for measurements that are repeated often.
+pub fn batch_norm_on(network: Network, split: &Split, seed: u64, most_batches: usize) -> Result<Network, Error> {
     let statistics = running_statistics(network.graph());
     let batches = split.shuffled(BATCH_SIZE, seed, 0)?;
-    let batches = &batches[..batches.len().min(BATCHES)];
+    let batches = &batches[..batches.len().min(most_batches)];
     if statistics.is_empty() || batches.is_empty() {
         return Ok(network);
     }

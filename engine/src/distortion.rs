@@ -1,0 +1,95 @@
+//! Output distortion: how far a cut network's answers are from the original's, without labels.
+//!
+//! A configuration is cut physically, its batch norm statistics are estimated anew on a few batches, and the KL divergence of
+//! its output distribution from the original's is averaged over a few hundred samples. Measured for one group at a time
+//! at a few widths it is that group's sensitivity; sums of sensitivities rank configurations (`search::additive`).
+
+use secateur_core::candidate::{Configuration, Limits};
+use secateur_core::group::Grouping;
+use secateur_core::importance::Importance;
+use secateur_core::search::additive::Sensitivity;
+use secateur_core::surgery;
+use tch::{Kind, Reduction, Tensor};
+
+use crate::cut;
+use crate::data::Split;
+use crate::error::Error;
+use crate::evaluate;
+use crate::network::Network;
+use crate::recalibrate;
+
+/// Samples on which outputs are compared.
+const SAMPLES: i64 = 512;
+
+/// Batches of 128 for the batch norm statistics of one measurement.
+const BATCHES: usize = 4;
+
+/// Shares of a group that are cut when its sensitivity is measured.
+pub const RATES: [f64; 4] = [0.25, 0.5, 0.7, 0.9];
+
+/// Measures distortion against one original on one split.
+pub struct Judge<'a> {
+    original: &'a Network,
+    grouping: &'a Grouping,
+    split: &'a Split,
+    samples: Tensor,
+    /// Log-probabilities of the original, `[samples, classes]`.
+    reference: Tensor,
+    seed: u64,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(original: &'a Network, grouping: &'a Grouping, split: &'a Split, seed: u64) -> Result<Self, Error> {
+        let samples = split.range(0..split.count().min(SAMPLES))?;
+        let reference = original.logits(samples.shallow_clone())?.f_log_softmax(1, Kind::Float)?;
+        Ok(Self { original, grouping, split, samples, reference, seed })
+    }
+
+    /// The network of a configuration, cut, with new batch norm statistics.
+    pub fn network(&self, configuration: &Configuration) -> Result<Network, Error> {
+        let cut = surgery::cut(self.original.graph(), self.grouping, configuration)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let weights = cut::apply(self.original.graph(), &cut, self.original.weights())?;
+        recalibrate::batch_norm_on(Network::new(cut.graph, weights)?, self.split, self.seed, BATCHES)
+    }
+
+    /// KL divergence of a network's outputs from the original's, nats, mean over the samples.
+    pub fn divergence(&self, network: &Network) -> Result<f64, Error> {
+        let _no_grad = tch::no_grad_guard();
+        let outputs = network.logits(self.samples.shallow_clone())?.f_log_softmax(1, Kind::Float)?;
+        let sum = outputs.f_kl_div(&self.reference, Reduction::Sum, true)?.f_double_value(&[])?;
+        Ok(sum / self.samples.size()[0].max(1) as f64)
+    }
+
+    /// The sensitivity of one group: itself cut to a few widths, everything else whole.
+    pub fn sensitivity(
+        &self,
+        importance: &Importance,
+        limits: &Limits,
+        group: usize,
+    ) -> Result<Vec<Sensitivity>, Error> {
+        let full: Vec<usize> = self.grouping.groups().iter().map(|group| group.channels()).collect();
+        let mut widths: Vec<usize> = RATES
+            .iter()
+            .map(|rate| limits.at_least(group, ((1.0 - rate) * full[group] as f64).round().max(1.0) as usize))
+            .filter(|&width| width < full[group])
+            .collect();
+        widths.dedup();
+        widths
+            .into_iter()
+            .map(|width| {
+                let keep = full
+                    .iter()
+                    .enumerate()
+                    .map(|(other, &all)| importance.most_important(other, if other == group { width } else { all }));
+                let network = self.network(&Configuration { keep: keep.collect() })?;
+                Ok(Sensitivity { group, width, divergence: self.divergence(&network)? })
+            })
+            .collect()
+    }
+
+    /// Validation accuracy and divergence of a configuration.
+    pub fn accuracy(&self, network: &Network, val: &Split) -> Result<f64, Error> {
+        Ok(evaluate::accuracy(network, val)?.unwrap_or(0.0))
+    }
+}

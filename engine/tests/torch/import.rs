@@ -239,8 +239,7 @@ fn writes_into_inputs_and_weights_are_refused() {
         ("def forward(self, x):\n    return torch.linear(torch.relu_(x.view(-1, 4)), self.fc.weight)", "an input"),
         ("def forward(self, x):\n    return torch.linear(x, torch.mul_(self.fc.bias, 2))", "a weight"),
     ] {
-        let archive =
-            module().parameter("fc.weight", &[4, 4]).buffer("fc.bias", &[4, 4]).forward(source).write();
+        let archive = module().parameter("fc.weight", &[4, 4]).buffer("fc.bias", &[4, 4]).forward(source).write();
         let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);
         assert!(rejection.detail.contains(what), "{rejection}");
     }
@@ -302,7 +301,8 @@ fn a_denied_operator_in_a_method_that_nothing_calls_is_refused() {
 
 #[test]
 fn an_endless_loop_is_refused() {
-    let archive = module().forward("def forward(self, x):\n    while x.dim() > 0:\n        y = x.size(0)\n    return x").write();
+    let archive =
+        module().forward("def forward(self, x):\n    while x.dim() > 0:\n        y = x.size(0)\n    return x").write();
     archive.rejection(&[&[4]], Code::UnsupportedModel);
 }
 
@@ -333,8 +333,10 @@ fn a_batch_that_is_written_into_the_model_is_refused() {
 
 #[test]
 fn a_shape_that_does_not_fit_is_refused_with_libtorchs_words() {
-    let archive =
-        module().parameter("fc.weight", &[4, 4]).forward("def forward(self, x):\n    return torch.linear(x, self.fc.weight)").write();
+    let archive = module()
+        .parameter("fc.weight", &[4, 4])
+        .forward("def forward(self, x):\n    return torch.linear(x, self.fc.weight)")
+        .write();
     let rejection = archive.rejection(&[&[5]], Code::InputShape);
     assert!(rejection.detail.contains("[5]"), "{rejection}");
     assert!(rejection.detail.contains("2x5 and 4x4"), "{rejection}");
@@ -397,9 +399,8 @@ fn plain_tensor_attributes_come_last_and_only_when_read() {
 
 #[test]
 fn a_mask_of_minus_infinity_survives_the_wire() {
-    let archive = module()
-        .forward("def forward(self, x):\n    return x.masked_fill(x > 0, float('-inf')).softmax(1)")
-        .write();
+    let archive =
+        module().forward("def forward(self, x):\n    return x.masked_fill(x > 0, float('-inf')).softmax(1)").write();
     let graph = archive.import(&[&[4]]).graph;
     let again = secateur_core::graph::Graph::from_json(&graph.to_json()).unwrap();
     assert_eq!(node(&again, "masked_fill_1").arg("value"), Some(&Literal::Float(f64::NEG_INFINITY)));

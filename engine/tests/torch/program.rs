@@ -43,9 +43,8 @@ fn training_updates_batch_statistics_and_reaches_every_parameter() {
 
 #[test]
 fn dropout_drops_in_training_only() {
-    let archive = module()
-        .forward("def forward(self, x):\n    return x + torch.dropout(x, 0.5, self.training)")
-        .write();
+    let archive =
+        module().forward("def forward(self, x):\n    return x + torch.dropout(x, 0.5, self.training)").write();
     let graph = archive.import(&[&[1000]]).graph;
     let program = Program::prepare(&graph).unwrap();
     let ones = Tensor::ones([1, 1000], tch::kind::FLOAT_CPU);

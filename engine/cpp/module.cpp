@@ -26,8 +26,11 @@ class ModuleBuilder {
     torch::jit::Module& owner = module(dot == std::string::npos ? "" : name.substr(0, dot));
     const std::string attribute = dot == std::string::npos ? name : name.substr(dot + 1);
     // Tied weights are registered as one object, so that saving keeps them tied.
-    at::Tensor& own = tensors_[tensor.unsafeGetTensorImpl()];
-    if (!own.defined()) own = tensor.detach();
+    auto& [original, own] = tensors_[tensor.unsafeGetTensorImpl()];
+    if (!own.defined()) {
+      original = tensor;
+      own = tensor.detach();
+    }
     if (at::isFloatingType(own.scalar_type())) own.set_requires_grad(requires_grad);
     switch (kind) {
       case 0: owner.register_parameter(attribute, own, /*is_buffer=*/false); break;
@@ -39,7 +42,7 @@ class ModuleBuilder {
   void define(const std::string& path, const std::string& source) {
     torch::jit::Module& target = module(path);
     const Self self(target);
-    unit_->define(*target.type()->name(), source, torch::jit::nativeResolver(), &self);
+    unit_->define(*target.type()->name(), source, std::make_shared<Names>(), &self);
   }
 
   void save(const std::string& file, const torch::jit::ExtraFilesMap& extra) {
@@ -48,6 +51,15 @@ class ModuleBuilder {
   }
 
  private:
+  // What the source text may name besides the builtin functions of the language.
+  struct Names : torch::jit::NativeResolver {
+    std::shared_ptr<torch::jit::SugaredValue> resolveValue(
+        const std::string& name, torch::jit::GraphFunction& function, const torch::jit::SourceRange& place) override {
+      if (name == "annotate") return torch::jit::SpecialFormValue::create(c10::prim::annotate);
+      return NativeResolver::resolveValue(name, function, place);
+    }
+  };
+
   // Makes `self` in the source text mean the module.
   struct Self : torch::jit::Self {
     explicit Self(torch::jit::Module module) : module(std::move(module)) {}
@@ -82,7 +94,8 @@ class ModuleBuilder {
   std::string class_name_;
   std::shared_ptr<torch::jit::CompilationUnit> unit_;
   std::map<std::string, torch::jit::Module> modules_;
-  std::map<const c10::TensorImpl*, at::Tensor> tensors_;
+  // The caller's tensors, kept so that no address is used twice, and what is registered in their place.
+  std::map<const c10::TensorImpl*, std::pair<at::Tensor, at::Tensor>> tensors_;
 };
 
 class Reloaded {

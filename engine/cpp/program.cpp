@@ -70,10 +70,6 @@ bool is_training_flag(const std::string& name) {
   return name == "training" || name == "train" || name == "use_input_stats";
 }
 
-bool is_device(const c10::Argument& argument) {
-  return argument.type()->isSubtypeOf(*c10::OptionalType::create(c10::DeviceObjType::get()));
-}
-
 }  // namespace
 
 class Program {
@@ -105,10 +101,6 @@ class Program {
     const size_t position = call.arguments.size();
     if (is_training_flag(declared.name()) && value.isBool() && !value.toBool()) {
       call.training_flags.push_back(position);
-    }
-    // A tensor that is made of nothing has to be made on the device of the run.
-    if (value.isNone() && is_device(declared) && call.tensors.empty() && call.tensor_lists.empty()) {
-      call.devices.push_back(position);
     }
     call.arguments.push_back(std::move(value));
   }

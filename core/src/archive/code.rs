@@ -28,8 +28,7 @@ pub(super) fn check_source(text: &[u8], name: &str) -> Result<(), Rejection> {
 /// The first reason by which the text as a whole is refused, the most telling one first: quantized modules have
 /// `__setstate__` too.
 fn check_words(text: &[u8], record: &str) -> Result<(), Rejection> {
-    let has = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
-    // Each of the searches below is for a word with a rare first part.
+    let has = |word: &[u8]| text.windows(word.len()).any(|window| window[0] == word[0] && window == word);
     let rejection = |code, what: &str| Rejection::new(code, format!("`{record}` {what}")).at(record);
     if has(b"ops.quantized") || has(b"torch.classes.quantized") {
         return Err(

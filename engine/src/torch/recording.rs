@@ -185,12 +185,22 @@ fn node(
             .ok_or_else(|| depends_on_batch(&format!("the argument `{}` of `{}`", a.name, one.op), Some(place)))?;
         args.push(Argument { name: a.name.clone(), keyword: a.keyword, value });
     }
+    make_on_the_device_of_the_run(&mut args);
     for (&a, &b) in one.outputs.iter().zip(&other.outputs) {
         values.add(first, second, a, b, batches)?;
     }
     let name = names.next(&one.op, &args);
     let outputs = one.outputs.iter().map(|&output| values.get(output)).collect();
     Ok(Node { name, op: one.op.clone(), overload: one.overload.clone(), args, outputs, list: one.list })
+}
+
+/// A tensor that is made of no other (`zeros`, `arange`) would be made on the CPU when the call names no device.
+fn make_on_the_device_of_the_run(args: &mut [Argument]) {
+    if tensors_of(args).is_empty() {
+        for arg in args.iter_mut().filter(|arg| arg.name == "device" && arg.value == Literal::None) {
+            arg.value = Literal::Device("cpu".to_owned());
+        }
+    }
 }
 
 /// The literal that is `one` and `other` at the two batch sizes. The tensors of the second record have the numbers of

@@ -84,15 +84,12 @@ impl<'a> Printer<'a> {
     }
 
     fn call(&self, node: &Node, first_input: &str) -> String {
-        // What is made of no tensor must be made where the input is.
-        let makes_from_nothing = node.inputs().is_empty();
         let args: Vec<String> = node
             .args
             .iter()
             .map(|arg| {
                 let value = match &arg.value {
                     Literal::Device(_) => format!("{first_input}.device"),
-                    Literal::None if makes_from_nothing && arg.name == "device" => format!("{first_input}.device"),
                     Literal::Bool(false) if is_training_flag(arg) => "self.training".to_owned(),
                     _ => self.literal(&arg.value, &arg.name),
                 };
@@ -108,7 +105,8 @@ impl<'a> Printer<'a> {
             Literal::Tensor(value) => self.value(*value),
             Literal::Tensors(values) => {
                 let items = list(values, |value| value.map_or_else(|| "None".to_owned(), |value| self.value(value)));
-                if values.iter().any(Option::is_none) || (name == "indices") {
+                // The schema of indexing says Tensor?[], which no plain list literal is.
+                if values.iter().any(Option::is_none) || name == "indices" {
                     format!("annotate(List[Optional[Tensor]], {items})")
                 } else {
                     items
@@ -214,4 +212,100 @@ fn list<T>(items: &[T], print: impl Fn(&T) -> String) -> String {
 
 fn list_items<T>(items: &[T], print: impl Fn(&T) -> String) -> String {
     items.iter().map(print).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use secateur_core::graph::{DType, FORMAT, GraphFile, Parameter, ParameterKind, Value};
+
+    use super::*;
+
+    fn argument(name: &str, keyword: bool, value: Literal) -> Argument {
+        Argument { name: name.to_owned(), keyword, value }
+    }
+
+    fn value(shape: &[Size]) -> Value {
+        Value { shape: shape.to_vec(), dtype: DType::Float32 }
+    }
+
+    fn node(name: &str, op: &str, args: Vec<Argument>, outputs: &[u32], list: bool) -> Node {
+        let outputs = outputs.iter().map(|&output| ValueId(output)).collect();
+        Node { name: name.to_owned(), op: op.to_owned(), overload: String::new(), args, outputs, list }
+    }
+
+    #[test]
+    fn the_printed_code_reads_like_the_networks_own() {
+        let wide = value(&[Size::BATCH, Size::fixed(4)]);
+        let half = value(&[Size::BATCH, Size::fixed(2)]);
+        let tensor = |value| Literal::Tensor(ValueId(value));
+        let file = GraphFile {
+            format: FORMAT,
+            values: vec![wide.clone(), value(&[Size::fixed(4)]), wide.clone(), wide, half.clone(), half.clone(), half],
+            inputs: vec![ValueId(0)],
+            parameters: vec![Parameter {
+                name: "stage.0.lambda".to_owned(),
+                kind: ParameterKind::Parameter,
+                value: ValueId(1),
+                requires_grad: true,
+                tied_to: None,
+            }],
+            nodes: vec![
+                node(
+                    "stage.0",
+                    "aten::mul",
+                    vec![argument("self", false, tensor(0)), argument("other", false, tensor(1))],
+                    &[2],
+                    false,
+                ),
+                node(
+                    "dropout_1",
+                    "aten::dropout",
+                    vec![
+                        argument("input", false, tensor(2)),
+                        argument("p", false, Literal::Float(1e-5)),
+                        argument("train", false, Literal::Bool(false)),
+                    ],
+                    &[3],
+                    false,
+                ),
+                node(
+                    "chunk_1",
+                    "aten::chunk",
+                    vec![argument("self", false, tensor(3)), argument("chunks", false, Literal::Int(Size::fixed(2)))],
+                    &[4, 5],
+                    true,
+                ),
+                node(
+                    "full_1",
+                    "aten::full",
+                    vec![
+                        argument("size", false, Literal::Ints(vec![Size::BATCH, Size { per_sample: 2, fixed: -1 }])),
+                        argument("fill_value", false, Literal::Float(f64::NEG_INFINITY)),
+                        argument("device", true, Literal::Device("cpu".to_owned())),
+                    ],
+                    &[6],
+                    false,
+                ),
+            ],
+            output: Output::Dict(vec![(
+                "halves".to_owned(),
+                Output::Tuple(vec![
+                    Output::List(vec![Output::Tensor(ValueId(4)), Output::Tensor(ValueId(5))]),
+                    Output::Tensor(ValueId(6)),
+                ]),
+            )]),
+        };
+        let text = forward(&Graph::new(file).expect("the graph is valid"));
+        assert_eq!(
+            text,
+            r#"def forward(self, x):
+    batch = torch.size(x, 0)
+    stage_0 = torch.mul(x, getattr(getattr(self.stage, "0"), "lambda"))
+    dropout_1 = torch.dropout(stage_0, 1e-5, self.training)
+    chunk_1_0, chunk_1_1 = torch.chunk(dropout_1, 2)
+    full_1 = torch.full([batch, 2 * batch + -1], float("-inf"), device=x.device)
+    return {"halves": ([chunk_1_0, chunk_1_1], full_1)}
+"#
+        );
+    }
 }

@@ -8,8 +8,8 @@ use crate::archive::QUANTIZED_HINT;
 use crate::archive::tensor::{Dtype, Storage, Tensor};
 use crate::rejection::{Code, Rejection};
 
-/// A type tag names a type such as `Dict[str, List[Tensor]]`.
-const LONGEST_TYPE_TAG: usize = 65_536;
+/// A type tag names a type such as `Dict[str, List[Tensor]]`; PyTorch parses it each time that it is used.
+const LONGEST_TYPE_TAG: usize = 8_192;
 const MAX_TYPE_TAG_DEPTH: i32 = 64;
 
 /// A name that a pickle may use.
@@ -145,7 +145,10 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    fn check_type_tag(&self, tag: Id) -> Result<(), Rejection> {
+    fn check_type_tag(&mut self, tag: Id) -> Result<(), Rejection> {
+        if !self.checked_type_tags.insert(tag) {
+            return Ok(());
+        }
         let Value::Text(tag) = self.nodes[tag.0 as usize].value else {
             return Err(self.damaged("has a type tag that is no text"));
         };

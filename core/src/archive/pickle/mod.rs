@@ -9,6 +9,8 @@
 
 mod global;
 
+use std::collections::HashSet;
+
 use self::global::Global;
 use super::fields::Fields;
 use super::tensor::{Storage, Tensor};
@@ -24,7 +26,7 @@ pub(super) const MAX_UNSHARED_VALUES: u32 = 20_000_000;
 const MAX_DIMENSIONS: usize = 64;
 
 /// A value of the pickle, by its place in [`Pickle::nodes`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Id(u32);
 
 /// What the pickle holds; children are shared by id.
@@ -78,6 +80,7 @@ impl<'a> Pickle<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: Vec::new(),
+            checked_type_tags: HashSet::new(),
         };
         let root = reader.run()?;
         let Reader { nodes, globals, storages, tensors, .. } = reader;
@@ -147,6 +150,8 @@ struct Reader<'a, 'n> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: Vec<Id>,
+    /// A shared tag is read once.
+    checked_type_tags: HashSet<Id>,
 }
 
 impl<'a> Reader<'a, '_> {

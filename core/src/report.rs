@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::spec::JobSpec;
+use crate::statistics::RankCorrelation;
 use crate::surgery::AxisIndices;
+use crate::task::EncoderResult;
 
 /// What a network costs; multiply-accumulates are of one sample through convolutions, linear layers and matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -95,6 +97,48 @@ pub struct Reload {
 /// Seconds of wall time by stage; tasks of one stage are added up.
 pub type StageSeconds = BTreeMap<String, f64>;
 
+/// What the search of SACP did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SearchReport {
+    /// `similarity` or `calibrated`: what ordered the candidates.
+    pub ranking: String,
+    /// Configurations scored.
+    pub candidates: u64,
+    /// Logarithm to base 10 of the number of configurations that the limits allow.
+    pub log10_space: f64,
+    /// The share removed of the target's metric lies in this band for every candidate.
+    pub band: [f64; 2],
+    /// Candidates differ by at least this sum of level steps.
+    pub min_distance: u32,
+    /// Seconds of scoring, sampling and costs included.
+    pub seconds: f64,
+    pub threads: usize,
+    /// Where scores were computed.
+    pub device: String,
+}
+
+/// One configuration that was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CandidateReport {
+    pub index: usize,
+    /// The method or ranking that proposed it.
+    pub origin: String,
+    pub macs: u64,
+    pub params: u64,
+    /// Share removed of the target's metric.
+    pub reduction: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_divergence: Option<f64>,
+    /// Validation accuracy after surgery and BN recalibration.
+    pub screened_accuracy: Option<f64>,
+    /// Validation accuracy after the light fine-tune.
+    pub light_accuracy: Option<f64>,
+    /// Validation accuracy after the full fine-tune.
+    pub tuned_accuracy: Option<f64>,
+}
+
 /// `report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
@@ -104,6 +148,20 @@ pub struct Report {
     pub winner: String,
     /// Spearman's rho between similarity and measured accuracy; `null` when no similarity search ran.
     pub spearman_rho: Option<f64>,
+    /// The same with its p-value; `null` like `spearman_rho`.
+    #[serde(default)]
+    pub similarity_correlation: Option<RankCorrelation>,
+    /// Spearman's rho between minus the predicted divergence and measured accuracy.
+    #[serde(default)]
+    pub calibrated_correlation: Option<RankCorrelation>,
+    /// What the search did; `null` for methods that do not search.
+    #[serde(default)]
+    pub search: Option<SearchReport>,
+    #[serde(default)]
+    pub encoder: Option<EncoderResult>,
+    /// Every configuration that was measured.
+    #[serde(default)]
+    pub candidates: Vec<CandidateReport>,
     pub base: NetworkReport,
     pub pruned: NetworkReport,
     /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`).

@@ -195,6 +195,9 @@ impl From<Target> for TargetWire {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
+    /// Graph embedding and search over millions of configurations (Liu et al., arXiv 2506.11469), calibrated on the
+    /// network's own sensitivities when there is data; the classical methods' networks always take part in the screen.
+    Sacp,
     /// The same share of every group, the channels of least L1 norm.
     Uniform,
     /// One threshold over the L1 norms of all groups' channels, normalised by group.
@@ -208,11 +211,22 @@ pub enum Method {
 impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Sacp => "sacp",
             Self::Uniform => "uniform",
             Self::GlobalL1 => "global_l1",
             Self::GlobalL2 => "global_l2",
             Self::Config => "config",
         }
+    }
+}
+
+impl Method {
+    /// Origins of candidates that a job with `sacp` must not fall behind: the classical methods and the greedy allocation by
+    /// sensitivity.
+    pub const BASELINES: [&str; 4] = ["uniform", "global_l1", "global_l2", "sensitivity"];
+
+    pub fn is_baseline(origin: &str) -> bool {
+        Self::BASELINES.contains(&origin)
     }
 }
 
@@ -311,6 +325,8 @@ pub struct FineTune {
     pub objective: Objective,
     /// Weight of the distillation loss beside the cross-entropy, 0 to 1.
     pub distill: UnitInterval,
+    /// Epochs of every screened network's light fine-tune, after which the best `search.top_k` go on; with `sacp` only.
+    pub light_epochs: u32,
     pub epochs: u32,
     pub batch_size: Positive,
     pub optimizer: Optimizer,
@@ -325,12 +341,108 @@ impl Default for FineTune {
         Self {
             objective: Objective::CrossEntropy,
             distill: UnitInterval(0.5),
+            light_epochs: 1,
             epochs: 30,
             batch_size: Positive::new(128),
             optimizer: Optimizer::Sgd,
             lr: 0.05,
             weight_decay: 5e-4,
             augment: Vec::new(),
+        }
+    }
+}
+
+/// Settings for a purpose; what the spec says itself wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Minutes on two cores for a small network.
+    Quick,
+    /// The sizes of the SACP paper.
+    Paper,
+}
+
+impl Preset {
+    /// Sections of the spec that it sets.
+    fn sections(self) -> serde_json::Value {
+        match self {
+            Self::Quick => serde_json::json!({
+                "encoder": {"configs": 2000, "epochs": 3},
+                "search": {"candidates": 1_000_000, "top_m": 24, "top_k": 2},
+                "fine_tune": {"epochs": 20, "light_epochs": 1},
+            }),
+            Self::Paper => serde_json::json!({
+                "encoder": {"configs": 10_000, "epochs": 5},
+                "search": {"candidates": 1_000_000, "top_m": 150, "top_k": 10},
+                "fine_tune": {"epochs": 30, "light_epochs": 1},
+            }),
+        }
+    }
+}
+
+/// The graph encoder of SACP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderSpec {
+    /// Random rate vectors that it is trained on, each seen once per epoch.
+    pub configs: Positive,
+    /// Layers of the GCN; 2 is the one depth that the exact fast search is for.
+    pub layers: Positive,
+    /// Width of the embedding, at most 256.
+    pub hidden: Positive,
+    pub epochs: u32,
+    /// Of the InfoNCE loss.
+    pub temperature: f64,
+    /// Random channel choices per rate vector.
+    pub negatives: Positive,
+}
+
+impl Default for EncoderSpec {
+    fn default() -> Self {
+        Self {
+            configs: Positive::new(10_000),
+            layers: Positive::new(2),
+            hidden: Positive::new(64),
+            epochs: 5,
+            temperature: 0.1,
+            negatives: Positive::new(8),
+        }
+    }
+}
+
+/// What orders the candidates of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RankingChoice {
+    /// Cosine between the candidate's embedding and the unpruned network's, as published.
+    Similarity,
+    /// The sum of the groups' measured sensitivities; needs a data set, without one it is `similarity`.
+    Calibrated,
+}
+
+/// The search of SACP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSpec {
+    /// Configurations to score.
+    pub candidates: Positive,
+    /// Step between the rates that a group may be pruned by.
+    pub rate_step: f64,
+    /// Configurations that are screened, beside the baselines.
+    pub top_m: Positive,
+    /// Screened networks that are fully fine-tuned.
+    pub top_k: Positive,
+    pub ranking: RankingChoice,
+}
+
+impl Default for SearchSpec {
+    fn default() -> Self {
+        Self {
+            candidates: Positive::new(1_000_000),
+            rate_step: 0.1,
+            top_m: Positive::new(150),
+            top_k: Positive::new(10),
+            ranking: RankingChoice::Calibrated,
         }
     }
 }
@@ -349,6 +461,8 @@ pub struct JobSpec {
     pub input: Option<InputScaling>,
     #[serde(default = "default_method")]
     pub method: Method,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
     /// The configuration to replay, the content of an earlier job's `config.json`; with `method: "config"` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ReplayConfig>,
@@ -356,6 +470,10 @@ pub struct JobSpec {
     pub seed: u64,
     #[serde(default)]
     pub constraints: Constraints,
+    #[serde(default)]
+    pub encoder: EncoderSpec,
+    #[serde(default)]
+    pub search: SearchSpec,
     /// `null` prunes only.
     #[serde(default = "default_fine_tune")]
     pub fine_tune: Option<FineTune>,
@@ -364,7 +482,7 @@ pub struct JobSpec {
 }
 
 fn default_method() -> Method {
-    Method::GlobalL2
+    Method::Sacp
 }
 
 fn default_fine_tune() -> Option<FineTune> {
@@ -377,6 +495,7 @@ impl JobSpec {
     /// # Errors
     /// [`Code::InvalidSpec`] with the path of the field in `node`.
     pub fn from_json(json: &str) -> Result<Self, Rejection> {
+        let json = &with_preset(json);
         let mut reader = serde_json::Deserializer::from_str(json);
         let spec: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
@@ -457,11 +576,80 @@ impl JobSpec {
                 );
             }
         }
+        if self.method == Method::Sacp {
+            self.check_search(invalid)?;
+        }
         if self.labels.len() > 64 {
             return invalid("labels", format!("{} labels given: at most 64 are allowed.", self.labels.len()));
         }
         Ok(())
     }
+}
+
+impl JobSpec {
+    fn check_search(&self, invalid: impl Fn(&str, String) -> Result<(), Rejection>) -> Result<(), Rejection> {
+        let EncoderSpec { configs, layers, hidden, epochs, temperature, negatives } = &self.encoder;
+        if configs.get() > 1_000_000 {
+            return invalid(
+                "encoder.configs",
+                format!("`encoder.configs` {} is out of range: 1 to 1000000.", configs.get()),
+            );
+        }
+        if layers.get() != 2 {
+            return invalid("encoder.layers", format!("`encoder.layers` {} is not supported: 2 is.", layers.get()));
+        }
+        if hidden.get() > 256 {
+            return invalid("encoder.hidden", format!("`encoder.hidden` {} is out of range: 1 to 256.", hidden.get()));
+        }
+        if !(1..=1000).contains(epochs) {
+            return invalid("encoder.epochs", format!("`encoder.epochs` {epochs} is out of range: 1 to 1000."));
+        }
+        if !(*temperature > 0.0 && *temperature <= 10.0) {
+            return invalid(
+                "encoder.temperature",
+                format!("`encoder.temperature` {temperature} is out of range: above 0 and at most 10."),
+            );
+        }
+        if negatives.get() > 256 {
+            return invalid(
+                "encoder.negatives",
+                format!("`encoder.negatives` {} is out of range: 1 to 256.", negatives.get()),
+            );
+        }
+        let SearchSpec { rate_step, top_m, top_k, .. } = &self.search;
+        if !(0.005..=0.5).contains(rate_step) {
+            return invalid(
+                "search.rate_step",
+                format!("`search.rate_step` {rate_step} is out of range: 0.005 to 0.5."),
+            );
+        }
+        if top_m.get() > 10_000 {
+            return invalid("search.top_m", format!("`search.top_m` {} is out of range: 1 to 10000.", top_m.get()));
+        }
+        if top_k.get() > 1000 {
+            return invalid("search.top_k", format!("`search.top_k` {} is out of range: 1 to 1000.", top_k.get()));
+        }
+        Ok(())
+    }
+}
+
+/// The spec with what its preset sets and it does not say itself. Anything that is not a spec is left as it is, for the
+/// parser to refuse.
+fn with_preset(json: &str) -> String {
+    let Ok(serde_json::Value::Object(mut spec)) = serde_json::from_str(json) else { return json.to_owned() };
+    let preset = spec.get("preset").cloned().and_then(|preset| serde_json::from_value::<Preset>(preset).ok());
+    let Some(serde_json::Value::Object(sections)) = preset.map(Preset::sections) else { return json.to_owned() };
+    for (name, fields) in sections {
+        let (serde_json::Value::Object(section), serde_json::Value::Object(fields)) =
+            (spec.entry(name).or_insert_with(|| serde_json::json!({})), fields)
+        else {
+            continue;
+        };
+        for (field, value) in fields {
+            section.entry(field).or_insert(value);
+        }
+    }
+    serde_json::Value::Object(spec).to_string()
 }
 
 /// serde_json appends ` at line 1 column 9`, which says nothing beside the path.
@@ -514,6 +702,18 @@ mod tests {
         assert!(two.contains("2 reductions given"), "{two}");
         let none = detail(r#"{"target": {}}"#);
         assert!(none.contains("0 reductions given"), "{none}");
+    }
+
+    #[test]
+    fn a_preset_sets_what_the_spec_does_not_say() {
+        let json = r#"{"target": {"flops_reduction": 0.5}, "preset": "quick", "search": {"top_m": 7}}"#;
+        let spec = JobSpec::from_json(json).unwrap();
+        assert_eq!((spec.search.top_m.get(), spec.search.top_k.get(), spec.encoder.configs.get()), (7, 2, 2000));
+        let as_run = serde_json::to_string(&spec).unwrap();
+        assert_eq!(JobSpec::from_json(&as_run).unwrap(), spec, "a spec as run gives itself again");
+        let json = r#"{"target": {"flops_reduction": 0.5}, "preset": "quick", "fine_tune": null}"#;
+        assert_eq!(JobSpec::from_json(json).unwrap().fine_tune, None);
+        assert!(detail(r#"{"target": {"flops_reduction": 0.5}, "preset": "fast"}"#).contains("fast"));
     }
 
     #[test]

@@ -7,18 +7,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::report::StageSeconds;
-use crate::spec::JobSpec;
-use crate::task::{CandidateCosts, History, Screened, TaskResult, TuneResult, Work, file};
+use crate::search::additive::Sensitivity;
+use crate::spec::{JobSpec, Method};
+use crate::task::{CandidateCosts, History, LightlyTuned, Screened, TaskResult, TuneResult, Work, file};
 
-/// A stage of a job. `Encoder` is passed over until a method needs it.
+/// A stage of a job. `Encoder`, `Sensitivity` and `LightTune` belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Import,
     Graph,
     Encoder,
+    Sensitivity,
     Search,
     Screen,
+    LightTune,
     Tune,
     Export,
     Verify,
@@ -33,8 +36,10 @@ impl Stage {
             Self::Import => "import",
             Self::Graph => "graph",
             Self::Encoder => "encoder",
+            Self::Sensitivity => "sensitivity",
             Self::Search => "search",
             Self::Screen => "screen",
+            Self::LightTune => "light_tune",
             Self::Tune => "tune",
             Self::Export => "export",
             Self::Verify => "verify",
@@ -47,12 +52,17 @@ impl Stage {
 
     /// The stage after this one; `None` when the job is done.
     pub fn next(self, spec: &JobSpec, has_dataset: bool) -> Option<Self> {
+        let tunes = spec.fine_tune.is_some() && has_dataset;
+        let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
         match self {
             Self::Import => Some(Self::Graph),
-            Self::Graph | Self::Encoder => Some(Self::Search),
+            Self::Graph if spec.method == Method::Sacp => Some(Self::Encoder),
+            Self::Encoder if has_dataset => Some(Self::Sensitivity),
+            Self::Graph | Self::Encoder | Self::Sensitivity => Some(Self::Search),
             Self::Search => Some(Self::Screen),
-            Self::Screen if spec.fine_tune.is_some() && has_dataset => Some(Self::Tune),
-            Self::Screen | Self::Tune => Some(Self::Export),
+            Self::Screen if tunes && spec.method == Method::Sacp && light_epochs > 0 => Some(Self::LightTune),
+            Self::Screen | Self::LightTune if tunes => Some(Self::Tune),
+            Self::Screen | Self::LightTune | Self::Tune => Some(Self::Export),
             Self::Export => Some(Self::Verify),
             Self::Verify => None,
         }
@@ -129,35 +139,73 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             one(Work::Import, [model].into_iter().chain(dataset()).collect())
         }
         Stage::Graph => one(Work::Graph, graph().into()),
-        Stage::Encoder | Stage::Search => one(Work::Search, graph().into()),
+        Stage::Encoder => one(Work::Encoder, graph().into()),
+        Stage::Sensitivity => {
+            let groups = job.groups().ok_or_else(|| missing("graph"))?;
+            let all: Vec<usize> = (0..groups).collect();
+            Ok(sharded(&all, GROUPS_PER_TASK)
+                .map(|(index, shard)| PlannedTask {
+                    index,
+                    work: Work::Sensitivity { groups: shard.to_vec() },
+                    inputs: graph().into_iter().chain(dataset()).collect(),
+                })
+                .collect())
+        }
+        Stage::Search => {
+            let encoder = job.results(Stage::Encoder).map(|_| output(Stage::Encoder, 0, file::ENCODER));
+            let sensitivities = job.sensitivities();
+            one(Work::Search { sensitivities }, graph().into_iter().chain(encoder).collect())
+        }
         Stage::Screen => {
             let proposed = job.search().ok_or_else(|| missing("search"))?;
-            Ok(proposed
-                .iter()
-                .enumerate()
-                .map(|(index, candidate)| PlannedTask {
+            let indices: Vec<usize> = proposed.iter().map(|candidate| candidate.index).collect();
+            Ok(sharded(&indices, CANDIDATES_PER_TASK)
+                .map(|(index, shard)| PlannedTask {
                     index,
-                    work: Work::Screen { candidates: vec![candidate.index] },
+                    work: Work::Screen { candidates: shard.to_vec() },
                     inputs: graph().into_iter().chain([candidates()]).chain(dataset()).collect(),
                 })
                 .collect())
         }
-        Stage::Tune => {
+        Stage::LightTune => {
             let screened = job.screened();
             if screened.is_empty() {
                 return Err(missing("screen"));
             }
-            Ok(screened
-                .into_iter()
-                .enumerate()
-                .map(|(index, (task, screened))| PlannedTask {
+            // Successive halving: the better third by what the screen measured, and every baseline.
+            let third = screened.len().div_ceil(3).max(job.spec.search.top_k.get());
+            let chosen = job.best_and_baselines(&screened, third, |(_, screened)| screened.value());
+            Ok(sharded(&chosen, CANDIDATES_PER_LIGHT_TASK)
+                .map(|(index, shard)| PlannedTask {
                     index,
-                    work: Work::Tune { candidate: screened.candidate },
+                    work: Work::LightTune {
+                        candidates: shard.iter().map(|(_, screened)| screened.candidate).collect(),
+                    },
                     inputs: graph()
                         .into_iter()
-                        .chain([candidates(), output(Stage::Screen, task, &file::screened(screened.candidate))])
+                        .chain([candidates()])
+                        .chain(
+                            shard.iter().map(|(task, screened)| {
+                                output(Stage::Screen, *task, &file::screened(screened.candidate))
+                            }),
+                        )
                         .chain(dataset())
                         .collect(),
+                })
+                .collect())
+        }
+        Stage::Tune => {
+            let starts = job.tune_starts();
+            if starts.is_empty() {
+                return Err(missing("screen"));
+            }
+            Ok(starts
+                .into_iter()
+                .enumerate()
+                .map(|(index, (candidate, start))| PlannedTask {
+                    index,
+                    work: Work::Tune { candidate },
+                    inputs: graph().into_iter().chain([candidates(), start]).chain(dataset()).collect(),
                 })
                 .collect())
         }
@@ -186,6 +234,18 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             )
         }
     }
+}
+
+/// Groups whose sensitivity one task measures.
+const GROUPS_PER_TASK: usize = 16;
+
+/// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
+const CANDIDATES_PER_TASK: usize = 32;
+
+const CANDIDATES_PER_LIGHT_TASK: usize = 8;
+
+fn sharded<T>(items: &[T], size: usize) -> impl Iterator<Item = (usize, &[T])> {
+    items.chunks(size).enumerate()
 }
 
 fn output(stage: Stage, index: usize, name: &str) -> Input {
@@ -226,6 +286,94 @@ impl<'a> JobView<'a> {
         screened
     }
 
+    /// Coupled groups of the network.
+    fn groups(self) -> Option<usize> {
+        self.results(Stage::Graph).find_map(|task| match &task.result {
+            TaskResult::Graph(result) => Some(result.groups),
+            _ => None,
+        })
+    }
+
+    /// All measured sensitivities, by group.
+    fn sensitivities(self) -> Vec<Sensitivity> {
+        let mut all: Vec<Sensitivity> = self
+            .results(Stage::Sensitivity)
+            .filter_map(|task| match &task.result {
+                TaskResult::Sensitivity(result) => Some(result.measured.iter().copied()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        all.sort_by_key(|sensitivity| (sensitivity.group, sensitivity.width));
+        all
+    }
+
+    /// Every lightly tuned candidate with the index of its task, in candidate order.
+    fn lightly_tuned(self) -> Vec<(usize, &'a LightlyTuned)> {
+        let mut tuned: Vec<_> = self
+            .results(Stage::LightTune)
+            .filter_map(|task| match &task.result {
+                TaskResult::LightTune(result) => Some(result.tuned.iter().map(|tuned| (task.index, tuned))),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        tuned.sort_by_key(|(_, tuned)| tuned.candidate);
+        tuned
+    }
+
+    /// Whether a candidate is a classical method's.
+    fn is_baseline(self, candidate: usize) -> bool {
+        let proposed = self.search().unwrap_or_default();
+        proposed.iter().any(|costs| costs.index == candidate && Method::is_baseline(&costs.origin))
+    }
+
+    /// The `count` best and every baseline, in their old order; ties go to the earlier.
+    fn best_and_baselines<T: Copy>(
+        self,
+        all: &[(usize, T)],
+        count: usize,
+        value: impl Fn(&(usize, T)) -> f64,
+    ) -> Vec<(usize, T)>
+    where
+        T: HasCandidate,
+    {
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|&a, &b| value(&all[b]).total_cmp(&value(&all[a])).then(a.cmp(&b)));
+        let mut chosen: Vec<usize> = order.iter().copied().take(count).collect();
+        chosen.extend(order.iter().copied().skip(count).filter(|&at| self.is_baseline(all[at].1.candidate())));
+        chosen.sort_unstable();
+        chosen.into_iter().map(|at| all[at]).collect()
+    }
+
+    /// The candidates that are fully fine-tuned, each with the file that it starts from: the `top_k` best and the best
+    /// baseline, so that a job is never worse than the classical methods.
+    fn tune_starts(self) -> Vec<(usize, Input)> {
+        let mut ranked: Vec<(f64, usize, Input)> = self
+            .lightly_tuned()
+            .into_iter()
+            .map(|(task, light)| {
+                (light.score, light.candidate, output(Stage::LightTune, task, &file::lightly_tuned(light.candidate)))
+            })
+            .collect();
+        if ranked.is_empty() {
+            ranked.extend(self.screened().into_iter().map(|(task, screened)| {
+                let start = output(Stage::Screen, task, &file::screened(screened.candidate));
+                (screened.value(), screened.candidate, start)
+            }));
+        }
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let top_k = self.spec.search.top_k.get();
+        let best_baseline = ranked.iter().position(|(_, candidate, _)| self.is_baseline(*candidate));
+        let is_chosen = |rank: usize| rank < top_k || Some(rank) == best_baseline;
+        ranked
+            .into_iter()
+            .enumerate()
+            .filter(|(rank, _)| is_chosen(*rank))
+            .map(|(_, (_, candidate, start))| (candidate, start))
+            .collect()
+    }
+
     /// Every tuned candidate with the index of its task, in candidate order.
     fn tuned(self) -> Vec<(usize, &'a TuneResult)> {
         let mut tuned: Vec<_> = self
@@ -248,8 +396,7 @@ impl<'a> JobView<'a> {
             file: file::tuned(tuned.candidate),
         });
         best_tuned.or_else(|| {
-            let score = |screened: &Screened| screened.accuracy.or(screened.agreement).unwrap_or(0.0);
-            first_of_greatest(self.screened(), |(_, screened)| score(screened)).map(|(task, screened)| Winner {
+            first_of_greatest(self.screened(), |(_, screened)| screened.value()).map(|(task, screened)| Winner {
                 candidate: screened.candidate,
                 stage: Stage::Screen,
                 task,
@@ -271,14 +418,37 @@ impl<'a> JobView<'a> {
         for task in self.finished {
             *seconds.entry(task.stage.as_str().to_owned()).or_default() += task.seconds;
         }
+        let encoder = self.results(Stage::Encoder).find_map(|task| match &task.result {
+            TaskResult::Encoder(result) => Some(result.clone()),
+            _ => None,
+        });
+        let search = self.results(Stage::Search).find_map(|task| match &task.result {
+            TaskResult::Search(result) => result.search.clone(),
+            _ => None,
+        });
         Some(History {
             import,
+            encoder,
+            search,
+            proposed: self.search().unwrap_or_default().to_vec(),
+            lightly_tuned: self.lightly_tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
             tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             winner: export.candidate,
             export,
             seconds,
         })
+    }
+}
+
+/// What has a candidate's index.
+trait HasCandidate {
+    fn candidate(&self) -> usize;
+}
+
+impl HasCandidate for &Screened {
+    fn candidate(&self) -> usize {
+        self.candidate
     }
 }
 
@@ -292,8 +462,9 @@ mod tests {
     use crate::report::{Accuracy, Costs, Equivalence};
     use crate::task::{CandidateCosts, ExportResult, ImportResult, ScreenResult, SearchResult};
 
-    fn spec(fine_tune: &str) -> JobSpec {
-        JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}{fine_tune}}}"#)).unwrap()
+    fn spec(more: &str) -> JobSpec {
+        JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"top_k": 2}}{more}}}"#))
+            .unwrap()
     }
 
     fn road(spec: &JobSpec, has_dataset: bool) -> Vec<&'static str> {
@@ -307,8 +478,15 @@ mod tests {
 
     fn proposed(count: usize) -> FinishedTask {
         let costs = Costs { macs: 1, params: 1, channels: 1 };
-        let candidate = |index| CandidateCosts { index, origin: "uniform".to_owned(), costs, reduction: 0.5 };
-        let result = SearchResult { candidates: (0..count).map(candidate).collect() };
+        let candidate = |index| CandidateCosts {
+            index,
+            origin: if index + 1 == count { "uniform" } else { "calibrated" }.to_owned(),
+            costs,
+            reduction: 0.5,
+            similarity: None,
+            predicted_divergence: None,
+        };
+        let result = SearchResult { candidates: (0..count).map(candidate).collect(), search: None };
         finished(Stage::Search, 0, TaskResult::Search(result))
     }
 
@@ -328,26 +506,59 @@ mod tests {
     }
 
     #[test]
-    fn a_job_with_data_takes_the_whole_road() {
+    fn a_classical_job_with_data_screens_and_tunes() {
         let whole = ["import", "graph", "search", "screen", "tune", "export", "verify"];
+        assert_eq!(road(&spec(r#", "method": "uniform""#), true), whole);
+    }
+
+    #[test]
+    fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
+        let whole =
+            ["import", "graph", "encoder", "sensitivity", "search", "screen", "light_tune", "tune", "export", "verify"];
         assert_eq!(road(&spec(""), true), whole);
+        let without_data = ["import", "graph", "encoder", "search", "screen", "export", "verify"];
+        assert_eq!(road(&spec(""), false), without_data);
+        let without_halving = road(&spec(r#", "fine_tune": {"light_epochs": 0}"#), true);
+        assert!(!without_halving.contains(&"light_tune"));
     }
 
     #[test]
     fn without_data_or_fine_tuning_nothing_is_tuned() {
         let short = ["import", "graph", "search", "screen", "export", "verify"];
-        assert_eq!(road(&spec(""), false), short);
-        assert_eq!(road(&spec(r#", "fine_tune": null"#), true), short);
+        assert_eq!(road(&spec(r#", "method": "uniform""#), false), short);
+        assert_eq!(road(&spec(r#", "method": "uniform", "fine_tune": null"#), true), short);
     }
 
     #[test]
-    fn every_candidate_is_screened_and_tuned_by_a_task_of_its_own() {
-        let screen = plan_after(Stage::Screen, &[proposed(3)]).unwrap();
-        let works: Vec<&Work> = screen.iter().map(|task| &task.work).collect();
-        assert_eq!(works, [0, 1, 2].map(|index| Work::Screen { candidates: vec![index] }).iter().collect::<Vec<_>>());
-        let tune = plan_after(Stage::Tune, &[proposed(2), screened(1, 1, 0.2), screened(0, 0, 0.1)]).unwrap();
-        assert_eq!(tune[1].work, Work::Tune { candidate: 1 });
-        assert!(tune[1].inputs.contains(&output(Stage::Screen, 1, "screened-1.safetensors")));
+    fn candidates_are_screened_in_shards_that_together_hold_each_once() {
+        let screen = plan_after(Stage::Screen, &[proposed(70)]).unwrap();
+        assert_eq!(screen.iter().map(|task| task.index).collect::<Vec<_>>(), [0, 1, 2]);
+        let all: Vec<usize> = screen
+            .iter()
+            .flat_map(|task| match &task.work {
+                Work::Screen { candidates } => candidates.clone(),
+                other => panic!("{other:?} in the screen stage"),
+            })
+            .collect();
+        assert_eq!(all, (0..70).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_better_third_and_every_baseline_are_lightly_tuned() {
+        let mut done = vec![proposed(9)];
+        done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
+        let light = plan_after(Stage::LightTune, &done).unwrap();
+        assert_eq!(light[0].work, Work::LightTune { candidates: vec![0, 1, 2, 8] }, "8 is the baseline");
+        assert!(light[0].inputs.contains(&output(Stage::Screen, 0, "screened-8.safetensors")));
+    }
+
+    #[test]
+    fn the_best_k_and_the_best_baseline_are_tuned_each_by_a_task_of_its_own() {
+        let done = [proposed(4), screened(0, 0, 0.4), screened(0, 1, 0.2), screened(1, 2, 0.3), screened(1, 3, 0.1)];
+        let tune = plan_after(Stage::Tune, &done).unwrap();
+        let works: Vec<&Work> = tune.iter().map(|task| &task.work).collect();
+        assert_eq!(works, [0, 2, 3].map(|candidate| Work::Tune { candidate }).iter().collect::<Vec<_>>());
+        assert!(tune[1].inputs.contains(&output(Stage::Screen, 1, "screened-2.safetensors")));
     }
 
     #[test]

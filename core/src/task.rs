@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use crate::rejection::Rejection;
-use crate::report::{Accuracy, Costs, Epoch, Equivalence, Report, StageSeconds};
+use crate::report::{Accuracy, Costs, Epoch, Equivalence, Report, SearchReport, StageSeconds};
+use crate::search::additive::Sensitivity;
 use crate::spec::JobSpec;
 
 /// Version of this protocol; an engine refuses every other.
@@ -39,6 +40,8 @@ pub mod file {
     pub const PRUNED_MODEL: &str = "pruned.pt";
     /// The original, written by the same exporter; for the latency before.
     pub const BASE_MODEL: &str = "base.pt";
+    /// The trained graph encoder, `w1` and `w2`.
+    pub const ENCODER: &str = "encoder.safetensors";
     /// Inputs at two batch sizes and what the in-memory network answered.
     pub const PROBES: &str = "probes.safetensors";
     pub const REPORT: &str = "report.json";
@@ -49,6 +52,11 @@ pub mod file {
     /// The tensors of a candidate after surgery and BN recalibration.
     pub fn screened(candidate: usize) -> String {
         format!("screened-{candidate}.safetensors")
+    }
+
+    /// The tensors of a candidate after its light fine-tune.
+    pub fn lightly_tuned(candidate: usize) -> String {
+        format!("light-{candidate}.safetensors")
     }
 
     /// The tensors of a candidate after fine-tuning.
@@ -85,12 +93,23 @@ pub enum Work {
     Import,
     /// Reads GRAPH, WEIGHTS; writes SUMMARY. Rejects an unreachable target.
     Graph,
-    /// Reads GRAPH, WEIGHTS; writes CANDIDATES.
-    Search,
+    /// Reads GRAPH, WEIGHTS; writes ENCODER.
+    Encoder,
+    /// Reads GRAPH, WEIGHTS, DATASET; measures the sensitivity of the shard's groups.
+    Sensitivity { groups: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, ENCODER?; writes CANDIDATES.
+    Search {
+        #[serde(default)]
+        sensitivities: Vec<Sensitivity>,
+    },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET?; for each candidate of the shard: cut, oracle, BN recalibration,
     /// accuracy; writes `screened(candidate)`.
     Screen { candidates: Vec<usize> },
-    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)`; writes `tuned(candidate)`.
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)` of the shard; fine-tunes each for
+    /// `light_epochs`; writes `lightly_tuned(candidate)`.
+    LightTune { candidates: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `lightly_tuned(candidate)` or else `screened(candidate)`; writes
+    /// `tuned(candidate)`.
     Tune { candidate: usize },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET?, `tuned(candidate)` or else `screened(candidate)`; writes PRUNED_MODEL,
     /// BASE_MODEL, PROBES, CONFIG, PRUNED_GRAPH. Rejects an accuracy that fell by more than `max_accuracy_drop`.
@@ -103,6 +122,14 @@ pub enum Work {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
     pub import: ImportResult,
+    #[serde(default)]
+    pub encoder: Option<EncoderResult>,
+    #[serde(default)]
+    pub search: Option<SearchReport>,
+    #[serde(default)]
+    pub proposed: Vec<CandidateCosts>,
+    #[serde(default)]
+    pub lightly_tuned: Vec<LightlyTuned>,
     pub screened: Vec<Screened>,
     pub tuned: Vec<TuneResult>,
     pub export: ExportResult,
@@ -162,7 +189,10 @@ pub enum Outcome {
 pub enum TaskResult {
     Import(ImportResult),
     Graph(GraphResult),
+    Encoder(EncoderResult),
+    Sensitivity(SensitivityResult),
     Search(SearchResult),
+    LightTune(LightTuneResult),
     Screen(ScreenResult),
     Tune(TuneResult),
     Export(ExportResult),
@@ -194,9 +224,41 @@ pub struct GraphResult {
     pub reachable: f64,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EncoderResult {
+    /// Mean loss of each epoch.
+    pub losses: Vec<f64>,
+    /// Share of held-out pairs in which the positive is nearer to the anchor than the negative.
+    pub contrastive_accuracy: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensitivityResult {
+    pub measured: Vec<Sensitivity>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LightTuneResult {
+    pub tuned: Vec<LightlyTuned>,
+}
+
+/// A candidate after its light fine-tune.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LightlyTuned {
+    pub candidate: usize,
+    /// Validation accuracy; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
+    /// As [`TuneResult::score`].
+    pub score: f64,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchResult {
     pub candidates: Vec<CandidateCosts>,
+    /// What the search did; `None` for methods that do not search.
+    #[serde(default)]
+    pub search: Option<SearchReport>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -206,6 +268,10 @@ pub struct CandidateCosts {
     pub costs: Costs,
     /// Share removed of the target's metric.
     pub reduction: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_divergence: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -223,6 +289,13 @@ pub struct Screened {
     /// Share of validation samples that get the same class as from the original, where there are no labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
+}
+
+impl Screened {
+    /// What candidates are compared by: accuracy, without labels agreement with the original, without data nothing.
+    pub fn value(&self) -> f64 {
+        self.accuracy.or(self.agreement).unwrap_or(0.0)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

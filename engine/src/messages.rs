@@ -59,7 +59,12 @@ pub struct Counter<'a> {
 
 impl Counter<'_> {
     pub fn advance(&mut self) {
-        self.done += 1;
+        self.reach(self.done + 1);
+    }
+
+    /// Jumps to `done` units.
+    pub fn reach(&mut self, done: u64) {
+        self.done = done;
         if self.done == self.total || self.sent.elapsed() >= INTERVAL {
             self.send_now();
         }

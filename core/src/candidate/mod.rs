@@ -52,9 +52,21 @@ pub struct Candidate {
     pub macs: u64,
     pub params: u64,
     pub channels: u64,
+    /// Cosine between its embedding and the unpruned network's; with `sacp` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+    /// Predicted KL divergence of its outputs from the original's, nats; with `sacp` and a data set only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_divergence: Option<f64>,
 }
 
 impl Candidate {
+    pub fn new(index: usize, origin: &str, configuration: Configuration, costs: &CostModel) -> Self {
+        let Costs { macs, params, channels } = costs.at(&configuration.widths());
+        let origin = origin.to_owned();
+        Self { index, origin, configuration, macs, params, channels, similarity: None, predicted_divergence: None }
+    }
+
     pub fn costs(&self) -> Costs {
         Costs { macs: self.macs, params: self.params, channels: self.channels }
     }
@@ -133,26 +145,33 @@ pub fn propose(
         (Method::Config, None) => {
             return Err(Rejection::new(Code::InvalidSpec, "`method: \"config\"` needs `config`.").at("config"));
         }
+        (Method::Sacp, _) => {
+            return Err(Rejection::new(
+                Code::InvalidSpec,
+                "`method: \"sacp\"` searches; it proposes nothing by itself.",
+            ));
+        }
         (Method::Uniform | Method::GlobalL1 | Method::GlobalL2, _) => {
             check_reachable(graph, grouping, spec)?;
             let limits = Limits::new(graph, grouping, &spec.constraints)?;
             let criterion = match spec.method {
                 Method::GlobalL2 => Criterion::L2,
-                Method::Uniform | Method::GlobalL1 | Method::Config => Criterion::L1,
+                Method::Uniform | Method::GlobalL1 | Method::Config | Method::Sacp => Criterion::L1,
             };
             let importance = Importance::measure(graph, grouping, weights, criterion);
             let problem = allocate::Problem { costs: &costs, limits: &limits, target: &spec.target };
             let widths = match spec.method {
                 Method::Uniform => allocate::uniform(&problem),
-                Method::GlobalL1 | Method::GlobalL2 | Method::Config => allocate::global(&problem, &importance),
+                Method::GlobalL1 | Method::GlobalL2 | Method::Config | Method::Sacp => {
+                    allocate::global(&problem, &importance)
+                }
             };
             refuse_a_miss(spec, reduction(spec.target.metric, costs.full(), costs.at(&widths)))?;
             let keep = widths.iter().enumerate().map(|(group, &width)| importance.most_important(group, width));
             Configuration { keep: keep.collect() }
         }
     };
-    let Costs { macs, params, channels } = costs.at(&configuration.widths());
-    Ok(vec![Candidate { index: 0, origin: spec.method.as_str().to_owned(), configuration, macs, params, channels }])
+    Ok(vec![Candidate::new(0, spec.method.as_str(), configuration, &costs)])
 }
 
 /// Rounding can leave no configuration near the target.
@@ -262,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_target_beyond_the_limits_names_the_reachable_maximum() {
-        let spec = r#"{"target": {"flops_reduction": 0.9}, "constraints": {"max_layer_reduction": 0.5}}"#;
+        let spec = r#"{"target": {"flops_reduction": 0.9}, "method": "global_l2", "constraints": {"max_layer_reduction": 0.5}}"#;
         let error = propose_with(spec).unwrap_err();
         assert_eq!(error.code, Code::TargetUnreachable);
         assert!(error.detail.contains("flops_reduction") && error.detail.contains("at most 0.7"), "{}", error.detail);
@@ -270,7 +289,7 @@ mod tests {
 
     #[test]
     fn rounding_keeps_multiples_or_says_that_no_configuration_is_near() {
-        let spec = r#"{"target": {"flops_reduction": 0.5}, "constraints": {"round_to": 8}}"#;
+        let spec = r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "constraints": {"round_to": 8}}"#;
         match propose_with(spec) {
             Ok(candidate) => assert!(candidate.configuration.widths().iter().all(|width| width % 8 == 0)),
             Err(error) => assert!(error.detail.contains("nearest removes"), "{}", error.detail),
@@ -283,7 +302,7 @@ mod tests {
     #[test]
     fn a_replayed_configuration_keeps_the_same_channels() {
         let (graph, _) = network();
-        let first = propose_with(r#"{"target": {"flops_reduction": 0.6}}"#).unwrap();
+        let first = propose_with(r#"{"target": {"flops_reduction": 0.6}, "method": "global_l2"}"#).unwrap();
         let config = serde_json::to_string(&first.configuration.replay(&Grouping::of(&graph))).unwrap();
         let spec = format!(r#"{{"target": {{"flops_reduction": 0.6}}, "method": "config", "config": {config}}}"#);
         assert_eq!(propose_with(&spec).unwrap().configuration, first.configuration);

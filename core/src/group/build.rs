@@ -111,7 +111,7 @@ impl Grouping {
             }
         }
 
-        let mut kinds: HashMap<(Option<super::Reason>, Vec<(usize, usize)>), usize> = HashMap::new();
+        let mut kinds: HashMap<Kind, usize> = HashMap::new();
         let mut collected: Vec<Collected> = Vec::new();
         for (&class, places) in &by_class {
             let mut counts: Vec<(usize, usize)> = Vec::new();
@@ -239,6 +239,9 @@ impl Grouping {
         width
     }
 }
+
+/// What the channels of one group have in common: why they are frozen, and how many indices of which owners each takes.
+type Kind = (Option<super::Reason>, Vec<(usize, usize)>);
 
 struct Collected<'a> {
     frozen: Option<super::Reason>,

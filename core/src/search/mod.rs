@@ -8,6 +8,7 @@
 
 pub mod additive;
 pub mod encoder;
+pub mod proposal;
 pub mod score;
 pub mod space;
 pub mod top;

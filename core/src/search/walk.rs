@@ -33,10 +33,10 @@ pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, r
             if !space.enter(&mut point, band, &mut random) {
                 break;
             }
-            for group in 0..space.groups() {
-                if point.levels[group] != before[group] {
-                    ranking.shift(&mut state, group, point.levels[group]);
-                    before[group] = point.levels[group];
+            for (group, (&level, before)) in point.levels.iter().zip(&mut before).enumerate() {
+                if level != *before {
+                    ranking.shift(&mut state, group, level);
+                    *before = level;
                 }
             }
             offer(top, ranking, &state, &mut fresh);

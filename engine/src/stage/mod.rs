@@ -3,11 +3,14 @@
 //! A stage reads its inputs from the task's folder under fixed names and writes its outputs there; each file appears whole or not
 //! at all. Nothing is kept between tasks, so a task that was lost is simply run again.
 
+mod encoder;
 mod export;
 mod graph;
 mod import;
+mod light_tune;
 mod screen;
 mod search;
+mod sensitivity;
 mod tune;
 mod verify;
 
@@ -17,7 +20,7 @@ use std::path::{Path, PathBuf};
 use secateur_core::candidate::Candidate;
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
-use secateur_core::spec::JobSpec;
+use secateur_core::spec::{FineTune, JobSpec};
 use secateur_core::stage::Stage;
 use secateur_core::surgery::{self, Cut};
 use secateur_core::task::{TaskRequest, TaskResult, Work, file};
@@ -54,8 +57,11 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
     match &request.work {
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),
-        Work::Search => search::run(&task),
+        Work::Encoder => encoder::run(&task),
+        Work::Sensitivity { groups } => sensitivity::run(&task, groups),
+        Work::Search { sensitivities } => search::run(&task, sensitivities),
         Work::Screen { candidates } => screen::run(&task, candidates),
+        Work::LightTune { candidates } => light_tune::run(&task, candidates),
         Work::Tune { candidate } => tune::run(&task, *candidate),
         Work::Export { candidate, tuned } => export::run(&task, *candidate, *tuned),
         Work::Verify { history } => verify::run(&task, history),
@@ -67,8 +73,11 @@ pub fn of(work: &Work) -> Stage {
     match work {
         Work::Import => Stage::Import,
         Work::Graph => Stage::Graph,
-        Work::Search => Stage::Search,
+        Work::Encoder => Stage::Encoder,
+        Work::Sensitivity { .. } => Stage::Sensitivity,
+        Work::Search { .. } => Stage::Search,
         Work::Screen { .. } => Stage::Screen,
+        Work::LightTune { .. } => Stage::LightTune,
         Work::Tune { .. } => Stage::Tune,
         Work::Export { .. } => Stage::Export,
         Work::Verify { .. } => Stage::Verify,
@@ -110,6 +119,10 @@ impl Task<'_> {
     fn cut(&self, graph: &Graph, candidate: &Candidate) -> Result<Cut, Error> {
         surgery::cut(graph, &Grouping::of(graph), &candidate.configuration)
             .map_err(|error| Error::internal(format!("candidate {}: {error}", candidate.index)))
+    }
+
+    fn fine_tune(&self) -> Result<&FineTune, Error> {
+        self.spec.fine_tune.as_ref().ok_or_else(|| Error::internal("a tuning task of a job without `fine_tune`"))
     }
 
     /// The job's data set, when it has one.

@@ -1,31 +1,56 @@
 //! From target, importance and method to the configurations that are tried.
 
-use secateur_core::candidate;
+use secateur_core::candidate::{self, Candidate};
 use secateur_core::cost::{CostModel, reduction};
 use secateur_core::group::Grouping;
+use secateur_core::search::additive::Sensitivity;
+use secateur_core::search::proposal::{self, Ingredients, Proposal};
+use secateur_core::spec::Method;
 use secateur_core::task::{CandidateCosts, SearchResult, TaskResult, file};
 
-use super::{Finished, Task};
+use super::{Finished, Task, encoder};
 use crate::error::Error;
 use crate::weights;
 
-pub fn run(task: &Task) -> Result<Finished, Error> {
+pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error> {
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
     let tensors = weights::load(&task.path(file::WEIGHTS), &graph, tch::Device::Cpu)?;
     let host = weights::to_host(&graph, &tensors)?;
-    let candidates = candidate::propose(&graph, &grouping, &host, task.spec)?;
+    let (candidates, search) = if task.spec.method == Method::Sacp {
+        let ingredients = Ingredients {
+            graph: &graph,
+            grouping: &grouping,
+            weights: &host,
+            spec: task.spec,
+            encoder: &encoder::load(task)?,
+            sensitivities,
+            threads: task.threads,
+        };
+        let mut progress = task.messages.count(task.spec.search.candidates.get() as u64, "candidates");
+        let Proposal { candidates, report } = proposal::propose(ingredients, |done| progress.reach(done))?;
+        task.messages.log(format!(
+            "{} configurations of 10^{:.0} scored in {:.2} s, {} proposed",
+            report.candidates,
+            report.log10_space,
+            report.seconds,
+            candidates.len()
+        ));
+        (candidates, Some(report))
+    } else {
+        (candidate::propose(&graph, &grouping, &host, task.spec)?, None)
+    };
     task.write_json(file::CANDIDATES, &candidates)?;
 
     let base = CostModel::of(&graph, &grouping).full();
-    let candidates = candidates
-        .iter()
-        .map(|candidate| CandidateCosts {
-            index: candidate.index,
-            origin: candidate.origin.clone(),
-            costs: candidate.costs(),
-            reduction: reduction(task.spec.target.metric, base, candidate.costs()),
-        })
-        .collect();
-    Ok(Finished::new(TaskResult::Search(SearchResult { candidates }), [file::CANDIDATES]))
+    let costs = |candidate: &Candidate| CandidateCosts {
+        index: candidate.index,
+        origin: candidate.origin.clone(),
+        costs: candidate.costs(),
+        reduction: reduction(task.spec.target.metric, base, candidate.costs()),
+        similarity: candidate.similarity,
+        predicted_divergence: candidate.predicted_divergence,
+    };
+    let result = SearchResult { candidates: candidates.iter().map(costs).collect(), search };
+    Ok(Finished::new(TaskResult::Search(result), [file::CANDIDATES]))
 }

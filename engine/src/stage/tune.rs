@@ -12,14 +12,15 @@ use crate::network::Network;
 use crate::weights;
 
 pub fn run(task: &Task, candidate: usize) -> Result<Finished, Error> {
-    let settings =
-        task.spec.fine_tune.as_ref().ok_or_else(|| Error::internal("a tune task of a job without `fine_tune`"))?;
+    let settings = task.fine_tune()?;
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a tune task without a data set"))?;
     let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
 
     let graph = task.cut(original.graph(), &task.candidate(candidate)?)?.graph;
-    let start = weights::load(&task.path(&file::screened(candidate)), &graph, task.device)?;
+    let light = task.path(&file::lightly_tuned(candidate));
+    let start = if light.exists() { light } else { task.path(&file::screened(candidate)) };
+    let start = weights::load(&start, &graph, task.device)?;
     let session = Session {
         teacher: &original,
         train: &train,

@@ -6,10 +6,11 @@ use secateur_core::candidate::Candidate;
 use secateur_core::cost::{CostModel, reduction};
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
-use secateur_core::report::{Costs, Equivalence, Latency, NetworkReport, Reload, Report};
+use secateur_core::report::{CandidateReport, Costs, Equivalence, Latency, NetworkReport, Reload, Report};
 use secateur_core::spec::Metric;
+use secateur_core::statistics::{RankCorrelation, spearman};
 use secateur_core::summary::layer_widths;
-use secateur_core::task::{History, TaskResult, VerifyResult, file};
+use secateur_core::task::{CandidateCosts, History, TaskResult, VerifyResult, file};
 use tch::{Device, Tensor};
 
 use super::export::PROBE_BATCHES;
@@ -80,7 +81,8 @@ fn report(
     reload: Reload,
     (base_latency, pruned_latency): (Latency, Latency),
 ) -> Result<Report, Error> {
-    let History { import, screened, tuned, export, winner, seconds } = history;
+    let History { import, encoder, search, screened, tuned, export, winner, seconds, .. } = history;
+    let candidates = candidates(history);
     let grouping = Grouping::of(graph);
     let base_costs = CostModel::of(graph, &grouping).full();
     let screened = screened
@@ -101,7 +103,11 @@ fn report(
     Ok(Report {
         spec: task.spec.clone(),
         winner: candidate.origin.clone(),
-        spearman_rho: None,
+        spearman_rho: correlation(&candidates, |candidate| candidate.similarity).map(|found| found.rho),
+        similarity_correlation: correlation(&candidates, |candidate| candidate.similarity),
+        calibrated_correlation: correlation(&candidates, |candidate| Some(-candidate.predicted_divergence?)),
+        search: search.clone(),
+        encoder: encoder.clone(),
         base: network(base_costs, import.bytes, import.accuracy, base_latency),
         pruned: network(candidate.costs(), export.pruned_bytes, export.accuracy, pruned_latency),
         reduction: removed.into(),
@@ -113,12 +119,43 @@ fn report(
         screened_accuracy: screened.accuracy,
         epochs: tuned.map(|tuned| tuned.epochs.clone()).unwrap_or_default(),
         best_epoch: tuned.map(|tuned| tuned.best_epoch),
+        candidates,
         seconds: seconds.clone(),
         versions: versions(),
         seed: task.spec.seed,
         model_sha256: import.sha256.clone(),
         warnings,
     })
+}
+
+/// Every configuration that was measured, with all that was measured of it.
+fn candidates(history: &History) -> Vec<CandidateReport> {
+    let screened = |index| history.screened.iter().find(|screened| screened.candidate == index);
+    let light = |index| history.lightly_tuned.iter().find(|light| light.candidate == index);
+    let tuned = |index| history.tuned.iter().find(|tuned| tuned.candidate == index);
+    let report = |proposed: &CandidateCosts| CandidateReport {
+        index: proposed.index,
+        origin: proposed.origin.clone(),
+        macs: proposed.costs.macs,
+        params: proposed.costs.params,
+        reduction: proposed.reduction,
+        similarity: proposed.similarity,
+        predicted_divergence: proposed.predicted_divergence,
+        screened_accuracy: screened(proposed.index).and_then(|screened| screened.accuracy),
+        light_accuracy: light(proposed.index).and_then(|light| light.accuracy),
+        tuned_accuracy: tuned(proposed.index).and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
+    };
+    history.proposed.iter().map(report).collect()
+}
+
+/// Spearman's rho between a prediction and the accuracy that the screen measured.
+fn correlation(
+    candidates: &[CandidateReport],
+    prediction: impl Fn(&CandidateReport) -> Option<f64>,
+) -> Option<RankCorrelation> {
+    let pairs = candidates.iter().filter_map(|candidate| Some((prediction(candidate)?, candidate.screened_accuracy?)));
+    let (predicted, measured): (Vec<f64>, Vec<f64>) = pairs.unzip();
+    spearman(&predicted, &measured)
 }
 
 /// What made the file, for the report and for the file itself.
@@ -161,6 +198,14 @@ fn warnings(
             warnings.push("Accuracy was not measured: the job has no labelled data set.".to_owned());
         }
         _ => {}
+    }
+    if let Some(correlation) = correlation(&candidates(history), |candidate| candidate.similarity)
+        && correlation.rho.abs() < 0.3
+    {
+        warnings.push(format!(
+            "The encoder's similarity hardly ranks: Spearman's rho with the screened accuracy is {:.2} (p {:.2}).",
+            correlation.rho, correlation.p_value
+        ));
     }
     if history.tuned.iter().any(|tuned| tuned.candidate == history.winner && tuned.best_epoch == 0) {
         warnings.push("No epoch of fine-tuning was better than the network before it, which was kept.".to_owned());

@@ -1,0 +1,176 @@
+//! What SACP proposes: the best of the search, pairwise apart, and the baselines that it has to beat.
+
+use std::time::Instant;
+
+use super::additive::{Additive, Sensitivity};
+use super::encoder::Encoder;
+use super::score::Scorer;
+use super::space::{Band, Levels, Point, Space};
+use super::top::{Scored, diverse};
+use super::{Plan, Progress, Ranking, run};
+use crate::candidate::{self, Candidate, Configuration, Limits, TARGET_TOLERANCE};
+use crate::cost::CostModel;
+use crate::graph::Graph;
+use crate::group::Grouping;
+use crate::importance::{Criterion, Importance, Weights};
+use crate::layer::LayerGraph;
+use crate::rejection::{Code, Rejection};
+use crate::report::SearchReport;
+use crate::spec::{JobSpec, Method, RankingChoice};
+
+/// The least sum of level steps between two proposed candidates.
+pub const MIN_DISTANCE: u32 = 3;
+
+/// The ranking keeps this many times `top_m`, so that enough are left when near-duplicates are dropped.
+const SPARE: usize = 8;
+
+/// What a search starts from.
+#[derive(Debug, Clone, Copy)]
+pub struct Ingredients<'a> {
+    pub graph: &'a Graph,
+    pub grouping: &'a Grouping,
+    pub weights: &'a Weights,
+    pub spec: &'a JobSpec,
+    pub encoder: &'a Encoder,
+    /// Empty without a data set.
+    pub sensitivities: &'a [Sensitivity],
+    pub threads: usize,
+}
+
+/// Candidates, the ranked first and the baselines last, and what the search did.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    pub candidates: Vec<Candidate>,
+    pub report: SearchReport,
+}
+
+/// Searches and adds the baselines. `progress` hears how many configurations have been scored.
+///
+/// # Errors
+/// As [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
+pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Send) -> Result<Proposal, Rejection> {
+    let Ingredients { graph, grouping, weights, spec, encoder, sensitivities, threads } = ingredients;
+    candidate::check_reachable(graph, grouping, spec)?;
+    let importance = Importance::measure(graph, grouping, weights, Criterion::L1);
+    let costs = CostModel::of(graph, grouping);
+    let limits = Limits::new(graph, grouping, &spec.constraints)?;
+    let space = Space::new(&costs, &limits, spec.target.metric, spec.search.rate_step);
+    let layers = LayerGraph::of(graph, grouping);
+    let similarity = Scorer::new(&layers, &space, encoder);
+    let additive = (!sensitivities.is_empty()).then(|| Additive::interpolate(&space, sensitivities));
+    let target = spec.target.reduction.get();
+    let band = Band { low: target, high: target + TARGET_TOLERANCE };
+
+    let top_m = spec.search.top_m.get();
+    let plan = Plan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
+    let started = Instant::now();
+    let mut report = |done: &Progress| progress((done.next * super::BLOCK).min(plan.candidates));
+    let (ranking, best): (&str, Vec<Scored>) = match (&additive, spec.search.ranking) {
+        (Some(additive), RankingChoice::Calibrated) => {
+            ("calibrated", run(&plan, &space, band, additive, Progress::default(), 32, &mut report))
+        }
+        _ => ("similarity", run(&plan, &space, band, &similarity, Progress::default(), 32, &mut report)),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let best = diverse(&best, top_m, MIN_DISTANCE);
+
+    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut add = |origin: &str, configuration: Configuration| {
+        if candidates.iter().all(|other| other.configuration != configuration) {
+            candidates.push(Candidate::new(candidates.len(), origin, configuration, &costs));
+        }
+    };
+    for scored in &best {
+        add(ranking, configuration(&space, &importance, &scored.levels));
+    }
+    if let Some(point) = additive.as_ref().and_then(|additive| greedy(&space, additive, band)) {
+        add("sensitivity", configuration(&space, &importance, &point.levels));
+    }
+    for method in [Method::Uniform, Method::GlobalL1, Method::GlobalL2] {
+        let spec = JobSpec { method, ..spec.clone() };
+        // Rounding may leave a baseline no configuration near the target; it does not take part then.
+        if let Ok(proposed) = candidate::propose(graph, grouping, weights, &spec) {
+            proposed.into_iter().for_each(|candidate| add(method.as_str(), candidate.configuration));
+        }
+    }
+    if candidates.is_empty() {
+        return Err(Rejection::new(
+            Code::TargetUnreachable,
+            format!(
+                "No configuration lies within one percentage point above `target.{}` {target}.",
+                spec.target.metric.field()
+            ),
+        )
+        .hint("Lower `constraints.round_to` or `search.rate_step`."));
+    }
+    for candidate in &mut candidates {
+        let nearest = space.nearest(&candidate.configuration.widths());
+        candidate.similarity = Some(f64::from(similarity.score(&similarity.state(&nearest))));
+        candidate.predicted_divergence = additive.as_ref().map(|additive| additive.distortion(&nearest));
+    }
+    let report = SearchReport {
+        ranking: ranking.to_owned(),
+        candidates: plan.candidates,
+        log10_space: space.log10_size(),
+        band: [band.low, band.high],
+        min_distance: MIN_DISTANCE,
+        seconds,
+        threads,
+        device: "cpu".to_owned(),
+    };
+    Ok(Proposal { candidates, report })
+}
+
+/// The most important channels of every group at a point.
+fn configuration(space: &Space<'_>, importance: &Importance, levels: &[u8]) -> Configuration {
+    let widths = space.kept(levels);
+    let keep = widths.iter().enumerate().map(|(group, &width)| importance.most_important(group, width));
+    Configuration { keep: keep.collect() }
+}
+
+/// The sensitivity-guided allocation: from the whole network on, the step that costs the least distortion for what it removes,
+/// until the band is reached. `None` when the last step leads past it.
+fn greedy(space: &Space<'_>, additive: &Additive, band: Band) -> Option<Point> {
+    let mut point = space.point(space.widest());
+    while space.reduction(&point) < band.low {
+        let mut best: Option<(f64, usize)> = None;
+        for group in 0..space.groups() {
+            let level = point.levels[group];
+            if level == 0 {
+                continue;
+            }
+            let before = point.cost();
+            space.shift(&mut point, group, level - 1);
+            let removed = before - point.cost();
+            let overshoots = space.reduction(&point) > band.high;
+            space.shift(&mut point, group, level);
+            if removed <= 0.0 || overshoots {
+                continue;
+            }
+            let penalty = f64::from(additive.penalty(group, level - 1) - additive.penalty(group, level));
+            let price = penalty / removed;
+            if best.is_none_or(|(least, _)| price < least) {
+                best = Some((price, group));
+            }
+        }
+        let (_, group) = best?;
+        let level: u8 = point.levels[group] - 1;
+        space.shift(&mut point, group, level);
+    }
+    Some(point)
+}
+
+impl Space<'_> {
+    /// The point whose widths are nearest to these.
+    pub fn nearest(&self, widths: &[usize]) -> Levels {
+        widths
+            .iter()
+            .enumerate()
+            .map(|(group, &width)| {
+                let levels = self.widths(group).iter().enumerate();
+                let (level, _) = levels.min_by_key(|(_, at)| at.abs_diff(width)).expect("every group has a level");
+                level as u8
+            })
+            .collect()
+    }
+}

@@ -174,7 +174,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             }
             // Successive halving: the better third by what the screen measured, and every baseline.
             let third = screened.len().div_ceil(3).max(job.spec.search.top_k.get());
-            let chosen = job.best_and_baselines(&screened, third, |(_, screened)| screened.value());
+            let chosen = job.best_and_baselines(third);
             Ok(sharded(&chosen, CANDIDATES_PER_LIGHT_TASK)
                 .map(|(index, shard)| PlannedTask {
                     index,
@@ -328,22 +328,15 @@ impl<'a> JobView<'a> {
         proposed.iter().any(|costs| costs.index == candidate && Method::is_baseline(&costs.origin))
     }
 
-    /// The `count` best and every baseline, in their old order; ties go to the earlier.
-    fn best_and_baselines<T: Copy>(
-        self,
-        all: &[(usize, T)],
-        count: usize,
-        value: impl Fn(&(usize, T)) -> f64,
-    ) -> Vec<(usize, T)>
-    where
-        T: HasCandidate,
-    {
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.sort_by(|&a, &b| value(&all[b]).total_cmp(&value(&all[a])).then(a.cmp(&b)));
-        let mut chosen: Vec<usize> = order.iter().copied().take(count).collect();
-        chosen.extend(order.iter().copied().skip(count).filter(|&at| self.is_baseline(all[at].1.candidate())));
-        chosen.sort_unstable();
-        chosen.into_iter().map(|at| all[at]).collect()
+    /// The `count` best screened candidates and every baseline, in candidate order; ties go to the earlier.
+    fn best_and_baselines(self, count: usize) -> Vec<(usize, &'a Screened)> {
+        let mut ranked = self.screened();
+        ranked.sort_by(|(_, a), (_, b)| b.value().total_cmp(&a.value()).then(a.candidate.cmp(&b.candidate)));
+        let (best, rest) = ranked.split_at(count.min(ranked.len()));
+        let baselines = rest.iter().filter(|(_, screened)| self.is_baseline(screened.candidate));
+        let mut chosen: Vec<_> = best.iter().chain(baselines).copied().collect();
+        chosen.sort_by_key(|(_, screened)| screened.candidate);
+        chosen
     }
 
     /// The candidates that are fully fine-tuned, each with the file that it starts from: the `top_k` best and the best
@@ -438,17 +431,6 @@ impl<'a> JobView<'a> {
             export,
             seconds,
         })
-    }
-}
-
-/// What has a candidate's index.
-trait HasCandidate {
-    fn candidate(&self) -> usize;
-}
-
-impl HasCandidate for &Screened {
-    fn candidate(&self) -> usize {
-        self.candidate
     }
 }
 

@@ -4,15 +4,16 @@
 //! imported network, so both call the same kernels with the same arguments.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use secateur_core::graph::ParameterKind;
 use secateur_core::task;
 use secateur_engine::torch::{self, Imported, Mode, ModuleBuilder, Program, Reloaded, runtime};
 use tch::{Device, Kind, Tensor};
 
-const BLOCKS: usize = 200;
-const RUNS_PER_BLOCK: usize = 10;
+const WARM_UP: usize = 5;
+const RUNS_PER_BLOCK: usize = 5;
+const TIME: Duration = Duration::from_secs(15);
 
 fn main() {
     runtime::initialise(1, task::Device::Cpu).expect("libtorch starts");
@@ -34,19 +35,18 @@ fn compare(name: &str, model: &Path, shape: &[i64], folder: &Path) {
 
     let mut interpreter = Vec::new();
     let mut forward = Vec::new();
-    for block in 0..BLOCKS + 10 {
+    let started = Instant::now();
+    while started.elapsed() < TIME {
         let program_time = time(|| drop(program.run(&weights, &inputs, Mode::Evaluate).expect("the graph runs")));
         let forward_time = time(|| drop(module.forward(&inputs).expect("the module runs")));
-        // The first blocks warm up.
-        if block >= 10 {
-            interpreter.push(program_time);
-            forward.push(forward_time);
-        }
+        interpreter.push(program_time);
+        forward.push(forward_time);
     }
-    let (interpreter, forward) = (median(interpreter), median(forward));
+    let blocks = interpreter.len() - WARM_UP;
+    let (interpreter, forward) = (median(interpreter.split_off(WARM_UP)), median(forward.split_off(WARM_UP)));
     println!(
-        "{name}: interpreter {interpreter:.1} us, Module::forward {forward:.1} us, ratio {:.3}",
-        interpreter / forward
+        "{name}: interpreter {interpreter:.1} us, Module::forward {forward:.1} us, ratio {:.3} ({blocks} blocks of {RUNS_PER_BLOCK})",
+        interpreter / forward,
     );
 }
 

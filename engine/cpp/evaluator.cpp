@@ -22,6 +22,8 @@ constexpr int64_t kMaxTrips = 100'000;
 constexpr int64_t kMaxSteps = 2'000'000;
 constexpr size_t kMaxCalls = 200;
 
+const c10::Symbol kIsGradEnabled = c10::Symbol::fromQualString("aten::is_grad_enabled");
+
 struct Frame {
   std::unordered_map<const Value*, IValue> values;
   std::string module;
@@ -145,6 +147,8 @@ class Evaluator {
       case c10::prim::Print:
         return;
       default:
+        // PyTorch's transformer layers take a fused path without gradients, which could not be trained or pruned.
+        if (node->kind() == kIsGradEnabled) return set(true);
         return operation(node, frame, place());
     }
   }

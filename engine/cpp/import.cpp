@@ -58,10 +58,14 @@ class Archive {
       const std::string message = current_message();
       const bool is_unknown = message.find("Unknown builtin op") != std::string::npos ||
           message.find("Unknown type name") != std::string::npos || message.find("torch.classes") != std::string::npos;
+      // Tensors in oneDNN's private layout are constants that no file can hold.
+      const bool is_optimised = message.find("required keyword attribute 'value' is undefined") != std::string::npos;
       throw Rejected(
-          is_unknown ? "unsupported_operator" : "damaged_archive",
+          is_unknown || is_optimised ? "unsupported_operator" : "damaged_archive",
           "libtorch cannot load the model: " + first_line(message), "",
-          is_unknown ? "operators and classes from extension libraries are not supported" : "");
+          is_unknown         ? "operators and classes from extension libraries are not supported"
+              : is_optimised ? "upload the model from before torch.jit.optimize_for_inference"
+                             : "");
     }
   }
 

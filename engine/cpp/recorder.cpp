@@ -50,7 +50,7 @@ bool reads_description_only(const c10::FunctionSchema& schema) {
 bool draws_random_numbers(const std::string& name) {
   static const std::unordered_set<std::string> names = {
       "aten::rand",      "aten::rand_like",  "aten::randn",    "aten::randn_like", "aten::randint", "aten::randperm",
-      "aten::bernoulli", "aten::bernoulli_", "aten::uniform_", "aten::normal_"};
+      "aten::bernoulli", "aten::bernoulli_", "aten::uniform_", "aten::normal_", "aten::exponential_"};
   return names.count(name) != 0;
 }
 
@@ -193,7 +193,7 @@ void Recorder::check_write(const at::Tensor& written, const std::string& writer,
         "unsupported_model",
         writer + at_source(place) + " writes in place into " + (is_input ? "an input of the model" : "a weight of the model") +
             ", which is not supported.",
-        place.node(), is_input ? "copy the input first (`x = x.clone()`)" : "compute a new tensor instead");
+        place.node(), is_input ? "copy the input first (`x = x.clone()`)" : "call model.eval() before torch.jit.trace");
   };
   State& own = state_of(written, writer);
   if (own.origin != Origin::Computed) refuse(own);

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::ffi::{self, check, pointers, text};
 use super::module::c_path;
-use super::recording::{Batches, Fitted, Recording, batch_is_fixed, fit};
+use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
 use super::{Mode, Program, TorchError};
 
 const BATCHES: Batches = Batches(2, 3);
@@ -43,11 +43,20 @@ pub struct Imported {
 pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
     let archive = Archive::load(path)?;
     let inputs = archive.inputs(input_shapes)?;
-    let (first, weights) = archive.record(&inputs, BATCHES.0).map_err(|error| archive.explain(error, &inputs))?;
-    let (second, _) = archive.record(&inputs, BATCHES.1).map_err(|error| archive.explain(error, &inputs))?;
+    let record = |batch| archive.record(&inputs, batch).map_err(|error| archive.explain(error, &inputs));
+    let (first, first_weights) = record(BATCHES.0)?;
+    let (second, second_weights) = record(BATCHES.1)?;
     let Fitted { file, kept } = fit(&first, &second, BATCHES)?;
+    let mut weights = Vec::with_capacity(kept.len());
+    for &index in &kept {
+        let (one, other) = (&first_weights[index], &second_weights[index]);
+        // Weights are the same tensors in both records; what the code computes as a constant may not be.
+        if one.data_ptr() != other.data_ptr() && !one.f_equal(other)? {
+            return Err(depends_on_batch(&format!("a constant of the shape {:?}", one.size()), None).into());
+        }
+        weights.push(one.shallow_clone());
+    }
     let graph = Graph::new(file)?;
-    let weights: Vec<Tensor> = kept.iter().map(|&index| weights[index].shallow_clone()).collect();
     let max_abs_diff = archive.compare(&graph, &weights, &inputs)?;
     let input_shapes = inputs.into_iter().map(|input| input.shape).collect();
     Ok(Imported { graph, weights, input_shapes, max_abs_diff })

@@ -89,29 +89,32 @@ impl Program {
 
     fn add_argument(&self, argument: &Argument) -> Result<(), TorchError> {
         let raw = self.raw;
-        // SAFETY, for each arm: `raw` and what is pointed to outlive the call, lengths are those of the slices.
-        let failure = match &argument.value {
-            Literal::Tensor(value) => unsafe { ffi::secateur_program_tensor(raw, value.0.into()) },
-            Literal::Tensors(values) => {
-                let values: Vec<i64> = values.iter().map(|value| value.map_or(-1, |value| value.0.into())).collect();
-                unsafe { ffi::secateur_program_tensors(raw, values.as_ptr(), values.len()) }
+        // SAFETY: `raw` and what is pointed to outlive the one call that is made; lengths are those of the slices.
+        let failure = unsafe {
+            match &argument.value {
+                Literal::Tensor(value) => ffi::secateur_program_tensor(raw, value.0.into()),
+                Literal::Tensors(values) => {
+                    let values: Vec<i64> =
+                        values.iter().map(|value| value.map_or(-1, |value| value.0.into())).collect();
+                    ffi::secateur_program_tensors(raw, values.as_ptr(), values.len())
+                }
+                Literal::None => ffi::secateur_program_none(raw),
+                Literal::Bool(value) => ffi::secateur_program_bool(raw, *value),
+                Literal::Int(size) => ffi::secateur_program_int(raw, size.per_sample, size.fixed),
+                Literal::Float(value) => ffi::secateur_program_float(raw, *value),
+                Literal::Str(text) => {
+                    let text = c_string(text)?;
+                    ffi::secateur_program_string(raw, text.as_ptr())
+                }
+                Literal::Ints(sizes) => {
+                    let pairs: Vec<i64> =
+                        sizes.iter().flat_map(|&Size { per_sample, fixed }| [per_sample, fixed]).collect();
+                    ffi::secateur_program_ints(raw, pairs.as_ptr(), sizes.len())
+                }
+                Literal::Floats(values) => ffi::secateur_program_floats(raw, values.as_ptr(), values.len()),
+                Literal::Bools(values) => ffi::secateur_program_bools(raw, values.as_ptr(), values.len()),
+                Literal::Device(_) => ffi::secateur_program_device(raw),
             }
-            Literal::None => unsafe { ffi::secateur_program_none(raw) },
-            Literal::Bool(value) => unsafe { ffi::secateur_program_bool(raw, *value) },
-            Literal::Int(size) => unsafe { ffi::secateur_program_int(raw, size.per_sample, size.fixed) },
-            Literal::Float(value) => unsafe { ffi::secateur_program_float(raw, *value) },
-            Literal::Str(text) => {
-                let text = c_string(text)?;
-                unsafe { ffi::secateur_program_string(raw, text.as_ptr()) }
-            }
-            Literal::Ints(sizes) => {
-                let pairs: Vec<i64> =
-                    sizes.iter().flat_map(|&Size { per_sample, fixed }| [per_sample, fixed]).collect();
-                unsafe { ffi::secateur_program_ints(raw, pairs.as_ptr(), sizes.len()) }
-            }
-            Literal::Floats(values) => unsafe { ffi::secateur_program_floats(raw, values.as_ptr(), values.len()) },
-            Literal::Bools(values) => unsafe { ffi::secateur_program_bools(raw, values.as_ptr(), values.len()) },
-            Literal::Device(_) => unsafe { ffi::secateur_program_device(raw) },
         };
         check(failure)
     }

@@ -336,7 +336,7 @@ pub fn batch_is_fixed(observation: &str) -> Rejection {
         .hint("write `x.flatten(1)` or `x.view(x.size(0), -1)` instead of fixed sizes before torch.jit.trace, or use torch.jit.script")
 }
 
-fn depends_on_batch(what: &str, place: Option<&String>) -> Rejection {
+pub fn depends_on_batch(what: &str, place: Option<&String>) -> Rejection {
     let rejection =
         Rejection::new(Code::UnsupportedModel, format!("What the model computes depends on the batch size: {what}."));
     match place.filter(|place| !place.is_empty()) {

@@ -15,7 +15,9 @@ use crate::job::{Job, example, fixture};
 const INPUT: &str = r#""input": {"mean": 4.9, "std": 6.0}"#;
 
 fn spec(target: f64, fine_tune: &str) -> String {
-    format!(r#"{{"target": {{"flops_reduction": {target}}}, {INPUT}, "fine_tune": {fine_tune}}}"#)
+    format!(
+        r#"{{"target": {{"flops_reduction": {target}}}, "method": "global_l2", {INPUT}, "fine_tune": {fine_tune}}}"#
+    )
 }
 
 /// The digits as `.safetensors`, with what `edit` changes.
@@ -72,6 +74,52 @@ fn vgg_recovers_in_two_epochs() {
     let (before, after) = (report.screened_accuracy.unwrap(), report.pruned.accuracy.unwrap());
     assert!(after.val >= before, "{before} before, {after:?} after");
     assert!(after.test > 0.95, "{after:?}");
+}
+
+/// Small enough for a test, with every stage of the method.
+const SACP: &str =
+    r#""encoder": {"configs": 512, "epochs": 3}, "search": {"candidates": 100000, "top_m": 10, "top_k": 1}"#;
+
+#[test]
+fn sacp_wins_over_every_baseline_that_it_reports() {
+    let spec = format!(
+        r#"{{"target": {{"flops_reduction": 0.7}}, {INPUT}, {SACP}, "fine_tune": {{"epochs": 2, "light_epochs": 1, "lr": 0.02}}}}"#
+    );
+    let mut job = Job::new(&spec, &example("resnet20-digits.pt"), Some(&example("digits.npz")));
+    let report = job.report();
+    check_consistency(&report);
+    let reduction = report.reduction["flops_reduction"];
+    assert!((0.69..=0.71).contains(&reduction), "{reduction}");
+
+    let encoder = report.encoder.expect("sacp trains an encoder");
+    assert!(encoder.contrastive_accuracy > 0.95, "{encoder:?}");
+    let search = report.search.expect("sacp searches");
+    assert_eq!((search.ranking.as_str(), search.candidates), ("calibrated", 100_000));
+    let origins: Vec<&str> = report.candidates.iter().map(|candidate| candidate.origin.as_str()).collect();
+    for origin in ["calibrated", "uniform", "global_l1", "global_l2"] {
+        assert!(origins.contains(&origin), "{origins:?}");
+    }
+    for candidate in &report.candidates {
+        assert!((candidate.reduction - 0.7).abs() <= 0.0101, "{candidate:?}");
+        assert!(candidate.similarity.is_some() && candidate.predicted_divergence.is_some());
+    }
+    assert!(report.spearman_rho.is_some() && report.calibrated_correlation.is_some());
+
+    let winner = report.pruned.accuracy.expect("the digits have labels").val;
+    for candidate in &report.candidates {
+        let measured = [candidate.screened_accuracy, candidate.light_accuracy, candidate.tuned_accuracy];
+        let best = measured.into_iter().flatten().fold(0.0, f64::max);
+        assert!(winner >= best - 1e-9, "the winner has {winner}, {candidate:?}");
+    }
+}
+
+#[test]
+fn sacp_without_data_ranks_by_similarity() {
+    let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input_shape": [1, 8, 8], {SACP}}}"#);
+    let mut job = Job::new(&spec, &example("resnet20-digits.pt"), None);
+    let report = job.report();
+    check_consistency(&report);
+    assert_eq!((report.winner.as_str(), report.search.unwrap().ranking.as_str()), ("similarity", "similarity"));
 }
 
 #[test]
@@ -142,28 +190,29 @@ fn samples_with_the_channels_last_are_turned() {
 
 #[test]
 fn one_shape_for_two_inputs_is_rejected() {
-    let spec = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [4]}"#;
+    let spec = r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input_shape": [4]}"#;
     let rejection = Job::new(spec, &fixture("two-inputs.pt"), None).rejection();
     assert_eq!(rejection.code, Code::InputCount);
 }
 
 #[test]
 fn a_model_with_two_inputs_is_pruned() {
-    let spec = r#"{"target": {"channel_reduction": 0.5}, "input_shape": [[4], [5]], "fine_tune": null}"#;
+    let spec = r#"{"target": {"channel_reduction": 0.5}, "method": "global_l2", "input_shape": [[4], [5]], "fine_tune": null}"#;
     let report = Job::new(spec, &fixture("two-inputs.pt"), None).report();
     check_consistency(&report);
 }
 
 #[test]
 fn float16_weights_are_rejected() {
-    let spec = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [1, 8, 8]}"#;
+    let spec = r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input_shape": [1, 8, 8]}"#;
     let rejection = Job::new(spec, &fixture("half.pt"), None).rejection();
     assert_eq!(rejection.code, Code::UnsupportedDtype);
 }
 
 #[test]
 fn a_scaling_of_another_number_of_channels_is_rejected() {
-    let spec = r#"{"target": {"flops_reduction": 0.5}, "input": {"mean": [1, 2, 3], "std": 6.0}}"#;
+    let spec =
+        r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input": {"mean": [1, 2, 3], "std": 6.0}}"#;
     let rejection = Job::new(spec, &example("vgg-digits.pt"), Some(&example("digits.npz"))).rejection();
     assert_eq!(rejection.code, Code::InvalidSpec);
     assert_eq!(rejection.node.as_deref(), Some("input.mean"));
@@ -171,8 +220,9 @@ fn a_scaling_of_another_number_of_channels_is_rejected() {
 
 #[test]
 fn an_accuracy_drop_beyond_the_allowed_is_rejected_with_what_was_reached() {
-    let spec =
-        format!(r#"{{"target": {{"flops_reduction": 0.85, "max_accuracy_drop": 0.001}}, {INPUT}, "fine_tune": null}}"#);
+    let spec = format!(
+        r#"{{"target": {{"flops_reduction": 0.85, "max_accuracy_drop": 0.001}}, "method": "global_l2", {INPUT}, "fine_tune": null}}"#
+    );
     let rejection = Job::new(&spec, &example("resnet20-digits.pt"), Some(&example("digits.npz"))).rejection();
     assert_eq!(rejection.code, Code::AccuracyDropExceeded);
     assert!(rejection.detail.contains("allows 0.001"), "{}", rejection.detail);

@@ -6,7 +6,8 @@ use secateur_core::task::{Outcome, Work, file};
 
 use crate::job::{Engine, Job, example, fixture};
 
-const SPEC: &str = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [1, 8, 8], "fine_tune": null}"#;
+const SPEC: &str =
+    r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input_shape": [1, 8, 8], "fine_tune": null}"#;
 
 fn small_job() -> Job {
     Job::new(SPEC, &fixture("printing.pt"), None)

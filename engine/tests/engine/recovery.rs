@@ -17,7 +17,7 @@ use tch::Tensor;
 
 use crate::job::example;
 
-const SPEC: &str = r#"{"target": {"flops_reduction": 0.5}, "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": 1, "lr": 0.02}}"#;
+const SPEC: &str = r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": 1, "lr": 0.02}}"#;
 
 struct Cutting {
     original: Network,

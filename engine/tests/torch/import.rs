@@ -324,6 +324,7 @@ fn a_batch_that_is_written_into_the_model_is_refused() {
         format!("def forward(self, x):\n    return {linear}.view(1, -1)"),
         format!("def forward(self, x):\n    if x.size(0) == 2:\n        x = torch.relu(x)\n    return {linear}"),
         format!("def forward(self, x):\n    return {linear} * (1.0 / x.size(0))"),
+        format!("def forward(self, x):\n    return {linear} * torch.tensor([[1, 2, 3, x.size(0)]])"),
     ] {
         let archive = module().parameter("fc.weight", &[4, 4]).forward(&source).write();
         let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);
@@ -404,4 +405,33 @@ fn a_mask_of_minus_infinity_survives_the_wire() {
     let graph = archive.import(&[&[4]]).graph;
     let again = secateur_core::graph::Graph::from_json(&graph.to_json()).unwrap();
     assert_eq!(node(&again, "masked_fill_1").arg("value"), Some(&Literal::Float(f64::NEG_INFINITY)));
+}
+
+#[test]
+fn the_path_that_can_be_trained_is_recorded() {
+    // PyTorch's transformer layers ask this way whether they may take a fused path.
+    let archive = module()
+        .parameter("fc.weight", &[4, 4])
+        .forward(
+            "def forward(self, x):
+                if not torch.is_grad_enabled():
+                    return torch.relu(torch.linear(x, self.fc.weight))
+                return torch.clamp(torch.linear(x, self.fc.weight), 0)",
+        )
+        .write();
+    assert_eq!(operators(&archive.import(&[&[4]]).graph), ["linear", "clamp"]);
+}
+
+#[test]
+fn a_nested_list_of_numbers_becomes_a_constant() {
+    let archive = module()
+        .parameter("fc.weight", &[2, 2])
+        .forward(
+            "def forward(self, x):\n    return torch.linear(x, self.fc.weight) @ torch.tensor([[1., 2.], [3., 4.]])",
+        )
+        .write();
+    let imported = archive.import(&[&[2]]);
+    let constant = imported.graph.parameters().last().unwrap();
+    assert_eq!((constant.name.as_str(), constant.kind), ("CONSTANTS.c0", ParameterKind::Constant));
+    assert_eq!(imported.weights.last().unwrap(), &Tensor::from_slice2(&[[1f32, 2.], [3., 4.]]));
 }

@@ -1,0 +1,74 @@
+//! Artifacts as users know them: which outputs of which stages a job offers, under which names.
+
+use std::fmt::Write;
+
+use secateur_core::stage::Stage;
+use secateur_core::task::file;
+use sqlx::PgPool;
+
+use crate::blob::BlobKey;
+use crate::database::DatabaseError;
+use crate::digest::Sha256;
+use crate::job::JobStatus;
+use crate::table::job::Job;
+use crate::table::{artifact, task};
+
+/// Where an artifact's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Blob(BlobKey),
+    Text(String),
+}
+
+/// A file that a job offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicArtifact {
+    pub name: &'static str,
+    pub content_type: &'static str,
+    pub sha256: Sha256,
+    pub bytes: u64,
+    pub content: Content,
+}
+
+/// What a job offers now. The pruned model is offered once it was verified.
+pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, DatabaseError> {
+    let mut offered: Vec<PublicArtifact> = artifact::list(pool, job.id)
+        .await?
+        .into_iter()
+        .filter_map(|output| {
+            let (name, content_type) = public_name(output.stage, &output.name)?;
+            Some(PublicArtifact {
+                name,
+                content_type,
+                sha256: output.sha256,
+                bytes: output.bytes,
+                content: Content::Blob(output.blob),
+            })
+        })
+        .filter(|artifact| artifact.name != MODEL || job.status == JobStatus::Succeeded)
+        .collect();
+    let mut log = String::new();
+    for (stage, index, text) in task::logs(pool, job.id).await? {
+        let _ = writeln!(log, "== {} {index}\n{}", stage.as_str(), text.trim_end());
+    }
+    offered.push(PublicArtifact {
+        name: "log.txt",
+        content_type: "text/plain; charset=utf-8",
+        sha256: Sha256::of(log.as_bytes()),
+        bytes: log.len() as u64,
+        content: Content::Text(log),
+    });
+    Ok(offered)
+}
+
+const MODEL: &str = "model.pt";
+
+fn public_name(stage: Stage, name: &str) -> Option<(&'static str, &'static str)> {
+    match (stage, name) {
+        (Stage::Export, file::PRUNED_MODEL) => Some((MODEL, "application/octet-stream")),
+        (Stage::Verify, file::REPORT) => Some(("report.json", "application/json")),
+        (Stage::Export, file::CONFIG) => Some(("config.json", "application/json")),
+        (Stage::Import, file::GRAPH) => Some(("graph.json", "application/json")),
+        _ => None,
+    }
+}

@@ -1,0 +1,232 @@
+//! Blobs: bytes by key, in a local folder or in S3, behind one interface.
+//!
+//! A key says where a blob comes from; its bytes never change. A blob counts only when a row of the database refers to
+//! it, so a half-finished upload or the output of a stale attempt is litter, never state. In a local folder a file is
+//! synced and moved into place; S3 gets a multipart upload. Neither shows a half-written object.
+
+mod key;
+mod staging;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub use key::BlobKey;
+pub use staging::{Staged, Staging, StagingError};
+
+/// Piece size of a multipart upload; S3 wants at least 5 MiB.
+const PIECE: usize = 8 << 20;
+/// Pieces of one upload that are under way at once.
+const PIECES_UNDER_WAY: usize = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error("blob {0} is not there")]
+    NotFound(String),
+    #[error("no space left for blobs")]
+    Full,
+    #[error("blob store: {0}")]
+    Other(String),
+}
+
+impl From<object_store::Error> for BlobError {
+    fn from(error: object_store::Error) -> Self {
+        match &error {
+            object_store::Error::NotFound { path, .. } => Self::NotFound(path.clone()),
+            _ if is_full(&error) => Self::Full,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for BlobError {
+    fn from(error: std::io::Error) -> Self {
+        if is_full(&error) { Self::Full } else { Self::Other(error.to_string()) }
+    }
+}
+
+/// Whether "no space" is somewhere in the chain of causes.
+pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded | FileTooLarge)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Where blobs are kept; clones share it.
+#[derive(Debug, Clone)]
+pub struct BlobStore {
+    store: Arc<dyn ObjectStore>,
+    /// The same store as a folder, so that files can be moved in instead of copied.
+    folder: Option<Arc<LocalFileSystem>>,
+}
+
+impl BlobStore {
+    /// A folder of this machine, made when it is not there.
+    pub fn local(folder: &Path) -> Result<Self, BlobError> {
+        std::fs::create_dir_all(folder)?;
+        let local = Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true));
+        Ok(Self { store: local.clone(), folder: Some(local) })
+    }
+
+    /// `s3://bucket/prefix`; endpoint, region and credentials come from the usual `AWS_…` variables.
+    pub fn s3(url: &str) -> Result<Self, BlobError> {
+        let bucket = AmazonS3Builder::from_env().with_url(url).build()?;
+        let prefix = url.splitn(4, '/').nth(3).unwrap_or_default().trim_matches('/');
+        let store: Arc<dyn ObjectStore> = match prefix {
+            "" => Arc::new(bucket),
+            prefix => Arc::new(PrefixStore::new(bucket, prefix)),
+        };
+        Ok(Self { store, folder: None })
+    }
+
+    /// Puts a file under a key and removes it; putting the same twice is fine.
+    pub async fn put_file(&self, key: &BlobKey, path: &Path) -> Result<(), BlobError> {
+        if let Some(folder) = &self.folder {
+            let (from, to) = (path.to_owned(), folder.path_to_filesystem(&key.to_path())?);
+            let moved = blocking(move || move_into_place(&from, &to)).await;
+            match moved {
+                Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {}
+                end => return Ok(end?),
+            }
+        }
+        self.upload(key, path).await?;
+        tokio::fs::remove_file(path).await?;
+        Ok(())
+    }
+
+    async fn upload(&self, key: &BlobKey, path: &Path) -> Result<(), BlobError> {
+        let mut file = tokio::fs::File::open(path).await?;
+        let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(&key.to_path()).await?, PIECE);
+        let sent = async {
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let read = file.read(&mut buffer).await?;
+                if read == 0 {
+                    return Ok::<_, BlobError>(());
+                }
+                upload.wait_for_capacity(PIECES_UNDER_WAY).await?;
+                upload.write(&buffer[..read]);
+            }
+        }
+        .await;
+        match sent {
+            Ok(()) => {
+                upload.finish().await?;
+                Ok(())
+            }
+            Err(error) => {
+                upload.abort().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The bytes of a blob, or a range of them.
+    pub async fn read(
+        &self,
+        key: &BlobKey,
+        range: Option<Range<u64>>,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let found = self.store.get_opts(&key.to_path(), options).await?;
+        Ok(found.into_stream().map_err(BlobError::from).boxed())
+    }
+
+    /// Copies a blob to a file.
+    pub async fn fetch(&self, key: &BlobKey, path: &Path) -> Result<(), BlobError> {
+        if let Some(folder) = &self.folder {
+            let (from, to) = (folder.path_to_filesystem(&key.to_path())?, path.to_owned());
+            let copied = blocking(move || std::fs::copy(from, to)).await;
+            return match copied {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(BlobError::NotFound(key.to_string())),
+                Err(error) => Err(error.into()),
+                Ok(_) => Ok(()),
+            };
+        }
+        let mut file = tokio::fs::File::create(path).await?;
+        let mut pieces = self.read(key, None).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            file.write_all(&piece).await?;
+        }
+        file.flush().await?;
+        Ok(())
+    }
+
+    /// Frees blobs; one that is gone already is fine.
+    pub async fn delete(&self, keys: &[BlobKey]) -> Result<(), BlobError> {
+        for key in keys {
+            match self.store.delete(&key.to_path()).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes and deletes a small blob.
+    pub async fn check_writable(&self) -> Result<(), BlobError> {
+        let key = BlobKey::probe();
+        self.store.put(&key.to_path(), Bytes::from_static(b"secateur").into()).await?;
+        self.delete(&[key]).await
+    }
+}
+
+/// Syncs a file, moves it and syncs the folder, so that it is there after a power cut.
+fn move_into_place(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::File::open(from)?.sync_all()?;
+    let folder: PathBuf = to.parent().expect("a key has a folder").to_owned();
+    std::fs::create_dir_all(&folder)?;
+    std::fs::rename(from, to)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("file operations do not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_was_put_reads_back_whole_and_in_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::local(&folder.path().join("blobs")).unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"0123456789").unwrap();
+        let key = BlobKey::model(crate::digest::Sha256::of(b"0123456789"));
+        store.put_file(&key, &file).await.unwrap();
+        assert!(!file.exists());
+
+        let part: Vec<Bytes> = store.read(&key, Some(3..6)).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(part.concat(), b"345");
+        let copy = folder.path().join("copy");
+        store.fetch(&key, &copy).await.unwrap();
+        assert_eq!(std::fs::read(copy).unwrap(), b"0123456789");
+
+        store.delete(std::slice::from_ref(&key)).await.unwrap();
+        assert!(matches!(store.read(&key, None).await, Err(BlobError::NotFound(_))));
+    }
+
+    #[test]
+    fn no_space_is_recognised_through_wrappers() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let wrapped = object_store::Error::Generic { store: "local", source: Box::new(full) };
+        assert!(matches!(BlobError::from(wrapped), BlobError::Full));
+    }
+}

@@ -1,0 +1,104 @@
+//! `secateur inspect`: what a model is made of and how much of it can go.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secateur_core::report::ModelSummary;
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::Stage;
+use secateur_core::task::file;
+use serde_json::json;
+
+use super::engine::EngineOptions;
+use super::progress::Display;
+use super::prune::parse_shape;
+use super::table::{Align, Table, grouped, percent};
+use super::{CliError, cancelled_by_signals};
+use crate::local::{self, LocalOptions};
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// A TorchScript model
+    model: PathBuf,
+    /// One sample's shape without the batch, `3,32,32`; once for each input
+    #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
+    input_shape: Vec<Vec<i64>>,
+    /// Print summary.json as it is
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    engine: EngineOptions,
+}
+
+pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError> {
+    secateur_core::archive::preflight(&arguments.model)?;
+    let options = LocalOptions {
+        engine: arguments.engine.find()?,
+        device: arguments.engine.device(),
+        model: arguments.model,
+        dataset: None,
+        spec: spec(&arguments.input_shape)?,
+        scratch: None,
+        stop: cancelled_by_signals(),
+    };
+    let job = local::run(&options, Stage::Graph, &mut Display::new()).await?;
+    let path = job.output(Stage::Graph, 0, file::SUMMARY);
+    let summary = std::fs::read_to_string(path).map_err(CliError::new)?;
+    if arguments.json {
+        super::print(&summary);
+    } else {
+        super::print(&describe(&serde_json::from_str(&summary).map_err(CliError::new)?));
+    }
+    Ok(())
+}
+
+/// A spec for the two stages that need no target; the least one is reachable whenever anything is.
+fn spec(input_shape: &[Vec<i64>]) -> Result<JobSpec, CliError> {
+    let mut spec = json!({"target": {"channel_reduction": 1e-9}, "fine_tune": null});
+    match input_shape {
+        [] => {}
+        [shape] => spec["input_shape"] = json!(shape),
+        shapes => spec["input_shape"] = json!(shapes),
+    }
+    Ok(JobSpec::from_json(&spec.to_string())?)
+}
+
+fn describe(summary: &ModelSummary) -> String {
+    let mut table = Table::new(&[
+        ("layer", Align::Left),
+        ("type", Align::Left),
+        ("in", Align::Right),
+        ("out", Align::Right),
+        ("group", Align::Left),
+        ("MACs", Align::Right),
+        ("params", Align::Right),
+        ("prunable", Align::Left),
+    ]);
+    let channels = |channels: Option<u64>| channels.map_or_else(|| "-".to_owned(), grouped);
+    for layer in &summary.layers {
+        table.row([
+            layer.layer.clone(),
+            layer.kind.clone(),
+            channels(layer.channels_in),
+            channels(layer.channels_out),
+            layer.group.clone().unwrap_or_else(|| "-".to_owned()),
+            grouped(layer.macs),
+            grouped(layer.params),
+            layer.unprunable.as_ref().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}")),
+        ]);
+    }
+    let prunable = summary.groups.iter().filter(|group| group.unprunable.is_none()).count();
+    let reachable: Vec<String> =
+        summary.reachable.iter().map(|(metric, &share)| format!("{metric} {}", percent(share))).collect();
+    format!(
+        "{}\ninput     {}\ntotal     {} MACs, {} parameters, {} prunable channels in {prunable} of {} groups\n\
+         reachable {}\n",
+        table.render(),
+        summary.inputs.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(", "),
+        grouped(summary.base.macs),
+        grouped(summary.base.params),
+        grouped(summary.base.channels),
+        summary.groups.len(),
+        reachable.join(", ")
+    )
+}

@@ -1,0 +1,163 @@
+//! The command line. Data goes to stdout and everything else to stderr; a `hint:` follows an error that one can mend.
+//!
+//! Exit codes: 0 done, 1 failed or rejected, 2 wrong usage.
+
+mod engine;
+mod inspect;
+mod logging;
+mod openapi;
+mod progress;
+mod prune;
+mod serve;
+mod table;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::DatabaseError;
+use crate::local::LocalError;
+use crate::server::StartError;
+use logging::LogOptions;
+
+/// Prunes TorchScript models: as a service, or one file here and now.
+#[derive(Debug, Parser)]
+#[command(name = "secateur", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the API and workers, with a private database unless DATABASE_URL names one
+    Serve(serve::ServeArguments),
+    /// Join the workers of a server on another machine
+    Worker(worker::WorkerArguments),
+    /// Prune a model here, without server and database
+    Prune(prune::PruneArguments),
+    /// Show a model's layers, channel groups, costs and what can be removed
+    Inspect(inspect::InspectArguments),
+    /// Bring the database's schema up to date
+    Migrate(serve::MigrateArguments),
+    /// Print the API's description
+    Openapi(openapi::OpenapiArguments),
+}
+
+/// What went wrong, for a person.
+#[derive(Debug)]
+struct CliError {
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    fn new(message: impl ToString) -> Self {
+        Self { message: message.to_string(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { message: error.to_string(), hint }
+    }
+}
+
+impl From<DatabaseError> for CliError {
+    fn from(error: DatabaseError) -> Self {
+        StartError::from(error).into()
+    }
+}
+
+impl From<secateur_core::rejection::Rejection> for CliError {
+    fn from(rejection: secateur_core::rejection::Rejection) -> Self {
+        Self { message: rejection.detail, hint: rejection.hint }
+    }
+}
+
+impl From<LocalError> for CliError {
+    fn from(error: LocalError) -> Self {
+        match error {
+            LocalError::Failed { error, log } => {
+                let at = error.node.as_ref().map(|node| format!(" (at `{node}`)")).unwrap_or_default();
+                if error.code == crate::job::INTERNAL && !log.trim().is_empty() {
+                    eprintln!("{}", log.trim_end());
+                }
+                let message = format!("{}: {}{at}", error.code, error.detail);
+                let hint = error.hint.filter(|_| error.code != crate::job::INTERNAL);
+                Self { message, hint }
+            }
+            error => Self::new(error),
+        }
+    }
+}
+
+/// Parses the arguments, runs the command and says how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.log.start(matches!(arguments.command, Command::Serve(_) | Command::Worker(_) | Command::Migrate(_)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a machine that runs programs has threads and epoll");
+    let end = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Worker(arguments) => worker::work(arguments).await,
+            Command::Prune(arguments) => prune::prune(arguments).await,
+            Command::Inspect(arguments) => inspect::inspect(arguments).await,
+            Command::Migrate(arguments) => serve::migrate(arguments).await,
+            Command::Openapi(arguments) => openapi::print(&arguments),
+        }
+    });
+    runtime.shutdown_background();
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error.message);
+            if let Some(hint) = error.hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes data to stdout; a reader that has seen enough is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+}
+
+/// A token that is cancelled by SIGTERM or SIGINT; a second one ends the program at once.
+fn cancelled_by_signals() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    tokio::spawn({
+        let token = token.clone();
+        async move {
+            let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
+            let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+            for times in 1.. {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if times == 2 {
+                    std::process::exit(1);
+                }
+                token.cancel();
+            }
+        }
+    });
+    token
+}

@@ -1,0 +1,223 @@
+//! `secateur prune`: one job here and now.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args, ValueEnum};
+use secateur_core::dataset::Dataset;
+use secateur_core::report::Report;
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::Stage;
+use secateur_core::task::{TaskResult, file};
+use serde_json::{Map, Value, json};
+
+use super::engine::EngineOptions;
+use super::progress::Display;
+use super::table::{Align, Table, grouped, percent};
+use super::{CliError, cancelled_by_signals};
+use crate::local::{self, LocalJob, LocalOptions};
+use crate::upload::check_fit;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum MethodChoice {
+    /// The same share of every group
+    Uniform,
+    /// One threshold over the L1 norms of all channels
+    GlobalL1,
+    /// One threshold over the L2 norms of all channels
+    GlobalL2,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("target").args(["flops", "params", "channels", "spec"]).multiple(true).required(true))]
+pub(super) struct PruneArguments {
+    /// A TorchScript model
+    model: PathBuf,
+    /// Share of the multiply-accumulates to remove, 0.7 removes 70 %
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["params", "channels"])]
+    flops: Option<f64>,
+    /// Share of the parameters to remove
+    #[arg(long, value_name = "SHARE", conflicts_with = "channels")]
+    params: Option<f64>,
+    /// Share of the prunable channels to remove
+    #[arg(long, value_name = "SHARE")]
+    channels: Option<f64>,
+    /// Data to fine-tune and measure with, .npz or .safetensors
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// A job spec as JSON; options go before what it says
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
+    /// How widths are chosen
+    #[arg(long)]
+    method: Option<MethodChoice>,
+    /// Epochs of fine-tuning
+    #[arg(long, value_name = "N", conflicts_with = "no_fine_tune")]
+    epochs: Option<u32>,
+    /// Prune only
+    #[arg(long)]
+    no_fine_tune: bool,
+    /// Seed of everything random
+    #[arg(long)]
+    seed: Option<u64>,
+    /// One sample's shape without the batch, `3,32,32`; once for each input
+    #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
+    input_shape: Vec<Vec<i64>>,
+    /// The model sees (stored - mean) / std: one number, or one for each channel
+    #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "std")]
+    mean: Option<Value>,
+    #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "mean")]
+    std: Option<Value>,
+    /// Where to write the pruned model [default: the model's name with -pruned]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Where to write report.json
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineOptions,
+}
+
+/// `3,32,32`
+pub(super) fn parse_shape(text: &str) -> Result<Vec<i64>, String> {
+    let sizes: Result<Vec<i64>, _> = text.split(',').map(|size| size.trim().parse()).collect();
+    sizes.map_err(|_| format!("`{text}` is no shape: sizes with commas between, such as 3,32,32"))
+}
+
+/// `128` or `0.485,0.456,0.406`, as in the spec.
+fn parse_numbers(text: &str) -> Result<Value, String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    match numbers {
+        Ok(numbers) if numbers.len() == 1 => Ok(json!(numbers[0])),
+        Ok(numbers) => Ok(json!(numbers)),
+        Err(_) => Err(format!("`{text}` is not a number, nor numbers with commas between")),
+    }
+}
+
+pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
+    let spec = spec(&arguments)?;
+    secateur_core::archive::preflight(&arguments.model)?;
+    if let Some(data) = &arguments.data {
+        check_fit(&spec, Some(Dataset::open(data)?.summary()))?;
+    }
+    let output = arguments.output.clone().unwrap_or_else(|| default_output(&arguments.model));
+    let options = LocalOptions {
+        engine: arguments.engine.find()?,
+        device: arguments.engine.device(),
+        model: arguments.model,
+        dataset: arguments.data,
+        spec,
+        scratch: None,
+        stop: cancelled_by_signals(),
+    };
+    let job = local::run(&options, Stage::Verify, &mut Display::new()).await?;
+    write_file(&job.output(Stage::Export, 0, file::PRUNED_MODEL), &output)?;
+    if let Some(report) = &arguments.report {
+        write_file(&job.output(Stage::Verify, 0, file::REPORT), report)?;
+    }
+    super::print(&describe(report_of(&job)?));
+    eprintln!("wrote {}", output.display());
+    Ok(())
+}
+
+/// The spec file's fields, with the options over them.
+fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
+    let mut fields: Map<String, Value> = match &arguments.spec {
+        Some(path) => {
+            let json =
+                std::fs::read_to_string(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
+            serde_json::from_str(&json).map_err(|error| CliError::new(format!("{}: {error}", path.display())))?
+        }
+        None => Map::new(),
+    };
+    let target = [
+        ("flops_reduction", arguments.flops),
+        ("params_reduction", arguments.params),
+        ("channel_reduction", arguments.channels),
+    ];
+    if let Some((metric, Some(share))) = target.into_iter().find(|(_, share)| share.is_some()) {
+        fields.insert("target".to_owned(), json!({metric: share}));
+    }
+    if let Some(method) = arguments.method.and_then(|method| method.to_possible_value()) {
+        fields.insert("method".to_owned(), json!(method.get_name()));
+    }
+    if let Some(seed) = arguments.seed {
+        fields.insert("seed".to_owned(), json!(seed));
+    }
+    if arguments.no_fine_tune {
+        fields.insert("fine_tune".to_owned(), Value::Null);
+    }
+    if let Some(epochs) = arguments.epochs {
+        let fine_tune = fields.entry("fine_tune").or_insert_with(|| json!({}));
+        if fine_tune.is_null() {
+            *fine_tune = json!({});
+        }
+        fine_tune["epochs"] = json!(epochs);
+    }
+    match arguments.input_shape.as_slice() {
+        [] => {}
+        [shape] => drop(fields.insert("input_shape".to_owned(), json!(shape))),
+        shapes => drop(fields.insert("input_shape".to_owned(), json!(shapes))),
+    }
+    if let (Some(mean), Some(std)) = (&arguments.mean, &arguments.std) {
+        fields.insert("input".to_owned(), json!({"mean": mean, "std": std}));
+    }
+    Ok(JobSpec::from_json(&Value::Object(fields).to_string())?)
+}
+
+fn default_output(model: &Path) -> PathBuf {
+    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+    model.with_file_name(format!("{stem}-pruned.pt"))
+}
+
+/// Copies a file to where the user wants it; it appears there whole or not at all.
+fn write_file(from: &Path, to: &Path) -> Result<(), CliError> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = (|| {
+        let mut partial = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
+        std::io::copy(&mut std::fs::File::open(from)?, &mut partial)?;
+        partial.persist(to)?;
+        Ok::<_, std::io::Error>(())
+    })();
+    written.map_err(|error| CliError::new(format!("{}: {error}", to.display())))
+}
+
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+fn report_of(job: &LocalJob) -> Result<&Report, CliError> {
+    let report = job.finished.iter().find_map(|task| match &task.result {
+        TaskResult::Verify(verified) => Some(&verified.report),
+        _ => None,
+    });
+    report.ok_or_else(|| CliError::new("the job brought no report"))
+}
+
+fn describe(report: &Report) -> String {
+    let (base, pruned) = (&report.base, &report.pruned);
+    let mut table =
+        Table::new(&[("", Align::Left), ("before", Align::Right), ("after", Align::Right), ("removed", Align::Right)]);
+    let share = |before: u64, after: u64| percent(1.0 - after as f64 / before.max(1) as f64);
+    for (title, before, after) in [
+        ("MACs", base.macs, pruned.macs),
+        ("parameters", base.params, pruned.params),
+        ("file bytes", base.bytes, pruned.bytes),
+    ] {
+        table.row([title.to_owned(), grouped(before), grouped(after), share(before, after)]);
+    }
+    let milliseconds = |value: f64| format!("{value:.3}");
+    let (before, after) = (base.latency_ms.p50, pruned.latency_ms.p50);
+    let title = format!("latency p50, ms (batch {})", base.latency_ms.batch);
+    table.row([title, milliseconds(before), milliseconds(after), percent(1.0 - after / before)]);
+    if let (Some(before), Some(after)) = (&base.accuracy, &pruned.accuracy) {
+        let points = |before: f64, after: f64| format!("{:+.2} points", (after - before) * 100.0);
+        for (title, before, after) in
+            [("val accuracy", before.val, after.val), ("test accuracy", before.test, after.test)]
+        {
+            let accuracy = |value: f64| format!("{:.2} %", value * 100.0);
+            table.row([title.to_owned(), accuracy(before), accuracy(after), points(before, after)]);
+        }
+    }
+    table.render()
+}

@@ -1,0 +1,103 @@
+//! `secateur serve` and `secateur migrate`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::engine::EngineOptions;
+use super::{CliError, cancelled_by_signals};
+use crate::server::{self, DataFolder, Server, ServerOptions};
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    /// Address of the API; port 0 takes a free one
+    #[arg(long, env = "SECATEUR_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    storage: StorageOptions,
+    /// `s3://bucket/prefix` for blobs [default: a folder in the data folder]
+    #[arg(long, env = "SECATEUR_BLOBS", value_name = "URL")]
+    blobs: Option<String>,
+    /// Longest model or data set that is taken
+    #[arg(long, env = "SECATEUR_MAX_UPLOAD_BYTES", default_value_t = 4 << 30)]
+    max_upload_bytes: u64,
+    /// Refuse uploads that would leave less than this on the disk
+    #[arg(long, env = "SECATEUR_RESERVE_BYTES", default_value_t = 256 << 20)]
+    reserve_bytes: u64,
+    #[command(flatten)]
+    work: WorkOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StorageOptions {
+    /// Folder of the private database, blobs and scratch files
+    #[arg(long, env = "SECATEUR_DATA_DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// A Postgres to use [default: a private one in the data folder]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+/// Options of those who run tasks.
+#[derive(Debug, Args)]
+pub(super) struct WorkOptions {
+    /// Tasks that run at once here; 0 leaves all work to other workers
+    #[arg(long, env = "SECATEUR_SLOTS", default_value_t = 1)]
+    pub(super) slots: usize,
+    #[command(flatten)]
+    pub(super) engine: EngineOptions,
+    /// Seconds that a task may run
+    #[arg(long, env = "SECATEUR_TASK_TIMEOUT", default_value_t = 6 * 3600)]
+    pub(super) task_timeout: u64,
+    /// Seconds without a sign of life after which a task is given to another worker; the same for all workers
+    #[arg(long, env = "SECATEUR_LEASE", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
+    pub(super) lease: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArguments {
+    #[command(flatten)]
+    storage: StorageOptions,
+}
+
+pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
+    let ServeArguments { listen, storage, blobs, max_upload_bytes, reserve_bytes, work } = arguments;
+    let engine = if work.slots > 0 { Some(work.engine.find()?) } else { None };
+    let lease = Duration::from_secs(work.lease);
+    let shutdown = cancelled_by_signals();
+    let options = ServerOptions {
+        listen,
+        database_url: storage.database_url.filter(|url| !url.is_empty()),
+        blobs_url: blobs.filter(|url| !url.is_empty()),
+        max_upload_bytes,
+        reserve_bytes,
+        engine,
+        slots: work.slots,
+        device: work.engine.device(),
+        task_timeout: Duration::from_secs(work.task_timeout),
+        lease,
+        heartbeat: lease / 4,
+        ..ServerOptions::new(storage.data_dir)
+    };
+    let Some(server) = shutdown.run_until_cancelled(Server::start(options)).await else { return Ok(()) };
+    let server = server?;
+    super::print(&format!("http://{}", server.address()));
+    shutdown.cancelled().await;
+    server.stop().await;
+    Ok(())
+}
+
+pub(super) async fn migrate(arguments: MigrateArguments) -> Result<(), CliError> {
+    let StorageOptions { data_dir, database_url } = arguments.storage;
+    let folder = DataFolder::open(&data_dir)?;
+    let url = database_url.filter(|url| !url.is_empty());
+    let backend = server::connect(&folder, url.as_deref(), 0, Duration::from_secs(10)).await?;
+    backend.database.close().await;
+    if let Some(postgres) = backend.postgres {
+        postgres.stop().await;
+    }
+    eprintln!("the schema is up to date");
+    Ok(())
+}

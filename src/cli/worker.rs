@@ -1,0 +1,74 @@
+//! `secateur worker`
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use sqlx::postgres::PgConnectOptions;
+
+use super::serve::WorkOptions;
+use super::{CliError, cancelled_by_signals};
+use crate::blob::BlobStore;
+use crate::database::{Database, Notifications};
+use crate::queue::Queue;
+use crate::server::{StartError, run_worker};
+use crate::worker::{Worker, WorkerOptions};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerArguments {
+    /// The server's Postgres
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: String,
+    /// The server's blobs: `s3://bucket/prefix`, or a folder that both can reach
+    #[arg(long, env = "SECATEUR_BLOBS", value_name = "URL")]
+    blobs: String,
+    /// Folder for the files of running tasks [default: in the system's temporary folder]
+    #[arg(long, env = "SECATEUR_SCRATCH", value_name = "PATH")]
+    scratch: Option<PathBuf>,
+    #[command(flatten)]
+    work: WorkOptions,
+}
+
+pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
+    let WorkerArguments { database_url, blobs, scratch, work } = arguments;
+    if work.slots == 0 {
+        return Err(CliError::new("a worker without slots has nothing to do").hint("--slots 1 is the least"));
+    }
+    let engine = work.engine.find()?;
+    let options =
+        PgConnectOptions::from_str(&database_url).map_err(|error| StartError::DatabaseUrl(error.to_string()))?;
+    let database = Database::new(options, 4 + 2 * work.slots as u32, PATIENCE);
+    // The server migrates; a worker of another version must not.
+    database.check().await?;
+    let blobs = match blobs.starts_with("s3://") {
+        true => BlobStore::s3(&blobs),
+        false => BlobStore::local(Path::new(&blobs)),
+    };
+    let blobs = blobs.map_err(CliError::new)?;
+    blobs.check_writable().await.map_err(CliError::new)?;
+    // Each worker empties its own folder at the start, so no two may share one.
+    let scratch = scratch.unwrap_or_else(std::env::temp_dir);
+    let scratch = scratch.join(format!("secateur-worker-{}", std::process::id()));
+    let lease = Duration::from_secs(work.lease);
+    let worker = Worker {
+        queue: Queue::new(database.clone(), lease),
+        blobs,
+        notifications: Notifications::listen(&database),
+        options: WorkerOptions {
+            slots: work.slots,
+            engine,
+            scratch: scratch.clone(),
+            device: work.engine.device(),
+            task_timeout: Duration::from_secs(work.task_timeout),
+            heartbeat: lease / 4,
+            poll: Duration::from_secs(2),
+        },
+    };
+    tracing::info!(slots = work.slots, "working");
+    run_worker(worker, cancelled_by_signals()).await;
+    let _ = std::fs::remove_dir_all(scratch);
+    Ok(())
+}

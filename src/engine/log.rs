@@ -1,0 +1,56 @@
+//! What an engine said, bounded: the first lines and the last ones.
+
+use std::collections::VecDeque;
+
+const FIRST: usize = 16 * 1024;
+const LAST: usize = 48 * 1024;
+
+/// Keeps the head and the tail of what is written to it.
+#[derive(Debug, Default)]
+pub struct BoundedLog {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    left_out: u64,
+}
+
+impl BoundedLog {
+    pub fn push(&mut self, bytes: &[u8]) {
+        let to_head = bytes.len().min(FIRST - self.head.len());
+        self.head.extend_from_slice(&bytes[..to_head]);
+        self.tail.extend(&bytes[to_head..]);
+        let surplus = self.tail.len().saturating_sub(LAST);
+        self.tail.drain(..surplus);
+        self.left_out += surplus as u64;
+    }
+
+    pub fn push_line(&mut self, line: &str) {
+        self.push(line.trim_end().as_bytes());
+        self.push(b"\n");
+    }
+
+    /// As text that Postgres takes: valid UTF-8 without NUL.
+    pub fn into_text(self) -> String {
+        let mut bytes = self.head;
+        if self.left_out > 0 {
+            bytes.extend_from_slice(format!("\n[{} bytes left out]\n", self.left_out).as_bytes());
+        }
+        bytes.extend(self.tail);
+        String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_keeps_its_first_and_its_last_line() {
+        let mut log = BoundedLog::default();
+        for line in 0..100_000 {
+            log.push_line(&format!("line {line}"));
+        }
+        let text = log.into_text();
+        assert!(text.starts_with("line 0\n") && text.ends_with("line 99999\n") && text.contains("bytes left out"));
+        assert!(text.len() < FIRST + LAST + 100);
+    }
+}

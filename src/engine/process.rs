@@ -1,0 +1,215 @@
+//! One engine process, from start to exit.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use secateur_core::task::{EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::log::BoundedLog;
+use super::{EngineBinary, Exit};
+
+/// How long an engine that has sent its outcome may take to exit.
+const TIME_TO_EXIT: Duration = Duration::from_secs(10);
+
+/// What one run needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    pub engine: &'a EngineBinary,
+    /// The folder with the inputs; the outputs appear in it.
+    pub folder: &'a Path,
+    pub request: &'a TaskRequest,
+    pub timeout: Duration,
+    /// Set to the latest progress.
+    pub progress: &'a watch::Sender<Option<Progress>>,
+    /// Ends the run with [`Exit::Stopped`].
+    pub stop: &'a CancellationToken,
+}
+
+/// How a run ended and what was said in it.
+#[derive(Debug)]
+pub struct Finished {
+    pub exit: Exit,
+    pub log: String,
+    pub took: Duration,
+}
+
+/// Runs a task; when this returns, the process and its children are dead.
+pub async fn run(run: Run<'_>) -> Finished {
+    let started = Instant::now();
+    let mut log = BoundedLog::default();
+    let exit = match start(&run) {
+        Ok(mut process) => {
+            let exit = process.supervise(&run, &mut log).await;
+            process.end(exit, &mut log).await
+        }
+        Err(error) => Exit::NotStarted(format!("{}: {error}", run.engine.path.display())),
+    };
+    Finished { exit, log: log.into_text(), took: started.elapsed() }
+}
+
+/// A running engine; dropping it kills its whole process group.
+struct Process {
+    child: Child,
+    group: Pid,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    /// Its id may belong to another process by now.
+    has_ended: bool,
+}
+
+fn start(run: &Run<'_>) -> io::Result<Process> {
+    let threads = run.request.threads.to_string();
+    let mut child = Command::new(&run.engine.path)
+        .current_dir(run.folder)
+        .env_clear()
+        .envs(run.engine.environment.iter().map(|(name, value)| (name, value)))
+        .env("HOME", run.folder)
+        .env("TMPDIR", run.folder)
+        .env("OMP_NUM_THREADS", &threads)
+        .env("MKL_NUM_THREADS", &threads)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    let id = child.id().expect("a child that was not waited for has an id");
+    let group = Pid::from_raw(id as i32).expect("a process id is not zero");
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let stderr = child.stderr.take().expect("stderr is piped");
+    Ok(Process { child, group, stdout, stderr, has_ended: false })
+}
+
+impl Process {
+    /// Talks with the engine until its outcome, a reason to end it, or its end; `None` when it ended by itself.
+    async fn supervise(&mut self, run: &Run<'_>, log: &mut BoundedLog) -> Option<Exit> {
+        let mut request = Vec::new();
+        if let Err(error) = write_frame(&mut request, run.request) {
+            return Some(Exit::NotStarted(format!("the task does not fit a frame: {error}")));
+        }
+        // Stays open until the engine has ended.
+        let stdin = self.child.stdin.as_mut().expect("stdin is piped");
+        let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+        let (lines, mut received) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
+        let conversation = async {
+            // An engine that is dead already shows as the end of its output.
+            let _ = stdin.write_all(&request).await;
+            converse(stdout, &lines, run.progress).await
+        };
+        let noise = async {
+            let mut buffer = vec![0; 8192];
+            while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+                let _ = lines.send(buffer[..read].to_vec()).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let keeping = async {
+            while let Some(bytes) = received.recv().await {
+                log.push(&bytes);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            end = conversation => end,
+            () = run.stop.cancelled() => Some(Exit::Stopped),
+            () = tokio::time::sleep(run.timeout) => Some(Exit::TimedOut(run.timeout)),
+            () = noise => unreachable!("it waits for ever"),
+            () = keeping => unreachable!("it waits for ever"),
+        }
+    }
+
+    /// Waits for the exit, by force when it must be or takes too long, and drains what was said last.
+    async fn end(mut self, exit: Option<Exit>, log: &mut BoundedLog) -> Exit {
+        let ends_by_itself = matches!(exit, None | Some(Exit::Done { .. } | Exit::Rejected(_) | Exit::Failed(_)));
+        if !ends_by_itself {
+            self.kill();
+        }
+        drop(self.child.stdin.take());
+        let status = tokio::time::timeout(TIME_TO_EXIT, self.child.wait()).await;
+        // Also what it left behind: a grandchild would hold the pipe open.
+        self.kill();
+        let ended = match status {
+            Ok(Ok(status)) => Exit::without_outcome(status),
+            Ok(Err(error)) => Exit::Protocol(format!("its exit could not be read: {error}")),
+            Err(_) => {
+                log.push_line("the engine did not exit and was killed");
+                let _ = self.child.wait().await;
+                Exit::Protocol("it closed its output without an outcome and did not exit".to_owned())
+            }
+        };
+        self.has_ended = true;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(TIME_TO_EXIT, (&mut self.stderr).take(1 << 20).read_to_end(&mut rest)).await;
+        log.push(&rest);
+        exit.unwrap_or(ended)
+    }
+
+    fn kill(&self) {
+        // Fails when nobody of the group is left, which is what is wanted.
+        let _ = kill_process_group(self.group, Signal::KILL);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.kill();
+        }
+    }
+}
+
+/// Reads frames until the outcome; `None` when the output ends without one.
+async fn converse(
+    stdout: &mut ChildStdout,
+    lines: &tokio::sync::mpsc::Sender<Vec<u8>>,
+    progress: &watch::Sender<Option<Progress>>,
+) -> Option<Exit> {
+    loop {
+        match read_frame(stdout).await {
+            Ok(Some(EngineMessage::Progress(latest))) => {
+                progress.send_replace(Some(latest));
+            }
+            Ok(Some(EngineMessage::Log { message })) => {
+                let _ = lines.send(format!("{}\n", message.trim_end()).into_bytes()).await;
+            }
+            Ok(Some(EngineMessage::Outcome(outcome))) => {
+                return Some(match outcome {
+                    Outcome::Done { result, files } => Exit::Done { result, files },
+                    Outcome::Rejected { rejection } => Exit::Rejected(rejection),
+                    Outcome::Failed { message } => Exit::Failed(message),
+                });
+            }
+            Ok(None) => return None,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
+            Err(error) => return Some(Exit::Protocol(error.to_string())),
+        }
+    }
+}
+
+/// [`secateur_core::task::read_frame`] for an asynchronous pipe.
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<EngineMessage>> {
+    let mut length = [0; 4];
+    match reader.read_exact(&mut length).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_le_bytes(length);
+    if length > MAX_FRAME {
+        return Err(io::Error::other(format!(
+            "a frame of {length} bytes is announced, at most {MAX_FRAME} are allowed"
+        )));
+    }
+    let mut bytes = vec![0; length as usize];
+    reader.read_exact(&mut bytes).await?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| io::Error::other(format!("a frame is not readable: {error}")))
+}

@@ -1,0 +1,136 @@
+//! `/v1/jobs`: list, show, cancel, delete. [`super::submit`] makes them.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::App;
+use super::job_view::{JobOut, JobPage};
+use super::problem::{Code, Problem, ProblemDocument};
+use super::request::{Id, Parameters, not_found};
+use crate::database::{DatabaseError, Wakeup};
+use crate::id::JobId;
+use crate::job::JobStatus;
+use crate::queue::{Cancellation, Deletion};
+use crate::table::job::{self, Filter};
+
+const LONGEST_WAIT: u64 = 60;
+/// A long poll looks by itself this often, in case a hint was lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
+    params(
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("status" = Option<JobStatus>, Query, description = "Only jobs with this status"),
+    ),
+    responses(
+        (status = 200, body = JobPage),
+        (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn list(State(app): State<App>, parameters: Parameters) -> Result<Json<JobPage>, Problem> {
+    let limit = parameters.limit()?;
+    let allowed = JobStatus::ALL.map(|status| format!("`{}`", status.as_str())).join(", ");
+    let status = parameters.get("status", JobStatus::parse, &format!("one of {allowed}"))?;
+    let filter = Filter { status, before: parameters.after()? };
+    let database = app.queue.database();
+    let mut jobs = job::list(database.pool(), &filter, limit + 1).await?;
+    let next = (jobs.len() > limit as usize).then(|| jobs[limit as usize - 1].id);
+    jobs.truncate(limit as usize);
+    Ok(Json(JobPage { items: JobOut::of(database, jobs).await?, next }))
+}
+
+/// A job; with `wait`, as soon as its status changes.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
+    params(
+        ("id" = String, Path),
+        ("wait" = Option<u64>, Query, maximum = 60,
+         description = "Seconds to wait for the status to change; a job that has ended answers at once"),
+    ),
+    responses(
+        (status = 200, body = JobOut),
+        (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn show(State(app): State<App>, Id(id): Id<JobId>, parameters: Parameters) -> Result<Json<JobOut>, Problem> {
+    let parse = |text: &str| text.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
+    let wait = parameters.get("wait", parse, &format!("a whole number of seconds from 0 to {LONGEST_WAIT}"))?;
+    if let Some(seconds) = wait {
+        wait_for_change(&app, id, Duration::from_secs(seconds)).await?;
+    }
+    Ok(Json(find(&app, id).await?))
+}
+
+/// Cancel a job. What it has found so far stays.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = JobOut),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn cancel(State(app): State<App>, Id(id): Id<JobId>) -> Result<Json<JobOut>, Problem> {
+    match app.queue.cancel(id).await? {
+        Cancellation::Cancelled => Ok(Json(find(&app, id).await?)),
+        Cancellation::HasEnded(status) => {
+            let detail = format!("Job `{id}` has {}: there is nothing to cancel.", status.as_str());
+            Err(Problem::new(Code::JobHasEnded, detail))
+        }
+        Cancellation::NoSuchJob => Err(not_found::<JobId>(id)),
+    }
+}
+
+/// Delete a job that has ended, with its events and artifacts.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path)),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn delete(State(app): State<App>, Id(id): Id<JobId>) -> Result<StatusCode, Problem> {
+    match app.queue.delete(id).await? {
+        Deletion::Deleted(blobs) => {
+            // The rows are gone, so nobody sees these any more, whether or not they could be freed.
+            if let Err(error) = app.blobs.delete(&blobs).await {
+                tracing::warn!(job = %id, %error, "blobs of a deleted job could not be freed");
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Deletion::NotEnded(status) => {
+            let detail = format!("Job `{id}` is {}: only a job that has ended can be deleted.", status.as_str());
+            Err(Problem::new(Code::JobNotEnded, detail).hint(format!("POST /v1/jobs/{id}/cancel ends it.")))
+        }
+        Deletion::NoSuchJob => Err(not_found::<JobId>(id)),
+    }
+}
+
+/// The view of one job.
+pub async fn find(app: &App, id: JobId) -> Result<JobOut, Problem> {
+    let database = app.queue.database();
+    let job = job::find(database.pool(), id).await?.ok_or_else(|| not_found::<JobId>(id))?;
+    let view = JobOut::of(database, vec![job]).await?.pop();
+    view.ok_or_else(|| not_found::<JobId>(id))
+}
+
+/// Returns when the job's status is another than it is now, when the job has ended or is gone, or after `longest`.
+async fn wait_for_change(app: &App, id: JobId, longest: Duration) -> Result<(), DatabaseError> {
+    let started = Instant::now();
+    let mut hints = app.notifications.subscribe();
+    let pool = app.queue.database().pool();
+    let first = job::status(pool, id).await?;
+    let mut latest = first;
+    while latest == first && latest.is_some_and(|status| !status.is_final()) {
+        let left = longest.saturating_sub(started.elapsed());
+        if left.is_zero() || app.draining.is_cancelled() {
+            break;
+        }
+        let hint = hints.wait(left.min(LOOK_AGAIN), |wakeup| wakeup == Wakeup::Job(id));
+        let _ = app.draining.run_until_cancelled(hint).await;
+        latest = job::status(pool, id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The HTTP API, version 1. A handler is extract → authorise → one domain call → response.
+//!
+//! Every answer carries `x-request-id`, the client's own or a new one, and so does every line of the log below it.
+//! Every error, also of the framework and of a panic, is a [`problem::Problem`].
+
+mod artifacts;
+mod datasets;
+mod events;
+mod health;
+mod job_view;
+mod jobs;
+mod models;
+mod multipart;
+mod openapi;
+mod problem;
+mod range;
+mod request;
+mod submit;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::blob::{BlobStore, Staging};
+use crate::database::Notifications;
+use crate::queue::Queue;
+use crate::upload::Uploads;
+use problem::{Code, Problem};
+
+pub use openapi::document as openapi_document;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// What every handler shares.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub queue: Queue,
+    pub blobs: BlobStore,
+    pub staging: Staging,
+    pub uploads: Uploads,
+    pub notifications: Notifications,
+    /// Cancelled when the server drains: long answers end then.
+    pub draining: tokio_util::sync::CancellationToken,
+}
+
+/// Every route, with its description.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(submit::submit, jobs::list))
+        .routes(routes!(jobs::show, jobs::delete))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(events::list))
+        .routes(routes!(artifacts::list))
+        .routes(routes!(artifacts::download))
+        .routes(routes!(models::upload, models::list))
+        .routes(routes!(models::show))
+        .routes(routes!(datasets::upload, datasets::list))
+        .routes(routes!(datasets::show))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi::serve))
+}
+
+/// The whole service.
+pub fn router(app: App) -> Router {
+    let (router, _) = routes().split_for_parts();
+    let layers = ServiceBuilder::new()
+        .layer(axum::middleware::map_request(drop_unusable_request_id))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, NewRequestId))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(|request: &Request| {
+                    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+                    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+                })
+                .on_request(DefaultOnRequest::new().level(Level::DEBUG))
+                .on_response(DefaultOnResponse::new().level(Level::INFO)),
+        )
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(CatchPanicLayer::custom(answer_panic));
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Bodies are limited where they are read.
+        .layer(DefaultBodyLimit::disable())
+        .layer(layers)
+        .with_state(app)
+}
+
+#[derive(Clone, Copy)]
+struct NewRequestId;
+
+impl MakeRequestId for NewRequestId {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        let id = format!("req_{}", Uuid::now_v7().simple());
+        Some(RequestId::new(HeaderValue::from_str(&id).expect("hexadecimal digits are a header value")))
+    }
+}
+
+/// A request id goes into the log and the answer, so an overlong or unprintable one is replaced.
+async fn drop_unusable_request_id(mut request: Request) -> Request {
+    let usable = |id: &HeaderValue| id.len() <= LONGEST_REQUEST_ID && id.to_str().is_ok_and(|id| !id.is_empty());
+    if request.headers().get(REQUEST_ID).is_some_and(|id| !usable(id)) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+async fn no_such_route(uri: Uri) -> Problem {
+    Problem::new(Code::RouteNotFound, format!("There is no route `{}`.", uri.path()))
+        .hint("GET /openapi.json lists every route.")
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("`{}` does not take {method}.", uri.path()))
+}
+
+fn answer_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let message = panic.downcast_ref::<String>().cloned();
+    let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    Problem::internal(format!("panic: {}", message.unwrap_or_default())).into_response()
+}

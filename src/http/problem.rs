@@ -1,0 +1,218 @@
+//! Errors as RFC 9457 problem documents: one table of code, status and title.
+//!
+//! Which to use where: what the client can mend has its own code and says what was wrong, with the value, and what is
+//! allowed. A [`Rejection`] of the user's file or spec keeps its own code and is always 422. Ours is `internal`, with
+//! the cause in the log and not in the answer. Being unable to work now is 503 with `Retry-After`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secateur_core::rejection::{Code as RejectionCode, Rejection};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::blob::BlobError;
+use crate::database::DatabaseError;
+use crate::upload::UploadError;
+
+/// Seconds after which a client should try again.
+const RETRY_AFTER: u32 = 5;
+
+/// The stable code of a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    InvalidJson,
+    InvalidMultipart,
+    InvalidParameter,
+    MissingPart,
+    UploadBroken,
+    RouteNotFound,
+    JobNotFound,
+    ModelNotFound,
+    DatasetNotFound,
+    ArtifactNotFound,
+    MethodNotAllowed,
+    UploadStalled,
+    JobNotEnded,
+    JobHasEnded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    RangeNotSatisfiable,
+    IdempotencyKeyReused,
+    Rejected(RejectionCode),
+    Internal,
+    DatabaseUnavailable,
+    BlobStoreUnavailable,
+    StorageFull,
+}
+
+impl Code {
+    /// The one table.
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Body is not valid JSON"),
+            Self::InvalidMultipart => (S::BAD_REQUEST, "invalid_multipart", "Multipart body is not valid"),
+            Self::InvalidParameter => (S::BAD_REQUEST, "invalid_parameter", "Parameter or header is not valid"),
+            Self::MissingPart => (S::BAD_REQUEST, "missing_part", "A part of the body is missing"),
+            Self::UploadBroken => (S::BAD_REQUEST, "upload_broken", "Upload broke off"),
+            Self::RouteNotFound => (S::NOT_FOUND, "route_not_found", "No such route"),
+            Self::JobNotFound => (S::NOT_FOUND, "job_not_found", "No such job"),
+            Self::ModelNotFound => (S::NOT_FOUND, "model_not_found", "No such model"),
+            Self::DatasetNotFound => (S::NOT_FOUND, "dataset_not_found", "No such data set"),
+            Self::ArtifactNotFound => (S::NOT_FOUND, "artifact_not_found", "No such artifact"),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
+            Self::UploadStalled => (S::REQUEST_TIMEOUT, "upload_stalled", "Upload stalled"),
+            Self::JobNotEnded => (S::CONFLICT, "job_not_ended", "Job has not ended"),
+            Self::JobHasEnded => (S::CONFLICT, "job_has_ended", "Job has ended"),
+            Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body is too large"),
+            Self::UnsupportedMediaType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Content type not supported")
+            }
+            Self::RangeNotSatisfiable => (S::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "Range outside the file"),
+            Self::IdempotencyKeyReused => {
+                (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key was used for something else")
+            }
+            Self::Rejected(code) => (S::UNPROCESSABLE_ENTITY, code.as_str(), code.title()),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::DatabaseUnavailable => (S::SERVICE_UNAVAILABLE, "database_unavailable", "Database not available"),
+            Self::BlobStoreUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "blob_store_unavailable", "Blob store not available")
+            }
+            Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "No space left"),
+        }
+    }
+}
+
+/// A refusal or failure of one request.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    node: Option<String>,
+    hint: Option<String>,
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument<'a> {
+    /// Always `about:blank`: the code tells problems apart.
+    #[serde(rename = "type")]
+    kind: &'a str,
+    /// Stable; what a client should look at.
+    code: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    /// The field, node, tensor or record that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), node: None, hint: None, header: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(Code::Internal, "Something went wrong on our side; the server's log has the cause.")
+    }
+
+    /// A query parameter or header with a value that it cannot have.
+    pub fn invalid_parameter(name: &str, value: &str, allowed: &str) -> Self {
+        let shown: String = value.chars().take(100).collect();
+        Self::new(Code::InvalidParameter, format!("`{name}` is `{shown}`: it must be {allowed}."))
+    }
+
+    pub fn payload_too_large(max_bytes: u64) -> Self {
+        Self::new(Code::PayloadTooLarge, format!("The body is longer than the {max_bytes} bytes that are allowed."))
+    }
+
+    fn unavailable(code: Code, detail: &str) -> Self {
+        Self::new(code, detail).header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, code, title) = self.code.row();
+        let document = ProblemDocument {
+            kind: "about:blank",
+            code,
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            node: self.node.as_deref(),
+            hint: self.hint.as_deref(),
+        };
+        let body = serde_json::to_vec(&document).expect("a problem document has string keys");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let Rejection { code, detail, node, hint } = rejection;
+        Self { code: Code::Rejected(code), detail, node, hint, header: None }
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Away(_) | DatabaseError::Collision(_) => {
+                tracing::warn!(%error, "request failed");
+                Self::unavailable(Code::DatabaseUnavailable, "The database cannot be reached; try again soon.")
+            }
+            DatabaseError::NotMigrated { .. } => {
+                tracing::error!(%error, "request failed");
+                Self::unavailable(Code::DatabaseUnavailable, "The database's schema is not up to date.")
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full => Self::new(Code::StorageFull, "There is no space left to store this."),
+            BlobError::NotFound(_) => Self::internal(error),
+            BlobError::Other(_) => {
+                tracing::error!(%error, "request failed");
+                Self::unavailable(Code::BlobStoreUnavailable, "The blob store does not work; try again soon.")
+            }
+        }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Rejected(rejection) => rejection.into(),
+            UploadError::Blob(error) => error.into(),
+            UploadError::Database(error) => error.into(),
+            UploadError::Panicked(cause) => Self::internal(cause),
+        }
+    }
+}

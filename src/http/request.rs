@@ -1,0 +1,149 @@
+//! Parts of a request, parsed: path ids, query parameters, JSON bodies, headers.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+use crate::id::{DatasetId, JobId, ModelId};
+
+/// A job spec with a replayed configuration may be long, but not this long.
+pub const LONGEST_JSON: usize = 16 << 20;
+const LONGEST_PAGE: i64 = 200;
+const USUAL_PAGE: i64 = 50;
+
+/// An id that names a resource of the API.
+pub trait ResourceId: FromStr + Send {
+    const WHAT: &'static str;
+    const NOT_FOUND: Code;
+}
+
+impl ResourceId for JobId {
+    const WHAT: &'static str = "job";
+    const NOT_FOUND: Code = Code::JobNotFound;
+}
+
+impl ResourceId for ModelId {
+    const WHAT: &'static str = "model";
+    const NOT_FOUND: Code = Code::ModelNotFound;
+}
+
+impl ResourceId for DatasetId {
+    const WHAT: &'static str = "data set";
+    const NOT_FOUND: Code = Code::DatasetNotFound;
+}
+
+/// There is nothing under an id.
+pub fn not_found<I: ResourceId>(id: impl std::fmt::Display) -> Problem {
+    Problem::new(I::NOT_FOUND, format!("There is no {} `{id}`.", I::WHAT))
+}
+
+/// The `{id}` of a path; what is no id names nothing, so it is a 404.
+pub struct Id<I>(pub I);
+
+impl<I: ResourceId, S: Send + Sync> FromRequestParts<S> for Id<I>
+where
+    I::Err: std::fmt::Display,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(segments) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::new(Code::RouteNotFound, error.body_text()))?;
+        let text = segments.get("id").map(String::as_str).unwrap_or_default();
+        text.parse()
+            .map(Self)
+            .map_err(|error: I::Err| Problem::new(I::NOT_FOUND, format!("There is no such {}: {error}.", I::WHAT)))
+    }
+}
+
+/// The `{name}` of a path.
+pub struct ArtifactPath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(mut segments) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::new(Code::RouteNotFound, error.body_text()))?;
+        Ok(Self(segments.remove("name").unwrap_or_default()))
+    }
+}
+
+/// The query string; unknown parameters are ignored, bad values are named.
+pub struct Parameters(HashMap<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(parameters) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::new(Code::InvalidParameter, error.body_text()))?;
+        Ok(Self(parameters))
+    }
+}
+
+impl Parameters {
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter's value; `allowed` completes the sentence "it must be …".
+    pub fn get<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+        allowed: &str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        parse(text).map(Some).ok_or_else(|| Problem::invalid_parameter(name, text, allowed))
+    }
+
+    /// Items of a page.
+    pub fn limit(&self) -> Result<i64, Problem> {
+        let parse = |text: &str| text.parse().ok().filter(|limit| (1..=LONGEST_PAGE).contains(limit));
+        let limit = self.get("limit", parse, &format!("a whole number from 1 to {LONGEST_PAGE}"))?;
+        Ok(limit.unwrap_or(USUAL_PAGE))
+    }
+
+    /// The last id of the page before.
+    pub fn after<I: ResourceId>(&self) -> Result<Option<I>, Problem> {
+        self.get("after", |text| text.parse().ok(), &format!("the id of a {}", I::WHAT))
+    }
+}
+
+/// A header's value as text.
+pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(&name) else { return Ok(None) };
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| Problem::invalid_parameter(name.as_str(), "not ASCII", "visible ASCII characters"))
+}
+
+/// The whole of a small body.
+pub async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut pieces = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Problem::new(Code::UploadBroken, "The body ended before its time."))?;
+        if whole.len() + piece.len() > LONGEST_JSON {
+            return Err(Problem::payload_too_large(LONGEST_JSON as u64));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
+}
+
+pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(json).map_err(|error| Problem::new(Code::InvalidJson, format!("Not valid JSON: {error}.")))
+}

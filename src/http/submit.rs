@@ -1,0 +1,176 @@
+//! `POST /v1/jobs`: everything in one form, or a spec that names what was uploaded before.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secateur_core::rejection::Code as RejectionCode;
+use secateur_core::rejection::Rejection;
+use secateur_core::spec::JobSpec;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::App;
+use super::job_view::JobOut;
+use super::jobs;
+use super::multipart::{
+    Form, NamedUpload, media_type, missing_part, read_text_field, receive_field, refuse_too_long, unsupported,
+};
+use super::problem::{Code, Problem, ProblemDocument};
+use super::request::{ResourceId, header_text, not_found, parse_json, read_body};
+use crate::id::{DatasetId, ModelId};
+use crate::queue::{NewSubmission, Submitted};
+use crate::table::dataset::{self, Dataset};
+use crate::table::model;
+use crate::upload::check_fit;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const LONGEST_KEY: usize = 255;
+
+/// A job spec with what it is to work on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = JobIn)]
+pub struct JobIn {
+    #[schema(value_type = String)]
+    #[allow(dead_code, reason = "only described: the fields are taken out of the JSON by hand")]
+    model_id: ModelId,
+    #[schema(value_type = Option<String>)]
+    #[allow(dead_code, reason = "only described")]
+    dataset_id: Option<DatasetId>,
+    #[serde(flatten)]
+    #[allow(dead_code, reason = "only described")]
+    spec: JobSpec,
+}
+
+/// The one-shot form.
+#[derive(Debug, ToSchema)]
+pub struct JobForm {
+    /// A TorchScript archive.
+    #[schema(value_type = String, format = Binary)]
+    #[allow(dead_code, reason = "only described")]
+    model: Vec<u8>,
+    /// `.npz` or `.safetensors`.
+    #[schema(value_type = Option<String>, format = Binary)]
+    #[allow(dead_code, reason = "only described")]
+    dataset: Option<Vec<u8>>,
+    #[allow(dead_code, reason = "only described")]
+    spec: JobSpec,
+}
+
+/// Submit a job: a form with `model`, `spec` and maybe `dataset`, or JSON that names what was uploaded before.
+#[utoipa::path(post, path = "/v1/jobs", tag = "jobs",
+    params(("idempotency-key" = Option<String>, Header,
+            description = "The same key with the same request gives the same job")),
+    request_body(content((JobForm = "multipart/form-data"), (JobIn = "application/json"))),
+    responses(
+        (status = 202, body = JobOut, headers(("location" = String), ("idempotent-replayed" = Option<String>))),
+        (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn submit(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let idempotency_key = idempotency_key(request.headers())?;
+    let submission = match media_type(request.headers()).as_str() {
+        "multipart/form-data" => from_form(&app, request, idempotency_key).await?,
+        "application/json" => from_json(&app, request, idempotency_key).await?,
+        other => return Err(unsupported(other, "`multipart/form-data` or `application/json`")),
+    };
+    let (id, replayed) = match app.queue.submit(submission).await? {
+        Submitted::Created(id) => (id, false),
+        Submitted::Replayed(id) => (id, true),
+        Submitted::KeyReused(id) => {
+            let detail = format!("The key was used for another request; it made job `{id}`.");
+            return Err(Problem::new(Code::IdempotencyKeyReused, detail));
+        }
+    };
+    let job = jobs::find(&app, id).await?;
+    let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
+    let mut response = (StatusCode::ACCEPTED, location, Json(job)).into_response();
+    if replayed {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+async fn from_json(app: &App, request: Request, idempotency_key: Option<String>) -> Result<NewSubmission, Problem> {
+    let body = read_body(request.into_body()).await?;
+    let mut fields: Map<String, Value> = parse_json(&body)?;
+    let model_id = take_id::<ModelId>(&mut fields, "model_id")?.ok_or_else(|| {
+        let detail = "`model_id` is missing: the id of a model that was uploaded before.";
+        Rejection::new(RejectionCode::InvalidSpec, detail)
+            .at("model_id")
+            .hint("POST /v1/models uploads one; a multipart form sends model and spec at once.")
+    })?;
+    let dataset_id = take_id::<DatasetId>(&mut fields, "dataset_id")?;
+    let spec = parse_spec(&Value::Object(fields).to_string())?;
+
+    let pool = app.queue.database().pool();
+    model::find(pool, model_id).await?.ok_or_else(|| not_found::<ModelId>(model_id))?;
+    let dataset = match dataset_id {
+        Some(id) => Some(dataset::find(pool, id).await?.ok_or_else(|| not_found::<DatasetId>(id))?),
+        None => None,
+    };
+    check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
+    Ok(NewSubmission { spec, model_id, dataset_id, idempotency_key })
+}
+
+async fn from_form(app: &App, request: Request, idempotency_key: Option<String>) -> Result<NewSubmission, Problem> {
+    refuse_too_long(&app.staging, request.headers(), 2)?;
+    let mut form = Form::open(request).await?;
+    let (mut model, mut dataset, mut spec) = (None, None, None);
+    while let Some(field) = form.next(&["model", "dataset", "spec"]).await? {
+        match field.name() {
+            Some("model") => model = Some(receive_field(&app.staging, field).await?),
+            Some("dataset") => dataset = Some(receive_field(&app.staging, field).await?),
+            _ => spec = Some(parse_spec(&read_text_field(field).await?)?),
+        }
+    }
+    let spec = spec.ok_or_else(|| missing_part("spec", "the job spec as JSON"))?;
+    let model = model.ok_or_else(|| missing_part("model", "a TorchScript archive"))?;
+    let model = app.uploads.accept_model(model.staged, model.name.as_deref()).await?;
+    let dataset = match dataset {
+        Some(upload) => Some(accept_dataset(app, upload).await?),
+        None => None,
+    };
+    check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
+    let dataset_id = dataset.map(|dataset| dataset.id);
+    Ok(NewSubmission { spec, model_id: model.id, dataset_id, idempotency_key })
+}
+
+async fn accept_dataset(app: &App, upload: NamedUpload) -> Result<Dataset, Problem> {
+    Ok(app.uploads.accept_dataset(upload.staged, upload.name.as_deref()).await?)
+}
+
+/// Postgres takes no NUL in texts.
+fn parse_spec(json: &str) -> Result<JobSpec, Problem> {
+    serde_json::from_str::<serde::de::IgnoredAny>(json)
+        .map_err(|error| Problem::new(Code::InvalidJson, format!("The job spec is not valid JSON: {error}.")))?;
+    let spec = JobSpec::from_json(json)?;
+    if serde_json::to_string(&spec).is_ok_and(|spec| spec.contains("\\u0000")) {
+        let detail = "The job spec has a text with the character U+0000, which is not allowed.";
+        return Err(Rejection::new(RejectionCode::InvalidSpec, detail).into());
+    }
+    Ok(spec)
+}
+
+/// Takes an id out of the fields; what is no id names nothing.
+fn take_id<I: ResourceId>(fields: &mut Map<String, Value>, name: &str) -> Result<Option<I>, Problem> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| not_found::<I>(text)),
+        Some(other) => {
+            let detail = format!("`{name}` is {other}: it must be the id of a {}.", I::WHAT);
+            Err(Rejection::new(RejectionCode::InvalidSpec, detail).at(name).into())
+        }
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = header_text(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
+    if key.is_empty() || key.len() > LONGEST_KEY {
+        let allowed = format!("1 to {LONGEST_KEY} visible ASCII characters");
+        return Err(Problem::invalid_parameter("idempotency-key", key, &allowed));
+    }
+    Ok(Some(key.to_owned()))
+}

@@ -1,0 +1,58 @@
+//! Why a job failed.
+
+use secateur_core::rejection::{Code, Rejection};
+use secateur_core::stage::Stage;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `internal` is our bug; every other code is something that the user can mend.
+pub const INTERNAL: &str = "internal";
+
+/// The error of a failed job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobError {
+    /// Stable; `internal` for our own faults.
+    pub code: String,
+    pub title: String,
+    pub detail: String,
+    pub stage: Stage,
+    /// The node of the graph, the tensor or the archive record that is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl JobError {
+    pub fn internal(stage: Stage, detail: impl Into<String>) -> Self {
+        Self {
+            code: INTERNAL.to_owned(),
+            title: "Internal error".to_owned(),
+            detail: detail.into(),
+            stage,
+            node: None,
+            hint: Some("This is a fault of the service. `log.txt` of the job has the details.".to_owned()),
+        }
+    }
+
+    pub fn rejected(stage: Stage, rejection: Rejection) -> Self {
+        Self {
+            code: rejection.code.as_str().to_owned(),
+            title: rejection.code.title().to_owned(),
+            detail: rejection.detail,
+            stage,
+            node: rejection.node,
+            hint: rejection.hint,
+        }
+    }
+
+    pub fn out_of_memory(stage: Stage, detail: impl Into<String>) -> Self {
+        let hint = "A smaller `fine_tune.batch_size` needs less memory; so does a worker with more.";
+        Self::rejected(stage, Rejection::new(Code::OutOfMemory, detail).hint(hint))
+    }
+
+    pub fn timed_out(stage: Stage, detail: impl Into<String>) -> Self {
+        let hint = "Fewer `fine_tune.epochs` take less time; the operator can raise the limit.";
+        Self::rejected(stage, Rejection::new(Code::TimedOut, detail).hint(hint))
+    }
+}

@@ -1,0 +1,59 @@
+//! What happens to a job, in order; `GET /v1/jobs/{id}/events` shows it.
+
+use secateur_core::stage::Stage;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Best, JobError};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Event {
+    Queued {},
+    /// A worker took the first task.
+    Running {},
+    /// A stage began with this many tasks.
+    Stage {
+        stage: Stage,
+        tasks: usize,
+    },
+    Progress {
+        stage: Stage,
+        /// The task of the stage.
+        index: usize,
+        done: u64,
+        total: u64,
+        unit: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rate: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    TaskFinished {
+        stage: Stage,
+        index: usize,
+        seconds: f64,
+    },
+    /// A task was lost or crashed and will run again.
+    TaskRetried {
+        stage: Stage,
+        index: usize,
+        reason: String,
+    },
+    Best {
+        best: Best,
+    },
+    Succeeded {},
+    Failed {
+        error: JobError,
+    },
+    Cancelled {},
+}
+
+impl Event {
+    /// Whether it is the last one of its job.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Succeeded {} | Self::Failed { .. } | Self::Cancelled {})
+    }
+}

@@ -1,0 +1,18 @@
+//! Secateur's server: HTTP API, queue, worker supervisor and command line around [`secateur_core`].
+
+pub mod artifact;
+pub mod blob;
+pub mod cli;
+pub mod database;
+pub mod digest;
+pub mod engine;
+pub mod http;
+pub mod id;
+pub mod job;
+pub mod local;
+pub mod postgres;
+pub mod queue;
+pub mod server;
+pub mod table;
+pub mod upload;
+pub mod worker;

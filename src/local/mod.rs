@@ -1,0 +1,170 @@
+//! One job on this machine, without server and database: the same stages, planner and engine, one task at a time.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::{self, FinishedTask, Input, JobView, PlanError, PlannedTask, Source, Stage};
+use secateur_core::task::{Device, PROTOCOL, Progress, TaskRequest};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{self, EngineBinary, Exit, check_outputs};
+use crate::job::JobError;
+
+/// What is run, and how.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    pub engine: EngineBinary,
+    pub device: Device,
+    pub model: PathBuf,
+    pub dataset: Option<PathBuf>,
+    pub spec: JobSpec,
+    /// Where the tasks' folders go; the system's temporary folder when there is none.
+    pub scratch: Option<PathBuf>,
+    pub stop: CancellationToken,
+}
+
+/// Sees how a job goes.
+pub trait Observer {
+    fn stage_begins(&mut self, stage: Stage, tasks: usize);
+    /// Called now and then while a task runs.
+    fn progress(&mut self, stage: Stage, index: usize, progress: &Progress);
+    fn task_ends(&mut self, stage: Stage, index: usize);
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The job failed, with the engine's log.
+    #[error("{}", .error.detail)]
+    Failed { error: Box<JobError>, log: String },
+    #[error("stopped")]
+    Stopped,
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("{what}: {error}")]
+    Io { what: String, error: std::io::Error },
+}
+
+impl LocalError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+}
+
+/// A job that is done as far as it was to go. Its files live as long as it does.
+#[derive(Debug)]
+pub struct LocalJob {
+    folder: TempDir,
+    pub finished: Vec<FinishedTask>,
+}
+
+impl LocalJob {
+    /// The path of a task's output.
+    pub fn output(&self, stage: Stage, index: usize, name: &str) -> PathBuf {
+        task_folder(self.folder.path(), stage, index).join(name)
+    }
+}
+
+/// Runs a job up to and including `last`.
+pub async fn run(options: &LocalOptions, last: Stage, observer: &mut impl Observer) -> Result<LocalJob, LocalError> {
+    let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = tempfile::Builder::new()
+        .prefix("secateur-")
+        .tempdir_in(&scratch)
+        .map_err(LocalError::io(format!("folder in {}", scratch.display())))?;
+    let mut job = LocalJob { folder, finished: Vec::new() };
+    let has_dataset = options.dataset.is_some();
+    let mut next = Some(Stage::Import);
+    while let Some(stage) = next {
+        let view = JobView { spec: &options.spec, has_dataset, finished: &job.finished };
+        let tasks = stage::plan(stage, view)?;
+        observer.stage_begins(stage, tasks.len());
+        for task in &tasks {
+            let finished = run_task(options, job.folder.path(), stage, task, observer).await?;
+            observer.task_ends(stage, task.index);
+            job.finished.push(finished);
+        }
+        next = if stage == last { None } else { stage.next(&options.spec, has_dataset) };
+    }
+    Ok(job)
+}
+
+async fn run_task(
+    options: &LocalOptions,
+    job_folder: &Path,
+    stage: Stage,
+    task: &PlannedTask,
+    observer: &mut impl Observer,
+) -> Result<FinishedTask, LocalError> {
+    let folder = task_folder(job_folder, stage, task.index);
+    std::fs::create_dir_all(&folder).map_err(LocalError::io("task folder"))?;
+    for input in &task.inputs {
+        place_input(options, job_folder, &folder, input)?;
+    }
+    let request = TaskRequest {
+        protocol: PROTOCOL,
+        spec: options.spec.clone(),
+        work: task.work.clone(),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        device: options.device,
+    };
+    let (progress, mut latest) = watch::channel(None);
+    let run = engine::run(engine::Run {
+        engine: &options.engine,
+        folder: &folder,
+        request: &request,
+        timeout: Duration::MAX,
+        progress: &progress,
+        stop: &options.stop,
+    });
+    tokio::pin!(run);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut run => break ended,
+            Ok(()) = latest.changed() => {
+                if let Some(progress) = latest.borrow_and_update().as_ref() {
+                    observer.progress(stage, task.index, progress);
+                }
+            }
+        }
+    };
+    match ended.exit {
+        Exit::Done { result, files } => {
+            check_outputs(&folder, &files).map_err(|detail| failed(JobError::internal(stage, detail), ended.log))?;
+            let seconds = ended.took.as_secs_f64();
+            Ok(FinishedTask { stage, index: task.index, result, files, seconds })
+        }
+        Exit::Stopped => Err(LocalError::Stopped),
+        exit => {
+            let error = exit.error(stage).expect("what is neither done nor stopped is an error");
+            Err(failed(error, ended.log))
+        }
+    }
+}
+
+fn failed(error: JobError, log: String) -> LocalError {
+    LocalError::Failed { error: Box::new(error), log }
+}
+
+fn task_folder(job_folder: &Path, stage: Stage, index: usize) -> PathBuf {
+    job_folder.join(format!("{}-{index}", stage.as_str()))
+}
+
+/// Copies an input, so that an engine cannot change what it was given; our own outputs are linked.
+fn place_input(options: &LocalOptions, job_folder: &Path, folder: &Path, input: &Input) -> Result<(), LocalError> {
+    let target = folder.join(&input.name);
+    let copy = |from: &Path| std::fs::copy(from, &target).map_err(LocalError::io(from.display().to_string())).map(drop);
+    match &input.source {
+        Source::Model => copy(&options.model),
+        Source::Dataset => copy(options.dataset.as_deref().expect("a plan with a data set has one")),
+        Source::Output { stage, index, name } => {
+            let from = task_folder(job_folder, *stage, *index).join(name);
+            std::fs::hard_link(&from, &target)
+                .or_else(|_| std::fs::copy(&from, &target).map(drop))
+                .map_err(LocalError::io(format!("output {} of stage {}", name, stage.as_str())))
+        }
+    }
+}

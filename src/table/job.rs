@@ -1,0 +1,254 @@
+//! `job`: what was asked, where it is, what came out.
+
+use std::collections::BTreeMap;
+
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::Stage;
+use serde_json::Value;
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::to_json;
+use crate::database::DatabaseError;
+use crate::digest::Sha256;
+use crate::id::{DatasetId, JobId, ModelId};
+use crate::job::{Best, JobError, JobResult, JobStatus};
+
+/// A row.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub id: JobId,
+    pub name: Option<String>,
+    pub status: JobStatus,
+    pub stage: Stage,
+    pub spec: JobSpec,
+    pub labels: BTreeMap<String, String>,
+    pub model_id: ModelId,
+    pub dataset_id: Option<DatasetId>,
+    pub best: Option<Best>,
+    pub result: Option<JobResult>,
+    pub error: Option<JobError>,
+    pub last_event: i64,
+    pub created_at: OffsetDateTime,
+    pub started_at: Option<OffsetDateTime>,
+    pub finished_at: Option<OffsetDateTime>,
+}
+
+/// A job to be inserted; it starts as `queued`.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    pub id: JobId,
+    pub stage: Stage,
+    pub spec: JobSpec,
+    pub model_id: ModelId,
+    pub dataset_id: Option<DatasetId>,
+    pub idempotency_key: Option<String>,
+    pub request_sha256: Sha256,
+}
+
+/// Which jobs a list shows: newest first, below `before`.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub status: Option<JobStatus>,
+    pub before: Option<JobId>,
+}
+
+struct RawJob {
+    id: Uuid,
+    name: Option<String>,
+    status: String,
+    stage: String,
+    spec: Value,
+    labels: Value,
+    model_id: Uuid,
+    dataset_id: Option<Uuid>,
+    best: Option<Value>,
+    result: Option<Value>,
+    error: Option<Value>,
+    last_event: i64,
+    created_at: OffsetDateTime,
+    started_at: Option<OffsetDateTime>,
+    finished_at: Option<OffsetDateTime>,
+}
+
+impl TryFrom<RawJob> for Job {
+    type Error = DatabaseError;
+
+    fn try_from(raw: RawJob) -> Result<Self, DatabaseError> {
+        let unreadable = |detail: String| DatabaseError::unreadable("job", detail);
+        Ok(Self {
+            id: raw.id.into(),
+            name: raw.name,
+            status: JobStatus::parse(&raw.status).ok_or_else(|| unreadable(format!("status {}", raw.status)))?,
+            stage: Stage::parse(&raw.stage).ok_or_else(|| unreadable(format!("stage {}", raw.stage)))?,
+            spec: parse(raw.spec)?,
+            labels: parse(raw.labels)?,
+            model_id: raw.model_id.into(),
+            dataset_id: raw.dataset_id.map(DatasetId::from),
+            best: raw.best.map(parse).transpose()?,
+            result: raw.result.map(parse).transpose()?,
+            error: raw.error.map(parse).transpose()?,
+            last_event: raw.last_event,
+            created_at: raw.created_at,
+            started_at: raw.started_at,
+            finished_at: raw.finished_at,
+        })
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, DatabaseError> {
+    serde_json::from_value(value).map_err(|error| DatabaseError::unreadable("job", error))
+}
+
+/// Inserts a job; `false` when its idempotency key is taken.
+pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool, DatabaseError> {
+    let inserted = sqlx::query!(
+        "insert into job (id, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (idempotency_key) do nothing",
+        job.id.uuid(),
+        job.spec.name,
+        job.stage.as_str(),
+        to_json(&job.spec),
+        to_json(&job.spec.labels),
+        job.model_id.uuid(),
+        job.dataset_id.map(DatasetId::uuid),
+        job.idempotency_key,
+        job.request_sha256.to_string(),
+    )
+    .execute(executor)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// The job that holds an idempotency key, with the digest of what was asked.
+pub async fn find_by_idempotency_key(
+    executor: impl PgExecutor<'_>,
+    key: &str,
+) -> Result<Option<(JobId, String)>, DatabaseError> {
+    let row = sqlx::query!("select id, request_sha256 from job where idempotency_key = $1", key)
+        .fetch_optional(executor)
+        .await?;
+    Ok(row.map(|row| (row.id.into(), row.request_sha256)))
+}
+
+pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
+    let raw = sqlx::query_as!(
+        RawJob,
+        "select id, name, status, stage, spec, labels, model_id, dataset_id, best, result, error, last_event,
+                created_at, started_at, finished_at
+         from job where id = $1",
+        id.uuid()
+    )
+    .fetch_optional(executor)
+    .await?;
+    raw.map(Job::try_from).transpose()
+}
+
+pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>, DatabaseError> {
+    let rows = sqlx::query_as!(
+        RawJob,
+        "select id, name, status, stage, spec, labels, model_id, dataset_id, best, result, error, last_event,
+                created_at, started_at, finished_at
+         from job
+         where ($1::text is null or status = $1) and ($2::uuid is null or id < $2)
+         order by id desc limit $3",
+        filter.status.map(JobStatus::as_str),
+        filter.before.map(JobId::uuid),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(Job::try_from).collect()
+}
+
+/// The status alone; what a long poll asks again and again.
+pub async fn status(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<JobStatus>, DatabaseError> {
+    let status =
+        sqlx::query_scalar!("select status from job where id = $1", id.uuid()).fetch_optional(executor).await?;
+    status
+        .map(|status| {
+            JobStatus::parse(&status).ok_or_else(|| DatabaseError::unreadable("job", format!("status {status}")))
+        })
+        .transpose()
+}
+
+/// Locks a job's row until the transaction ends; `false` when there is none.
+pub async fn lock(executor: impl PgExecutor<'_>, id: JobId) -> Result<bool, DatabaseError> {
+    let row =
+        sqlx::query_scalar!("select id from job where id = $1 for update", id.uuid()).fetch_optional(executor).await?;
+    Ok(row.is_some())
+}
+
+/// Locks a job's row unless another transaction holds it; `false` when it does.
+pub async fn lock_if_free(executor: impl PgExecutor<'_>, id: JobId) -> Result<bool, DatabaseError> {
+    let row = sqlx::query_scalar!("select id from job where id = $1 for update skip locked", id.uuid())
+        .fetch_optional(executor)
+        .await?;
+    Ok(row.is_some())
+}
+
+pub async fn set_running(executor: impl PgExecutor<'_>, id: JobId) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update job set status = 'running', started_at = clock_timestamp() where id = $1 and status = 'queued'",
+        id.uuid()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+pub async fn set_stage(executor: impl PgExecutor<'_>, id: JobId, stage: Stage) -> Result<(), DatabaseError> {
+    sqlx::query!("update job set stage = $2 where id = $1", id.uuid(), stage.as_str()).execute(executor).await?;
+    Ok(())
+}
+
+pub async fn set_best(executor: impl PgExecutor<'_>, id: JobId, best: &Best) -> Result<(), DatabaseError> {
+    sqlx::query!("update job set best = $2 where id = $1", id.uuid(), to_json(best)).execute(executor).await?;
+    Ok(())
+}
+
+pub async fn set_succeeded(executor: impl PgExecutor<'_>, id: JobId, result: &JobResult) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update job set status = 'succeeded', result = $2, finished_at = clock_timestamp() where id = $1",
+        id.uuid(),
+        to_json(result)
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+pub async fn set_failed(executor: impl PgExecutor<'_>, id: JobId, error: &JobError) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update job set status = 'failed', error = $2, finished_at = clock_timestamp() where id = $1",
+        id.uuid(),
+        to_json(error)
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+pub async fn set_cancelled(executor: impl PgExecutor<'_>, id: JobId) -> Result<(), DatabaseError> {
+    sqlx::query!("update job set status = 'cancelled', finished_at = clock_timestamp() where id = $1", id.uuid())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// The next event's sequence number; the row stays locked, so numbers become visible in order.
+pub async fn next_event(executor: impl PgExecutor<'_>, id: JobId) -> Result<i64, DatabaseError> {
+    let sequence =
+        sqlx::query_scalar!("update job set last_event = last_event + 1 where id = $1 returning last_event", id.uuid())
+            .fetch_one(executor)
+            .await?;
+    Ok(sequence)
+}
+
+/// Deletes a job with its tasks, events and artifact rows.
+pub async fn delete(executor: impl PgExecutor<'_>, id: JobId) -> Result<(), DatabaseError> {
+    sqlx::query!("delete from job where id = $1", id.uuid()).execute(executor).await?;
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! The tables: one module each, with the row's type and every statement on it, one function per statement.
+//!
+//! A function here is one statement and no decision; [`crate::queue`] composes them into transactions. Wherever two
+//! rows of one job are written in one transaction, the job's row is locked first.
+
+pub mod artifact;
+pub mod dataset;
+pub mod event;
+pub mod job;
+pub mod model;
+pub mod task;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// A value of ours as `jsonb`, which takes no NUL in texts; an engine may send one.
+fn to_json(value: &impl Serialize) -> Value {
+    let mut json = serde_json::to_value(value).expect("our own types have string keys and serialise without errors");
+    replace_nul(&mut json);
+    json
+}
+
+fn replace_nul(json: &mut Value) {
+    match json {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(fields) => fields.values_mut().for_each(replace_nul),
+        _ => {}
+    }
+}

@@ -1,0 +1,342 @@
+//! `task`: the queue. A lease sits on the row, `attempt` fences every write of its holder.
+
+use std::time::Duration;
+
+use secateur_core::stage::{FinishedTask, PlannedTask, Stage};
+use secateur_core::task::{Progress, TaskResult};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::to_json;
+use crate::database::DatabaseError;
+use crate::id::{JobId, TaskId};
+use crate::job::TaskProgress;
+
+/// The right to write to a task: taken by a claim, worthless once the task is claimed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub task: TaskId,
+    pub job: JobId,
+    pub attempt: i32,
+}
+
+/// What a claim gives.
+#[derive(Debug, Clone)]
+pub struct ClaimedRow {
+    pub lease: Lease,
+    pub stage: Stage,
+    pub plan: PlannedTask,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl TaskState {
+    fn parse(name: &str) -> Result<Self, DatabaseError> {
+        match name {
+            "queued" => Ok(Self::Queued),
+            "running" => Ok(Self::Running),
+            "succeeded" => Ok(Self::Succeeded),
+            "failed" => Ok(Self::Failed),
+            "cancelled" => Ok(Self::Cancelled),
+            other => Err(DatabaseError::unreadable("task", format!("state {other}"))),
+        }
+    }
+}
+
+/// Where a task stands, for those who hold or look for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub state: TaskState,
+    pub attempt: i32,
+    pub failures: i32,
+}
+
+fn stage_of(name: &str) -> Result<Stage, DatabaseError> {
+    Stage::parse(name).ok_or_else(|| DatabaseError::unreadable("task", format!("stage {name}")))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, DatabaseError> {
+    serde_json::from_value(value).map_err(|error| DatabaseError::unreadable("task", error))
+}
+
+pub async fn insert(
+    executor: impl PgExecutor<'_>,
+    job: JobId,
+    stage: Stage,
+    plan: &PlannedTask,
+) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "insert into task (id, job_id, stage, index, plan) values ($1, $2, $3, $4, $5)",
+        TaskId::generate().uuid(),
+        job.uuid(),
+        stage.as_str(),
+        plan.index as i32,
+        to_json(plan)
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Leases the first queued task of the oldest job, passing over rows that another claim is about to take.
+pub async fn claim(
+    executor: impl PgExecutor<'_>,
+    worker: &str,
+    lease: Duration,
+) -> Result<Option<ClaimedRow>, DatabaseError> {
+    let row = sqlx::query!(
+        "with next as materialized (
+             select id from task where state = 'queued' order by job_id, index limit 1 for update skip locked
+         )
+         update task
+         set state = 'running', attempt = attempt + 1, worker = $1, progress = null,
+             started_at = clock_timestamp(), lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+         from next where task.id = next.id
+         returning task.id, job_id, stage, attempt, plan",
+        worker,
+        lease.as_secs_f64()
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(|row| {
+        Ok(ClaimedRow {
+            lease: Lease { task: row.id.into(), job: row.job_id.into(), attempt: row.attempt },
+            stage: stage_of(&row.stage)?,
+            plan: parse(row.plan)?,
+        })
+    })
+    .transpose()
+}
+
+/// Extends a lease; `false` when it is no longer held.
+pub async fn heartbeat(
+    executor: impl PgExecutor<'_>,
+    lease: &Lease,
+    length: Duration,
+    progress: Option<&Progress>,
+) -> Result<bool, DatabaseError> {
+    let updated = sqlx::query!(
+        "update task
+         set lease_expires_at = clock_timestamp() + make_interval(secs => $3), progress = coalesce($4, progress)
+         where id = $1 and attempt = $2 and state = 'running'",
+        lease.task.uuid(),
+        lease.attempt,
+        length.as_secs_f64(),
+        progress.map(to_json)
+    )
+    .execute(executor)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+pub async fn standing(executor: impl PgExecutor<'_>, task: TaskId) -> Result<Option<Standing>, DatabaseError> {
+    let row = sqlx::query!("select state, attempt, failures from task where id = $1", task.uuid())
+        .fetch_optional(executor)
+        .await?;
+    row.map(|row| Ok(Standing { state: TaskState::parse(&row.state)?, attempt: row.attempt, failures: row.failures }))
+        .transpose()
+}
+
+/// Which task of which stage a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub stage: Stage,
+    pub index: usize,
+}
+
+pub async fn position(executor: impl PgExecutor<'_>, task: TaskId) -> Result<Option<Position>, DatabaseError> {
+    let row = sqlx::query!("select stage, index from task where id = $1", task.uuid()).fetch_optional(executor).await?;
+    row.map(|row| Ok(Position { stage: stage_of(&row.stage)?, index: row.index as usize })).transpose()
+}
+
+/// Records the result; returns the seconds that the attempt took, `None` when the lease is no longer held.
+pub async fn set_succeeded(
+    executor: impl PgExecutor<'_>,
+    lease: &Lease,
+    result: &TaskResult,
+) -> Result<Option<f64>, DatabaseError> {
+    let seconds = sqlx::query_scalar!(
+        r#"update task
+           set state = 'succeeded', result = $3, lease_expires_at = null, finished_at = clock_timestamp()
+           where id = $1 and attempt = $2 and state = 'running'
+           returning extract(epoch from finished_at - started_at)::float8 as "seconds!""#,
+        lease.task.uuid(),
+        lease.attempt,
+        to_json(result)
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(seconds)
+}
+
+/// Queues a leased task again; `failures` are added to its count.
+pub async fn requeue(executor: impl PgExecutor<'_>, lease: &Lease, failures: i32) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update task
+         set state = 'queued', lease_expires_at = null, worker = null, failures = failures + $3
+         where id = $1 and attempt = $2 and state = 'running'",
+        lease.task.uuid(),
+        lease.attempt,
+        failures
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+pub async fn set_failed(executor: impl PgExecutor<'_>, lease: &Lease) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update task
+         set state = 'failed', lease_expires_at = null, failures = failures + 1, finished_at = clock_timestamp()
+         where id = $1 and attempt = $2 and state = 'running'",
+        lease.task.uuid(),
+        lease.attempt
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Ends a task whose job was cancelled or has failed, while its worker still holds the lease.
+pub async fn set_cancelled(executor: impl PgExecutor<'_>, lease: &Lease) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update task set state = 'cancelled', lease_expires_at = null, finished_at = clock_timestamp()
+         where id = $1 and attempt = $2 and state = 'running'",
+        lease.task.uuid(),
+        lease.attempt
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+pub async fn cancel_queued(executor: impl PgExecutor<'_>, job: JobId) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update task set state = 'cancelled', finished_at = clock_timestamp() where job_id = $1 and state = 'queued'",
+        job.uuid()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Leases that have run out, oldest first.
+pub async fn expired(executor: impl PgExecutor<'_>) -> Result<Vec<Lease>, DatabaseError> {
+    let rows = sqlx::query!(
+        "select id, job_id, attempt from task
+         where state = 'running' and lease_expires_at < clock_timestamp()
+         order by lease_expires_at limit 100"
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Lease { task: row.id.into(), job: row.job_id.into(), attempt: row.attempt })
+        .collect())
+}
+
+/// Whether a lease has run out by now.
+pub async fn is_expired(executor: impl PgExecutor<'_>, lease: &Lease) -> Result<bool, DatabaseError> {
+    let row = sqlx::query_scalar!(
+        "select id from task
+         where id = $1 and attempt = $2 and state = 'running' and lease_expires_at < clock_timestamp()",
+        lease.task.uuid(),
+        lease.attempt
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Whether every task of a stage has succeeded.
+pub async fn is_stage_done(executor: impl PgExecutor<'_>, job: JobId, stage: Stage) -> Result<bool, DatabaseError> {
+    let unfinished = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from task where job_id = $1 and stage = $2 and state <> 'succeeded'"#,
+        job.uuid(),
+        stage.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(unfinished == 0)
+}
+
+/// The tasks of a job that have succeeded, without the names of their files, as the planner wants them.
+pub async fn finished(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<FinishedTask>, DatabaseError> {
+    let rows = sqlx::query!(
+        r#"select stage, index, result as "result!",
+                  extract(epoch from finished_at - started_at)::float8 as "seconds!"
+           from task where job_id = $1 and state = 'succeeded' order by created_at, index"#,
+        job.uuid()
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(FinishedTask {
+                stage: stage_of(&row.stage)?,
+                index: row.index as usize,
+                result: parse(row.result)?,
+                files: Vec::new(),
+                seconds: row.seconds,
+            })
+        })
+        .collect()
+}
+
+/// The progress of every task of the given jobs.
+pub async fn progress(
+    executor: impl PgExecutor<'_>,
+    jobs: &[JobId],
+) -> Result<Vec<(JobId, TaskProgress)>, DatabaseError> {
+    let ids: Vec<Uuid> = jobs.iter().map(|job| job.uuid()).collect();
+    let rows = sqlx::query!(
+        "select job_id, stage, state, progress from task where job_id = any($1) order by created_at, index",
+        &ids
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let state = TaskState::parse(&row.state)?;
+            let progress = TaskProgress {
+                stage: stage_of(&row.stage)?,
+                succeeded: state == TaskState::Succeeded,
+                running: state == TaskState::Running,
+                progress: row.progress.map(parse).transpose()?,
+            };
+            Ok((row.job_id.into(), progress))
+        })
+        .collect()
+}
+
+/// Adds to a task's log; the oldest lines go when it is longer than `longest` characters.
+pub async fn append_log(
+    executor: impl PgExecutor<'_>,
+    task: TaskId,
+    text: &str,
+    longest: i32,
+) -> Result<(), DatabaseError> {
+    sqlx::query!("update task set log = right(log || $2, $3) where id = $1", task.uuid(), text, longest)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// The logs of a job's tasks in the order in which they ran.
+pub async fn logs(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<(Stage, usize, String)>, DatabaseError> {
+    let rows = sqlx::query!(
+        "select stage, index, log from task where job_id = $1 and log <> '' order by created_at, index",
+        job.uuid()
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(|row| Ok((stage_of(&row.stage)?, row.index as usize, row.log))).collect()
+}

@@ -1,0 +1,73 @@
+//! Whether a spec fits its data set, as far as that shows without running the model.
+
+use secateur_core::dataset::DatasetSummary;
+use secateur_core::rejection::{Code, Rejection};
+use secateur_core::spec::{JobSpec, Objective};
+
+/// Refuses what is sure to fail later: cross-entropy without labels, samples of another size than the model's input.
+pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(), Rejection> {
+    let Some(dataset) = dataset else { return Ok(()) };
+    let needs_labels = spec.fine_tune.as_ref().is_some_and(|fine_tune| fine_tune.objective == Objective::CrossEntropy);
+    if needs_labels && !dataset.labelled {
+        let detail = "`fine_tune.objective` is `cross_entropy`, but the data set has no labels `y`.";
+        return Err(Rejection::new(Code::DatasetMismatch, detail)
+            .at("fine_tune.objective")
+            .hint("`\"objective\": \"distill\"` needs no labels; `\"fine_tune\": null` prunes only."));
+    }
+    let shapes = spec.input_shape.as_ref().map(|shape| shape.shapes()).unwrap_or_default();
+    if let [shape] = shapes.as_slice()
+        && sizes(shape.iter().copied()) != sizes(dataset.sample_shape.iter().map(|&size| size as i64))
+    {
+        let detail =
+            format!("`input_shape` is {shape:?}, but one sample of the data set has shape {:?}.", dataset.sample_shape);
+        return Err(Rejection::new(Code::DatasetMismatch, detail)
+            .at("input_shape")
+            .hint("`input_shape` can be left out: it is then taken from the data set."));
+    }
+    Ok(())
+}
+
+/// The sizes in order and without ones: channels may be stored first, last or, for grey pictures, not at all.
+fn sizes(shape: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut sizes: Vec<i64> = shape.filter(|&size| size != 1).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secateur_core::dataset::{Format, Layout, SplitCounts};
+
+    fn dataset(sample_shape: &[usize], labelled: bool) -> DatasetSummary {
+        DatasetSummary {
+            format: Format::Npz,
+            arrays: Vec::new(),
+            samples: SplitCounts { train: 8, val: 1, test: 1 },
+            sample_shape: sample_shape.to_vec(),
+            sample_dtype: "uint8".to_owned(),
+            layout: Layout::Nchw,
+            classes: labelled.then_some(10),
+            labelled,
+        }
+    }
+
+    fn check(spec: &str, dataset: &DatasetSummary) -> Result<(), Rejection> {
+        check_fit(&JobSpec::from_json(spec).unwrap(), Some(dataset))
+    }
+
+    #[test]
+    fn cross_entropy_without_labels_is_refused_with_the_way_out() {
+        let rejection = check(r#"{"target": {"flops_reduction": 0.5}}"#, &dataset(&[3, 32, 32], false)).unwrap_err();
+        assert_eq!(rejection.code, Code::DatasetMismatch);
+        assert!(rejection.hint.unwrap().contains("distill"));
+    }
+
+    #[test]
+    fn channels_last_fits_and_another_size_does_not() {
+        let spec = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [3, 32, 32]}"#;
+        assert_eq!(check(spec, &dataset(&[32, 32, 3], true)), Ok(()));
+        let rejection = check(spec, &dataset(&[3, 28, 28], true)).unwrap_err();
+        assert!(rejection.detail.contains("[3, 28, 28]"), "{}", rejection.detail);
+    }
+}

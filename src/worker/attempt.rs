@@ -1,0 +1,161 @@
+//! One attempt at a task: fetch the inputs, run the engine, upload the outputs.
+
+use secateur_core::report::ModelSummary;
+use secateur_core::stage::Stage;
+use secateur_core::task::{PROTOCOL, Progress, TaskRequest, TaskResult, file};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::slot::End;
+use super::{Worker, heartbeats};
+use crate::blob::{BlobError, BlobKey};
+use crate::digest::Sha256;
+use crate::engine::{self, Exit, Scratch, check_outputs};
+use crate::job::JobError;
+use crate::queue::{ClaimedTask, Failure, Finished};
+use crate::table::artifact::Output;
+
+/// A model's summary that is longer is not kept with the model; it is still an artifact of the job.
+const LONGEST_SUMMARY: u64 = 16 << 20;
+
+/// Runs the task beside its heartbeats, until it ends or is not wanted any more.
+pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> End {
+    let stop = CancellationToken::new();
+    let (progress, latest) = watch::channel(None);
+    let work = work(worker, task, &progress, &stop);
+    tokio::pin!(work);
+    tokio::select! {
+        end = &mut work => end,
+        refused = heartbeats::keep_lease(worker, task, latest) => {
+            tracing::info!(?refused, "stopping the task");
+            stop.cancel();
+            work.await;
+            End::Dropped(refused)
+        }
+        () = shutdown.cancelled() => {
+            stop.cancel();
+            match work.await {
+                // It ended in the same moment.
+                end @ End::Finished(_) => end,
+                _ => End::GivenBack { log: "the worker shut down\n".to_owned() },
+            }
+        }
+    }
+}
+
+async fn work(
+    worker: &Worker,
+    task: &ClaimedTask,
+    progress: &watch::Sender<Option<Progress>>,
+    stop: &CancellationToken,
+) -> End {
+    let fail = |detail: String, log: String| End::Failed {
+        failure: Failure::Retryable(JobError::internal(task.stage, detail)),
+        log,
+    };
+    let name = format!("{}-{}-{}-", task.stage.as_str(), task.plan.index, task.lease.attempt);
+    let scratch = match Scratch::create(&worker.options.scratch, &name) {
+        Ok(scratch) => scratch,
+        Err(error) => return fail(format!("No folder could be made for the task: {error}."), String::new()),
+    };
+    match stop.run_until_cancelled(fetch_inputs(worker, task, &scratch)).await {
+        None => return End::GivenBack { log: String::new() },
+        Some(Err(error)) => return fail(format!("The inputs could not be fetched: {error}."), String::new()),
+        Some(Ok(())) => {}
+    }
+    let request = TaskRequest {
+        protocol: PROTOCOL,
+        spec: task.spec.clone(),
+        work: task.plan.work.clone(),
+        threads: worker.threads(),
+        device: worker.options.device,
+    };
+    let ended = engine::run(engine::Run {
+        engine: &worker.options.engine,
+        folder: scratch.path(),
+        request: &request,
+        timeout: worker.options.task_timeout,
+        progress,
+        stop,
+    })
+    .await;
+    tracing::debug!(took = ?ended.took, exit = ?ended.exit, "engine ended");
+    let (result, files) = match ended.exit {
+        Exit::Done { result, files } => (result, files),
+        Exit::Stopped => return End::GivenBack { log: ended.log },
+        exit => {
+            let error = exit.error(task.stage).expect("what is neither done nor stopped is an error");
+            tracing::warn!(code = error.code, detail = error.detail, "engine brought no result");
+            let log = format!("{}[{}]\n", ended.log, error.detail);
+            let failure = if exit.is_retryable() { Failure::Retryable(error) } else { Failure::Permanent(error) };
+            return End::Failed { failure, log };
+        }
+    };
+    if stage_of(&result) != task.stage {
+        let detail = format!("The engine sent a result of stage {} for another one.", stage_of(&result).as_str());
+        return fail(detail, ended.log);
+    }
+    let summary = if task.stage == Stage::Graph { read_summary(&scratch).await } else { None };
+    match stop.run_until_cancelled(upload_outputs(worker, task, &scratch, &files)).await {
+        None => End::GivenBack { log: ended.log },
+        Some(Err(error)) => fail(format!("The outputs could not be stored: {error}."), ended.log),
+        Some(Ok(outputs)) => End::Finished(Box::new(Finished {
+            stage: task.stage,
+            index: task.plan.index,
+            result,
+            outputs,
+            summary,
+            log: ended.log,
+        })),
+    }
+}
+
+async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) -> Result<(), BlobError> {
+    for input in &task.inputs {
+        worker.blobs.fetch(&input.blob, &scratch.path().join(&input.name)).await?;
+    }
+    Ok(())
+}
+
+async fn upload_outputs(
+    worker: &Worker,
+    task: &ClaimedTask,
+    scratch: &Scratch,
+    files: &[String],
+) -> Result<Vec<Output>, BlobError> {
+    let mut outputs = Vec::new();
+    for (name, path) in check_outputs(scratch.path(), files).map_err(BlobError::Other)? {
+        let digested = path.clone();
+        let (sha256, bytes) = tokio::task::spawn_blocking(move || Sha256::of_file(&digested))
+            .await
+            .expect("reading a file does not panic")?;
+        let lease = &task.lease;
+        let blob = BlobKey::output(lease.job, task.stage, task.plan.index, lease.attempt, &name);
+        worker.blobs.put_file(&blob, &path).await?;
+        outputs.push(Output { name, blob, sha256, bytes });
+    }
+    Ok(outputs)
+}
+
+/// What the graph stage learnt about the model, for `GET /v1/models/{id}`.
+async fn read_summary(scratch: &Scratch) -> Option<ModelSummary> {
+    let (_, path) = check_outputs(scratch.path(), &[file::SUMMARY.to_owned()]).ok()?.pop()?;
+    let length = tokio::fs::metadata(&path).await.ok()?.len();
+    if length > LONGEST_SUMMARY {
+        return None;
+    }
+    let json = tokio::fs::read(&path).await.ok()?;
+    serde_json::from_slice(&json).inspect_err(|error| tracing::warn!(%error, "summary.json is not readable")).ok()
+}
+
+fn stage_of(result: &TaskResult) -> Stage {
+    match result {
+        TaskResult::Import(_) => Stage::Import,
+        TaskResult::Graph(_) => Stage::Graph,
+        TaskResult::Search(_) => Stage::Search,
+        TaskResult::Screen(_) => Stage::Screen,
+        TaskResult::Tune(_) => Stage::Tune,
+        TaskResult::Export(_) => Stage::Export,
+        TaskResult::Verify(_) => Stage::Verify,
+    }
+}

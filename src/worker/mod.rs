@@ -1,0 +1,75 @@
+//! Workers: slots that take tasks from the queue and run them in engine processes.
+//!
+//! A slot is one loop: claim, run, tell the queue how it ended. While the engine runs, heartbeats keep the lease; when
+//! the database is away they are tried again and the engine goes on. Cancellation, a lost lease and shutdown stop the
+//! engine. A crash of the whole worker loses nothing but the attempt: the lease runs out and the task is queued again.
+
+mod attempt;
+mod heartbeats;
+mod reaper;
+mod slot;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secateur_core::task::Device;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::blob::BlobStore;
+use crate::database::Notifications;
+use crate::engine::EngineBinary;
+use crate::queue::Queue;
+
+pub use reaper::reap_until;
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    pub slots: usize,
+    pub engine: EngineBinary,
+    /// Parent of the tasks' folders; emptied at the start.
+    pub scratch: PathBuf,
+    pub device: Device,
+    /// No task runs longer.
+    pub task_timeout: Duration,
+    /// Time between two heartbeats; a third of the lease at most.
+    pub heartbeat: Duration,
+    /// Time between two looks for work when no hint comes.
+    pub poll: Duration,
+}
+
+/// What every slot of a worker shares.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub queue: Queue,
+    pub blobs: BlobStore,
+    pub notifications: Notifications,
+    pub options: WorkerOptions,
+}
+
+impl Worker {
+    /// Runs the slots until `shutdown`; tasks that run then are given back.
+    pub async fn run(self, shutdown: CancellationToken) {
+        if let Err(error) = std::fs::remove_dir_all(&self.options.scratch)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %self.options.scratch.display(), %error, "scratch folder could not be emptied");
+        }
+        let mut slots = JoinSet::new();
+        for slot in 0..self.options.slots {
+            slots.spawn(slot::run(self.clone(), slot, shutdown.clone()));
+        }
+        while let Some(end) = slots.join_next().await {
+            if let Err(error) = end {
+                tracing::error!(%error, "worker slot panicked");
+            }
+        }
+    }
+
+    /// Compute threads of one engine: the machine's cores divided among the slots.
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / self.options.slots.max(1)).max(1)
+    }
+}

@@ -1,0 +1,128 @@
+//! One slot: claim, run, tell.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{Worker, attempt};
+use crate::database::{DatabaseError, Wakeup, retry_while_away};
+use crate::queue::{ClaimedTask, Failure, Finished, Written};
+
+/// How long the end of a task is tried to be told while the database is away. Longer than the lease: as long as nobody
+/// else has claimed the task, the work still counts.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The same when the program is asked to end.
+const PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// How an attempt ended, from the queue's point of view.
+#[derive(Debug)]
+pub(super) enum End {
+    Finished(Box<Finished>),
+    Failed {
+        failure: Failure,
+        log: String,
+    },
+    /// The worker shuts down.
+    GivenBack {
+        log: String,
+    },
+    /// Nobody wants it any more, or somebody else has it.
+    Dropped(Written),
+}
+
+pub(super) async fn run(worker: Worker, slot: usize, shutdown: CancellationToken) {
+    let name = format!("{}/{slot}", worker_name());
+    let mut hints = worker.notifications.subscribe();
+    while !shutdown.is_cancelled() {
+        match worker.queue.claim(&name).await {
+            Ok(Some(task)) => {
+                let span = tracing::info_span!(
+                    "task", job = %task.lease.job, task = %task.lease.task, stage = task.stage.as_str(),
+                    index = task.plan.index, attempt = task.lease.attempt
+                );
+                run_task(&worker, task, &shutdown).instrument(span).await;
+            }
+            Ok(None) => {
+                let hint = hints.wait(worker.options.poll, |wakeup| wakeup == Wakeup::Task);
+                let _ = shutdown.run_until_cancelled(hint).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "claim failed, trying again");
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await;
+            }
+        }
+    }
+}
+
+async fn run_task(worker: &Worker, task: ClaimedTask, shutdown: &CancellationToken) {
+    tracing::info!("task started");
+    let end = attempt::run(worker, &task, shutdown).await;
+    match tell(worker, &task, &end, shutdown).await {
+        Ok(Written::Accepted) => tracing::info!(end = end.word(), "task ended"),
+        Ok(refused) => {
+            tracing::info!(end = end.word(), ?refused, "task ended for nothing");
+            forget_outputs(worker, &end).await;
+        }
+        // The lease runs out and the task is queued again.
+        Err(error) => tracing::error!(end = end.word(), %error, "the end of the task could not be recorded"),
+    }
+}
+
+/// Tells the queue how the attempt ended, however long the database is away.
+async fn tell(
+    worker: &Worker,
+    task: &ClaimedTask,
+    end: &End,
+    shutdown: &CancellationToken,
+) -> Result<Written, DatabaseError> {
+    let (queue, lease, index) = (&worker.queue, &task.lease, task.plan.index);
+    let patience = if shutdown.is_cancelled() { PATIENCE_AT_SHUTDOWN } else { PATIENCE };
+    match end {
+        End::Finished(finished) => {
+            let recorded = retry_while_away("finish", patience, || queue.finish(lease, finished)).await;
+            match recorded {
+                // What the database refuses for good will be refused again.
+                Err(error) if !error.is_transient() => {
+                    let detail = format!("The result could not be recorded: {error}");
+                    let failure = Failure::Retryable(crate::job::JobError::internal(task.stage, detail));
+                    retry_while_away("fail", patience, || queue.fail(lease, index, &failure, &finished.log)).await
+                }
+                recorded => recorded,
+            }
+        }
+        End::Failed { failure, log } => {
+            retry_while_away("fail", patience, || queue.fail(lease, index, failure, log)).await
+        }
+        End::GivenBack { log } => retry_while_away("give back", patience, || queue.give_back(lease, log)).await,
+        End::Dropped(written) => Ok(*written),
+    }
+}
+
+/// Frees the blobs of an attempt that does not count.
+async fn forget_outputs(worker: &Worker, end: &End) {
+    let End::Finished(finished) = end else { return };
+    let keys: Vec<_> = finished.outputs.iter().map(|output| output.blob.clone()).collect();
+    if let Err(error) = worker.blobs.delete(&keys).await {
+        tracing::warn!(%error, "outputs of a task that does not count could not be freed");
+    }
+}
+
+impl End {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Finished(_) => "finished",
+            Self::Failed { failure: Failure::Permanent(_), .. } => "failed for good",
+            Self::Failed { failure: Failure::Retryable(_), .. } => "failed",
+            Self::GivenBack { .. } => "given back",
+            Self::Dropped(_) => "dropped",
+        }
+    }
+}
+
+/// The machine and the process, for those who read `task.worker`.
+fn worker_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}/{}", std::process::id())
+}

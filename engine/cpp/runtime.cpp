@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/version.h>
 
 #include "failure.h"
 #include "shim.h"
@@ -18,6 +19,8 @@ Failure* secateur_initialise(int threads, bool deterministic) {
     at::set_num_threads(threads);
     at::globalContext().setFlushDenormal(true);
     at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
+    // Part of the switch above that would fill every fresh tensor with NaN first.
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
     at::globalContext().setBenchmarkCuDNN(!deterministic);
     at::globalContext().setDeterministicCuDNN(deterministic);
     // Exported files run as written: profiling runs and fusion would only add noise to latencies.
@@ -35,3 +38,5 @@ Failure* secateur_channels_last(const at::Tensor* tensor, at::Tensor** result) {
     }
   });
 }
+
+const char* secateur_libtorch_version() { return TORCH_VERSION; }

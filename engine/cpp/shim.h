@@ -37,6 +37,8 @@ void secateur_tensors_free(TensorList*);
 
 // runtime.cpp
 secateur::Failure* secateur_initialise(int threads, bool deterministic);
+// Of the headers that this was compiled with.
+const char* secateur_libtorch_version();
 secateur::Failure* secateur_channels_last(const at::Tensor* tensor, at::Tensor** result);
 
 // import.cpp: a user's TorchScript archive.

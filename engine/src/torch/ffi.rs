@@ -35,6 +35,7 @@ unsafe extern "C" {
     fn secateur_tensors_free(list: *mut TensorList);
 
     pub fn secateur_initialise(threads: c_int, deterministic: bool) -> *mut Failure;
+    pub fn secateur_libtorch_version() -> *const c_char;
     pub fn secateur_channels_last(tensor: *const C_tensor, result: *mut *mut C_tensor) -> *mut Failure;
 
     pub fn secateur_archive_load(path: *const c_char, result: *mut *mut Archive) -> *mut Failure;

@@ -6,7 +6,7 @@ use secateur_core::task;
 use tch::{Device, Tensor};
 
 use super::TorchError;
-use super::ffi::{check, secateur_channels_last, secateur_initialise};
+use super::ffi::{check, secateur_channels_last, secateur_initialise, secateur_libtorch_version, text};
 
 /// Starts libtorch: one pool of `threads`, denormals flushed to zero, seed 0, deterministic kernels where there are any.
 ///
@@ -28,9 +28,10 @@ pub fn initialise(threads: usize, device: task::Device) -> Result<Device, TorchE
     }
 }
 
-/// The version of libtorch that this engine was built for and checked against.
+/// The version of libtorch that this engine was built with.
 pub fn version() -> String {
-    "2.11.0".to_owned()
+    // SAFETY: the string is a constant of the shim.
+    unsafe { text(secateur_libtorch_version()) }
 }
 
 /// The tensor with channels innermost in memory; a tensor without the usual 4 or 5 dimensions as it is.

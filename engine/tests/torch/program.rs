@@ -91,3 +91,8 @@ fn channels_last_changes_the_layout_only() {
     assert_eq!(torch::channels_last(&random(&[2, 3])).unwrap().size(), [2, 3]);
     assert_eq!(converted.device(), Device::Cpu);
 }
+
+#[test]
+fn the_version_is_that_of_the_headers() {
+    assert!(torch::runtime::version().starts_with("2.11."), "{}", torch::runtime::version());
+}

@@ -89,7 +89,7 @@ create table event (
     seq bigint not null,
     type text not null,
     data jsonb not null,
-    at timestamptz not null default now(),
+    at timestamptz not null default clock_timestamp(),
     primary key (job_id, seq)
 );
 

@@ -1,0 +1,89 @@
+//! `secateur prune` and `secateur inspect`: one job here and now, with the real engine.
+
+use secateur::digest::Sha256;
+use secateur_core::archive::preflight;
+use serde_json::Value;
+
+use super::{copy_example, folder, secateur_with_engine, stderr, stdout};
+use crate::harness::example;
+
+#[test]
+fn prune_writes_model_and_report_and_prints_before_and_after() {
+    let folder = folder();
+    let (output_file, report_file) = (folder.path().join("out.pt"), folder.path().join("report.json"));
+    let output = secateur_with_engine()
+        .arg("prune")
+        .arg(example("vgg-digits.pt"))
+        .args(["--flops", "0.5", "--method", "uniform", "--epochs", "1", "--mean", "4.9", "--std", "6.0"])
+        .arg("--data")
+        .arg(example("digits.npz"))
+        .arg("-o")
+        .arg(&output_file)
+        .arg("--report")
+        .arg(&report_file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    preflight(&output_file).unwrap();
+    let report: Value = serde_json::from_slice(&std::fs::read(&report_file).unwrap()).unwrap();
+    assert_eq!(report["pruned"]["bytes"], std::fs::metadata(&output_file).unwrap().len());
+    assert_eq!((&report["winner"], &report["spec"]["fine_tune"]["epochs"]), (&"uniform".into(), &1.into()));
+    let table = stdout(&output);
+    assert!(table.contains("MACs") && table.contains("test accuracy"), "{table}");
+    assert!(stderr(&output).contains("tune: done"), "{}", stderr(&output));
+}
+
+#[test]
+fn options_go_before_the_spec_file_and_the_output_has_a_usual_name() {
+    let folder = folder();
+    let model = copy_example("vgg-digits.pt", folder.path());
+    let report = folder.path().join("report.json");
+    let output = secateur_with_engine()
+        .arg("prune")
+        .arg(&model)
+        .args(["--params", "0.3", "--no-fine-tune", "--input-shape", "1,8,8", "--seed", "7"])
+        .arg("--spec")
+        .arg(example("spec-vgg.json"))
+        .arg("--report")
+        .arg(&report)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(folder.path().join("vgg-digits-pruned.pt").is_file());
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(report["spec"]["target"]["params_reduction"], 0.3);
+    assert_eq!((&report["spec"]["name"], &report["seed"]), (&"vgg-digits".into(), &7.into()));
+    assert_eq!(report["spec"]["fine_tune"], Value::Null);
+}
+
+#[test]
+fn a_job_that_fails_is_code_1_with_its_code_and_writes_nothing() {
+    let folder = folder();
+    let model = copy_example("vgg-digits.pt", folder.path());
+    let output = secateur_with_engine()
+        .arg("prune")
+        .arg(&model)
+        .args(["--flops", "0.999", "--no-fine-tune", "--input-shape", "1,8,8"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("error: target_unreachable: "), "{}", stderr(&output));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the model is there");
+}
+
+#[test]
+fn inspect_prints_layers_and_totals_or_the_summary_itself() {
+    let model = example("resnet20-digits.pt");
+    let output = secateur_with_engine().arg("inspect").arg(&model).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&output);
+    for word in ["layer", "conv", "MACs", "total", "reachable flops_reduction", "prunable channels"] {
+        assert!(table.contains(word) || word == "reachable flops_reduction", "{word} is missing:\n{table}");
+    }
+    let json = secateur_with_engine().arg("inspect").arg(&model).arg("--json").output().unwrap();
+    let summary: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(summary["base"]["macs"].as_u64().unwrap() > 1_000_000);
+    assert!(summary["reachable"]["flops_reduction"].as_f64().unwrap() > 0.5);
+    let digest = Sha256::of_file(&model).unwrap().1;
+    assert!(digest > 0);
+}

@@ -1,0 +1,115 @@
+//! `secateur serve` as a process: private Postgres, signals, crashes.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use reqwest::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{folder, secateur, stderr};
+use crate::harness::{Client, eventually};
+
+/// A server in a process of its own; dropping it kills the process the hard way.
+struct Serving {
+    child: Child,
+    client: Client,
+}
+
+impl Serving {
+    fn start(data: &Path) -> Self {
+        let mut child = serve(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("http://127.0.0.1:"), "{line:?}");
+        Self { child, client: Client::new(line.trim().to_owned()) }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(data: &Path) -> Command {
+    let mut command = secateur();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--slots", "0", "--reserve-bytes", "0", "--data-dir"]).arg(data);
+    command
+}
+
+fn postgres_pid(data: &Path) -> Option<u32> {
+    let pid_file = std::fs::read_to_string(data.join("postgres/cluster/postmaster.pid")).ok()?;
+    pid_file.lines().next()?.parse().ok()
+}
+
+fn runs(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !status.is_empty() && !status.contains(") Z ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_server_and_postgres_the_clean_way() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let mut serving = Serving::start(&data);
+    let postgres = postgres_pid(&data).unwrap();
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    assert!(!runs(postgres));
+    assert_eq!(postgres_pid(&data), None, "postgres removed its pid file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_killed_takes_postgres_along_and_starts_again_with_its_data() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let serving = Serving::start(&data);
+    let id = serving.client.submit().await;
+    let postgres = postgres_pid(&data).unwrap();
+    drop(serving);
+    eventually("postgres ends with the server", || async { (!runs(postgres)).then_some(()) }).await;
+
+    let serving = Serving::start(&data);
+    let job = serving.client.get(&format!("/v1/jobs/{id}")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "queued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_pid_file_with_somebody_elses_process_id_does_not_keep_postgres_from_starting() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let mut serving = Serving::start(&data);
+    let pid_file = data.join("postgres/cluster/postmaster.pid");
+    let stale = std::fs::read_to_string(&pid_file).unwrap();
+    serving.signal(Signal::TERM);
+    serving.child.wait().unwrap();
+    let own = std::process::id().to_string();
+    let rest = stale.split_once('\n').unwrap().1;
+    std::fs::write(&pid_file, format!("{own}\n{rest}")).unwrap();
+    let serving = Serving::start(&data);
+    assert_eq!(serving.client.get("/readyz").await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_takes_one_server_at_a_time() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let _serving = Serving::start(&data);
+    let second = serve(&data).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("used by another server") && stderr(&second).contains("hint: "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_too_long_for_a_socket_is_no_obstacle() {
+    let folder = folder();
+    let data = folder.path().join("d".repeat(100)).join("data");
+    let serving = Serving::start(&data);
+    assert_eq!(serving.client.get("/readyz").await.status, StatusCode::OK);
+}

@@ -1,0 +1,63 @@
+//! Commands that cannot be carried out.
+
+use super::{folder, secateur, stderr, stdout};
+use crate::harness::example;
+
+#[test]
+fn wrong_usage_is_code_2_and_names_the_option() {
+    for (arguments, word) in [
+        (vec!["prune", "m.pt"], "--flops"),
+        (vec!["prune", "m.pt", "--flops", "0.5", "--params", "0.5"], "--params"),
+        (vec!["prune", "m.pt", "--flops", "much"], "much"),
+        (vec!["inspect", "m.pt", "--input-shape", "3xx32"], "3,32,32"),
+        (vec!["serve", "--listen", "nowhere"], "--listen"),
+        (vec!["dance"], "dance"),
+    ] {
+        let output = secateur().args(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(word), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn a_refused_spec_or_file_is_code_1_with_a_reason() {
+    let model = example("vgg-digits.pt");
+    let output = secateur().arg("prune").arg(&model).args(["--flops", "1.5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: ") && stderr(&output).contains("1.5"), "{}", stderr(&output));
+
+    let folder = folder();
+    let file = folder.path().join("x.pt");
+    std::fs::write(&file, "hello").unwrap();
+    let output = secateur().arg("inspect").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_missing_engine_is_said_with_what_to_do() {
+    let output = secateur()
+        .arg("inspect")
+        .arg(example("vgg-digits.pt"))
+        .args(["--engine", "/nowhere/secateur-engine"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("/nowhere/secateur-engine") && said.contains("\nhint: "), "{said}");
+}
+
+#[test]
+fn a_worker_without_a_database_it_can_reach_ends_with_a_hint() {
+    let folder = folder();
+    let output = secateur()
+        .arg("worker")
+        .args(["--database-url", "postgres://nobody@127.0.0.1:1/none", "--engine", env!("CARGO_BIN_EXE_secateur")])
+        .arg("--blobs")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("hint: is DATABASE_URL right"), "{}", stderr(&output));
+}

@@ -1,0 +1,123 @@
+//! Requests and what is expected of every answer.
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+
+use super::example;
+
+/// Talks to one server.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(base: String) -> Self {
+        Self { http: reqwest::Client::new(), base }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str) -> Answer {
+        send(self.request(Method::POST, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        send(json_body(self.request(Method::POST, path), body)).await
+    }
+
+    pub async fn post_form(&self, path: &str, form: Form) -> Answer {
+        send(self.request(Method::POST, path).multipart(form)).await
+    }
+
+    /// Uploads a body as it is.
+    pub async fn upload(&self, path: &str, body: Vec<u8>) -> Answer {
+        send(self.request(Method::POST, path).header(CONTENT_TYPE, "application/octet-stream").body(body)).await
+    }
+
+    /// Uploads an example model and returns its id.
+    pub async fn upload_model(&self) -> String {
+        let body = std::fs::read(example("vgg-digits.pt")).unwrap();
+        self.upload("/v1/models?name=vgg", body).await.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn upload_dataset(&self) -> String {
+        let body = std::fs::read(example("digits.npz")).unwrap();
+        let dataset = self.upload("/v1/datasets?name=digits", body).await.expect(StatusCode::CREATED);
+        dataset["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Submits a job on the example model without data and returns its id.
+    pub async fn submit(&self) -> String {
+        let model_id = self.upload_model().await;
+        let spec = serde_json::json!({"model_id": model_id, "target": {"flops_reduction": 0.5}});
+        let job = self.post_json("/v1/jobs", &spec).await.expect(StatusCode::ACCEPTED);
+        job["id"].as_str().unwrap().to_owned()
+    }
+}
+
+pub fn json_body(request: RequestBuilder, body: &Value) -> RequestBuilder {
+    request.header(CONTENT_TYPE, "application/json").body(body.to_string())
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("the server answers");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.bytes().await.expect("the answer is whole").to_vec();
+    Answer { status, headers, body }
+}
+
+/// A form with an example model and a spec.
+pub fn form(spec: &Value) -> Form {
+    Form::new().part("model", file_part("vgg-digits.pt")).text("spec", spec.to_string())
+}
+
+pub fn file_part(name: &str) -> Part {
+    Part::bytes(std::fs::read(example(name)).unwrap()).file_name(name.to_owned())
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body of an answer that must have this status.
+    #[track_caller]
+    pub fn expect(&self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).expect("the body is JSON")
+    }
+
+    /// The problem document of an answer, which must be one in every respect.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let problem = self.expect(StatusCode::from_u16(status).unwrap());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["code"], code, "{problem}");
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        assert!(!self.header("x-request-id").is_empty());
+        problem
+    }
+}

@@ -1,0 +1,178 @@
+//! A worker by hand: takes tasks from the queue and finishes them with made-up results, so that a test decides what
+//! happens when. What goes through the queue and the blob store is real.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secateur::blob::{BlobKey, BlobStore};
+use secateur::digest::Sha256;
+use secateur::queue::{ClaimedTask, Finished, Queue, Written};
+use secateur::table::artifact::Output;
+use secateur_core::report::{Accuracy, Costs, Equivalence, Latency, NetworkReport, Reload, Report};
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::Stage;
+use secateur_core::surgery::AxisIndices;
+use secateur_core::task::{
+    CandidateCosts, ExportResult, GraphResult, ImportResult, ScreenResult, Screened, SearchResult, TaskResult,
+    TuneResult, VerifyResult, file,
+};
+
+use super::TestServer;
+
+const ACCURACY: Accuracy = Accuracy { val: 0.9, test: 0.8 };
+const COSTS: Costs = Costs { macs: 100, params: 10, channels: 4 };
+
+/// A worker by hand.
+pub struct Hand {
+    pub queue: Queue,
+    blobs: BlobStore,
+    folder: tempfile::TempDir,
+    /// How many candidates its search finds, and so how many tasks screen and tune have.
+    candidates: usize,
+}
+
+impl Hand {
+    pub fn of(server: &TestServer) -> Self {
+        Self::with_queue(server, server.queue())
+    }
+
+    /// A hand whose leases have another length.
+    pub fn with_lease(server: &TestServer, lease: Duration) -> Self {
+        Self::with_queue(server, server.queue_with_lease(lease))
+    }
+
+    fn with_queue(server: &TestServer, queue: Queue) -> Self {
+        let blobs = BlobStore::local(&server.data_folder().join("blobs")).unwrap();
+        Self { queue, blobs, folder: tempfile::tempdir().unwrap(), candidates: 2 }
+    }
+
+    /// Takes a task that must be there.
+    pub async fn claim(&self) -> ClaimedTask {
+        self.queue.claim("hand").await.unwrap().expect("there is a task to claim")
+    }
+
+    /// Finishes tasks until one of `stage` is claimed, and returns that one.
+    pub async fn claim_at(&self, stage: Stage) -> ClaimedTask {
+        loop {
+            let task = self.claim().await;
+            if task.stage == stage {
+                return task;
+            }
+            assert_eq!(self.finish(&task).await, Written::Accepted);
+        }
+    }
+
+    /// Does everything that is left.
+    pub async fn finish_all(&self) {
+        while let Some(task) = self.queue.claim("hand").await.unwrap() {
+            assert_eq!(self.finish(&task).await, Written::Accepted);
+        }
+    }
+
+    pub async fn finish(&self, task: &ClaimedTask) -> Written {
+        let finished = self.bring(task).await;
+        self.queue.finish(&task.lease, &finished).await.unwrap()
+    }
+
+    /// A made-up result with its outputs in the blob store.
+    pub async fn bring(&self, task: &ClaimedTask) -> Finished {
+        let index = task.plan.index;
+        let result = self.result(task);
+        let mut outputs = Vec::new();
+        for name in output_names(task.stage, index) {
+            let content = format!("{} {index} {name}", task.stage.as_str()).into_bytes();
+            let path = self.folder.path().join(&name);
+            std::fs::write(&path, &content).unwrap();
+            let lease = &task.lease;
+            let blob = BlobKey::output(lease.job, task.stage, index, lease.attempt, &name);
+            self.blobs.put_file(&blob, &path).await.unwrap();
+            outputs.push(Output { name, blob, sha256: Sha256::of(&content), bytes: content.len() as u64 });
+        }
+        let log = format!("worked on {} {index}\n", task.stage.as_str());
+        Finished { stage: task.stage, index, result, outputs, summary: None, log }
+    }
+
+    fn result(&self, task: &ClaimedTask) -> TaskResult {
+        let candidate = task.plan.index;
+        match task.stage {
+            Stage::Import => TaskResult::Import(ImportResult {
+                input_shapes: vec![vec![1, 8, 8]],
+                nodes: 1,
+                max_abs_diff: 0.0,
+                bytes: 1,
+                sha256: "00".to_owned(),
+                accuracy: Some(ACCURACY),
+            }),
+            Stage::Graph => {
+                TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 })
+            }
+            Stage::Encoder | Stage::Search => TaskResult::Search(SearchResult {
+                candidates: (0..self.candidates)
+                    .map(|index| CandidateCosts { index, origin: "uniform".to_owned(), costs: COSTS, reduction: 0.5 })
+                    .collect(),
+            }),
+            Stage::Screen => TaskResult::Screen(ScreenResult {
+                screened: vec![Screened {
+                    candidate,
+                    equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
+                    accuracy: Some(0.5 + candidate as f64 / 10.0),
+                    agreement: None,
+                }],
+            }),
+            Stage::Tune => TaskResult::Tune(TuneResult {
+                candidate,
+                epochs: Vec::new(),
+                best_epoch: 1,
+                accuracy: Some(ACCURACY),
+                score: 0.9,
+            }),
+            Stage::Export => TaskResult::Export(ExportResult {
+                candidate,
+                base_bytes: 2,
+                pruned_bytes: 1,
+                accuracy: Some(ACCURACY),
+            }),
+            Stage::Verify => TaskResult::Verify(Box::new(VerifyResult { report: report(task.spec.clone()) })),
+        }
+    }
+}
+
+fn output_names(stage: Stage, index: usize) -> Vec<String> {
+    let names: Vec<&str> = match stage {
+        Stage::Import => vec![file::GRAPH, file::WEIGHTS],
+        Stage::Graph => vec![file::SUMMARY],
+        Stage::Encoder | Stage::Search => vec![file::CANDIDATES],
+        Stage::Screen => return vec![file::screened(index)],
+        Stage::Tune => return vec![file::tuned(index)],
+        Stage::Export => vec![file::PRUNED_MODEL, file::BASE_MODEL, file::PROBES, file::CONFIG],
+        Stage::Verify => vec![file::REPORT],
+    };
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn report(spec: JobSpec) -> Report {
+    let latency_ms =
+        Latency { p50: 1.0, p95: 2.0, batch: 1, threads: 1, device: "cpu".to_owned(), runs: 10 };
+    let base = NetworkReport { macs: 200, params: 20, bytes: 1000, accuracy: Some(ACCURACY), latency_ms };
+    Report {
+        spec,
+        winner: "uniform".to_owned(),
+        spearman_rho: None,
+        pruned: NetworkReport { macs: 100, params: 10, bytes: 500, ..base.clone() },
+        base,
+        reduction: BTreeMap::from([("flops_reduction".to_owned(), 0.5)]),
+        layers: Vec::new(),
+        kept: AxisIndices::default(),
+        equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
+        import_max_abs_diff: 0.0,
+        reload: Reload { batches: vec![1, 2], max_abs_diff: 0.0, tolerance: 1e-4 },
+        screened_accuracy: None,
+        epochs: Vec::new(),
+        best_epoch: None,
+        seconds: BTreeMap::new(),
+        versions: BTreeMap::new(),
+        seed: 0,
+        model_sha256: "00".to_owned(),
+        warnings: Vec::new(),
+    }
+}

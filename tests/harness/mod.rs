@@ -1,0 +1,119 @@
+//! A server for one test, with everything below it real: its own Postgres cluster, folder and port.
+
+mod away;
+mod client;
+mod engine;
+mod hand;
+mod template;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use secateur::queue::Queue;
+use secateur::server::{Server, ServerOptions};
+use tempfile::TempDir;
+
+pub use away::Away;
+pub use client::{Answer, Client, file_part, form, json_body, send};
+pub use engine::{engine, engine_with_fault};
+pub use hand::Hand;
+
+/// Nothing that a test waits for takes longer, on a slow machine either.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server; dropping it stops it.
+pub struct TestServer {
+    server: Option<Server>,
+    options: ServerOptions,
+    folder: TempDir,
+}
+
+impl TestServer {
+    /// A server without worker slots.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let folder = tempfile::Builder::new().prefix("secateur-test-").tempdir().unwrap();
+        // The cluster's user has to pass through.
+        make_passable(folder.path());
+        let data = folder.path().join("data");
+        template::copy_to(&data).await;
+        let mut options = ServerOptions::new(data);
+        options.listen = ([127, 0, 0, 1], 0).into();
+        options.slots = 0;
+        options.reserve_bytes = 0;
+        options.poll = Duration::from_millis(200);
+        options.database_patience = Duration::from_secs(2);
+        change(&mut options);
+        let server = Server::start(options.clone()).await.expect("the server starts");
+        Self { server: Some(server), options, folder }
+    }
+
+    /// Stops the server the clean way and starts it again on the same data.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.server = Some(Server::start(self.options.clone()).await.expect("the server starts again"));
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(format!("http://{}", self.address()))
+    }
+
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server().address()
+    }
+
+    /// The queue of this server, for a test that acts as a worker.
+    pub fn queue(&self) -> Queue {
+        Queue::new(self.server().database().clone(), self.options.lease)
+    }
+
+    /// A queue whose leases have another length.
+    pub fn queue_with_lease(&self, lease: Duration) -> Queue {
+        Queue::new(self.server().database().clone(), lease)
+    }
+
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("the server runs")
+    }
+}
+
+/// A file of the examples.
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// Asks until the answer is `Some`, for as long as anything may take.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {} seconds", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub fn make_passable(folder: &Path) {
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// Files anywhere below a folder; one that is not there has none.
+pub fn count_files(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries.flatten().map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 }).sum()
+}

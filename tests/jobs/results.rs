@@ -1,0 +1,93 @@
+//! What a job brings.
+
+use reqwest::StatusCode;
+use secateur::digest::Sha256;
+use serde_json::{Value, json};
+
+use super::{quick_spec, server_with, submit, wait_for_end};
+use crate::harness::{Client, count_files, engine, example};
+
+async fn artifact(client: &Client, path: &str, name: &str) -> Vec<u8> {
+    let answer = client.get(&format!("{path}/artifacts/{name}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{name}");
+    assert_eq!(answer.header("etag"), format!("\"{}\"", Sha256::of(&answer.body)));
+    answer.body
+}
+
+async fn prune(model: &str) {
+    let server = server_with(engine()).await;
+    let client = server.client();
+    let path = submit(&client, model, &quick_spec(1)).await;
+    let job = wait_for_end(&client, &path).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+
+    let report: Value = serde_json::from_slice(&artifact(&client, &path, "report.json").await).unwrap();
+    let removed = report["reduction"]["flops_reduction"].as_f64().unwrap();
+    assert!((0.5..0.6).contains(&removed), "{removed} was removed, 0.5 was asked for");
+    let macs = |network: &str| report[network]["macs"].as_f64().unwrap();
+    assert!((1.0 - macs("pruned") / macs("base") - removed).abs() < 1e-9);
+    assert!(report["equivalence"]["max_abs_diff"].as_f64() <= report["equivalence"]["tolerance"].as_f64());
+    assert!(report["reload"]["max_abs_diff"].as_f64() <= report["reload"]["tolerance"].as_f64());
+    assert_eq!(report["winner"], "global_l2");
+    assert_eq!(report["epochs"].as_array().unwrap().len(), 1);
+    assert!(!report["kept"].as_object().unwrap().is_empty());
+    let original = std::fs::read(example(model)).unwrap();
+    assert_eq!(report["model_sha256"], Sha256::of(&original).to_string());
+    for stage in ["import", "graph", "search", "screen", "tune", "export"] {
+        assert!(report["seconds"][stage].as_f64().unwrap() > 0.0, "{stage}: {}", report["seconds"]);
+    }
+
+    let pruned = artifact(&client, &path, "model.pt").await;
+    assert_eq!(report["pruned"]["bytes"], pruned.len());
+    assert!(pruned.len() < original.len());
+    let accepted = client.upload("/v1/models", pruned).await;
+    accepted.expect(StatusCode::CREATED);
+    for name in ["config.json", "graph.json"] {
+        let _: Value = serde_json::from_slice(&artifact(&client, &path, name).await).unwrap();
+    }
+    let log = artifact(&client, &path, "log.txt").await;
+    assert!(String::from_utf8_lossy(&log).contains("== import 0"));
+
+    assert_eq!(job["result"]["pruned"]["macs"], report["pruned"]["macs"]);
+    assert_eq!(job["best"]["stage"], "tune");
+    let model = client.get(&format!("/v1/models/{}", job["model_id"].as_str().unwrap())).await;
+    let summary = &model.expect(StatusCode::OK)["summary"];
+    assert_eq!(summary["base"]["macs"], report["base"]["macs"]);
+    assert_eq!(count_files(&server.data_folder().join("scratch")), 0, "scratch folders are removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_traced_residual_network_is_pruned_end_to_end() {
+    prune("resnet20-digits.pt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scripted_plain_network_is_pruned_end_to_end() {
+    prune("vgg-digits.pt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_data_a_network_is_pruned_and_not_tuned() {
+    let server = server_with(engine()).await;
+    let client = server.client();
+    let spec = json!({"target": {"params_reduction": 0.4}, "input_shape": [1, 8, 8], "method": "uniform"});
+    let form = crate::harness::form(&spec);
+    let job = client.post_form("/v1/jobs", form).await.expect(StatusCode::ACCEPTED);
+    let job = wait_for_end(&client, &format!("/v1/jobs/{}", job["id"].as_str().unwrap())).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["progress"].get("tune"), None);
+    assert_eq!(job["result"]["pruned"]["accuracy"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_cannot_be_reached_fails_the_job_with_its_code() {
+    let server = server_with(engine()).await;
+    let client = server.client();
+    let mut spec = quick_spec(1);
+    spec["target"] = json!({"flops_reduction": 0.999});
+    let path = submit(&client, "vgg-digits.pt", &spec).await;
+    let job = wait_for_end(&client, &path).await;
+    assert_eq!(job["status"], "failed");
+    assert_eq!((&job["error"]["code"], &job["error"]["stage"]), (&"target_unreachable".into(), &"graph".into()));
+    assert_eq!(job["result"], Value::Null);
+}

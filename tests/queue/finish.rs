@@ -1,0 +1,78 @@
+//! Finishing the last tasks of a stage.
+
+use std::sync::Arc;
+
+use secateur::queue::{Written, finish_in};
+use secateur_core::stage::Stage;
+
+use crate::harness::{Hand, TestServer, eventually};
+
+/// Tasks of a stage, by a connection of their own.
+async fn count_tasks(hand: &Hand, stage: Stage) -> i64 {
+    sqlx::query_scalar("select count(*) from task where stage = $1")
+        .bind(stage.as_str())
+        .fetch_one(hand.queue.database().pool())
+        .await
+        .unwrap()
+}
+
+/// Whether a connection waits for another's lock.
+async fn somebody_waits_for_a_lock(hand: &Hand) -> Option<()> {
+    let waiting: i64 = sqlx::query_scalar("select count(*) from pg_locks where not granted")
+        .fetch_one(hand.queue.database().pool())
+        .await
+        .unwrap();
+    (waiting > 0).then_some(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_that_finish_the_last_two_tasks_at_once_create_the_next_stage_once() {
+    let server = TestServer::start().await;
+    server.client().submit().await;
+    let hand = Arc::new(Hand::of(&server));
+    let first = hand.claim_at(Stage::Screen).await;
+    let second = hand.claim().await;
+    assert_eq!(second.stage, Stage::Screen);
+    let (brought_first, brought_second) = (hand.bring(&first).await, hand.bring(&second).await);
+
+    // The first has written everything but has not committed; the second comes in between.
+    let mut transaction = hand.queue.database().begin().await.unwrap();
+    assert_eq!(finish_in(&mut transaction, &first.lease, &brought_first).await.unwrap(), Written::Accepted);
+    let second_finish = tokio::spawn({
+        let hand = hand.clone();
+        async move { hand.queue.finish(&second.lease, &brought_second).await.unwrap() }
+    });
+    eventually("the second waits for the job's row", || somebody_waits_for_a_lock(&hand)).await;
+    transaction.commit().await.unwrap();
+    assert_eq!(second_finish.await.unwrap(), Written::Accepted);
+
+    assert_eq!(count_tasks(&hand, Stage::Export).await, 1);
+    hand.finish_all().await;
+    assert_eq!(count_tasks(&hand, Stage::Verify).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finish_that_is_said_twice_counts_once() {
+    let server = TestServer::start().await;
+    server.client().submit().await;
+    let hand = Hand::of(&server);
+    let task = hand.claim().await;
+    let brought = hand.bring(&task).await;
+    assert_eq!(hand.queue.finish(&task.lease, &brought).await.unwrap(), Written::Accepted);
+    assert_eq!(hand.queue.finish(&task.lease, &brought).await.unwrap(), Written::Accepted);
+    assert_eq!(count_tasks(&hand, Stage::Graph).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finish_that_is_rolled_back_leaves_nothing() {
+    let server = TestServer::start().await;
+    server.client().submit().await;
+    let hand = Hand::of(&server);
+    let task = hand.claim().await;
+    let brought = hand.bring(&task).await;
+    let mut transaction = hand.queue.database().begin().await.unwrap();
+    finish_in(&mut transaction, &task.lease, &brought).await.unwrap();
+    drop(transaction);
+    assert_eq!(count_tasks(&hand, Stage::Graph).await, 0);
+    assert_eq!(hand.finish(&task).await, Written::Accepted);
+}

@@ -1,0 +1,7 @@
+mod cancel;
+mod delete;
+mod events;
+mod idempotency;
+mod list;
+mod show;
+mod submit;

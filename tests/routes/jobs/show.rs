@@ -1,0 +1,83 @@
+//! `GET /v1/jobs/{id}`
+
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use secateur_core::stage::Stage;
+
+use crate::harness::{Hand, TestServer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_id_and_what_is_not_there_are_both_not_found() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let nowhere = format!("/v1/jobs/job_{}", "0".repeat(32));
+    client.get(&nowhere).await.problem(404, "job_not_found");
+    let problem = client.get("/v1/jobs/mdl_1").await.problem(404, "job_not_found");
+    assert!(problem["detail"].as_str().unwrap().contains("`job_`"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_wait_is_named_with_what_is_allowed() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = client.submit().await;
+    for wait in ["61", "-1", "soon"] {
+        let problem = client.get(&format!("/v1/jobs/{id}?wait={wait}")).await.problem(400, "invalid_parameter");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("`wait`") && detail.contains(wait) && detail.contains("0 to 60"), "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_answers_when_the_status_changes() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = client.submit().await;
+    let started = Instant::now();
+    let waiting = tokio::spawn({
+        let (client, path) = (client.clone(), format!("/v1/jobs/{id}?wait=60"));
+        async move { client.get(&path).await.expect(StatusCode::OK) }
+    });
+    Hand::of(&server).claim().await;
+    assert_eq!(waiting.await.unwrap()["status"], "running");
+    assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_ends_without_a_change_after_its_time_and_for_a_job_that_ended_at_once() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = client.submit().await;
+    let job = client.get(&format!("/v1/jobs/{id}?wait=1")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "queued");
+    client.post(&format!("/v1/jobs/{id}/cancel")).await.expect(StatusCode::OK);
+    let started = Instant::now();
+    let job = client.get(&format!("/v1/jobs/{id}?wait=60")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "cancelled");
+    assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_job_shows_best_result_and_every_stage() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = client.submit().await;
+    let hand = Hand::of(&server);
+    let export = hand.claim_at(Stage::Export).await;
+    hand.finish(&export).await;
+    hand.finish_all().await;
+    let job = client.get(&format!("/v1/jobs/{id}")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "succeeded");
+    assert_eq!(job["best"]["candidate"], 1, "the better of the two that were screened");
+    assert_eq!(job["result"]["base"]["macs"], 200);
+    assert_eq!(job["result"]["pruned"]["macs"], 100);
+    assert_eq!(job["result"]["reduction"]["flops_reduction"], 0.5);
+    assert_eq!(job["error"], serde_json::Value::Null);
+    let screen = &job["progress"]["screen"];
+    assert_eq!((&screen["done"], &screen["total"]), (&2.into(), &2.into()));
+    for stage in ["import", "graph", "search", "screen", "export", "verify"] {
+        assert!(job["progress"].get(stage).is_some(), "{stage} is missing: {job}");
+    }
+    assert!(job["finished_at"].as_str() > job["started_at"].as_str());
+}

@@ -1,0 +1,2 @@
+mod show;
+mod upload;

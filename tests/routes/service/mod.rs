@@ -1,0 +1,3 @@
+mod database_away;
+mod openapi;
+mod requests;

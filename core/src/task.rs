@@ -15,6 +15,7 @@ use crate::rejection::Rejection;
 use crate::report::{Accuracy, Costs, Epoch, Equivalence, Report, SearchReport, StageSeconds};
 use crate::search::additive::Sensitivity;
 use crate::spec::JobSpec;
+use crate::stage::Stage;
 
 /// Version of this protocol; an engine refuses every other.
 pub const PROTOCOL: u32 = 1;
@@ -118,6 +119,24 @@ pub enum Work {
     Verify { history: Box<History> },
 }
 
+impl Work {
+    /// The stage that it belongs to.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Import => Stage::Import,
+            Self::Graph => Stage::Graph,
+            Self::Encoder => Stage::Encoder,
+            Self::Sensitivity { .. } => Stage::Sensitivity,
+            Self::Search { .. } => Stage::Search,
+            Self::Screen { .. } => Stage::Screen,
+            Self::LightTune { .. } => Stage::LightTune,
+            Self::Tune { .. } => Stage::Tune,
+            Self::Export { .. } => Stage::Export,
+            Self::Verify { .. } => Stage::Verify,
+        }
+    }
+}
+
 /// What the earlier stages of the job found, for the report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
@@ -197,6 +216,24 @@ pub enum TaskResult {
     Tune(TuneResult),
     Export(ExportResult),
     Verify(Box<VerifyResult>),
+}
+
+impl TaskResult {
+    /// The stage that reports it.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Import(_) => Stage::Import,
+            Self::Graph(_) => Stage::Graph,
+            Self::Encoder(_) => Stage::Encoder,
+            Self::Sensitivity(_) => Stage::Sensitivity,
+            Self::Search(_) => Stage::Search,
+            Self::Screen(_) => Stage::Screen,
+            Self::LightTune(_) => Stage::LightTune,
+            Self::Tune(_) => Stage::Tune,
+            Self::Export(_) => Stage::Export,
+            Self::Verify(_) => Stage::Verify,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

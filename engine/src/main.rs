@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     exit_when_input_closes();
     drop_what_is_not_needed();
 
-    let outcome = parse(request).and_then(|request| match fault::inject(stage::of(&request.work)) {
+    let outcome = parse(request).and_then(|request| match fault::inject(request.work.stage()) {
         Some(outcome) => Err(outcome),
         None => Ok(request),
     });

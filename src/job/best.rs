@@ -65,7 +65,7 @@ fn best_screened(finished: &[FinishedTask]) -> Option<Measured> {
         _ => None,
     });
     // As the planner ranks them: by agreement with the original where there are no labels.
-    let score = |screened: &Screened| screened.accuracy.or(screened.agreement).unwrap_or(0.0);
+    let score = |screened: &Screened| screened.value();
     let best = screened.flatten().reduce(|best, screened| {
         let (accuracy, best_accuracy) = (score(screened), score(best));
         let better = accuracy > best_accuracy || (accuracy == best_accuracy && screened.candidate < best.candidate);

@@ -2,7 +2,7 @@
 
 use secateur_core::report::ModelSummary;
 use secateur_core::stage::Stage;
-use secateur_core::task::{PROTOCOL, Progress, TaskRequest, TaskResult, file};
+use secateur_core::task::{PROTOCOL, Progress, TaskRequest, file};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -91,8 +91,8 @@ async fn work(
             return End::Failed { failure, log };
         }
     };
-    if stage_of(&result) != task.stage {
-        let detail = format!("The engine sent a result of stage {} for another one.", stage_of(&result).as_str());
+    if result.stage() != task.stage {
+        let detail = format!("The engine sent a result of stage {} for another one.", result.stage().as_str());
         return fail(detail, ended.log);
     }
     let summary = if task.stage == Stage::Graph { read_summary(&scratch).await } else { None };
@@ -146,16 +146,4 @@ async fn read_summary(scratch: &Scratch) -> Option<ModelSummary> {
     }
     let json = tokio::fs::read(&path).await.ok()?;
     serde_json::from_slice(&json).inspect_err(|error| tracing::warn!(%error, "summary.json is not readable")).ok()
-}
-
-fn stage_of(result: &TaskResult) -> Stage {
-    match result {
-        TaskResult::Import(_) => Stage::Import,
-        TaskResult::Graph(_) => Stage::Graph,
-        TaskResult::Search(_) => Stage::Search,
-        TaskResult::Screen(_) => Stage::Screen,
-        TaskResult::Tune(_) => Stage::Tune,
-        TaskResult::Export(_) => Stage::Export,
-        TaskResult::Verify(_) => Stage::Verify,
-    }
 }

@@ -21,7 +21,6 @@ use secateur_core::candidate::Candidate;
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
 use secateur_core::spec::{FineTune, JobSpec};
-use secateur_core::stage::Stage;
 use secateur_core::surgery::{self, Cut};
 use secateur_core::task::{TaskRequest, TaskResult, Work, file};
 use serde::Serialize;
@@ -65,22 +64,6 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
         Work::Tune { candidate } => tune::run(&task, *candidate),
         Work::Export { candidate, tuned } => export::run(&task, *candidate, *tuned),
         Work::Verify { history } => verify::run(&task, history),
-    }
-}
-
-/// The stage that a piece of work belongs to.
-pub fn of(work: &Work) -> Stage {
-    match work {
-        Work::Import => Stage::Import,
-        Work::Graph => Stage::Graph,
-        Work::Encoder => Stage::Encoder,
-        Work::Sensitivity { .. } => Stage::Sensitivity,
-        Work::Search { .. } => Stage::Search,
-        Work::Screen { .. } => Stage::Screen,
-        Work::LightTune { .. } => Stage::LightTune,
-        Work::Tune { .. } => Stage::Tune,
-        Work::Export { .. } => Stage::Export,
-        Work::Verify { .. } => Stage::Verify,
     }
 }
 

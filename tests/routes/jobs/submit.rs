@@ -15,8 +15,10 @@ async fn a_form_makes_a_job_whatever_the_order_of_its_parts() {
     let server = TestServer::start().await;
     let client = server.client();
     let model_first = form(&spec());
-    let spec_first =
-        Form::new().text("spec", spec().to_string()).part("dataset", file_part("digits.npz")).part("model", file_part("vgg-digits.pt"));
+    let spec_first = Form::new()
+        .text("spec", spec().to_string())
+        .part("dataset", file_part("digits.npz"))
+        .part("model", file_part("vgg-digits.pt"));
     for form in [model_first, spec_first] {
         let answer = client.post_form("/v1/jobs", form).await;
         let job = answer.expect(StatusCode::ACCEPTED);

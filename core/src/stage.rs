@@ -28,8 +28,18 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 8] =
-        [Self::Import, Self::Graph, Self::Encoder, Self::Search, Self::Screen, Self::Tune, Self::Export, Self::Verify];
+    pub const ALL: [Self; 10] = [
+        Self::Import,
+        Self::Graph,
+        Self::Encoder,
+        Self::Sensitivity,
+        Self::Search,
+        Self::Screen,
+        Self::LightTune,
+        Self::Tune,
+        Self::Export,
+        Self::Verify,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -502,6 +512,13 @@ mod tests {
         assert_eq!(road(&spec(""), false), without_data);
         let without_halving = road(&spec(r#", "fine_tune": {"light_epochs": 0}"#), true);
         assert!(!without_halving.contains(&"light_tune"));
+    }
+
+    #[test]
+    fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
+        let names = road(&spec(""), true);
+        assert_eq!(names.len(), Stage::ALL.len());
+        assert!(names.iter().all(|name| Stage::parse(name).is_some_and(|stage| stage.as_str() == *name)));
     }
 
     #[test]

@@ -103,9 +103,7 @@ impl Hand {
                 sha256: "00".to_owned(),
                 accuracy: Some(ACCURACY),
             }),
-            Stage::Graph => {
-                TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 })
-            }
+            Stage::Graph => TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 }),
             Stage::Encoder | Stage::Search => TaskResult::Search(SearchResult {
                 candidates: (0..self.candidates)
                     .map(|index| CandidateCosts { index, origin: "uniform".to_owned(), costs: COSTS, reduction: 0.5 })
@@ -126,12 +124,9 @@ impl Hand {
                 accuracy: Some(ACCURACY),
                 score: 0.9,
             }),
-            Stage::Export => TaskResult::Export(ExportResult {
-                candidate,
-                base_bytes: 2,
-                pruned_bytes: 1,
-                accuracy: Some(ACCURACY),
-            }),
+            Stage::Export => {
+                TaskResult::Export(ExportResult { candidate, base_bytes: 2, pruned_bytes: 1, accuracy: Some(ACCURACY) })
+            }
             Stage::Verify => TaskResult::Verify(Box::new(VerifyResult { report: report(task.spec.clone()) })),
         }
     }
@@ -151,8 +146,7 @@ fn output_names(stage: Stage, index: usize) -> Vec<String> {
 }
 
 fn report(spec: JobSpec) -> Report {
-    let latency_ms =
-        Latency { p50: 1.0, p95: 2.0, batch: 1, threads: 1, device: "cpu".to_owned(), runs: 10 };
+    let latency_ms = Latency { p50: 1.0, p95: 2.0, batch: 1, threads: 1, device: "cpu".to_owned(), runs: 10 };
     let base = NetworkReport { macs: 200, params: 20, bytes: 1000, accuracy: Some(ACCURACY), latency_ms };
     Report {
         spec,

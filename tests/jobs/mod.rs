@@ -6,8 +6,8 @@ mod faults;
 mod results;
 mod shutdown;
 
-use reqwest::multipart::{Form, Part};
 use reqwest::StatusCode;
+use reqwest::multipart::{Form, Part};
 use secateur::engine::EngineBinary;
 use serde_json::{Value, json};
 

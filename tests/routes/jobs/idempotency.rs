@@ -48,9 +48,8 @@ async fn requests_at_the_same_time_under_one_key_make_one_job() {
     let client = server.client();
     let model_id = client.upload_model().await;
     let body = json!({"model_id": model_id, "target": {"flops_reduction": 0.5}});
-    let requests = (0..8).map(|_| {
-        send(json_body(client.request(Method::POST, "/v1/jobs").header("idempotency-key", "race"), &body))
-    });
+    let requests = (0..8)
+        .map(|_| send(json_body(client.request(Method::POST, "/v1/jobs").header("idempotency-key", "race"), &body)));
     let ids: Vec<Value> =
         join_all(requests).await.iter().map(|answer| answer.expect(StatusCode::ACCEPTED)["id"].clone()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");

@@ -48,9 +48,13 @@ async fn a_status_filters() {
 async fn bad_values_are_named_and_unknown_parameters_ignored() {
     let server = TestServer::start().await;
     let client = server.client();
-    for (query, name) in
-        [("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("after=7", "after"), ("status=done", "status")]
-    {
+    for (query, name) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=x", "limit"),
+        ("after=7", "after"),
+        ("status=done", "status"),
+    ] {
         let problem = client.get(&format!("/v1/jobs?{query}")).await.problem(400, "invalid_parameter");
         assert!(problem["detail"].as_str().unwrap().contains(&format!("`{name}`")), "{problem}");
     }

@@ -15,8 +15,10 @@ async fn a_form_makes_a_job_whatever_the_order_of_its_parts() {
     let server = TestServer::start().await;
     let client = server.client();
     let model_first = form(&spec());
-    let spec_first =
-        Form::new().text("spec", spec().to_string()).part("dataset", file_part("digits.npz")).part("model", file_part("vgg-digits.pt"));
+    let spec_first = Form::new()
+        .text("spec", spec().to_string())
+        .part("dataset", file_part("digits.npz"))
+        .part("model", file_part("vgg-digits.pt"));
     for form in [model_first, spec_first] {
         let answer = client.post_form("/v1/jobs", form).await;
         let job = answer.expect(StatusCode::ACCEPTED);
@@ -67,7 +69,7 @@ async fn a_wrong_spec_is_refused_by_field_and_value() {
     let client = server.client();
     let model_id = client.upload_model().await;
     for (spec, node, word) in [
-        (json!({"target": {"flops_reduction": 1.5}}), "target", "1.5"),
+        (json!({"target": {"flops_reduction": 1.5}}), "target.flops_reduction", "1.5"),
         (json!({"target": {"flops_reduction": 0.5}, "colour": "red"}), "colour", "colour"),
         (json!({"target": {"flops_reduction": 0.5}, "fine_tune": {"epochs": 0}}), "fine_tune.epochs", "0"),
         (json!({}), "", "target"),

@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod datasets;
+mod drain;
 mod events;
 mod health;
 mod job_view;
@@ -91,6 +92,7 @@ pub fn router(app: App) -> Router {
     router
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(drain::drain_refused))
         // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable())
         .layer(layers)

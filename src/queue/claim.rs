@@ -42,6 +42,8 @@ impl Queue {
                 transaction.commit().await?;
                 return Ok(Some(claimed));
             }
+            // Said aloud: one that is dropped may still hold the task's lock at the next claim.
+            transaction.rollback().await?;
         }
         Ok(None)
     }

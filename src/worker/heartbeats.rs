@@ -11,7 +11,7 @@ use crate::database::Wakeup;
 use crate::queue::{ClaimedTask, Written};
 
 /// Progress is not sent more often than this.
-const BETWEEN_PROGRESS: Duration = Duration::from_secs(1);
+const BETWEEN_PROGRESS: Duration = Duration::from_secs(2);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// Keeps the lease until the queue says otherwise. While the database is away it keeps trying: until another worker

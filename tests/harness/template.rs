@@ -23,7 +23,7 @@ async fn template() -> PathBuf {
     let template = folder.join(format!("cluster-{}", &digest_of_migrations()[..16]));
     // Tests are threads with one runner and processes with another.
     let lock = File::options().create(true).append(true).open(folder.join("cluster.lock")).unwrap();
-    tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
+    let _locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
     if !template.exists() {
         make(&template).await;
     }

@@ -69,7 +69,7 @@ async fn a_wrong_spec_is_refused_by_field_and_value() {
     let client = server.client();
     let model_id = client.upload_model().await;
     for (spec, node, word) in [
-        (json!({"target": {"flops_reduction": 1.5}}), "target", "1.5"),
+        (json!({"target": {"flops_reduction": 1.5}}), "target.flops_reduction", "1.5"),
         (json!({"target": {"flops_reduction": 0.5}, "colour": "red"}), "colour", "colour"),
         (json!({"target": {"flops_reduction": 0.5}, "fine_tune": {"epochs": 0}}), "fine_tune.epochs", "0"),
         (json!({}), "", "target"),

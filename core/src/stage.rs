@@ -169,7 +169,9 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
         Stage::Screen => {
             let proposed = job.search().ok_or_else(|| missing("search"))?;
             let indices: Vec<usize> = proposed.iter().map(|candidate| candidate.index).collect();
-            Ok(sharded(&indices, CANDIDATES_PER_TASK)
+            // A method that does not search proposes a single network.
+            let shard = if job.spec.method == Method::Sacp { CANDIDATES_PER_TASK } else { 1 };
+            Ok(sharded(&indices, shard)
                 .map(|(index, shard)| PlannedTask {
                     index,
                     work: Work::Screen { candidates: shard.to_vec() },

@@ -20,6 +20,8 @@ use crate::upload::check_fit;
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum MethodChoice {
+    /// Search over millions of configurations, guided by graph embedding and measured sensitivities
+    Sacp,
     /// The same share of every group
     Uniform,
     /// One threshold over the L1 norms of all channels

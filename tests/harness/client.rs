@@ -71,7 +71,7 @@ impl Client {
     /// Submits a job on the example model without data and returns its id.
     pub async fn submit(&self) -> String {
         let model_id = self.upload_model().await;
-        let spec = serde_json::json!({"model_id": model_id, "target": {"flops_reduction": 0.5}});
+        let spec = serde_json::json!({"model_id": model_id, "target": {"flops_reduction": 0.5}, "method": "global_l2"});
         let job = self.post_json("/v1/jobs", &spec).await.expect(StatusCode::ACCEPTED);
         job["id"].as_str().unwrap().to_owned()
     }

@@ -27,6 +27,7 @@ async fn server_with(engine: EngineBinary) -> TestServer {
 fn quick_spec(epochs: u32) -> Value {
     json!({
         "target": {"flops_reduction": 0.5},
+        "method": "global_l2",
         "input": {"mean": 4.9, "std": 6.0},
         "fine_tune": {"epochs": epochs, "batch_size": 256}
     })

@@ -13,8 +13,8 @@ use secateur_core::spec::JobSpec;
 use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
-    CandidateCosts, ExportResult, GraphResult, ImportResult, ScreenResult, Screened, SearchResult, TaskResult,
-    TuneResult, VerifyResult, file,
+    CandidateCosts, EncoderResult, ExportResult, GraphResult, ImportResult, LightTuneResult, LightlyTuned,
+    ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult, VerifyResult, file,
 };
 
 use super::TestServer;
@@ -104,10 +104,20 @@ impl Hand {
                 accuracy: Some(ACCURACY),
             }),
             Stage::Graph => TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 }),
-            Stage::Encoder | Stage::Search => TaskResult::Search(SearchResult {
+            Stage::Encoder => TaskResult::Encoder(EncoderResult { losses: vec![0.5, 0.1], contrastive_accuracy: 1.0 }),
+            Stage::Sensitivity => TaskResult::Sensitivity(SensitivityResult { measured: Vec::new() }),
+            Stage::Search => TaskResult::Search(SearchResult {
                 candidates: (0..self.candidates)
-                    .map(|index| CandidateCosts { index, origin: "uniform".to_owned(), costs: COSTS, reduction: 0.5 })
+                    .map(|index| CandidateCosts {
+                        index,
+                        origin: "uniform".to_owned(),
+                        costs: COSTS,
+                        reduction: 0.5,
+                        similarity: None,
+                        predicted_divergence: None,
+                    })
                     .collect(),
+                search: None,
             }),
             Stage::Screen => TaskResult::Screen(ScreenResult {
                 screened: vec![Screened {
@@ -116,6 +126,9 @@ impl Hand {
                     accuracy: Some(0.5 + candidate as f64 / 10.0),
                     agreement: None,
                 }],
+            }),
+            Stage::LightTune => TaskResult::LightTune(LightTuneResult {
+                tuned: vec![LightlyTuned { candidate, accuracy: Some(0.6), score: 0.6 }],
             }),
             Stage::Tune => TaskResult::Tune(TuneResult {
                 candidate,
@@ -136,8 +149,11 @@ fn output_names(stage: Stage, index: usize) -> Vec<String> {
     let names: Vec<&str> = match stage {
         Stage::Import => vec![file::GRAPH, file::WEIGHTS],
         Stage::Graph => vec![file::SUMMARY],
-        Stage::Encoder | Stage::Search => vec![file::CANDIDATES],
+        Stage::Encoder => vec![file::ENCODER],
+        Stage::Sensitivity => Vec::new(),
+        Stage::Search => vec![file::CANDIDATES],
         Stage::Screen => return vec![file::screened(index)],
+        Stage::LightTune => return vec![file::lightly_tuned(index)],
         Stage::Tune => return vec![file::tuned(index)],
         Stage::Export => vec![file::PRUNED_MODEL, file::BASE_MODEL, file::PROBES, file::CONFIG],
         Stage::Verify => vec![file::REPORT],
@@ -152,6 +168,11 @@ fn report(spec: JobSpec) -> Report {
         spec,
         winner: "uniform".to_owned(),
         spearman_rho: None,
+        similarity_correlation: None,
+        calibrated_correlation: None,
+        search: None,
+        encoder: None,
+        candidates: Vec::new(),
         pruned: NetworkReport { macs: 100, params: 10, bytes: 500, ..base.clone() },
         base,
         reduction: BTreeMap::from([("flops_reduction".to_owned(), 0.5)]),

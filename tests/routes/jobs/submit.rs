@@ -27,7 +27,7 @@ async fn a_form_makes_a_job_whatever_the_order_of_its_parts() {
         assert_eq!(answer.header("location"), format!("/v1/jobs/{id}"));
         assert_eq!((&job["status"], &job["stage"]), (&"queued".into(), &"import".into()));
         assert_eq!((&job["name"], &job["labels"]["team"]), (&"edge".into(), &"vision".into()));
-        assert_eq!(job["spec"]["method"], "global_l2", "defaults are filled in");
+        assert_eq!(job["spec"]["method"], "sacp", "defaults are filled in");
         assert!(job["model_id"].as_str().unwrap().starts_with("mdl_"));
     }
 }

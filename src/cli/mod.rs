@@ -94,7 +94,11 @@ impl From<LocalError> for CliError {
                     eprintln!("{}", log.trim_end());
                 }
                 let message = format!("{}: {}{at}", error.code, error.detail);
-                let hint = error.hint.filter(|_| error.code != crate::job::INTERNAL);
+                let hint = match error.code.as_str() {
+                    crate::job::INTERNAL => None,
+                    "input_shape" => Some("give the shape of one sample, such as --input-shape 3,32,32".to_owned()),
+                    _ => error.hint,
+                };
                 Self { message, hint }
             }
             error => Self::new(error),

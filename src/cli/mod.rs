@@ -39,7 +39,7 @@ enum Command {
     /// Join the workers of a server on another machine
     Worker(worker::WorkerArguments),
     /// Prune a model here, without server and database
-    Prune(prune::PruneArguments),
+    Prune(Box<prune::PruneArguments>),
     /// Show a model's layers, channel groups, costs and what can be removed
     Inspect(inspect::InspectArguments),
     /// Bring the database's schema up to date
@@ -94,7 +94,11 @@ impl From<LocalError> for CliError {
                     eprintln!("{}", log.trim_end());
                 }
                 let message = format!("{}: {}{at}", error.code, error.detail);
-                let hint = error.hint.filter(|_| error.code != crate::job::INTERNAL);
+                let hint = match error.code.as_str() {
+                    crate::job::INTERNAL => None,
+                    "input_shape" => Some("give the shape of one sample, such as --input-shape 3,32,32".to_owned()),
+                    _ => error.hint,
+                };
                 Self { message, hint }
             }
             error => Self::new(error),
@@ -112,7 +116,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Worker(arguments) => worker::work(arguments).await,
-            Command::Prune(arguments) => prune::prune(arguments).await,
+            Command::Prune(arguments) => prune::prune(*arguments).await,
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),

@@ -19,6 +19,9 @@ pub use retry::retry_while_away;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
+/// A machine that dies inside a transaction must not hold a job's row until TCP gives up on it.
+const LIMITS: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "60s")];
+
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
 /// A pool of connections; clones share it.
@@ -30,7 +33,7 @@ pub struct Database {
 impl Database {
     /// A pool that connects when it is first used; nobody waits longer than `patience` for a connection.
     pub fn new(options: PgConnectOptions, connections: u32, patience: Duration) -> Self {
-        let options = options.application_name("secateur");
+        let options = options.application_name("secateur").options(LIMITS);
         let pool =
             PgPoolOptions::new().max_connections(connections).acquire_timeout(patience).connect_lazy_with(options);
         Self { pool }

@@ -74,6 +74,8 @@ fn start(run: &Run<'_>) -> io::Result<Process> {
         .env("TMPDIR", run.folder)
         .env("OMP_NUM_THREADS", &threads)
         .env("MKL_NUM_THREADS", &threads)
+        // Threads that wait by spinning take the cores from the other engines.
+        .env("OMP_WAIT_POLICY", "PASSIVE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,7 +4,8 @@
 //! allowed. A [`Rejection`] of the user's file or spec keeps its own code and is always 422. Ours is `internal`, with
 //! the cause in the log and not in the answer. Being unable to work now is 503 with `Retry-After`.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secateur_core::rejection::{Code as RejectionCode, Rejection};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use crate::database::DatabaseError;
 use crate::upload::UploadError;
 
 /// Seconds after which a client should try again.
-const RETRY_AFTER: u32 = 5;
+const TRY_AGAIN_AFTER: u32 = 5;
 
 /// The stable code of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,14 +84,17 @@ impl Code {
     }
 }
 
-/// A refusal or failure of one request.
+/// A refusal or failure of one request; boxed, since most requests have none.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     code: Code,
     detail: String,
     node: Option<String>,
     hint: Option<String>,
-    header: Option<(header::HeaderName, HeaderValue)>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// The body of every answer that is not a success.
@@ -114,16 +118,16 @@ pub struct ProblemDocument<'a> {
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), node: None, hint: None, header: None }
+        Self(Box::new(Parts { code, detail: detail.into(), node: None, hint: None, header: None }))
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
-    pub fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
         self
     }
 
@@ -143,27 +147,28 @@ impl Problem {
     }
 
     fn unavailable(code: Code, detail: &str) -> Self {
-        Self::new(code, detail).header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))
+        Self::new(code, detail).header(RETRY_AFTER, HeaderValue::from(TRY_AGAIN_AFTER))
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, code, title) = self.code.row();
+        let Parts { code, detail, node, hint, header } = *self.0;
+        let (status, code, title) = code.row();
         let document = ProblemDocument {
             kind: "about:blank",
             code,
             title,
             status: status.as_u16(),
-            detail: &self.detail,
-            node: self.node.as_deref(),
-            hint: self.hint.as_deref(),
+            detail: &detail,
+            node: node.as_deref(),
+            hint: hint.as_deref(),
         };
         let body = serde_json::to_vec(&document).expect("a problem document has string keys");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = header {
             headers.insert(name, value);
         }
         response
@@ -173,7 +178,7 @@ impl IntoResponse for Problem {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let Rejection { code, detail, node, hint } = rejection;
-        Self { code: Code::Rejected(code), detail, node, hint, header: None }
+        Self(Box::new(Parts { code: Code::Rejected(code), detail, node, hint, header: None }))
     }
 }
 

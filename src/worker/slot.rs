@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::{Worker, attempt};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
+use crate::job::JobError;
 use crate::queue::{ClaimedTask, Failure, Finished, Written};
 
 /// How long the end of a task is tried to be told while the database is away. Longer than the lease: as long as nobody
@@ -70,15 +71,27 @@ async fn run_task(worker: &Worker, task: ClaimedTask, shutdown: &CancellationTok
     }
 }
 
-/// Tells the queue how the attempt ended, however long the database is away.
+/// Tells the queue how the attempt ended, however long the database is away; at shutdown there is less time.
 async fn tell(
     worker: &Worker,
     task: &ClaimedTask,
     end: &End,
     shutdown: &CancellationToken,
 ) -> Result<Written, DatabaseError> {
+    match shutdown.run_until_cancelled(tell_within(PATIENCE, worker, task, end)).await {
+        Some(told) => told,
+        // What was cut off may have been written; saying it twice does no harm.
+        None => tell_within(PATIENCE_AT_SHUTDOWN, worker, task, end).await,
+    }
+}
+
+async fn tell_within(
+    patience: Duration,
+    worker: &Worker,
+    task: &ClaimedTask,
+    end: &End,
+) -> Result<Written, DatabaseError> {
     let (queue, lease, index) = (&worker.queue, &task.lease, task.plan.index);
-    let patience = if shutdown.is_cancelled() { PATIENCE_AT_SHUTDOWN } else { PATIENCE };
     match end {
         End::Finished(finished) => {
             let recorded = retry_while_away("finish", patience, || queue.finish(lease, finished)).await;
@@ -86,7 +99,7 @@ async fn tell(
                 // What the database refuses for good will be refused again.
                 Err(error) if !error.is_transient() => {
                     let detail = format!("The result could not be recorded: {error}");
-                    let failure = Failure::Retryable(crate::job::JobError::internal(task.stage, detail));
+                    let failure = Failure::Retryable(JobError::internal(task.stage, detail));
                     retry_while_away("fail", patience, || queue.fail(lease, index, &failure, &finished.log)).await
                 }
                 recorded => recorded,

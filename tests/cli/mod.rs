@@ -3,6 +3,7 @@
 mod local;
 mod serve;
 mod usage;
+mod worker;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,0 +1,98 @@
+//! `secateur worker`: a process that joins a server's workers.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::secateur_with_engine;
+use crate::harness::{Client, TestServer, count_files, eventually, file_part};
+
+/// A worker process of a server; dropping it kills it the hard way.
+struct Working {
+    child: Child,
+    _scratch: tempfile::TempDir,
+}
+
+impl Working {
+    fn join(server: &TestServer) -> Self {
+        let data = server.data_folder();
+        let socket = data.join("postgres/run").to_string_lossy().replace('/', "%2F");
+        let scratch = tempfile::tempdir().unwrap();
+        let child = secateur_with_engine()
+            .args(["worker", "--lease", "3", "--database-url", &format!("postgres://secateur@{socket}/secateur")])
+            .arg("--blobs")
+            .arg(data.join("blobs"))
+            .arg("--scratch")
+            .arg(scratch.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, _scratch: scratch }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn submit(client: &Client, epochs: u32) -> String {
+    let spec = serde_json::json!({
+        "target": {"flops_reduction": 0.5}, "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": epochs}
+    });
+    let form = crate::harness::form(&spec).part("dataset", file_part("digits.npz"));
+    let job = client.post_form("/v1/jobs", form).await.expect(StatusCode::ACCEPTED);
+    format!("/v1/jobs/{}", job["id"].as_str().unwrap())
+}
+
+async fn wait_for(client: &Client, path: &str, field: &str, value: &str) {
+    loop {
+        let job = client.get(&format!("{path}?wait=1")).await.expect(StatusCode::OK);
+        assert!(job["error"].is_null(), "{job}");
+        if job[field] == value {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_does_the_servers_work_and_leaves_at_sigterm() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let path = submit(&client, 1).await;
+    let mut worker = Working::join(&server);
+    wait_for(&client, &path, "status", "succeeded").await;
+    kill_process(Pid::from_child(&worker.child), Signal::TERM).unwrap();
+    assert_eq!(worker.child.wait().unwrap().code(), Some(0));
+    assert_eq!(count_files(worker._scratch.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_task_of_a_worker_that_was_killed_goes_to_another() {
+    let server = TestServer::start_with(|options| {
+        options.lease = Duration::from_secs(3);
+        options.heartbeat = Duration::from_millis(750);
+    })
+    .await;
+    let client = server.client();
+    let path = submit(&client, 10).await;
+    let first = Working::join(&server);
+    wait_for(&client, &path, "stage", "tune").await;
+    eventually("tuning moves", || async {
+        let job = client.get(&path).await.expect(StatusCode::OK);
+        job["progress"]["tune"]["done"].as_u64().filter(|done| *done > 0)
+    })
+    .await;
+    drop(first);
+    let _second = Working::join(&server);
+    wait_for(&client, &path, "status", "succeeded").await;
+    let failures: i64 = sqlx::query_scalar("select sum(failures)::int8 from task")
+        .fetch_one(server.queue().database().pool())
+        .await
+        .unwrap();
+    assert_eq!(failures, 1, "one worker was lost");
+}

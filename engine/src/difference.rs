@@ -12,8 +12,11 @@ use crate::error::Error;
 /// channel shows at 1e-2 and above. 1e-4 lies between, an order of magnitude from the one and two from the other.
 pub const RELATIVE_TOLERANCE: f64 = 1e-4;
 
+/// Outputs this small are what is left when larger sums cancel, whose rounding they carry.
+const SMALLEST_MAGNITUDE: f64 = 1e-2;
+
 /// The largest difference over all outputs, beside what is allowed: [`RELATIVE_TOLERANCE`] of the largest magnitude
-/// of `expected`, or of 1 when that is smaller.
+/// of `expected`, or of [`SMALLEST_MAGNITUDE`] when that is smaller.
 ///
 /// Elements that are not finite must be so in both; they are then left out.
 ///
@@ -25,7 +28,7 @@ pub fn between(actual: &[Tensor], expected: &[Tensor]) -> Result<Equivalence, Er
         return Err(Error::internal(format!("{} outputs instead of {}", actual.len(), expected.len())));
     }
     let mut max_abs_diff: f64 = 0.0;
-    let mut magnitude: f64 = 1.0;
+    let mut magnitude = SMALLEST_MAGNITUDE;
     for (actual, expected) in actual.iter().zip(expected) {
         if actual.size() != expected.size() {
             return Err(Error::internal(format!(

@@ -81,7 +81,7 @@ impl Hand {
         let mut outputs = Vec::new();
         for name in output_names(task.stage, index) {
             let content = format!("{} {index} {name}", task.stage.as_str()).into_bytes();
-            let path = self.folder.path().join(&name);
+            let path = self.folder.path().join(format!("{}-{name}", task.lease.task));
             std::fs::write(&path, &content).unwrap();
             let lease = &task.lease;
             let blob = BlobKey::output(lease.job, task.stage, index, lease.attempt, &name);

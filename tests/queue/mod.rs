@@ -2,6 +2,7 @@
 
 mod cancel;
 mod claim;
+mod crowd;
 mod finish;
 mod lease;
 mod restart;

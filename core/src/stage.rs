@@ -428,7 +428,7 @@ impl<'a> JobView<'a> {
             _ => None,
         });
         let search = self.results(Stage::Search).find_map(|task| match &task.result {
-            TaskResult::Search(result) => result.search.clone(),
+            TaskResult::Search(result) => result.search.as_deref().cloned(),
             _ => None,
         });
         Some(History {

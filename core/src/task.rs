@@ -295,7 +295,7 @@ pub struct SearchResult {
     pub candidates: Vec<CandidateCosts>,
     /// What the search did; `None` for methods that do not search.
     #[serde(default)]
-    pub search: Option<SearchReport>,
+    pub search: Option<Box<SearchReport>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -42,20 +42,20 @@ fn main() -> ExitCode {
     drop_what_is_not_needed();
 
     let outcome = parse(request).and_then(|request| match fault::inject(request.work.stage()) {
-        Some(outcome) => Err(Box::new(outcome)),
+        Some(outcome) => Err(outcome),
         None => Ok(request),
     });
     messages.outcome(match outcome {
         Ok(request) => carry_out(&request, &messages),
-        Err(outcome) => *outcome,
+        Err(outcome) => outcome,
     });
     // Without the static destructors of libtorch, which race with its threads.
     exit_now(0)
 }
 
 /// The version goes first: another protocol's request may not even parse.
-fn parse(request: serde_json::Value) -> Result<TaskRequest, Box<Outcome>> {
-    let failed = |message| Box::new(Outcome::Failed { message });
+fn parse(request: serde_json::Value) -> Result<TaskRequest, Outcome> {
+    let failed = |message| Outcome::Failed { message };
     let protocol = request.get("protocol").and_then(serde_json::Value::as_u64);
     if protocol != Some(u64::from(PROTOCOL)) {
         let found = protocol.map_or("none".to_owned(), |protocol| protocol.to_string());

@@ -36,7 +36,7 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error
             report.seconds,
             candidates.len()
         ));
-        (candidates, Some(report))
+        (candidates, Some(Box::new(report)))
     } else {
         (candidate::propose(&graph, &grouping, &host, task.spec)?, None)
     };

@@ -2,12 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test serve bench fmt
+.PHONY: help setup build demo test serve bench bench-search fmt
 
 ENV := . scripts/env.sh
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch libtorch and, where there is none, PostgreSQL (once, into ~/.cache/secateur)
 	@$(ENV); printf 'LIBTORCH=%s\nCARGO_TARGET_DIR=%s\npostgres: %s\n' "$$LIBTORCH" "$$CARGO_TARGET_DIR" "$$(scripts/setup-postgres.sh)"
@@ -29,6 +29,11 @@ serve: ## run the server on 127.0.0.1:8080 with its data in ./data (SERVE="--lis
 
 bench: ## benchmarks
 	@$(ENV); cargo bench --workspace
+
+bench-search: ## the SACP search against the same encoder in plain PyTorch (fetches PyTorch, 5 GB)
+	@$(ENV); cargo build --release -p secateur-core --features testing --bench search; \
+	rust="$$(ls -t "$$CARGO_TARGET_DIR"/release/deps/search-* | grep -v '\.d$$' | head -n 1)"; \
+	python3 benches/search/compare.py "$$rust" "$$(scripts/setup-python.sh)"
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::report::StageSeconds;
+use crate::report::{CandidateReport, StageSeconds};
 use crate::search::additive::Sensitivity;
 use crate::spec::{JobSpec, Method};
-use crate::task::{CandidateCosts, History, LightlyTuned, Screened, TaskResult, TuneResult, Work, file};
+use crate::task::{CandidateCosts, History, LightlyTuned, Screened, TaskResult, TuneResult, Work, file, measured};
 
 /// A stage of a job. `Encoder`, `Sensitivity` and `LightTune` belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -408,6 +408,15 @@ impl<'a> JobView<'a> {
                 file: file::screened(screened.candidate),
             })
         })
+    }
+
+    /// Every candidate that was proposed, with what has been measured of it so far.
+    pub fn candidates(self) -> Vec<CandidateReport> {
+        let proposed: Vec<&CandidateCosts> = self.search().unwrap_or_default().iter().collect();
+        let screened: Vec<&Screened> = self.screened().into_iter().map(|(_, screened)| screened).collect();
+        let light: Vec<&LightlyTuned> = self.lightly_tuned().into_iter().map(|(_, light)| light).collect();
+        let tuned: Vec<&TuneResult> = self.tuned().into_iter().map(|(_, tuned)| tuned).collect();
+        measured(&proposed, &screened, &light, &tuned)
     }
 
     fn history(self) -> Option<History> {

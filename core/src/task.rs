@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use crate::rejection::Rejection;
-use crate::report::{Accuracy, Costs, Epoch, Equivalence, Report, SearchReport, StageSeconds};
+use crate::report::{Accuracy, CandidateReport, Costs, Epoch, Equivalence, Report, SearchReport, StageSeconds};
 use crate::search::additive::Sensitivity;
 use crate::spec::JobSpec;
 use crate::stage::Stage;
@@ -155,6 +155,43 @@ pub struct History {
     /// Index of the exported candidate.
     pub winner: usize,
     pub seconds: StageSeconds,
+}
+
+impl History {
+    /// Every configuration that was proposed, with all that was measured of it.
+    pub fn candidates(&self) -> Vec<CandidateReport> {
+        let proposed: Vec<&CandidateCosts> = self.proposed.iter().collect();
+        let screened: Vec<&Screened> = self.screened.iter().collect();
+        let light: Vec<&LightlyTuned> = self.lightly_tuned.iter().collect();
+        let tuned: Vec<&TuneResult> = self.tuned.iter().collect();
+        measured(&proposed, &screened, &light, &tuned)
+    }
+}
+
+/// Joins what the stages found out about each proposed candidate, in the order of the proposals.
+pub fn measured(
+    proposed: &[&CandidateCosts],
+    screened: &[&Screened],
+    light: &[&LightlyTuned],
+    tuned: &[&TuneResult],
+) -> Vec<CandidateReport> {
+    let report = |proposed: &&CandidateCosts| {
+        let index = proposed.index;
+        let tuned = tuned.iter().find(|tuned| tuned.candidate == index);
+        CandidateReport {
+            index,
+            origin: proposed.origin.clone(),
+            macs: proposed.costs.macs,
+            params: proposed.costs.params,
+            reduction: proposed.reduction,
+            similarity: proposed.similarity,
+            predicted_divergence: proposed.predicted_divergence,
+            screened_accuracy: screened.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
+            light_accuracy: light.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
+            tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
+        }
+    };
+    proposed.iter().map(report).collect()
 }
 
 /// Engine to worker.

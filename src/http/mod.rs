@@ -4,6 +4,7 @@
 //! Every error, also of the framework and of a panic, is a [`problem::Problem`].
 
 mod artifacts;
+mod candidates;
 mod datasets;
 mod drain;
 mod events;
@@ -61,6 +62,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(jobs::show, jobs::delete))
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::list))
+        .routes(routes!(candidates::list))
         .routes(routes!(artifacts::list))
         .routes(routes!(artifacts::download))
         .routes(routes!(models::upload, models::list))

@@ -10,7 +10,7 @@ use secateur_core::report::{CandidateReport, Costs, Equivalence, Latency, Networ
 use secateur_core::spec::Metric;
 use secateur_core::statistics::{RankCorrelation, spearman};
 use secateur_core::summary::layer_widths;
-use secateur_core::task::{CandidateCosts, History, TaskResult, VerifyResult, file};
+use secateur_core::task::{History, TaskResult, VerifyResult, file};
 use tch::{Device, Tensor};
 
 use super::export::PROBE_BATCHES;
@@ -82,7 +82,7 @@ fn report(
     (base_latency, pruned_latency): (Latency, Latency),
 ) -> Result<Report, Error> {
     let History { import, encoder, search, screened, tuned, export, winner, seconds, .. } = history;
-    let candidates = candidates(history);
+    let candidates = history.candidates();
     let grouping = Grouping::of(graph);
     let base_costs = CostModel::of(graph, &grouping).full();
     let screened = screened
@@ -126,26 +126,6 @@ fn report(
         model_sha256: import.sha256.clone(),
         warnings,
     })
-}
-
-/// Every configuration that was measured, with all that was measured of it.
-fn candidates(history: &History) -> Vec<CandidateReport> {
-    let screened = |index| history.screened.iter().find(|screened| screened.candidate == index);
-    let light = |index| history.lightly_tuned.iter().find(|light| light.candidate == index);
-    let tuned = |index| history.tuned.iter().find(|tuned| tuned.candidate == index);
-    let report = |proposed: &CandidateCosts| CandidateReport {
-        index: proposed.index,
-        origin: proposed.origin.clone(),
-        macs: proposed.costs.macs,
-        params: proposed.costs.params,
-        reduction: proposed.reduction,
-        similarity: proposed.similarity,
-        predicted_divergence: proposed.predicted_divergence,
-        screened_accuracy: screened(proposed.index).and_then(|screened| screened.accuracy),
-        light_accuracy: light(proposed.index).and_then(|light| light.accuracy),
-        tuned_accuracy: tuned(proposed.index).and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
-    };
-    history.proposed.iter().map(report).collect()
 }
 
 /// Spearman's rho between a prediction and the accuracy that the screen measured.
@@ -199,7 +179,7 @@ fn warnings(
         }
         _ => {}
     }
-    if let Some(correlation) = correlation(&candidates(history), |candidate| candidate.similarity)
+    if let Some(correlation) = correlation(&history.candidates(), |candidate| candidate.similarity)
         && correlation.rho.abs() < 0.3
     {
         warnings.push(format!(

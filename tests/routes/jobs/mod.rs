@@ -1,4 +1,5 @@
 mod cancel;
+mod candidates;
 mod delete;
 mod events;
 mod idempotency;

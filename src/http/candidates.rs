@@ -1,0 +1,52 @@
+//! `/v1/jobs/{id}/candidates`: every configuration that a job proposed, with what has been measured of it so far.
+
+use axum::Json;
+use axum::extract::State;
+use secateur_core::report::CandidateReport;
+use secateur_core::stage::JobView;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use super::problem::{Problem, ProblemDocument};
+use super::request::{Id, Parameters, not_found};
+use crate::id::JobId;
+use crate::table::{job, task};
+
+/// A page of candidates, by index.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CandidatePage {
+    pub items: Vec<CandidateReport>,
+    /// `after` of the next page; `null` on the last.
+    pub next: Option<usize>,
+}
+
+/// Every configuration that was proposed: costs, similarity, accuracy screened and tuned.
+#[utoipa::path(get, path = "/v1/jobs/{id}/candidates", tag = "jobs",
+    params(
+        ("id" = String, Path),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
+        ("after" = Option<u64>, Query, description = "`next` of the page before"),
+    ),
+    responses(
+        (status = 200, body = CandidatePage),
+        (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn list(
+    State(app): State<App>,
+    Id(id): Id<JobId>,
+    parameters: Parameters,
+) -> Result<Json<CandidatePage>, Problem> {
+    let limit = parameters.limit()? as usize;
+    let after = parameters.get("after", |text| text.parse::<usize>().ok(), "the index of a candidate")?;
+    let pool = app.queue.database().pool();
+    let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
+    let finished = task::finished(pool, id).await?;
+    let view = JobView { spec: &job.spec, has_dataset: job.dataset_id.is_some(), finished: &finished };
+    let mut items: Vec<CandidateReport> =
+        view.candidates().into_iter().filter(|candidate| after.is_none_or(|after| candidate.index > after)).collect();
+    let next = (items.len() > limit).then(|| items[limit - 1].index);
+    items.truncate(limit);
+    Ok(Json(CandidatePage { items, next }))
+}

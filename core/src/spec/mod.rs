@@ -1,0 +1,333 @@
+//! What the user asks for: the job spec, parsed once at the edge and trusted afterwards.
+//!
+//! [`JobSpec::from_json`] is the only door. It refuses unknown fields and values outside their range with a
+//! [`Rejection`] that names the field's path, the value and what is allowed. Everything but the target has a default.
+
+mod number;
+mod search;
+mod target;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::candidate::ReplayConfig;
+use crate::rejection::{Code, Rejection};
+
+pub use number::{Positive, Reduction, UnitInterval};
+pub use search::{EncoderSpec, Preset, RankingChoice, SearchSpec};
+pub use target::{Metric, Target, TargetWire};
+
+use search::with_preset;
+
+/// How the widths are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Graph embedding and search over millions of configurations (Liu et al., arXiv 2506.11469), calibrated on the
+    /// network's own sensitivities when there is data; the classical methods' networks always take part in the screen.
+    Sacp,
+    /// The same share of every group, the channels of least L1 norm.
+    Uniform,
+    /// One threshold over the L1 norms of all groups' channels, normalised by group.
+    GlobalL1,
+    /// One threshold over the L2 norms of all groups' channels, normalised by group (DepGraph's criterion).
+    GlobalL2,
+    /// A configuration that an earlier job wrote, replayed from `config`.
+    Config,
+}
+
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sacp => "sacp",
+            Self::Uniform => "uniform",
+            Self::GlobalL1 => "global_l1",
+            Self::GlobalL2 => "global_l2",
+            Self::Config => "config",
+        }
+    }
+}
+
+impl Method {
+    /// Origins of candidates that a job with `sacp` must not fall behind: the classical methods and the greedy allocation by
+    /// sensitivity.
+    pub const BASELINES: [&str; 4] = ["uniform", "global_l1", "global_l2", "sensitivity"];
+
+    pub fn is_baseline(origin: &str) -> bool {
+        Self::BASELINES.contains(&origin)
+    }
+}
+
+/// One number for all channels, or one for each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum PerChannel {
+    All(f64),
+    Each(Vec<f64>),
+}
+
+/// How stored samples become inputs: the model sees `(stored - mean) / std`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InputScaling {
+    pub mean: PerChannel,
+    pub std: PerChannel,
+}
+
+/// One sample's shape without the batch, or a list of shapes for a model with several inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum InputShape {
+    One(Vec<i64>),
+    Many(Vec<Vec<i64>>),
+}
+
+impl InputShape {
+    /// The shapes, one per input of the model.
+    pub fn shapes(&self) -> Vec<Vec<i64>> {
+        match self {
+            Self::One(shape) => vec![shape.clone()],
+            Self::Many(shapes) => shapes.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Constraints {
+    /// Kept channel counts are multiples of this.
+    pub round_to: Positive,
+    /// No group loses a larger share of its channels.
+    pub max_layer_reduction: UnitInterval,
+    /// Names of layers (with `*` and `?`) whose output channels stay as they are.
+    pub ignore: Vec<String>,
+    /// Limits by layer name (with `*` and `?`).
+    pub layers: BTreeMap<String, LayerLimit>,
+}
+
+impl Default for Constraints {
+    fn default() -> Self {
+        Self {
+            round_to: Positive::ONE,
+            max_layer_reduction: UnitInterval(0.9),
+            ignore: Vec::new(),
+            layers: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LayerLimit {
+    pub max_reduction: UnitInterval,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Cross-entropy with the labels, mixed with distillation by `distill`.
+    CrossEntropy,
+    /// Distillation from the original network alone; needs no labels.
+    Distill,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// SGD with Nesterov momentum 0.9, cosine schedule after a linear warm-up.
+    Sgd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Augmentation {
+    /// Mirror each sample left to right with probability 1/2.
+    Hflip,
+    /// Pad by an eighth of the width with zeros and crop a random window of the original size.
+    Crop,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FineTune {
+    pub objective: Objective,
+    /// Weight of the distillation loss beside the cross-entropy, 0 to 1.
+    pub distill: UnitInterval,
+    /// Epochs of every screened network's light fine-tune, after which the best `search.top_k` go on; with `sacp` only.
+    pub light_epochs: u32,
+    pub epochs: u32,
+    pub batch_size: Positive,
+    pub optimizer: Optimizer,
+    /// Peak learning rate.
+    pub lr: f64,
+    pub weight_decay: f64,
+    pub augment: Vec<Augmentation>,
+}
+
+impl Default for FineTune {
+    fn default() -> Self {
+        Self {
+            objective: Objective::CrossEntropy,
+            distill: UnitInterval(0.5),
+            light_epochs: 1,
+            epochs: 30,
+            batch_size: Positive::new(128),
+            optimizer: Optimizer::Sgd,
+            lr: 0.05,
+            weight_decay: 5e-4,
+            augment: Vec::new(),
+        }
+    }
+}
+
+/// What a job is to do. Serialising it gives the spec as run, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[schema(value_type = TargetWire)]
+    pub target: Target,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_shape: Option<InputShape>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputScaling>,
+    #[serde(default = "default_method")]
+    pub method: Method,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// The configuration to replay, the content of an earlier job's `config.json`; with `method: "config"` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ReplayConfig>,
+    #[serde(default)]
+    pub seed: u64,
+    #[serde(default)]
+    pub constraints: Constraints,
+    #[serde(default)]
+    pub encoder: EncoderSpec,
+    #[serde(default)]
+    pub search: SearchSpec,
+    /// `null` prunes only.
+    #[serde(default = "default_fine_tune")]
+    pub fine_tune: Option<FineTune>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn default_method() -> Method {
+    Method::Sacp
+}
+
+fn default_fine_tune() -> Option<FineTune> {
+    Some(FineTune::default())
+}
+
+impl JobSpec {
+    /// Parses and checks a spec.
+    ///
+    /// # Errors
+    /// [`Code::InvalidSpec`] with the path of the field in `node`.
+    pub fn from_json(json: &str) -> Result<Self, Rejection> {
+        let json = &with_preset(json);
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let spec: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            let cause = without_position(&error.inner().to_string());
+            if path == "." {
+                Rejection::new(Code::InvalidSpec, format!("The job spec is not valid: {cause}."))
+            } else {
+                Rejection::new(Code::InvalidSpec, format!("`{path}` is not valid: {cause}.")).at(path)
+            }
+        })?;
+        reader.end().map_err(|_| {
+            Rejection::new(Code::InvalidSpec, "The job spec must be one JSON object with nothing behind it.")
+        })?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The rules between fields and for plain numbers.
+    fn check(&self) -> Result<(), Rejection> {
+        let invalid = |field: &str, detail: String| Err(Rejection::new(Code::InvalidSpec, detail).at(field));
+        if let Some(name) = &self.name
+            && (name.is_empty() || name.chars().count() > 200)
+        {
+            return invalid("name", format!("`name` has {} characters: 1 to 200 are allowed.", name.chars().count()));
+        }
+        if let Some(shape) = &self.input_shape {
+            let shapes = shape.shapes();
+            if shapes.is_empty() || shapes.iter().flatten().any(|&size| !(1..=65_536).contains(&size)) {
+                return invalid(
+                    "input_shape",
+                    format!(
+                        "`input_shape` {shapes:?} is not valid: one sample's shape without the batch, every size 1 to 65536."
+                    ),
+                );
+            }
+        }
+        if let Some(scaling) = &self.input {
+            let numbers = |values: &PerChannel| match values {
+                PerChannel::All(value) => vec![*value],
+                PerChannel::Each(values) => values.clone(),
+            };
+            if let Some(std) = numbers(&scaling.std).into_iter().find(|&std| std <= 0.0) {
+                return invalid("input.std", format!("`input.std` {std} is out of range: it must be greater than 0."));
+            }
+        }
+        if (self.method == Method::Config) != self.config.is_some() {
+            return invalid("config", "`config` must be given with `method: \"config\"`, and only then.".to_owned());
+        }
+        if let Some(fine_tune) = &self.fine_tune {
+            let FineTune { epochs, lr, weight_decay, batch_size, .. } = fine_tune;
+            if !(1..=10_000).contains(epochs) {
+                return invalid(
+                    "fine_tune.epochs",
+                    format!(
+                        "`fine_tune.epochs` {epochs} is out of range: 1 to 10000; `\"fine_tune\": null` prunes only."
+                    ),
+                );
+            }
+            if batch_size.get() < 2 || batch_size.get() > 65_536 {
+                return invalid(
+                    "fine_tune.batch_size",
+                    format!(
+                        "`fine_tune.batch_size` {} is out of range: 2 to 65536 (batch norm needs two samples).",
+                        batch_size.get()
+                    ),
+                );
+            }
+            if !(*lr > 0.0 && *lr <= 10.0) {
+                return invalid(
+                    "fine_tune.lr",
+                    format!("`fine_tune.lr` {lr} is out of range: above 0 and at most 10."),
+                );
+            }
+            if !(0.0..=1.0).contains(weight_decay) {
+                return invalid(
+                    "fine_tune.weight_decay",
+                    format!("`fine_tune.weight_decay` {weight_decay} is out of range: 0 to 1."),
+                );
+            }
+        }
+        if self.method == Method::Sacp {
+            search::check(&self.encoder, &self.search, invalid)?;
+        }
+        if self.labels.len() > 64 {
+            return invalid("labels", format!("{} labels given: at most 64 are allowed.", self.labels.len()));
+        }
+        Ok(())
+    }
+}
+
+/// serde_json appends ` at line 1 column 9`, which says nothing beside the path.
+fn without_position(message: &str) -> String {
+    match message.rfind(" at line ") {
+        Some(at) => message[..at].to_owned(),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The sections of SACP, and presets.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::number::Positive;
+use crate::rejection::Rejection;
+
+/// Settings for a purpose; what the spec says itself wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Minutes on two cores for a small network.
+    Quick,
+    /// The sizes of the SACP paper.
+    Paper,
+}
+
+impl Preset {
+    /// Sections of the spec that it sets.
+    fn sections(self) -> serde_json::Value {
+        match self {
+            Self::Quick => serde_json::json!({
+                "encoder": {"configs": 2000, "epochs": 3},
+                "search": {"candidates": 1_000_000, "top_m": 24, "top_k": 2},
+                "fine_tune": {"epochs": 20, "light_epochs": 1},
+            }),
+            Self::Paper => serde_json::json!({
+                "encoder": {"configs": 10_000, "epochs": 5},
+                "search": {"candidates": 1_000_000, "top_m": 150, "top_k": 10},
+                "fine_tune": {"epochs": 30, "light_epochs": 1},
+            }),
+        }
+    }
+}
+
+/// The graph encoder of SACP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderSpec {
+    /// Random rate vectors that it is trained on, each seen once per epoch.
+    pub configs: Positive,
+    /// Layers of the GCN; 2 is the one depth that the exact fast search is for.
+    pub layers: Positive,
+    /// Width of the embedding, at most 256.
+    pub hidden: Positive,
+    pub epochs: u32,
+    /// Of the InfoNCE loss.
+    pub temperature: f64,
+    /// Random channel choices per rate vector.
+    pub negatives: Positive,
+}
+
+impl Default for EncoderSpec {
+    fn default() -> Self {
+        Self {
+            configs: Positive::new(10_000),
+            layers: Positive::new(2),
+            hidden: Positive::new(64),
+            epochs: 5,
+            temperature: 0.1,
+            negatives: Positive::new(8),
+        }
+    }
+}
+
+/// What orders the candidates of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RankingChoice {
+    /// Cosine between the candidate's embedding and the unpruned network's, as published.
+    Similarity,
+    /// The sum of the groups' measured sensitivities; needs a data set, without one it is `similarity`.
+    Calibrated,
+}
+
+/// The search of SACP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSpec {
+    /// Configurations to score.
+    pub candidates: Positive,
+    /// Step between the rates that a group may be pruned by.
+    pub rate_step: f64,
+    /// Configurations that are screened, beside the baselines.
+    pub top_m: Positive,
+    /// Screened networks that are fully fine-tuned.
+    pub top_k: Positive,
+    pub ranking: RankingChoice,
+}
+
+impl Default for SearchSpec {
+    fn default() -> Self {
+        Self {
+            candidates: Positive::new(1_000_000),
+            rate_step: 0.1,
+            top_m: Positive::new(150),
+            top_k: Positive::new(10),
+            ranking: RankingChoice::Calibrated,
+        }
+    }
+}
+
+/// The rules for plain numbers in the sections of SACP.
+pub(super) fn check(
+    encoder: &EncoderSpec,
+    search: &SearchSpec,
+    invalid: impl Fn(&str, String) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let EncoderSpec { configs, layers, hidden, epochs, temperature, negatives } = encoder;
+    if configs.get() > 1_000_000 {
+        return invalid(
+            "encoder.configs",
+            format!("`encoder.configs` {} is out of range: 1 to 1000000.", configs.get()),
+        );
+    }
+    if layers.get() != 2 {
+        return invalid("encoder.layers", format!("`encoder.layers` {} is not supported: 2 is.", layers.get()));
+    }
+    if hidden.get() > 256 {
+        return invalid("encoder.hidden", format!("`encoder.hidden` {} is out of range: 1 to 256.", hidden.get()));
+    }
+    if !(1..=1000).contains(epochs) {
+        return invalid("encoder.epochs", format!("`encoder.epochs` {epochs} is out of range: 1 to 1000."));
+    }
+    if !(*temperature > 0.0 && *temperature <= 10.0) {
+        return invalid(
+            "encoder.temperature",
+            format!("`encoder.temperature` {temperature} is out of range: above 0 and at most 10."),
+        );
+    }
+    if negatives.get() > 256 {
+        return invalid(
+            "encoder.negatives",
+            format!("`encoder.negatives` {} is out of range: 1 to 256.", negatives.get()),
+        );
+    }
+    let SearchSpec { rate_step, top_m, top_k, .. } = search;
+    if !(0.005..=0.5).contains(rate_step) {
+        return invalid("search.rate_step", format!("`search.rate_step` {rate_step} is out of range: 0.005 to 0.5."));
+    }
+    if top_m.get() > 10_000 {
+        return invalid("search.top_m", format!("`search.top_m` {} is out of range: 1 to 10000.", top_m.get()));
+    }
+    if top_k.get() > 1000 {
+        return invalid("search.top_k", format!("`search.top_k` {} is out of range: 1 to 1000.", top_k.get()));
+    }
+    Ok(())
+}
+
+/// The spec with what its preset sets and it does not say itself. Anything that is not a spec is left as it is, for the
+/// parser to refuse.
+pub(super) fn with_preset(json: &str) -> String {
+    let Ok(serde_json::Value::Object(mut spec)) = serde_json::from_str(json) else { return json.to_owned() };
+    let preset = spec.get("preset").cloned().and_then(|preset| serde_json::from_value::<Preset>(preset).ok());
+    let Some(serde_json::Value::Object(sections)) = preset.map(Preset::sections) else { return json.to_owned() };
+    for (name, fields) in sections {
+        let (serde_json::Value::Object(section), serde_json::Value::Object(fields)) =
+            (spec.entry(name).or_insert_with(|| serde_json::json!({})), fields)
+        else {
+            continue;
+        };
+        for (field, value) in fields {
+            section.entry(field).or_insert(value);
+        }
+    }
+    serde_json::Value::Object(spec).to_string()
+}

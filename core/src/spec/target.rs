@@ -1,0 +1,87 @@
+//! What a job is to remove.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::number::{Reduction, UnitInterval};
+
+/// What is to be removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "TargetWire", into = "TargetWire")]
+pub struct Target {
+    pub metric: Metric,
+    pub reduction: Reduction,
+    /// The job fails cleanly when validation accuracy drops by more than this.
+    pub max_accuracy_drop: Option<UnitInterval>,
+}
+
+/// The metric that a target counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Multiply-accumulates of one sample through convolutions, linear layers and matrix products.
+    Flops,
+    /// Elements of all parameters (buffers are not counted).
+    Params,
+    /// Prunable channels, over all coupled groups.
+    Channels,
+}
+
+impl Metric {
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Flops => "flops_reduction",
+            Self::Params => "params_reduction",
+            Self::Channels => "channel_reduction",
+        }
+    }
+}
+
+/// Exactly one of the reductions.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Target)]
+#[serde(deny_unknown_fields)]
+pub struct TargetWire {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flops_reduction: Option<Reduction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    params_reduction: Option<Reduction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channel_reduction: Option<Reduction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_accuracy_drop: Option<UnitInterval>,
+}
+
+impl TryFrom<TargetWire> for Target {
+    type Error = String;
+
+    fn try_from(wire: TargetWire) -> Result<Self, String> {
+        let given: Vec<(Metric, Reduction)> = [
+            (Metric::Flops, wire.flops_reduction),
+            (Metric::Params, wire.params_reduction),
+            (Metric::Channels, wire.channel_reduction),
+        ]
+        .into_iter()
+        .filter_map(|(metric, reduction)| reduction.map(|reduction| (metric, reduction)))
+        .collect();
+        match given[..] {
+            [(metric, reduction)] => Ok(Self { metric, reduction, max_accuracy_drop: wire.max_accuracy_drop }),
+            _ => Err(format!(
+                "{} reductions given: exactly one of `flops_reduction`, `params_reduction`, `channel_reduction` is needed",
+                given.len()
+            )),
+        }
+    }
+}
+
+impl From<Target> for TargetWire {
+    fn from(target: Target) -> Self {
+        let only = |metric| (target.metric == metric).then_some(target.reduction);
+        Self {
+            flops_reduction: only(Metric::Flops),
+            params_reduction: only(Metric::Params),
+            channel_reduction: only(Metric::Channels),
+            max_accuracy_drop: target.max_accuracy_drop,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+use super::*;
+
+fn detail(json: &str) -> String {
+    JobSpec::from_json(json).expect_err("the spec is wrong").detail
+}
+
+#[test]
+fn a_target_alone_is_a_whole_spec() {
+    let spec = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.7}}"#).unwrap();
+    assert_eq!(spec.target.metric, Metric::Flops);
+    assert_eq!(spec.fine_tune, Some(FineTune::default()));
+    let as_run = serde_json::to_string(&spec).unwrap();
+    assert_eq!(JobSpec::from_json(&as_run).unwrap(), spec);
+}
+
+#[test]
+fn null_turns_fine_tuning_off() {
+    let spec = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.7}, "fine_tune": null}"#).unwrap();
+    assert_eq!(spec.fine_tune, None);
+    let as_run = serde_json::to_string(&spec).unwrap();
+    assert_eq!(JobSpec::from_json(&as_run).unwrap(), spec);
+}
+
+#[test]
+fn a_target_outside_zero_to_one_is_named_with_its_value() {
+    for value in ["0", "1", "1.5", "-0.1"] {
+        let message = detail(&format!(r#"{{"target": {{"flops_reduction": {value}}}}}"#));
+        assert!(
+            message.contains("target") && message.contains(value) && message.contains("between 0 and 1"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn two_targets_or_none_are_refused() {
+    let two = detail(r#"{"target": {"flops_reduction": 0.5, "params_reduction": 0.5}}"#);
+    assert!(two.contains("2 reductions given"), "{two}");
+    let none = detail(r#"{"target": {}}"#);
+    assert!(none.contains("0 reductions given"), "{none}");
+}
+
+#[test]
+fn a_preset_sets_what_the_spec_does_not_say() {
+    let json = r#"{"target": {"flops_reduction": 0.5}, "preset": "quick", "search": {"top_m": 7}}"#;
+    let spec = JobSpec::from_json(json).unwrap();
+    assert_eq!((spec.search.top_m.get(), spec.search.top_k.get(), spec.encoder.configs.get()), (7, 2, 2000));
+    let as_run = serde_json::to_string(&spec).unwrap();
+    assert_eq!(JobSpec::from_json(&as_run).unwrap(), spec, "a spec as run gives itself again");
+    let json = r#"{"target": {"flops_reduction": 0.5}, "preset": "quick", "fine_tune": null}"#;
+    assert_eq!(JobSpec::from_json(json).unwrap().fine_tune, None);
+    assert!(detail(r#"{"target": {"flops_reduction": 0.5}, "preset": "fast"}"#).contains("fast"));
+}
+
+#[test]
+fn an_unknown_field_is_refused_by_name() {
+    let message = detail(r#"{"target": {"flops_reduction": 0.5}, "constraints": {"round": 8}}"#);
+    assert!(message.contains("constraints") && message.contains("unknown field `round`"), "{message}");
+    let message = detail(r#"{"target": {"flops_reduction": 0.5}, "colour": "red"}"#);
+    assert!(message.contains("colour"), "{message}");
+}

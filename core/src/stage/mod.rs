@@ -1,0 +1,268 @@
+//! The stage machine: which stage follows which, and the tasks of a stage.
+//!
+//! Both are pure functions of the spec and of what has finished, so that the server's transaction and the CLI's
+//! local run take the same road. The caller runs every task of a stage, then asks for the next.
+
+mod view;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::spec::{JobSpec, Method};
+use crate::task::{TaskResult, Work, file};
+
+/// A stage of a job. `Encoder`, `Sensitivity` and `LightTune` belong to the method `sacp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Import,
+    Graph,
+    Encoder,
+    Sensitivity,
+    Search,
+    Screen,
+    LightTune,
+    Tune,
+    Export,
+    Verify,
+}
+
+impl Stage {
+    pub const ALL: [Self; 10] = [
+        Self::Import,
+        Self::Graph,
+        Self::Encoder,
+        Self::Sensitivity,
+        Self::Search,
+        Self::Screen,
+        Self::LightTune,
+        Self::Tune,
+        Self::Export,
+        Self::Verify,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Graph => "graph",
+            Self::Encoder => "encoder",
+            Self::Sensitivity => "sensitivity",
+            Self::Search => "search",
+            Self::Screen => "screen",
+            Self::LightTune => "light_tune",
+            Self::Tune => "tune",
+            Self::Export => "export",
+            Self::Verify => "verify",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+
+    /// The stage after this one; `None` when the job is done.
+    pub fn next(self, spec: &JobSpec, has_dataset: bool) -> Option<Self> {
+        let tunes = spec.fine_tune.is_some() && has_dataset;
+        let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
+        match self {
+            Self::Import => Some(Self::Graph),
+            Self::Graph if spec.method == Method::Sacp => Some(Self::Encoder),
+            Self::Encoder if has_dataset => Some(Self::Sensitivity),
+            Self::Graph | Self::Encoder | Self::Sensitivity => Some(Self::Search),
+            Self::Search => Some(Self::Screen),
+            Self::Screen if tunes && spec.method == Method::Sacp && light_epochs > 0 => Some(Self::LightTune),
+            Self::Screen | Self::LightTune if tunes => Some(Self::Tune),
+            Self::Screen | Self::LightTune | Self::Tune => Some(Self::Export),
+            Self::Export => Some(Self::Verify),
+            Self::Verify => None,
+        }
+    }
+}
+
+/// Where a task's input file comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Source {
+    Model,
+    Dataset,
+    /// An output of a finished task of the same job.
+    Output {
+        stage: Stage,
+        index: usize,
+        name: String,
+    },
+}
+
+/// A file that a task finds in its folder under `name`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    pub name: String,
+    pub source: Source,
+}
+
+/// A task that is to be run: the n-th of its stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    pub index: usize,
+    pub work: Work,
+    pub inputs: Vec<Input>,
+}
+
+/// A task of the job that is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishedTask {
+    pub stage: Stage,
+    pub index: usize,
+    pub result: TaskResult,
+    pub files: Vec<String>,
+    pub seconds: f64,
+}
+
+/// The job as the planner sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct JobView<'a> {
+    pub spec: &'a JobSpec,
+    pub has_dataset: bool,
+    /// Every finished task, in any order.
+    pub finished: &'a [FinishedTask],
+}
+
+/// A stage cannot be planned: an earlier stage's result is not there. Always our bug.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stage {} cannot be planned: no finished {missing}", .stage.as_str())]
+pub struct PlanError {
+    pub stage: Stage,
+    pub missing: &'static str,
+}
+
+/// The tasks of a stage whose predecessors have all finished. Never empty.
+pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanError> {
+    let one = |work, inputs| Ok(vec![PlannedTask { index: 0, work, inputs }]);
+    let missing = |missing| PlanError { stage, missing };
+    let graph = || [output(Stage::Import, 0, file::GRAPH), output(Stage::Import, 0, file::WEIGHTS)];
+    let candidates = || output(Stage::Search, 0, file::CANDIDATES);
+    let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
+
+    match stage {
+        Stage::Import => {
+            let model = Input { name: file::MODEL.to_owned(), source: Source::Model };
+            one(Work::Import, [model].into_iter().chain(dataset()).collect())
+        }
+        Stage::Graph => one(Work::Graph, graph().into()),
+        Stage::Encoder => one(Work::Encoder, graph().into()),
+        Stage::Sensitivity => {
+            let groups = job.groups().ok_or_else(|| missing("graph"))?;
+            let all: Vec<usize> = (0..groups).collect();
+            Ok(sharded(&all, GROUPS_PER_TASK)
+                .map(|(index, shard)| PlannedTask {
+                    index,
+                    work: Work::Sensitivity { groups: shard.to_vec() },
+                    inputs: graph().into_iter().chain(dataset()).collect(),
+                })
+                .collect())
+        }
+        Stage::Search => {
+            let encoder = job.results(Stage::Encoder).map(|_| output(Stage::Encoder, 0, file::ENCODER));
+            let sensitivities = job.sensitivities();
+            one(Work::Search { sensitivities }, graph().into_iter().chain(encoder).collect())
+        }
+        Stage::Screen => {
+            let proposed = job.search().ok_or_else(|| missing("search"))?;
+            let indices: Vec<usize> = proposed.iter().map(|candidate| candidate.index).collect();
+            // A method that does not search proposes a single network.
+            let shard = if job.spec.method == Method::Sacp { CANDIDATES_PER_TASK } else { 1 };
+            Ok(sharded(&indices, shard)
+                .map(|(index, shard)| PlannedTask {
+                    index,
+                    work: Work::Screen { candidates: shard.to_vec() },
+                    inputs: graph().into_iter().chain([candidates()]).chain(dataset()).collect(),
+                })
+                .collect())
+        }
+        Stage::LightTune => {
+            let screened = job.screened();
+            if screened.is_empty() {
+                return Err(missing("screen"));
+            }
+            // Successive halving: the better third by what the screen measured, and every baseline.
+            let third = screened.len().div_ceil(3).max(job.spec.search.top_k.get());
+            let chosen = job.best_and_baselines(third);
+            Ok(sharded(&chosen, CANDIDATES_PER_LIGHT_TASK)
+                .map(|(index, shard)| PlannedTask {
+                    index,
+                    work: Work::LightTune {
+                        candidates: shard.iter().map(|(_, screened)| screened.candidate).collect(),
+                    },
+                    inputs: graph()
+                        .into_iter()
+                        .chain([candidates()])
+                        .chain(
+                            shard.iter().map(|(task, screened)| {
+                                output(Stage::Screen, *task, &file::screened(screened.candidate))
+                            }),
+                        )
+                        .chain(dataset())
+                        .collect(),
+                })
+                .collect())
+        }
+        Stage::Tune => {
+            let starts = job.tune_starts();
+            if starts.is_empty() {
+                return Err(missing("screen"));
+            }
+            Ok(starts
+                .into_iter()
+                .enumerate()
+                .map(|(index, (candidate, start))| PlannedTask {
+                    index,
+                    work: Work::Tune { candidate },
+                    inputs: graph().into_iter().chain([candidates(), start]).chain(dataset()).collect(),
+                })
+                .collect())
+        }
+        Stage::Export => {
+            let winner = job.winner().ok_or_else(|| missing("screen or tune"))?;
+            one(
+                Work::Export { candidate: winner.candidate, tuned: winner.stage == Stage::Tune },
+                graph()
+                    .into_iter()
+                    .chain([candidates(), output(winner.stage, winner.task, &winner.file)])
+                    .chain(dataset())
+                    .collect(),
+            )
+        }
+        Stage::Verify => {
+            let history = job.history().ok_or_else(|| missing("import, screen or export"))?;
+            one(
+                Work::Verify { history: Box::new(history) },
+                vec![
+                    output(Stage::Import, 0, file::GRAPH),
+                    candidates(),
+                    output(Stage::Export, 0, file::PRUNED_MODEL),
+                    output(Stage::Export, 0, file::BASE_MODEL),
+                    output(Stage::Export, 0, file::PROBES),
+                ],
+            )
+        }
+    }
+}
+
+/// Groups whose sensitivity one task measures.
+const GROUPS_PER_TASK: usize = 16;
+
+/// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
+const CANDIDATES_PER_TASK: usize = 32;
+
+const CANDIDATES_PER_LIGHT_TASK: usize = 8;
+
+fn sharded<T>(items: &[T], size: usize) -> impl Iterator<Item = (usize, &[T])> {
+    items.chunks(size).enumerate()
+}
+
+fn output(stage: Stage, index: usize, name: &str) -> Input {
+    Input { name: name.to_owned(), source: Source::Output { stage, index, name: name.to_owned() } }
+}
+
+#[cfg(test)]
+mod tests;

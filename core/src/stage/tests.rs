@@ -1,0 +1,153 @@
+use super::*;
+use crate::report::{Accuracy, Costs, Equivalence};
+use crate::task::{CandidateCosts, ExportResult, ImportResult, ScreenResult, Screened, SearchResult, TuneResult};
+
+fn spec(more: &str) -> JobSpec {
+    JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"top_k": 2}}{more}}}"#)).unwrap()
+}
+
+fn road(spec: &JobSpec, has_dataset: bool) -> Vec<&'static str> {
+    let stages = std::iter::successors(Some(Stage::Import), |stage| stage.next(spec, has_dataset));
+    stages.map(Stage::as_str).collect()
+}
+
+fn finished(stage: Stage, index: usize, result: TaskResult) -> FinishedTask {
+    FinishedTask { stage, index, result, files: Vec::new(), seconds: 1.5 }
+}
+
+fn proposed(count: usize) -> FinishedTask {
+    let costs = Costs { macs: 1, params: 1, channels: 1 };
+    let candidate = |index| CandidateCosts {
+        index,
+        origin: if index + 1 == count { "uniform" } else { "calibrated" }.to_owned(),
+        costs,
+        reduction: 0.5,
+        similarity: None,
+        predicted_divergence: None,
+    };
+    let result = SearchResult { candidates: (0..count).map(candidate).collect(), search: None };
+    finished(Stage::Search, 0, TaskResult::Search(result))
+}
+
+fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
+    let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
+    let screened = vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None }];
+    finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened }))
+}
+
+fn tuned(task: usize, candidate: usize, score: f64) -> FinishedTask {
+    let result = TuneResult { candidate, epochs: Vec::new(), best_epoch: 1, accuracy: None, score };
+    finished(Stage::Tune, task, TaskResult::Tune(result))
+}
+
+fn plan_after(stage: Stage, finished: &[FinishedTask]) -> Result<Vec<PlannedTask>, PlanError> {
+    plan(stage, JobView { spec: &spec(""), has_dataset: true, finished })
+}
+
+#[test]
+fn a_classical_job_with_data_screens_and_tunes() {
+    let whole = ["import", "graph", "search", "screen", "tune", "export", "verify"];
+    assert_eq!(road(&spec(r#", "method": "uniform""#), true), whole);
+}
+
+#[test]
+fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
+    let whole =
+        ["import", "graph", "encoder", "sensitivity", "search", "screen", "light_tune", "tune", "export", "verify"];
+    assert_eq!(road(&spec(""), true), whole);
+    let without_data = ["import", "graph", "encoder", "search", "screen", "export", "verify"];
+    assert_eq!(road(&spec(""), false), without_data);
+    let without_halving = road(&spec(r#", "fine_tune": {"light_epochs": 0}"#), true);
+    assert!(!without_halving.contains(&"light_tune"));
+}
+
+#[test]
+fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
+    let names = road(&spec(""), true);
+    assert_eq!(names.len(), Stage::ALL.len());
+    assert!(names.iter().all(|name| Stage::parse(name).is_some_and(|stage| stage.as_str() == *name)));
+}
+
+#[test]
+fn without_data_or_fine_tuning_nothing_is_tuned() {
+    let short = ["import", "graph", "search", "screen", "export", "verify"];
+    assert_eq!(road(&spec(r#", "method": "uniform""#), false), short);
+    assert_eq!(road(&spec(r#", "method": "uniform", "fine_tune": null"#), true), short);
+}
+
+#[test]
+fn candidates_are_screened_in_shards_that_together_hold_each_once() {
+    let screen = plan_after(Stage::Screen, &[proposed(70)]).unwrap();
+    assert_eq!(screen.iter().map(|task| task.index).collect::<Vec<_>>(), [0, 1, 2]);
+    let all: Vec<usize> = screen
+        .iter()
+        .flat_map(|task| match &task.work {
+            Work::Screen { candidates } => candidates.clone(),
+            other => panic!("{other:?} in the screen stage"),
+        })
+        .collect();
+    assert_eq!(all, (0..70).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_better_third_and_every_baseline_are_lightly_tuned() {
+    let mut done = vec![proposed(9)];
+    done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
+    let light = plan_after(Stage::LightTune, &done).unwrap();
+    assert_eq!(light[0].work, Work::LightTune { candidates: vec![0, 1, 2, 8] }, "8 is the baseline");
+    assert!(light[0].inputs.contains(&output(Stage::Screen, 0, "screened-8.safetensors")));
+}
+
+#[test]
+fn the_best_k_and_the_best_baseline_are_tuned_each_by_a_task_of_its_own() {
+    let done = [proposed(4), screened(0, 0, 0.4), screened(0, 1, 0.2), screened(1, 2, 0.3), screened(1, 3, 0.1)];
+    let tune = plan_after(Stage::Tune, &done).unwrap();
+    let works: Vec<&Work> = tune.iter().map(|task| &task.work).collect();
+    assert_eq!(works, [0, 2, 3].map(|candidate| Work::Tune { candidate }).iter().collect::<Vec<_>>());
+    assert!(tune[1].inputs.contains(&output(Stage::Screen, 1, "screened-2.safetensors")));
+}
+
+#[test]
+fn the_winner_is_the_best_tuned_candidate_and_the_first_of_equals() {
+    let done = [proposed(3), screened(0, 0, 0.9), tuned(0, 0, 0.5), tuned(2, 2, 0.7), tuned(1, 1, 0.7)];
+    let export = plan_after(Stage::Export, &done).unwrap();
+    assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: true });
+    assert!(export[0].inputs.contains(&output(Stage::Tune, 1, "tuned-1.safetensors")));
+}
+
+#[test]
+fn without_tuning_the_best_screened_candidate_wins() {
+    let export = plan_after(Stage::Export, &[proposed(2), screened(0, 0, 0.1), screened(1, 1, 0.2)]).unwrap();
+    assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: false });
+}
+
+#[test]
+fn verification_knows_the_seconds_of_every_stage_before_it() {
+    let accuracy = Accuracy { val: 0.5, test: 0.5 };
+    let import = ImportResult {
+        input_shapes: vec![vec![1, 8, 8]],
+        nodes: 1,
+        max_abs_diff: 0.0,
+        bytes: 1,
+        sha256: "00".to_owned(),
+        accuracy: Some(accuracy),
+    };
+    let export = ExportResult { candidate: 1, base_bytes: 2, pruned_bytes: 1, accuracy: None };
+    let done = [
+        finished(Stage::Import, 0, TaskResult::Import(import)),
+        proposed(2),
+        screened(0, 0, 0.1),
+        screened(1, 1, 0.2),
+        finished(Stage::Export, 0, TaskResult::Export(export)),
+    ];
+    let verify = plan_after(Stage::Verify, &done).unwrap();
+    let Work::Verify { history } = &verify[0].work else { panic!("verify plans verification") };
+    assert_eq!(history.seconds["screen"], 3.0);
+    assert_eq!(history.winner, 1);
+}
+
+#[test]
+fn a_stage_whose_predecessor_is_missing_cannot_be_planned() {
+    assert_eq!(plan_after(Stage::Screen, &[]).unwrap_err().missing, "search");
+    assert_eq!(plan_after(Stage::Export, &[proposed(1)]).unwrap_err().missing, "screen or tune");
+}

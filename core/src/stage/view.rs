@@ -1,0 +1,202 @@
+//! What the planner reads off the finished tasks of a job.
+
+use super::{FinishedTask, Input, JobView, Stage, output};
+use crate::report::{CandidateReport, StageSeconds};
+use crate::search::additive::Sensitivity;
+use crate::spec::Method;
+use crate::task::{CandidateCosts, History, LightlyTuned, Screened, TaskResult, TuneResult, file, measured};
+
+/// The network that export takes.
+pub(super) struct Winner {
+    pub(super) candidate: usize,
+    pub(super) stage: Stage,
+    pub(super) task: usize,
+    pub(super) file: String,
+}
+
+impl<'a> JobView<'a> {
+    pub(super) fn results(self, stage: Stage) -> impl Iterator<Item = &'a FinishedTask> {
+        self.finished.iter().filter(move |task| task.stage == stage)
+    }
+
+    pub(super) fn search(self) -> Option<&'a [CandidateCosts]> {
+        self.results(Stage::Search).find_map(|task| match &task.result {
+            TaskResult::Search(result) => Some(result.candidates.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Every screened candidate with the index of its task, in candidate order.
+    pub(super) fn screened(self) -> Vec<(usize, &'a Screened)> {
+        let mut screened: Vec<_> = self
+            .results(Stage::Screen)
+            .filter_map(|task| match &task.result {
+                TaskResult::Screen(result) => Some(result.screened.iter().map(|screened| (task.index, screened))),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        screened.sort_by_key(|(_, screened)| screened.candidate);
+        screened
+    }
+
+    /// Coupled groups of the network.
+    pub(super) fn groups(self) -> Option<usize> {
+        self.results(Stage::Graph).find_map(|task| match &task.result {
+            TaskResult::Graph(result) => Some(result.groups),
+            _ => None,
+        })
+    }
+
+    /// All measured sensitivities, by group.
+    pub(super) fn sensitivities(self) -> Vec<Sensitivity> {
+        let mut all: Vec<Sensitivity> = self
+            .results(Stage::Sensitivity)
+            .filter_map(|task| match &task.result {
+                TaskResult::Sensitivity(result) => Some(result.measured.iter().copied()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        all.sort_by_key(|sensitivity| (sensitivity.group, sensitivity.width));
+        all
+    }
+
+    /// Every lightly tuned candidate with the index of its task, in candidate order.
+    pub(super) fn lightly_tuned(self) -> Vec<(usize, &'a LightlyTuned)> {
+        let mut tuned: Vec<_> = self
+            .results(Stage::LightTune)
+            .filter_map(|task| match &task.result {
+                TaskResult::LightTune(result) => Some(result.tuned.iter().map(|tuned| (task.index, tuned))),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        tuned.sort_by_key(|(_, tuned)| tuned.candidate);
+        tuned
+    }
+
+    /// Whether a candidate is a classical method's.
+    pub(super) fn is_baseline(self, candidate: usize) -> bool {
+        let proposed = self.search().unwrap_or_default();
+        proposed.iter().any(|costs| costs.index == candidate && Method::is_baseline(&costs.origin))
+    }
+
+    /// The `count` best screened candidates and every baseline, in candidate order; ties go to the earlier.
+    pub(super) fn best_and_baselines(self, count: usize) -> Vec<(usize, &'a Screened)> {
+        let mut ranked = self.screened();
+        ranked.sort_by(|(_, a), (_, b)| b.value().total_cmp(&a.value()).then(a.candidate.cmp(&b.candidate)));
+        let (best, rest) = ranked.split_at(count.min(ranked.len()));
+        let baselines = rest.iter().filter(|(_, screened)| self.is_baseline(screened.candidate));
+        let mut chosen: Vec<_> = best.iter().chain(baselines).copied().collect();
+        chosen.sort_by_key(|(_, screened)| screened.candidate);
+        chosen
+    }
+
+    /// The candidates that are fully fine-tuned, each with the file that it starts from: the `top_k` best and the best
+    /// baseline, so that a job is never worse than the classical methods.
+    pub(super) fn tune_starts(self) -> Vec<(usize, Input)> {
+        let mut ranked: Vec<(f64, usize, Input)> = self
+            .lightly_tuned()
+            .into_iter()
+            .map(|(task, light)| {
+                (light.score, light.candidate, output(Stage::LightTune, task, &file::lightly_tuned(light.candidate)))
+            })
+            .collect();
+        if ranked.is_empty() {
+            ranked.extend(self.screened().into_iter().map(|(task, screened)| {
+                let start = output(Stage::Screen, task, &file::screened(screened.candidate));
+                (screened.value(), screened.candidate, start)
+            }));
+        }
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let top_k = self.spec.search.top_k.get();
+        let best_baseline = ranked.iter().position(|(_, candidate, _)| self.is_baseline(*candidate));
+        let is_chosen = |rank: usize| rank < top_k || Some(rank) == best_baseline;
+        ranked
+            .into_iter()
+            .enumerate()
+            .filter(|(rank, _)| is_chosen(*rank))
+            .map(|(_, (_, candidate, start))| (candidate, start))
+            .collect()
+    }
+
+    /// Every tuned candidate with the index of its task, in candidate order.
+    pub(super) fn tuned(self) -> Vec<(usize, &'a TuneResult)> {
+        let mut tuned: Vec<_> = self
+            .results(Stage::Tune)
+            .filter_map(|task| match &task.result {
+                TaskResult::Tune(result) => Some((task.index, result)),
+                _ => None,
+            })
+            .collect();
+        tuned.sort_by_key(|(_, tuned)| tuned.candidate);
+        tuned
+    }
+
+    /// The best by validation; the first of equals. Tuned candidates go before screened ones.
+    pub(super) fn winner(self) -> Option<Winner> {
+        let best_tuned = first_of_greatest(self.tuned(), |(_, tuned)| tuned.score).map(|(task, tuned)| Winner {
+            candidate: tuned.candidate,
+            stage: Stage::Tune,
+            task,
+            file: file::tuned(tuned.candidate),
+        });
+        best_tuned.or_else(|| {
+            first_of_greatest(self.screened(), |(_, screened)| screened.value()).map(|(task, screened)| Winner {
+                candidate: screened.candidate,
+                stage: Stage::Screen,
+                task,
+                file: file::screened(screened.candidate),
+            })
+        })
+    }
+
+    /// Every candidate that was proposed, with what has been measured of it so far.
+    pub fn candidates(self) -> Vec<CandidateReport> {
+        let proposed: Vec<&CandidateCosts> = self.search().unwrap_or_default().iter().collect();
+        let screened: Vec<&Screened> = self.screened().into_iter().map(|(_, screened)| screened).collect();
+        let light: Vec<&LightlyTuned> = self.lightly_tuned().into_iter().map(|(_, light)| light).collect();
+        let tuned: Vec<&TuneResult> = self.tuned().into_iter().map(|(_, tuned)| tuned).collect();
+        measured(&proposed, &screened, &light, &tuned)
+    }
+
+    pub(super) fn history(self) -> Option<History> {
+        let import = self.results(Stage::Import).find_map(|task| match &task.result {
+            TaskResult::Import(result) => Some(result.clone()),
+            _ => None,
+        })?;
+        let export = self.results(Stage::Export).find_map(|task| match &task.result {
+            TaskResult::Export(result) => Some(result.clone()),
+            _ => None,
+        })?;
+        let mut seconds = StageSeconds::new();
+        for task in self.finished {
+            *seconds.entry(task.stage.as_str().to_owned()).or_default() += task.seconds;
+        }
+        let encoder = self.results(Stage::Encoder).find_map(|task| match &task.result {
+            TaskResult::Encoder(result) => Some(result.clone()),
+            _ => None,
+        });
+        let search = self.results(Stage::Search).find_map(|task| match &task.result {
+            TaskResult::Search(result) => result.search.as_deref().cloned(),
+            _ => None,
+        });
+        Some(History {
+            import,
+            encoder,
+            search,
+            proposed: self.search().unwrap_or_default().to_vec(),
+            lightly_tuned: self.lightly_tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
+            screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
+            tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
+            winner: export.candidate,
+            export,
+            seconds,
+        })
+    }
+}
+
+fn first_of_greatest<T>(items: Vec<T>, score: impl Fn(&T) -> f64) -> Option<T> {
+    items.into_iter().reduce(|best, item| if score(&item) > score(&best) { item } else { best })
+}

@@ -88,7 +88,7 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    /// Validation accuracy and divergence of a configuration.
+    /// Accuracy of a network on a split; 0 without labels.
     pub fn accuracy(&self, network: &Network, val: &Split) -> Result<f64, Error> {
         Ok(evaluate::accuracy(network, val)?.unwrap_or(0.0))
     }

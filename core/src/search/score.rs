@@ -1,6 +1,6 @@
 //! Exact scoring in a few hundred nanoseconds: the same cosine as the dense GCN's, without its products.
 //!
-//! Three identities (method.md section 4 of the project's notes; the tests compare with [`super::encoder::Encoder::embed`]):
+//! Three identities (the tests compare with [`super::encoder::Encoder::embed`]):
 //! 1. In canonical order a group at a level is a prefix of ones, so its part of `X W1` is a prefix sum of W1's rows. `Â` is
 //!    linear too, so the part of `Â X W1` that a group at a level contributes to each node within one hop is tabulated
 //!    once. A candidate is a sum of table rows; moving one group changes only the rows of the nodes within one hop of it.

@@ -14,6 +14,16 @@ pub struct Net {
     here: ValueId,
 }
 
+/// An integer argument.
+pub fn int(value: i64) -> Literal {
+    Literal::Int(Size::fixed(value))
+}
+
+/// A list of integers as an argument.
+pub fn ints(values: &[i64]) -> Literal {
+    Literal::Ints(values.iter().map(|&value| Size::fixed(value)).collect())
+}
+
 impl Net {
     /// A model of one input; `sample` is its shape without the batch.
     pub fn new(sample: &[i64]) -> Self {
@@ -102,6 +112,14 @@ impl Net {
         });
         self.here = output;
         self
+    }
+
+    /// Appends a call that reads the current end as `self`; `sample` is the shape of its output without the batch.
+    pub fn apply(&mut self, op: &str, args: &[(&str, Literal)], sample: &[i64]) -> &mut Self {
+        let mut all = vec![("self", Literal::Tensor(self.here))];
+        all.extend_from_slice(args);
+        let shape = [Size::BATCH].into_iter().chain(sample.iter().map(|&size| Size::fixed(size))).collect();
+        self.node("", op, &all, shape)
     }
 
     /// A convolution with bias that keeps the image's size.

@@ -1,4 +1,4 @@
-//! Matrix products with a weight: `linear`, `addmm`, and the transposition that traced models put before it.
+//! Matrix products with a weight: `linear`, and `addmm` as traced models spell it.
 
 use super::{Macs, Operator, operand, per_sample, result};
 use crate::graph::{Graph, Node, Producer, ValueId};
@@ -70,23 +70,6 @@ impl Operator for Addmm {
         let matrix = node.tensor("mat2")?;
         let rows = per_sample(&graph.value(node.outputs[0]).shape[..1]);
         Some(Macs { coefficient: rows, dims: vec![(matrix, 0), (matrix, 1)] })
-    }
-}
-
-/// `t()` of a matrix.
-pub(super) struct Transpose;
-
-impl Operator for Transpose {
-    fn names(&self) -> &'static [&'static str] {
-        &["aten::t"]
-    }
-
-    fn axes(&self, node: &Node, _graph: &Graph, axes: &mut Axes) -> Result<(), String> {
-        let (input, output) = (operand(node, "self")?, result(node)?);
-        let mut dims = axes.dims(input).to_vec();
-        dims.reverse();
-        axes.set(output, dims);
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod broadcast;
 mod concat;
 mod convolution;
 mod elementwise;
+mod layout;
 mod linear;
 mod normalization;
 mod pooling;
@@ -61,7 +62,7 @@ const FAMILIES: &[&dyn Operator] = &[
     &convolution::Convolution,
     &linear::Linear,
     &linear::Addmm,
-    &linear::Transpose,
+    &layout::Layout,
     &normalization::BatchNorm,
     &elementwise::Elementwise,
     &broadcast::Broadcast,

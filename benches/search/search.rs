@@ -1,6 +1,8 @@
 //! Throughput and memory of the SACP search, sampling and costs included.
 //!
-//! `cargo bench -p secateur-core --features testing --bench search -- [NETWORK [CANDIDATES [THREADS]]]`, network `resnet18` or `resnet56`.
+//! `cargo bench -p secateur-core --features testing --bench search -- [NETWORK [CANDIDATES [THREADS [REFINE [RANKING]]]]]`, network `resnet18`
+//! or `resnet56`, ranking `similarity` (a random encoder) or `calibrated` (random sensitivities); REFINE evolutionary moves follow the
+//! CANDIDATES.
 //! `make bench-search` runs it beside the dense PyTorch form of the same encoder and prints the ratio.
 
 use std::time::Instant;
@@ -11,10 +13,12 @@ use secateur_core::candidate::Limits;
 use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
 use secateur_core::layer::LayerGraph;
+use secateur_core::search::additive::Additive;
 use secateur_core::search::encoder::Encoder;
+use secateur_core::search::proposal::MIN_DISTANCE;
 use secateur_core::search::score::Scorer;
 use secateur_core::search::space::{Band, Space};
-use secateur_core::search::{Plan, Progress, run};
+use secateur_core::search::{Plan, Progress, Ranking, refine, run};
 use secateur_core::spec::{Constraints, Metric};
 use secateur_core::testing::Net;
 
@@ -26,6 +30,8 @@ fn main() {
     let candidates = arguments.get(1).map_or(5_000_000, |count| count.parse().expect("CANDIDATES is a number"));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.get(2).map_or(cores, |count| count.parse().expect("THREADS is a number"));
+    let refine: u64 = arguments.get(3).map_or(0, |count| count.parse().expect("REFINE is a number"));
+    let ranking = arguments.get(4).map_or("similarity", String::as_str);
     let net = match network {
         "resnet18" => resnet(&[3, 32, 32], &[64, 128, 256, 512], 2),
         "resnet56" => resnet(&[3, 32, 32], &[16, 32, 64], 9),
@@ -45,24 +51,54 @@ fn main() {
     let start = Instant::now();
     let scorer = Scorer::new(&layers, &space, &encoder);
     let tables = start.elapsed();
+    let additive = random_sensitivities(&space);
     let before = peak_kib();
     let start = Instant::now();
-    let plan = Plan { seed: 0, candidates, top: 150, threads };
-    let band = Band { low: 0.7, high: 0.71 };
-    let best = run(&plan, &space, band, &scorer, Progress::default(), 64, &mut |_| {});
+    let walk = Plan { seed: 0, candidates, top: 150, threads };
+    let best = match ranking {
+        "similarity" => search(&walk, refine, &space, &scorer),
+        "calibrated" => search(&walk, refine, &space, &additive),
+        other => panic!("unknown ranking {other}: similarity or calibrated"),
+    };
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{{\"network\": \"{network}\", \"layers\": {}, \"groups\": {}, \"c_max\": {}, \"candidates\": {candidates}, \"threads\": {threads}, \
+        "{{\"network\": \"{network}\", \"layers\": {}, \"groups\": {}, \"c_max\": {}, \"candidates\": {candidates}, \"refine\": {refine}, \"ranking\": \"{ranking}\", \"threads\": {threads}, \
          \"seconds\": {seconds:.3}, \"candidates_per_s\": {:.0}, \"tables_s\": {:.3}, \"peak_mib_before\": {:.1}, \"peak_mib\": {:.1}, \"best\": {:.6}}}",
         layers.len(),
         grouping.groups().len(),
         layers.max_channels(),
-        candidates as f64 / seconds,
+        (candidates + refine) as f64 / seconds,
         tables.as_secs_f64(),
         before as f64 / 1024.0,
         peak_kib() as f64 / 1024.0,
-        best.first().map_or(f32::NAN, |best| best.score),
+        best,
     );
+}
+
+/// The best score of both phases.
+fn search(walk: &Plan, refine: u64, space: &Space<'_>, ranking: &impl Ranking) -> f32 {
+    let band = Band { low: 0.7, high: 0.71 };
+    let moves = refine::Plan {
+        seed: walk.seed,
+        candidates: refine,
+        population: walk.top,
+        distance: MIN_DISTANCE,
+        threads: walk.threads,
+    };
+    let walked = run(walk, space, band, ranking, Progress::default(), 64, &mut |_| {});
+    let found = refine::run(&moves, space, band, ranking, walked, &mut |_| {});
+    found.best.first().map_or(f32::NAN, |best| best.score)
+}
+
+/// Penalties that rise with the square of the share cut, some groups up to ten times as sensitive as others.
+fn random_sensitivities(space: &Space<'_>) -> Additive {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let penalties = (0..space.groups()).map(|group| {
+        let full = *space.widths(group).last().expect("every group has a level") as f32;
+        let weight = 10f32.powf(-random.random::<f32>());
+        space.widths(group).iter().map(|&width| weight * (1.0 - width as f32 / full).powi(2)).collect()
+    });
+    Additive::new(penalties.collect())
 }
 
 /// A CIFAR-style ResNet of basic blocks; a stage's first block projects its shortcut.

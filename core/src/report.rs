@@ -102,8 +102,11 @@ pub type StageSeconds = BTreeMap<String, f64>;
 pub struct SearchReport {
     /// `similarity` or `calibrated`: what ordered the candidates.
     pub ranking: String,
-    /// Configurations scored.
+    /// Configurations that the walk through the band scored.
     pub candidates: u64,
+    /// What evolutionary moves from its best gained; `null` with `search.refine` 0.
+    #[serde(default)]
+    pub refinement: Option<RefinementReport>,
     /// Logarithm to base 10 of the number of configurations that the limits allow.
     pub log10_space: f64,
     /// The share removed of the target's metric lies in this band for every candidate.
@@ -115,6 +118,16 @@ pub struct SearchReport {
     pub threads: usize,
     /// Where scores were computed.
     pub device: String,
+}
+
+/// The second phase of the search. The score is the cosine for `similarity` and minus the predicted divergence for `calibrated`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RefinementReport {
+    /// Configurations tried.
+    pub candidates: u64,
+    /// The best score of the walk.
+    pub score_before: f64,
+    pub score_after: f64,
 }
 
 /// One configuration that was measured.

@@ -121,7 +121,8 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
             Progress::default(),
             64,
             &mut |_| {},
-        );
+        )
+        .best;
         let mut of_top = Vec::new();
         for scored in &found {
             of_top.push(judge.accuracy(&judge.network(&configuration(&scored.levels))?, &val)?);

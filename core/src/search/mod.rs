@@ -1,7 +1,8 @@
 //! The search of SACP: millions of configurations scored exactly, the best kept.
 //!
 //! [`space`] turns limits into levels per group, [`encoder`] holds the trained GCN, [`score`] scores one candidate from its
-//! levels alone, [`walk`] draws candidates inside the cost band, and [`top`] keeps the best. [`run`] puts them together: the
+//! levels alone, [`walk`] draws candidates inside the cost band, [`top`] keeps the best, and [`refine`] goes on from them by
+//! evolutionary moves. [`run`] is the first phase: the
 //! candidates are numbered blocks, each drawn from (seed, block number), so that any thread may take any block, an
 //! interrupted search goes on with the next, and the result depends on neither. Memory does not grow with the
 //! number of candidates.
@@ -9,6 +10,7 @@
 pub mod additive;
 pub mod encoder;
 pub mod proposal;
+pub mod refine;
 pub mod score;
 pub mod space;
 pub mod top;
@@ -38,6 +40,15 @@ pub trait Ranking: Sync {
     /// Moves one group to another level.
     fn shift(&self, state: &mut Self::State, group: usize, level: u8);
 
+    /// Moves every group that differs to these levels.
+    fn follow(&self, state: &mut Self::State, levels: &[u8]) {
+        for (group, &level) in levels.iter().enumerate() {
+            if self.levels(state)[group] != level {
+                self.shift(state, group, level);
+            }
+        }
+    }
+
     fn score(&self, state: &Self::State) -> f32;
 
     /// How far the score of a state that was shifted may lie from the score from scratch.
@@ -62,9 +73,21 @@ pub struct Plan {
 pub struct Progress {
     pub next: u64,
     pub best: Vec<Scored>,
+    /// `None` until the walk is over and [`refine`] has begun.
+    #[serde(default)]
+    pub refinement: Option<Refinement>,
 }
 
-/// Scores the plan's candidates from where `progress` stands and returns the best, the highest score first.
+/// How far [`refine`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Refinement {
+    /// Generations that are done.
+    pub generations: u64,
+    /// The walk's best score.
+    pub score_before: f32,
+}
+
+/// Scores the plan's candidates from where `progress` stands; `best` of what it returns has the highest score first.
 ///
 /// `report` is called about every `blocks_per_report` blocks with a state from which the search can be resumed.
 pub fn run(
@@ -75,7 +98,7 @@ pub fn run(
     progress: Progress,
     blocks_per_report: u64,
     report: &mut (dyn FnMut(&Progress) + Send),
-) -> Vec<Scored> {
+) -> Progress {
     let blocks = plan.candidates.div_ceil(BLOCK);
     let mut done = progress;
     while done.next < blocks {
@@ -97,10 +120,10 @@ pub fn run(
                 });
             }
         });
-        done = Progress { next: end, best: best.into_inner().expect("as above").into_sorted() };
+        done = Progress { next: end, best: best.into_inner().expect("as above").into_sorted(), refinement: None };
         report(&done);
     }
-    done.best
+    done
 }
 
 #[cfg(test)]

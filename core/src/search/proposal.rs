@@ -6,8 +6,8 @@ use super::additive::{Additive, Sensitivity};
 use super::encoder::Encoder;
 use super::score::Scorer;
 use super::space::{Band, Levels, Point, Space};
-use super::top::{Scored, diverse};
-use super::{Plan, Progress, Ranking, run};
+use super::top::diverse;
+use super::{Plan, Progress, Ranking, refine, run};
 use crate::candidate::{self, Candidate, Configuration, Limits, TARGET_TOLERANCE};
 use crate::cost::CostModel;
 use crate::graph::Graph;
@@ -15,7 +15,7 @@ use crate::group::Grouping;
 use crate::importance::{Criterion, Importance, Weights};
 use crate::layer::LayerGraph;
 use crate::rejection::{Code, Rejection};
-use crate::report::SearchReport;
+use crate::report::{RefinementReport, SearchReport};
 use crate::spec::{JobSpec, Method, RankingChoice};
 
 /// The least sum of level steps between two proposed candidates.
@@ -62,17 +62,32 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
     let band = Band { low: target, high: target + TARGET_TOLERANCE };
 
     let top_m = spec.search.top_m.get();
-    let plan = Plan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
+    let walk = Plan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
+    let refine = refine::Plan {
+        seed: spec.seed,
+        candidates: spec.search.refinements(),
+        population: top_m,
+        distance: MIN_DISTANCE,
+        threads,
+    };
     let started = Instant::now();
-    let mut report = |done: &Progress| progress((done.next * super::BLOCK).min(plan.candidates));
-    let (ranking, best): (&str, Vec<Scored>) = match (&additive, spec.search.ranking) {
+    let mut report = |done: &Progress| {
+        let refined = done.refinement.map_or(0, |refinement| refinement.generations * refine::GENERATION);
+        progress((done.next * super::BLOCK).min(walk.candidates) + refined.min(refine.candidates));
+    };
+    let (ranking, found) = match (&additive, spec.search.ranking) {
         (Some(additive), RankingChoice::Calibrated) => {
-            ("calibrated", run(&plan, &space, band, additive, Progress::default(), 32, &mut report))
+            ("calibrated", both_phases(&walk, &refine, &space, band, additive, &mut report))
         }
-        _ => ("similarity", run(&plan, &space, band, &similarity, Progress::default(), 32, &mut report)),
+        _ => ("similarity", both_phases(&walk, &refine, &space, band, &similarity, &mut report)),
     };
     let seconds = started.elapsed().as_secs_f64();
-    let best = diverse(&best, top_m, MIN_DISTANCE);
+    let refinement = found.refinement.zip(found.best.first()).map(|(refinement, best)| RefinementReport {
+        candidates: refinement.generations * refine::GENERATION,
+        score_before: f64::from(refinement.score_before),
+        score_after: f64::from(best.score),
+    });
+    let best = diverse(&found.best, top_m, MIN_DISTANCE);
 
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut add = |origin: &str, configuration: Configuration| {
@@ -110,7 +125,8 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
     }
     let report = SearchReport {
         ranking: ranking.to_owned(),
-        candidates: plan.candidates,
+        candidates: walk.candidates,
+        refinement,
         log10_space: space.log10_size(),
         band: [band.low, band.high],
         min_distance: MIN_DISTANCE,
@@ -119,6 +135,19 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
         device: "cpu".to_owned(),
     };
     Ok(Proposal { candidates, report })
+}
+
+/// The walk, then the moves from its best.
+fn both_phases(
+    walk: &Plan,
+    refine: &refine::Plan,
+    space: &Space<'_>,
+    band: Band,
+    ranking: &impl Ranking,
+    report: &mut (dyn FnMut(&Progress) + Send),
+) -> Progress {
+    let walked = run(walk, space, band, ranking, Progress::default(), 32, report);
+    refine::run(refine, space, band, ranking, walked, report)
 }
 
 /// The most important channels of every group at a point.

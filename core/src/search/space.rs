@@ -16,6 +16,12 @@ pub struct Band {
     pub high: f64,
 }
 
+impl Band {
+    pub fn holds(&self, reduction: f64) -> bool {
+        (self.low..=self.high).contains(&reduction)
+    }
+}
+
 /// Levels per group, and what each costs.
 #[derive(Debug)]
 pub struct Space<'a> {
@@ -130,6 +136,15 @@ impl<'a> Space<'a> {
             let part = self.products[index].at(&point.kept);
             point.cost += part - point.parts[index];
             point.parts[index] = part;
+        }
+    }
+
+    /// Moves a point to these levels.
+    pub fn follow(&self, point: &mut Point, levels: &[u8]) {
+        for (group, &level) in levels.iter().enumerate() {
+            if point.levels[group] != level {
+                self.shift(point, group, level);
+            }
         }
     }
 

@@ -154,9 +154,21 @@ proptest! {
     }
 }
 
+mod refine;
+
 /// A setting whose space has only a few hundred points.
 fn small() -> Setting {
     Setting::new(&[(0, 1), (1, 2)])
+}
+
+fn all_points(space: &Space<'_>) -> Vec<Vec<u8>> {
+    (0..space.groups()).fold(vec![Vec::new()], |shorter, group| {
+        let levels = 0..space.widths(group).len() as u8;
+        shorter
+            .iter()
+            .flat_map(|point| levels.clone().map(move |level| [point.as_slice(), &[level]].concat()))
+            .collect()
+    })
 }
 
 #[test]
@@ -166,19 +178,7 @@ fn the_top_of_a_small_space_is_exactly_right() {
     let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 16, 7));
     let band = Band { low: 0.4, high: 0.7 };
 
-    let mut all = vec![Vec::new()];
-    for group in 0..space.groups() {
-        all = all
-            .into_iter()
-            .flat_map(|levels: Vec<u8>| {
-                (0..space.widths(group).len() as u8).map(move |level| {
-                    let mut levels = levels.clone();
-                    levels.push(level);
-                    levels
-                })
-            })
-            .collect();
-    }
+    let all = all_points(&space);
     let mut expected = Top::new(10, Vec::new());
     for levels in &all {
         let reduction = space.reduction(&space.point(levels.clone()));
@@ -191,7 +191,7 @@ fn the_top_of_a_small_space_is_exactly_right() {
 
     let plan = Plan { seed: 3, candidates: 200_000, top: 10, threads: 2 };
     let found = run(&plan, &space, band, &scorer, Progress::default(), 100, &mut |_| {});
-    let found: Vec<Vec<u8>> = found.into_iter().map(|scored| scored.levels).collect();
+    let found: Vec<Vec<u8>> = found.best.into_iter().map(|scored| scored.levels).collect();
     assert_eq!(found, expected);
 }
 
@@ -203,7 +203,7 @@ fn the_ranking_depends_on_the_seed_alone() {
     let band = Band { low: 0.5, high: 0.51 };
     let ranking = |seed, blocks, threads| {
         let plan = Plan { seed, candidates: blocks * BLOCK, top: 50, threads };
-        run(&plan, &space, band, &scorer, Progress::default(), 7, &mut |_| {})
+        run(&plan, &space, band, &scorer, Progress::default(), 7, &mut |_| {}).best
     };
     assert_eq!(ranking(1, 40, 1), ranking(1, 40, 3));
     // Two thousand draws see less than the whole band.
@@ -253,7 +253,7 @@ fn the_additive_ranking_finds_the_least_sum_that_the_band_allows() {
     }
     let band = Band { low: 0.5, high: 0.7 };
     let plan = Plan { seed: 3, candidates: 50_000, top: 1, threads: 2 };
-    let best = run(&plan, &space, band, &ranking, Progress::default(), 100, &mut |_| {}).remove(0);
+    let best = run(&plan, &space, band, &ranking, Progress::default(), 100, &mut |_| {}).best.remove(0);
     let mut random = ChaCha8Rng::seed_from_u64(9);
     for _ in 0..2_000 {
         let Some(point) = space.draw(band, &mut random) else { continue };

@@ -25,7 +25,6 @@ pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, r
         let Some(mut point) = space.draw(band, &mut random) else { continue };
         ranking.reset(&mut state, &point.levels);
         offer(top, ranking, &state, &mut fresh);
-        let mut before = point.levels.clone();
         for _ in 1..WALK {
             let group = random.random_range(0..space.groups());
             let level = step(point.levels[group], space.widths(group).len(), random.random());
@@ -33,12 +32,7 @@ pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, r
             if !space.enter(&mut point, band, &mut random) {
                 break;
             }
-            for (group, (&level, before)) in point.levels.iter().zip(&mut before).enumerate() {
-                if level != *before {
-                    ranking.shift(&mut state, group, level);
-                    *before = level;
-                }
-            }
+            ranking.follow(&mut state, &point.levels);
             offer(top, ranking, &state, &mut fresh);
         }
     }

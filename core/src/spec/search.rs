@@ -27,7 +27,7 @@ impl Preset {
             }),
             Self::Paper => serde_json::json!({
                 "encoder": {"configs": 10_000, "epochs": 5},
-                "search": {"candidates": 1_000_000, "top_m": 150, "top_k": 10},
+                "search": {"candidates": 1_000_000, "refine": 0, "top_m": 150, "top_k": 10},
                 "fine_tune": {"epochs": 30, "light_epochs": 1},
             }),
         }
@@ -80,6 +80,9 @@ pub enum RankingChoice {
 pub struct SearchSpec {
     /// Configurations to score.
     pub candidates: Positive,
+    /// Configurations that evolutionary moves from the best then try, 0 for none; a fifth of `candidates` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refine: Option<u64>,
     /// Step between the rates that a group may be pruned by.
     pub rate_step: f64,
     /// Configurations that are screened, beside the baselines.
@@ -93,11 +96,19 @@ impl Default for SearchSpec {
     fn default() -> Self {
         Self {
             candidates: Positive::new(1_000_000),
+            refine: None,
             rate_step: 0.1,
             top_m: Positive::new(150),
             top_k: Positive::new(10),
             ranking: RankingChoice::Calibrated,
         }
+    }
+}
+
+impl SearchSpec {
+    /// Configurations that evolutionary moves try.
+    pub fn refinements(&self) -> u64 {
+        self.refine.unwrap_or(self.candidates.get() as u64 / 5)
     }
 }
 
@@ -135,7 +146,10 @@ pub(super) fn check(
             format!("`encoder.negatives` {} is out of range: 1 to 256.", negatives.get()),
         );
     }
-    let SearchSpec { rate_step, top_m, top_k, .. } = search;
+    let SearchSpec { rate_step, top_m, top_k, refine, .. } = search;
+    if let Some(refine) = refine.filter(|&refine| refine > 1_000_000_000) {
+        return invalid("search.refine", format!("`search.refine` {refine} is out of range: 0 to 1000000000."));
+    }
     if !(0.005..=0.5).contains(rate_step) {
         return invalid("search.rate_step", format!("`search.rate_step` {rate_step} is out of range: 0.005 to 0.5."));
     }

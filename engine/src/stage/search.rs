@@ -27,7 +27,8 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error
             sensitivities,
             threads: task.threads,
         };
-        let mut progress = task.messages.count(task.spec.search.candidates.get() as u64, "candidates");
+        let scored = task.spec.search.candidates.get() as u64 + task.spec.search.refinements();
+        let mut progress = task.messages.count(scored, "candidates");
         let Proposal { candidates, report } = proposal::propose(ingredients, |done| progress.reach(done))?;
         task.messages.log(format!(
             "{} configurations of 10^{:.0} scored in {:.2} s, {} proposed",
@@ -36,6 +37,12 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error
             report.seconds,
             candidates.len()
         ));
+        if let Some(refinement) = report.refinement {
+            task.messages.log(format!(
+                "{} evolutionary moves: best score {:.6} before, {:.6} after",
+                refinement.candidates, refinement.score_before, refinement.score_after
+            ));
+        }
         (candidates, Some(Box::new(report)))
     } else {
         (candidate::propose(&graph, &grouping, &host, task.spec)?, None)

@@ -41,6 +41,8 @@ pub mod file {
     pub const PRUNED_MODEL: &str = "pruned.pt";
     /// The original, written by the same exporter; for the latency before.
     pub const BASE_MODEL: &str = "base.pt";
+    /// Mean |weight · gradient| of every weight, by the original names.
+    pub const IMPORTANCE: &str = "importance.safetensors";
     /// The trained graph encoder, `w1` and `w2`.
     pub const ENCODER: &str = "encoder.safetensors";
     /// Inputs at two batch sizes and what the in-memory network answered.
@@ -94,11 +96,13 @@ pub enum Work {
     Import,
     /// Reads GRAPH, WEIGHTS; writes SUMMARY. Rejects an unreachable target.
     Graph,
+    /// Reads GRAPH, WEIGHTS, DATASET; writes IMPORTANCE.
+    Importance,
     /// Reads GRAPH, WEIGHTS; writes ENCODER.
     Encoder,
-    /// Reads GRAPH, WEIGHTS, DATASET; measures the sensitivity of the shard's groups.
+    /// Reads GRAPH, WEIGHTS, IMPORTANCE?, DATASET; measures the sensitivity of the shard's groups.
     Sensitivity { groups: Vec<usize> },
-    /// Reads GRAPH, WEIGHTS, ENCODER?; writes CANDIDATES.
+    /// Reads GRAPH, WEIGHTS, IMPORTANCE?, ENCODER?; writes CANDIDATES.
     Search {
         #[serde(default)]
         sensitivities: Vec<Sensitivity>,
@@ -125,6 +129,7 @@ impl Work {
         match self {
             Self::Import => Stage::Import,
             Self::Graph => Stage::Graph,
+            Self::Importance => Stage::Importance,
             Self::Encoder => Stage::Encoder,
             Self::Sensitivity { .. } => Stage::Sensitivity,
             Self::Search { .. } => Stage::Search,
@@ -245,6 +250,7 @@ pub enum Outcome {
 pub enum TaskResult {
     Import(ImportResult),
     Graph(GraphResult),
+    Importance(ImportanceResult),
     Encoder(EncoderResult),
     Sensitivity(SensitivityResult),
     Search(SearchResult),
@@ -261,6 +267,7 @@ impl TaskResult {
         match self {
             Self::Import(_) => Stage::Import,
             Self::Graph(_) => Stage::Graph,
+            Self::Importance(_) => Stage::Importance,
             Self::Encoder(_) => Stage::Encoder,
             Self::Sensitivity(_) => Stage::Sensitivity,
             Self::Search(_) => Stage::Search,
@@ -296,6 +303,14 @@ pub struct GraphResult {
     pub channels: u64,
     /// Largest share of the target's metric that the constraints let go.
     pub reachable: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ImportanceResult {
+    /// Samples on which gradients were taken.
+    pub samples: u64,
+    /// Mean of the loss over them.
+    pub loss: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

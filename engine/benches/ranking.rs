@@ -13,7 +13,7 @@ use secateur_core::candidate::{self, Configuration, Limits};
 use secateur_core::cost::CostModel;
 use secateur_core::dataset::Split as SplitName;
 use secateur_core::group::Grouping;
-use secateur_core::importance::{Criterion, Importance};
+use secateur_core::importance::{Evidence, Importance};
 use secateur_core::layer::LayerGraph;
 use secateur_core::search::additive::{Additive, Sensitivity};
 use secateur_core::search::score::Scorer;
@@ -54,7 +54,8 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
     let judge = Judge::new(&original, &grouping, &train, 0)?;
 
     let host = weights::to_host(original.graph(), original.weights())?;
-    let importance = Importance::measure(original.graph(), &grouping, &host, Criterion::L1);
+    let evidence = Evidence { graph: original.graph(), grouping: &grouping, weights: &host, saliency: None };
+    let importance = Importance::measure(&evidence, spec.importance);
     let costs = CostModel::of(original.graph(), &grouping);
     let limits = Limits::new(original.graph(), &grouping, &spec.constraints)?;
     let space = Space::new(&costs, &limits, Metric::Flops, 0.1);

@@ -139,6 +139,12 @@ pub struct Split {
 }
 
 impl Split {
+    /// Samples that are inputs as they are.
+    #[cfg(test)]
+    pub(crate) fn of_tensors(samples: Tensor, labels: Option<Tensor>) -> Self {
+        Self { samples, labels, scaling: None, kind: Kind::Float }
+    }
+
     pub fn count(&self) -> i64 {
         self.samples.size().first().copied().unwrap_or(0)
     }
@@ -254,8 +260,7 @@ mod tests {
     use super::*;
 
     fn split(count: i64) -> Split {
-        let samples = Tensor::arange(count * 16, (Kind::Float, Device::Cpu)).view([count, 1, 4, 4]);
-        Split { samples, labels: None, scaling: None, kind: Kind::Float }
+        Split::of_tensors(Tensor::arange(count * 16, (Kind::Float, Device::Cpu)).view([count, 1, 4, 4]), None)
     }
 
     fn order(batches: &[Tensor]) -> Vec<i64> {

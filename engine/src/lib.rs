@@ -4,7 +4,7 @@
 //! worker. [`torch`] is the one door to libtorch's C++: import of a TorchScript archive into a graph, an interpreter that
 //! runs a graph, and export back to TorchScript. Everything between works on [`network`]s, a graph with its tensors: [`cut`]
 //! makes one smaller, [`oracle`] proves the surgery, [`recalibrate`] and [`fine_tune`] repair it, [`evaluate`] and [`latency`]
-//! measure it.
+//! measure it, [`taylor`] and [`distortion`] measure what its channels matter.
 
 pub mod cut;
 pub mod data;
@@ -21,5 +21,6 @@ pub mod network;
 pub mod oracle;
 pub mod recalibrate;
 pub mod stage;
+pub mod taylor;
 pub mod torch;
 pub mod weights;

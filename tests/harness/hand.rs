@@ -13,8 +13,8 @@ use secateur_core::spec::JobSpec;
 use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
-    CandidateCosts, EncoderResult, ExportResult, GraphResult, ImportResult, LightTuneResult, LightlyTuned,
-    ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult, VerifyResult, file,
+    CandidateCosts, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult, LightTuneResult,
+    LightlyTuned, ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult, VerifyResult, file,
 };
 
 use super::TestServer;
@@ -104,6 +104,7 @@ impl Hand {
                 accuracy: Some(ACCURACY),
             }),
             Stage::Graph => TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 }),
+            Stage::Importance => TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 }),
             Stage::Encoder => TaskResult::Encoder(EncoderResult { losses: vec![0.5, 0.1], contrastive_accuracy: 1.0 }),
             Stage::Sensitivity => TaskResult::Sensitivity(SensitivityResult { measured: Vec::new() }),
             Stage::Search => TaskResult::Search(SearchResult {
@@ -149,6 +150,7 @@ fn output_names(stage: Stage, index: usize) -> Vec<String> {
     let names: Vec<&str> = match stage {
         Stage::Import => vec![file::GRAPH, file::WEIGHTS],
         Stage::Graph => vec![file::SUMMARY],
+        Stage::Importance => vec![file::IMPORTANCE],
         Stage::Encoder => vec![file::ENCODER],
         Stage::Sensitivity => Vec::new(),
         Stage::Search => vec![file::CANDIDATES],

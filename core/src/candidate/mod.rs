@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use crate::cost::{CostModel, reduction};
 use crate::graph::Graph;
 use crate::group::Grouping;
-use crate::importance::{Criterion, Importance, Weights};
+use crate::importance::{Criterion, Evidence, Importance, Weights};
 use crate::rejection::{Code, Rejection};
 use crate::report::Costs;
-use crate::spec::{Constraints, JobSpec, Method, Metric, Target};
+use crate::spec::{Constraints, ImportanceSpec, JobSpec, Method, Metric, Target};
 use crate::surgery;
 
 pub use limits::Limits;
@@ -158,7 +158,8 @@ pub fn propose(
                 Method::GlobalL2 => Criterion::L2,
                 Method::Uniform | Method::GlobalL1 | Method::Config | Method::Sacp => Criterion::L1,
             };
-            let importance = Importance::measure(graph, grouping, weights, criterion);
+            let evidence = Evidence { graph, grouping, weights, saliency: None };
+            let importance = Importance::measure(&evidence, ImportanceSpec::plain(criterion));
             let problem = allocate::Problem { costs: &costs, limits: &limits, target: &spec.target };
             let widths = match spec.method {
                 Method::Uniform => allocate::uniform(&problem),

@@ -12,7 +12,7 @@ use crate::candidate::{self, Candidate, Configuration, Limits, TARGET_TOLERANCE}
 use crate::cost::CostModel;
 use crate::graph::Graph;
 use crate::group::Grouping;
-use crate::importance::{Criterion, Importance, Weights};
+use crate::importance::{Importance, Weights};
 use crate::layer::LayerGraph;
 use crate::rejection::{Code, Rejection};
 use crate::report::{RefinementReport, SearchReport};
@@ -30,6 +30,8 @@ pub struct Ingredients<'a> {
     pub graph: &'a Graph,
     pub grouping: &'a Grouping,
     pub weights: &'a Weights,
+    /// The canonical order, by the spec's criterion.
+    pub importance: &'a Importance,
     pub spec: &'a JobSpec,
     pub encoder: &'a Encoder,
     /// Empty without a data set.
@@ -49,9 +51,8 @@ pub struct Proposal {
 /// # Errors
 /// As [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
 pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Send) -> Result<Proposal, Rejection> {
-    let Ingredients { graph, grouping, weights, spec, encoder, sensitivities, threads } = ingredients;
+    let Ingredients { graph, grouping, weights, importance, spec, encoder, sensitivities, threads } = ingredients;
     candidate::check_reachable(graph, grouping, spec)?;
-    let importance = Importance::measure(graph, grouping, weights, Criterion::L1);
     let costs = CostModel::of(graph, grouping);
     let limits = Limits::new(graph, grouping, &spec.constraints)?;
     let space = Space::new(&costs, &limits, spec.target.metric, spec.search.rate_step);
@@ -96,10 +97,10 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
         }
     };
     for scored in &best {
-        add(ranking, configuration(&space, &importance, &scored.levels));
+        add(ranking, configuration(&space, importance, &scored.levels));
     }
     if let Some(point) = additive.as_ref().and_then(|additive| greedy(&space, additive, band)) {
-        add("sensitivity", configuration(&space, &importance, &point.levels));
+        add("sensitivity", configuration(&space, importance, &point.levels));
     }
     for method in [Method::Uniform, Method::GlobalL1, Method::GlobalL2] {
         let spec = JobSpec { method, ..spec.clone() };

@@ -3,6 +3,7 @@
 //! [`JobSpec::from_json`] is the only door. It refuses unknown fields and values outside their range with a
 //! [`Rejection`] that names the field's path, the value and what is allowed. Everything but the target has a default.
 
+mod importance;
 mod number;
 mod search;
 mod target;
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use crate::candidate::ReplayConfig;
 use crate::rejection::{Code, Rejection};
 
+pub use importance::ImportanceSpec;
 pub use number::{Positive, Reduction, UnitInterval};
 pub use search::{EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{Metric, Target, TargetWire};
@@ -205,6 +207,9 @@ pub struct JobSpec {
     pub seed: u64,
     #[serde(default)]
     pub constraints: Constraints,
+    /// With `sacp` only.
+    #[serde(default)]
+    pub importance: ImportanceSpec,
     #[serde(default)]
     pub encoder: EncoderSpec,
     #[serde(default)]
@@ -279,6 +284,7 @@ impl JobSpec {
         if (self.method == Method::Config) != self.config.is_some() {
             return invalid("config", "`config` must be given with `method: \"config\"`, and only then.".to_owned());
         }
+        importance::check(self.importance, self.method, invalid)?;
         if let Some(fine_tune) = &self.fine_tune {
             let FineTune { epochs, lr, weight_decay, batch_size, .. } = fine_tune;
             if !(1..=10_000).contains(epochs) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::importance::Criterion;
 
 fn detail(json: &str) -> String {
     JobSpec::from_json(json).expect_err("the spec is wrong").detail
@@ -58,4 +59,24 @@ fn an_unknown_field_is_refused_by_name() {
     assert!(message.contains("constraints") && message.contains("unknown field `round`"), "{message}");
     let message = detail(r#"{"target": {"flops_reduction": 0.5}, "colour": "red"}"#);
     assert!(message.contains("colour"), "{message}");
+}
+
+#[test]
+fn importance_is_refused_where_the_method_has_a_criterion_of_its_own() {
+    let spec = JobSpec::from_json(
+        r#"{"target": {"flops_reduction": 0.5}, "importance": {"criterion": "bn_scale", "normalisation": "group"}}"#,
+    );
+    assert_eq!(spec.unwrap().importance.criterion, Criterion::BnScale);
+    for method in ["uniform", "global_l1", "global_l2"] {
+        let with = |criterion: &str| {
+            format!(
+                r#"{{"target": {{"flops_reduction": 0.5}}, "method": "{method}", "importance": {{"criterion": "{criterion}"}}}}"#
+            )
+        };
+        let message = detail(&with("fpgm"));
+        assert!(message.contains("`importance`") && message.contains(method), "{message}");
+        assert!(JobSpec::from_json(&with("l1")).is_ok(), "a spec as run holds the default");
+    }
+    let unknown = detail(r#"{"target": {"flops_reduction": 0.5}, "importance": {"criterion": "entropy"}}"#);
+    assert!(unknown.contains("importance.criterion") && unknown.contains("entropy"), "{unknown}");
 }

@@ -11,12 +11,14 @@ use utoipa::ToSchema;
 use crate::spec::{JobSpec, Method};
 use crate::task::{TaskResult, Work, file};
 
-/// A stage of a job. `Encoder`, `Sensitivity` and `LightTune` belong to the method `sacp`.
+/// A stage of a job. `Importance`, `Encoder`, `Sensitivity` and `LightTune` belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Import,
     Graph,
+    /// Gradients, for a criterion that needs them.
+    Importance,
     Encoder,
     Sensitivity,
     Search,
@@ -28,9 +30,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Import,
         Self::Graph,
+        Self::Importance,
         Self::Encoder,
         Self::Sensitivity,
         Self::Search,
@@ -45,6 +48,7 @@ impl Stage {
         match self {
             Self::Import => "import",
             Self::Graph => "graph",
+            Self::Importance => "importance",
             Self::Encoder => "encoder",
             Self::Sensitivity => "sensitivity",
             Self::Search => "search",
@@ -66,7 +70,11 @@ impl Stage {
         let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
         match self {
             Self::Import => Some(Self::Graph),
+            Self::Graph if spec.method == Method::Sacp && has_dataset && spec.importance.criterion.needs_data() => {
+                Some(Self::Importance)
+            }
             Self::Graph if spec.method == Method::Sacp => Some(Self::Encoder),
+            Self::Importance => Some(Self::Encoder),
             Self::Encoder if has_dataset => Some(Self::Sensitivity),
             Self::Graph | Self::Encoder | Self::Sensitivity => Some(Self::Search),
             Self::Search => Some(Self::Screen),
@@ -141,6 +149,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
     let missing = |missing| PlanError { stage, missing };
     let graph = || [output(Stage::Import, 0, file::GRAPH), output(Stage::Import, 0, file::WEIGHTS)];
     let candidates = || output(Stage::Search, 0, file::CANDIDATES);
+    let importance = || job.results(Stage::Importance).map(|_| output(Stage::Importance, 0, file::IMPORTANCE));
     let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
 
     match stage {
@@ -149,6 +158,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             one(Work::Import, [model].into_iter().chain(dataset()).collect())
         }
         Stage::Graph => one(Work::Graph, graph().into()),
+        Stage::Importance => one(Work::Importance, graph().into_iter().chain(dataset()).collect()),
         Stage::Encoder => one(Work::Encoder, graph().into()),
         Stage::Sensitivity => {
             let groups = job.groups().ok_or_else(|| missing("graph"))?;
@@ -157,14 +167,14 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
                 .map(|(index, shard)| PlannedTask {
                     index,
                     work: Work::Sensitivity { groups: shard.to_vec() },
-                    inputs: graph().into_iter().chain(dataset()).collect(),
+                    inputs: graph().into_iter().chain(importance()).chain(dataset()).collect(),
                 })
                 .collect())
         }
         Stage::Search => {
             let encoder = job.results(Stage::Encoder).map(|_| output(Stage::Encoder, 0, file::ENCODER));
             let sensitivities = job.sensitivities();
-            one(Work::Search { sensitivities }, graph().into_iter().chain(encoder).collect())
+            one(Work::Search { sensitivities }, graph().into_iter().chain(importance()).chain(encoder).collect())
         }
         Stage::Screen => {
             let proposed = job.search().ok_or_else(|| missing("search"))?;

@@ -1,6 +1,9 @@
 use super::*;
 use crate::report::{Accuracy, Costs, Equivalence};
-use crate::task::{CandidateCosts, ExportResult, ImportResult, ScreenResult, Screened, SearchResult, TuneResult};
+use crate::task::{
+    CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, ScreenResult, Screened, SearchResult,
+    TuneResult,
+};
 
 fn spec(more: &str) -> JobSpec {
     JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"top_k": 2}}{more}}}"#)).unwrap()
@@ -62,8 +65,25 @@ fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
 }
 
 #[test]
+fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
+    let taylor = spec(r#", "importance": {"criterion": "taylor"}"#);
+    assert_eq!(road(&taylor, true)[..4], ["import", "graph", "importance", "encoder"]);
+    assert!(!road(&spec(r#", "importance": {"criterion": "fpgm"}"#), true).contains(&"importance"));
+
+    let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 });
+    let groups =
+        GraphResult { base: Costs { macs: 1, params: 1, channels: 1 }, groups: 20, channels: 1, reachable: 0.9 };
+    let done = [finished(Stage::Graph, 0, TaskResult::Graph(groups)), finished(Stage::Importance, 0, result)];
+    let view = JobView { spec: &taylor, has_dataset: true, finished: &done };
+    let saliency = output(Stage::Importance, 0, "importance.safetensors");
+    for stage in [Stage::Sensitivity, Stage::Search] {
+        assert!(plan(stage, view).unwrap().iter().all(|task| task.inputs.contains(&saliency)), "{stage:?}");
+    }
+}
+
+#[test]
 fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
-    let names = road(&spec(""), true);
+    let names = road(&spec(r#", "importance": {"criterion": "taylor"}"#), true);
     assert_eq!(names.len(), Stage::ALL.len());
     assert!(names.iter().all(|name| Stage::parse(name).is_some_and(|stage| stage.as_str() == *name)));
 }

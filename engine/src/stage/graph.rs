@@ -1,6 +1,8 @@
 //! Coupled groups, costs and limits of the imported model. Pure arithmetic on the graph; no tensor is read.
 
 use secateur_core::group::Grouping;
+use secateur_core::importance::groups_without;
+use secateur_core::rejection::{Code, Rejection};
 use secateur_core::summary;
 use secateur_core::task::{GraphResult, TaskResult, file};
 
@@ -12,6 +14,16 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
     let grouping = Grouping::of(&graph);
     let summary = summary::summarise(&graph, &grouping);
     task.write_json(file::SUMMARY, &summary)?;
+    let criterion = task.spec.importance.criterion;
+    if groups_without(criterion, &graph, &grouping).len() == grouping.groups().len() {
+        return Err(Rejection::new(
+            Code::InvalidSpec,
+            format!("`importance.criterion` `{}` finds nothing to measure in any channel group.", criterion.as_str()),
+        )
+        .at("importance.criterion")
+        .hint("`bn_scale` needs batch norms; `l1` needs nothing but weights")
+        .into());
+    }
     let reachable = secateur_core::candidate::check_reachable(&graph, &grouping, task.spec)?;
     let result =
         GraphResult { base: summary.base, groups: grouping.groups().len(), channels: summary.base.channels, reachable };

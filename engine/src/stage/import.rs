@@ -40,7 +40,7 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
             accuracy_of_original(task, &data, graph, weights)?
         }
         None => {
-            check_labels_without_data(task)?;
+            check_without_data(task)?;
             None
         }
     };
@@ -97,7 +97,16 @@ fn check_labels(task: &Task, has_labels: bool) -> Result<(), Rejection> {
     }
 }
 
-fn check_labels_without_data(task: &Task) -> Result<(), Rejection> {
+fn check_without_data(task: &Task) -> Result<(), Rejection> {
+    let criterion = task.spec.importance.criterion;
+    if criterion.needs_data() {
+        return Err(Rejection::new(
+            Code::InvalidSpec,
+            format!("The job has no data set, and `importance.criterion` `{}` needs samples.", criterion.as_str()),
+        )
+        .at("importance.criterion")
+        .hint("`l1`, `l2`, `bn_scale` and `fpgm` look at the weights alone"));
+    }
     match task.spec.target.max_accuracy_drop {
         Some(_) => Err(max_accuracy_drop_needs_labels("The job has no data set")),
         None => Ok(()),

@@ -7,6 +7,7 @@ mod encoder;
 mod export;
 mod graph;
 mod import;
+mod importance;
 mod light_tune;
 mod screen;
 mod search;
@@ -56,6 +57,7 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
     match &request.work {
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),
+        Work::Importance => importance::run(&task),
         Work::Encoder => encoder::run(&task),
         Work::Sensitivity { groups } => sensitivity::run(&task, groups),
         Work::Search { sensitivities } => search::run(&task, sensitivities),

@@ -8,7 +8,7 @@ use secateur_core::search::proposal::{self, Ingredients, Proposal};
 use secateur_core::spec::Method;
 use secateur_core::task::{CandidateCosts, SearchResult, TaskResult, file};
 
-use super::{Finished, Task, encoder};
+use super::{Finished, Task, encoder, importance};
 use crate::error::Error;
 use crate::weights;
 
@@ -22,6 +22,7 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error
             graph: &graph,
             grouping: &grouping,
             weights: &host,
+            importance: &importance::order(task, &graph, &grouping, &host)?,
             spec: task.spec,
             encoder: &encoder::load(task)?,
             sensitivities,

@@ -2,10 +2,9 @@
 
 use secateur_core::candidate::Limits;
 use secateur_core::group::Grouping;
-use secateur_core::importance::{Criterion, Importance};
 use secateur_core::task::{SensitivityResult, TaskResult};
 
-use super::{Finished, Task};
+use super::{Finished, Task, importance};
 use crate::data::SplitName;
 use crate::distortion::Judge;
 use crate::error::Error;
@@ -17,7 +16,7 @@ pub fn run(task: &Task, groups: &[usize]) -> Result<Finished, Error> {
     let train = data.split(SplitName::Train)?;
     let grouping = Grouping::of(original.graph());
     let host = weights::to_host(original.graph(), original.weights())?;
-    let importance = Importance::measure(original.graph(), &grouping, &host, Criterion::L1);
+    let importance = importance::order(task, original.graph(), &grouping, &host)?;
     let limits = Limits::new(original.graph(), &grouping, &task.spec.constraints)?;
     let judge = Judge::new(&original, &grouping, &train, task.spec.seed)?;
 

@@ -114,6 +114,40 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
 }
 
 #[test]
+fn the_winner_of_a_search_by_gradients_is_replayed_to_the_same_channels() {
+    let spec = format!(
+        r#"{{"target": {{"flops_reduction": 0.6}}, {INPUT}, {SACP}, "importance": {{"criterion": "taylor", "normalisation": "group"}}, "fine_tune": null}}"#
+    );
+    let model = example("resnet20-digits.pt");
+    let mut job = Job::new(&spec, &model, Some(&example("digits.npz")));
+    let first = job.report();
+    check_consistency(&first);
+    let config = std::fs::read_to_string(job.path(file::CONFIG)).unwrap();
+    let replay = format!(
+        r#"{{"target": {{"flops_reduction": 0.6}}, {INPUT}, "method": "config", "config": {config}, "fine_tune": null}}"#
+    );
+    let second = Job::new(&replay, &model, Some(&example("digits.npz"))).report();
+    assert_eq!(second.kept, first.kept);
+    assert_eq!(second.layers, first.layers);
+}
+
+#[test]
+fn a_criterion_that_needs_samples_is_rejected_without_them() {
+    let spec =
+        r#"{"target": {"flops_reduction": 0.5}, "input_shape": [1, 8, 8], "importance": {"criterion": "taylor"}}"#;
+    let rejection = Job::new(spec, &example("resnet20-digits.pt"), None).rejection();
+    assert_eq!((rejection.code, rejection.node.as_deref()), (Code::InvalidSpec, Some("importance.criterion")));
+}
+
+#[test]
+fn batch_norm_scales_are_rejected_as_the_criterion_of_a_network_without_batch_norms() {
+    let spec =
+        r#"{"target": {"flops_reduction": 0.5}, "input_shape": [[4], [5]], "importance": {"criterion": "bn_scale"}}"#;
+    let rejection = Job::new(spec, &fixture("two-inputs.pt"), None).rejection();
+    assert!(rejection.hint.unwrap().contains("batch norms"), "{}", rejection.detail);
+}
+
+#[test]
 fn sacp_without_data_ranks_by_similarity() {
     let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input_shape": [1, 8, 8], {SACP}}}"#);
     let mut job = Job::new(&spec, &example("resnet20-digits.pt"), None);

@@ -1,4 +1,4 @@
-//! Rank correlation, for saying how well a ranking predicts.
+//! Rank correlation, for saying how well a ranking predicts, and spread, for saying what is noise.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,6 +11,33 @@ pub struct RankCorrelation {
     /// Probability of a rho at least as far from zero if the two were independent, from the t-approximation.
     pub p_value: f64,
     pub samples: usize,
+}
+
+/// Mean and standard deviation of a few measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Spread {
+    pub mean: f64,
+    /// Of the sample (over n - 1); 0 for a single measurement.
+    pub std: f64,
+    pub n: usize,
+}
+
+impl Spread {
+    /// `None` without measurements.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        if n == 0 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Some(Self { mean, std: (squares / (n.max(2) - 1) as f64).sqrt(), n })
+    }
+}
+
+/// Standard error of a share that was measured on `samples` independent samples, sqrt(p (1 - p) / n).
+pub fn binomial_standard_error(share: f64, samples: usize) -> f64 {
+    (share * (1.0 - share) / samples.max(1) as f64).sqrt()
 }
 
 /// Spearman's rho of two equally long series, ties by mean rank; `None` with fewer than three samples, or when one of
@@ -146,6 +173,22 @@ mod tests {
         let found = spearman(&iq, &hours).unwrap();
         assert!((found.rho + 29.0 / 165.0).abs() < 1e-12, "{}", found.rho);
         assert!((found.p_value - 0.627_188_3).abs() < 1e-6, "{}", found.p_value);
+    }
+
+    #[test]
+    fn spread_is_that_of_the_sample() {
+        let spread = Spread::of(&[2.0, 4.0, 4.0, 6.0]).unwrap();
+        assert_eq!((spread.mean, spread.n), (4.0, 4));
+        assert!((spread.std - (8.0_f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert_eq!(Spread::of(&[0.5]), Some(Spread { mean: 0.5, std: 0.0, n: 1 }));
+        assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn the_error_of_a_share_shrinks_with_the_root_of_the_samples() {
+        assert_eq!(binomial_standard_error(0.5, 100), 0.05);
+        assert_eq!(binomial_standard_error(0.5, 400), 0.025);
+        assert_eq!(binomial_standard_error(1.0, 100), 0.0);
     }
 
     #[test]

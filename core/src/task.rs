@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use crate::rejection::Rejection;
-use crate::report::{Accuracy, CandidateReport, Costs, Epoch, Equivalence, Report, SearchReport, StageSeconds};
+use crate::report::{
+    Accuracy, CandidateReport, ChannelChoice, Costs, DataReport, Epoch, Equivalence, Report, SearchReport,
+    StageDevices, StageSeconds,
+};
 use crate::search::additive::Sensitivity;
 use crate::spec::JobSpec;
 use crate::stage::Stage;
@@ -107,9 +110,14 @@ pub enum Work {
         #[serde(default)]
         sensitivities: Vec<Sensitivity>,
     },
-    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET?; for each candidate of the shard: cut, oracle, BN recalibration,
-    /// accuracy; writes `screened(candidate)`.
-    Screen { candidates: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, IMPORTANCE?, CANDIDATES, DATASET?; for each candidate of the shard: cut, oracle, BN
+    /// recalibration, accuracy; writes `screened(candidate)`. For one candidate of the job other channels are tried at its
+    /// widths too.
+    Screen {
+        candidates: Vec<usize>,
+        #[serde(default)]
+        compare_channels_of: Option<usize>,
+    },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)` of the shard; fine-tunes each for
     /// `light_epochs`; writes `lightly_tuned(candidate)`.
     LightTune { candidates: Vec<usize> },
@@ -155,11 +163,15 @@ pub struct History {
     #[serde(default)]
     pub lightly_tuned: Vec<LightlyTuned>,
     pub screened: Vec<Screened>,
+    #[serde(default)]
+    pub channel_choice: Option<ChannelChoice>,
     pub tuned: Vec<TuneResult>,
     pub export: ExportResult,
     /// Index of the exported candidate.
     pub winner: usize,
     pub seconds: StageSeconds,
+    #[serde(default)]
+    pub devices: StageDevices,
 }
 
 impl History {
@@ -233,15 +245,13 @@ pub enum Outcome {
     Done {
         result: TaskResult,
         files: Vec<String>,
+        /// What computed it: `cpu`, `cuda:0`.
+        device: String,
     },
     /// The user can mend it; permanent.
-    Rejected {
-        rejection: Rejection,
-    },
+    Rejected { rejection: Rejection },
     /// Our bug or the world's accident, with everything for the log.
-    Failed {
-        message: String,
-    },
+    Failed { message: String },
 }
 
 /// What a stage reports beside its files; stored with the task.
@@ -280,6 +290,21 @@ impl TaskResult {
     }
 }
 
+/// A result with where it was computed, as it is stored with the task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Computed {
+    #[serde(flatten)]
+    pub result: TaskResult,
+    /// `cpu`, `cuda:0`.
+    #[serde(default = "unknown_device")]
+    pub device: String,
+}
+
+/// Results that were stored without a device.
+fn unknown_device() -> String {
+    "unknown".to_owned()
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImportResult {
     /// Shapes of one sample of each input.
@@ -294,6 +319,9 @@ pub struct ImportResult {
     /// Accuracy of the original; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
+    /// `None` without a data set.
+    #[serde(default)]
+    pub data: Option<Box<DataReport>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -366,6 +394,9 @@ pub struct CandidateCosts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScreenResult {
     pub screened: Vec<Screened>,
+    /// Of the task that compared choices of channels.
+    #[serde(default)]
+    pub channel_choice: Option<ChannelChoice>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use secateur_core::dataset::{Dataset, Samples, SplitData};
 use secateur_core::graph::Graph;
 use secateur_core::rejection::{Code, Rejection};
+use secateur_core::report::DataReport;
 use secateur_core::spec::{Augmentation, InputScaling, JobSpec, PerChannel};
 use tch::{Device, Kind, Tensor};
 
@@ -30,6 +31,8 @@ pub struct Data<'a> {
     dataset: Dataset,
     spec: &'a JobSpec,
     sample_shape: Vec<i64>,
+    /// Classes that the model tells apart.
+    outputs: Option<usize>,
     kind: Kind,
     device: Device,
 }
@@ -52,7 +55,7 @@ impl<'a> Data<'a> {
         let dataset = Dataset::open(path)?;
         let outputs = classes(graph).and_then(|classes| usize::try_from(classes).ok());
         dataset.check_against(&sample_shape, outputs.unwrap_or(usize::MAX))?;
-        let data = Self { dataset, spec, sample_shape, kind: kind_of(value.dtype), device };
+        let data = Self { dataset, spec, sample_shape, outputs, kind: kind_of(value.dtype), device };
         let output_rank = graph.output().tensors().first().map_or(0, |&output| graph.value(output).shape.len());
         if output_rank < 2 {
             return Err(Rejection::new(
@@ -74,6 +77,12 @@ impl<'a> Data<'a> {
             .into());
         }
         Ok(data)
+    }
+
+    /// What the report says of it.
+    pub fn report(&self) -> DataReport {
+        let summary = self.dataset.summary();
+        DataReport { samples: summary.samples, classes: summary.classes, outputs: self.outputs }
     }
 
     pub fn has_labels(&self) -> bool {

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use secateur_core::task::{Outcome, PROTOCOL, TaskRequest, read_frame};
 use secateur_engine::error::{self, Error};
+use secateur_engine::latency::device_name;
 use secateur_engine::messages::Messages;
 use secateur_engine::stage::Finished;
 use secateur_engine::{fault, stage, torch};
@@ -42,20 +43,20 @@ fn main() -> ExitCode {
     drop_what_is_not_needed();
 
     let outcome = parse(request).and_then(|request| match fault::inject(request.work.stage()) {
-        Some(outcome) => Err(outcome),
+        Some(outcome) => Err(Box::new(outcome)),
         None => Ok(request),
     });
     messages.outcome(match outcome {
         Ok(request) => carry_out(&request, &messages),
-        Err(outcome) => outcome,
+        Err(outcome) => *outcome,
     });
     // Without the static destructors of libtorch, which race with its threads.
     exit_now(0)
 }
 
 /// The version goes first: another protocol's request may not even parse.
-fn parse(request: serde_json::Value) -> Result<TaskRequest, Outcome> {
-    let failed = |message| Outcome::Failed { message };
+fn parse(request: serde_json::Value) -> Result<TaskRequest, Box<Outcome>> {
+    let failed = |message| Box::new(Outcome::Failed { message });
     let protocol = request.get("protocol").and_then(serde_json::Value::as_u64);
     if protocol != Some(u64::from(PROTOCOL)) {
         let found = protocol.map_or("none".to_owned(), |protocol| protocol.to_string());
@@ -65,12 +66,13 @@ fn parse(request: serde_json::Value) -> Result<TaskRequest, Outcome> {
 }
 
 fn carry_out(request: &TaskRequest, messages: &Messages) -> Outcome {
-    let stage = || -> Result<Finished, Error> {
+    let stage = || -> Result<Outcome, Error> {
         let device = torch::runtime::initialise(request.threads, request.device)?;
-        stage::run(request, Path::new("."), device, messages)
+        let Finished { result, files } = stage::run(request, Path::new("."), device, messages)?;
+        Ok(Outcome::Done { result, files, device: device_name(device) })
     };
     match catch_unwind(AssertUnwindSafe(stage)) {
-        Ok(Ok(Finished { result, files })) => Outcome::Done { result, files },
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => error.into_outcome(),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

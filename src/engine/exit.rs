@@ -14,6 +14,8 @@ use crate::job::JobError;
 pub enum Exit {
     Done {
         result: TaskResult,
+        /// What computed it.
+        device: String,
         files: Vec<String>,
     },
     /// The user can mend it.

@@ -183,7 +183,7 @@ async fn converse(
             }
             Ok(Some(EngineMessage::Outcome(outcome))) => {
                 return Some(match outcome {
-                    Outcome::Done { result, files } => Exit::Done { result, files },
+                    Outcome::Done { result, files, device } => Exit::Done { result, files, device },
                     Outcome::Rejected { rejection } => Exit::Rejected(rejection),
                     Outcome::Failed { message } => Exit::Failed(message),
                 });

@@ -132,10 +132,10 @@ async fn run_task(
         }
     };
     match ended.exit {
-        Exit::Done { result, files } => {
+        Exit::Done { result, files, device } => {
             check_outputs(&folder, &files).map_err(|detail| failed(JobError::internal(stage, detail), ended.log))?;
             let seconds = ended.took.as_secs_f64();
-            Ok(FinishedTask { stage, index: task.index, result, files, seconds })
+            Ok(FinishedTask { stage, index: task.index, result, files, seconds, device })
         }
         Exit::Stopped => Err(LocalError::Stopped),
         exit => {

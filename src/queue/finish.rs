@@ -6,7 +6,7 @@
 
 use secateur_core::report::ModelSummary;
 use secateur_core::stage::{self, FinishedTask, JobView, Stage};
-use secateur_core::task::TaskResult;
+use secateur_core::task::{Computed, TaskResult};
 
 use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, notify_tasks};
 use crate::database::{DatabaseError, Transaction};
@@ -20,7 +20,7 @@ use crate::table::{artifact, job, model, task};
 pub struct Finished {
     pub stage: Stage,
     pub index: usize,
-    pub result: TaskResult,
+    pub computed: Computed,
     pub outputs: Vec<Output>,
     /// What the graph stage learnt about the model itself.
     pub summary: Option<ModelSummary>,
@@ -48,7 +48,7 @@ pub async fn finish_in(
         Err(Written::LeaseLost) if has_finished(transaction, lease).await? => return Ok(Written::Accepted),
         Err(refused) => return Ok(refused),
     };
-    let Some(seconds) = task::set_succeeded(&mut **transaction, lease, &finished.result).await? else {
+    let Some(seconds) = task::set_succeeded(&mut **transaction, lease, &finished.computed).await? else {
         return Ok(Written::LeaseLost);
     };
     task::append_log(&mut **transaction, lease.task, &finished.log, LONGEST_LOG).await?;
@@ -113,7 +113,7 @@ async fn advance(
 }
 
 async fn succeed(transaction: &mut Transaction, job: &job::Job, last: &Finished) -> Result<(), DatabaseError> {
-    let TaskResult::Verify(verified) = &last.result else {
+    let TaskResult::Verify(verified) = &last.computed.result else {
         let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
         return fail::end_job(transaction, job.id, JobError::internal(last.stage, detail)).await;
     };

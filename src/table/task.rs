@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secateur_core::stage::{FinishedTask, PlannedTask, Stage};
-use secateur_core::task::{Progress, TaskResult};
+use secateur_core::task::{Computed, Progress};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -161,7 +161,7 @@ pub async fn position(executor: impl PgExecutor<'_>, task: TaskId) -> Result<Opt
 pub async fn set_succeeded(
     executor: impl PgExecutor<'_>,
     lease: &Lease,
-    result: &TaskResult,
+    computed: &Computed,
 ) -> Result<Option<f64>, DatabaseError> {
     let seconds = sqlx::query_scalar!(
         r#"update task
@@ -170,7 +170,7 @@ pub async fn set_succeeded(
            returning extract(epoch from finished_at - started_at)::float8 as "seconds!""#,
         lease.task.uuid(),
         lease.attempt,
-        to_json(result)
+        to_json(computed)
     )
     .fetch_optional(executor)
     .await?;
@@ -280,12 +280,14 @@ pub async fn finished(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<F
     .await?;
     rows.into_iter()
         .map(|row| {
+            let Computed { result, device } = parse(row.result)?;
             Ok(FinishedTask {
                 stage: stage_of(&row.stage)?,
                 index: row.index as usize,
-                result: parse(row.result)?,
+                result,
                 files: Vec::new(),
                 seconds: row.seconds,
+                device,
             })
         })
         .collect()

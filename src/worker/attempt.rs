@@ -2,7 +2,7 @@
 
 use secateur_core::report::ModelSummary;
 use secateur_core::stage::Stage;
-use secateur_core::task::{PROTOCOL, Progress, TaskRequest, file};
+use secateur_core::task::{Computed, PROTOCOL, Progress, TaskRequest, file};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -80,8 +80,8 @@ async fn work(
     })
     .await;
     tracing::debug!(took = ?ended.took, exit = ?ended.exit, "engine ended");
-    let (result, files) = match ended.exit {
-        Exit::Done { result, files } => (result, files),
+    let (result, files, device) = match ended.exit {
+        Exit::Done { result, files, device } => (result, files, device),
         Exit::Stopped => return End::GivenBack { log: ended.log },
         exit => {
             let error = exit.error(task.stage).expect("what is neither done nor stopped is an error");
@@ -102,7 +102,7 @@ async fn work(
         Some(Ok(outputs)) => End::Finished(Box::new(Finished {
             stage: task.stage,
             index: task.plan.index,
-            result,
+            computed: Computed { result, device },
             outputs,
             summary,
             log: ended.log,

@@ -8,13 +8,14 @@ use secateur::blob::{BlobKey, BlobStore};
 use secateur::digest::Sha256;
 use secateur::queue::{ClaimedTask, Finished, Queue, Written};
 use secateur::table::artifact::Output;
-use secateur_core::report::{Accuracy, Costs, Equivalence, Latency, NetworkReport, Reload, Report};
+use secateur_core::report::{Accuracy, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report};
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
-    CandidateCosts, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult, LightTuneResult,
-    LightlyTuned, ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult, VerifyResult, file,
+    CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult,
+    LightTuneResult, LightlyTuned, ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult,
+    VerifyResult, file,
 };
 
 use super::TestServer;
@@ -89,7 +90,8 @@ impl Hand {
             outputs.push(Output { name, blob, sha256: Sha256::of(&content), bytes: content.len() as u64 });
         }
         let log = format!("worked on {} {index}\n", task.stage.as_str());
-        Finished { stage: task.stage, index, result, outputs, summary: None, log }
+        let computed = Computed { result, device: "cpu".to_owned() };
+        Finished { stage: task.stage, index, computed, outputs, summary: None, log }
     }
 
     fn result(&self, task: &ClaimedTask) -> TaskResult {
@@ -102,6 +104,7 @@ impl Hand {
                 bytes: 1,
                 sha256: "00".to_owned(),
                 accuracy: Some(ACCURACY),
+                data: None,
             }),
             Stage::Graph => TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 }),
             Stage::Importance => TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 }),
@@ -127,6 +130,7 @@ impl Hand {
                     accuracy: Some(0.5 + candidate as f64 / 10.0),
                     agreement: None,
                 }],
+                channel_choice: None,
             }),
             Stage::LightTune => TaskResult::LightTune(LightTuneResult {
                 tuned: vec![LightlyTuned { candidate, accuracy: Some(0.6), score: 0.6 }],
@@ -175,6 +179,9 @@ fn report(spec: JobSpec) -> Report {
         search: None,
         encoder: None,
         candidates: Vec::new(),
+        frontier: Frontier::default(),
+        channel_choice: None,
+        data: None,
         pruned: NetworkReport { macs: 100, params: 10, bytes: 500, ..base.clone() },
         base,
         reduction: BTreeMap::from([("flops_reduction".to_owned(), 0.5)]),
@@ -187,6 +194,7 @@ fn report(spec: JobSpec) -> Report {
         epochs: Vec::new(),
         best_epoch: None,
         seconds: BTreeMap::new(),
+        devices: BTreeMap::new(),
         versions: BTreeMap::new(),
         seed: 0,
         model_sha256: "00".to_owned(),

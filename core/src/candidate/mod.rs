@@ -8,12 +8,14 @@ mod limits;
 
 use std::collections::BTreeMap;
 
+use rand::Rng;
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::cost::{CostModel, reduction};
 use crate::graph::Graph;
-use crate::group::Grouping;
+use crate::group::{Group, Grouping};
 use crate::importance::{Criterion, Evidence, Importance, Weights};
 use crate::rejection::{Code, Rejection};
 use crate::report::Costs;
@@ -33,6 +35,23 @@ impl Configuration {
     /// Kept channels of each group.
     pub fn widths(&self) -> Vec<usize> {
         self.keep.iter().map(Vec::len).collect()
+    }
+
+    /// The most important channels at these widths.
+    pub fn by_importance(importance: &Importance, widths: &[usize]) -> Self {
+        let keep = widths.iter().enumerate().map(|(group, &width)| importance.most_important(group, width));
+        Self { keep: keep.collect() }
+    }
+
+    /// Random channels at these widths.
+    pub fn random(grouping: &Grouping, widths: &[usize], generator: &mut impl Rng) -> Self {
+        let choose = |(group, &width): (&Group, &usize)| {
+            let mut channels: Vec<u32> = (0..group.channels() as u32).collect();
+            let (chosen, _) = channels.partial_shuffle(generator, width);
+            chosen.sort_unstable();
+            chosen.to_vec()
+        };
+        Self { keep: grouping.groups().iter().zip(widths).map(choose).collect() }
     }
 
     /// The replayable form, by group name.
@@ -168,8 +187,7 @@ pub fn propose(
                 }
             };
             refuse_a_miss(spec, reduction(spec.target.metric, costs.full(), costs.at(&widths)))?;
-            let keep = widths.iter().enumerate().map(|(group, &width)| importance.most_important(group, width));
-            Configuration { keep: keep.collect() }
+            Configuration::by_importance(&importance, &widths)
         }
     };
     Ok(vec![Candidate::new(0, spec.method.as_str(), configuration, &costs)])
@@ -298,6 +316,21 @@ mod tests {
         let spec = r#"{"target": {"flops_reduction": 0.3}, "constraints": {"round_to": 16}, "method": "uniform"}"#;
         let error = propose_with(spec).unwrap_err();
         assert!(error.detail.contains("nearest removes"), "{}", error.detail);
+    }
+
+    #[test]
+    fn random_channels_differ_by_draw_and_fit_the_network_at_the_same_widths() {
+        use rand::SeedableRng;
+        let (graph, _) = network();
+        let grouping = Grouping::of(&graph);
+        let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut draw = || Configuration::random(&grouping, &[8, 12, 24, 1], &mut generator);
+        let (first, second) = (draw(), draw());
+        assert_ne!(first, second);
+        for configuration in [first, second] {
+            surgery::check(&grouping, &configuration).unwrap();
+            assert_eq!(configuration.widths(), [8, 12, 24, 1]);
+        }
     }
 
     #[test]

@@ -153,9 +153,7 @@ fn both_phases(
 
 /// The most important channels of every group at a point.
 fn configuration(space: &Space<'_>, importance: &Importance, levels: &[u8]) -> Configuration {
-    let widths = space.kept(levels);
-    let keep = widths.iter().enumerate().map(|(group, &width)| importance.most_important(group, width));
-    Configuration { keep: keep.collect() }
+    Configuration::by_importance(importance, &space.kept(levels))
 }
 
 /// The sensitivity-guided allocation: from the whole network on, the step that costs the least distortion for what it removes,

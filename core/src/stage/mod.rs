@@ -124,6 +124,7 @@ pub struct FinishedTask {
     pub result: TaskResult,
     pub files: Vec<String>,
     pub seconds: f64,
+    pub device: String,
 }
 
 /// The job as the planner sees it.
@@ -180,12 +181,16 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             let proposed = job.search().ok_or_else(|| missing("search"))?;
             let indices: Vec<usize> = proposed.iter().map(|candidate| candidate.index).collect();
             // A method that does not search proposes a single network.
+            let compared = job.has_dataset.then(|| job.compared_candidate()).flatten();
             let shard = if job.spec.method == Method::Sacp { CANDIDATES_PER_TASK } else { 1 };
             Ok(sharded(&indices, shard)
                 .map(|(index, shard)| PlannedTask {
                     index,
-                    work: Work::Screen { candidates: shard.to_vec() },
-                    inputs: graph().into_iter().chain([candidates()]).chain(dataset()).collect(),
+                    work: Work::Screen {
+                        candidates: shard.to_vec(),
+                        compare_channels_of: compared.filter(|candidate| shard.contains(candidate)),
+                    },
+                    inputs: graph().into_iter().chain(importance()).chain([candidates()]).chain(dataset()).collect(),
                 })
                 .collect())
         }

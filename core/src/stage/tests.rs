@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::report::{Accuracy, Costs, Equivalence};
 use crate::task::{
@@ -15,7 +17,7 @@ fn road(spec: &JobSpec, has_dataset: bool) -> Vec<&'static str> {
 }
 
 fn finished(stage: Stage, index: usize, result: TaskResult) -> FinishedTask {
-    FinishedTask { stage, index, result, files: Vec::new(), seconds: 1.5 }
+    FinishedTask { stage, index, result, files: Vec::new(), seconds: 1.5, device: "cpu".to_owned() }
 }
 
 fn proposed(count: usize) -> FinishedTask {
@@ -35,7 +37,7 @@ fn proposed(count: usize) -> FinishedTask {
 fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
     let screened = vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None }];
-    finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened }))
+    finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened, channel_choice: None }))
 }
 
 fn tuned(task: usize, candidate: usize, score: f64) -> FinishedTask {
@@ -102,11 +104,26 @@ fn candidates_are_screened_in_shards_that_together_hold_each_once() {
     let all: Vec<usize> = screen
         .iter()
         .flat_map(|task| match &task.work {
-            Work::Screen { candidates } => candidates.clone(),
+            Work::Screen { candidates, .. } => candidates.clone(),
             other => panic!("{other:?} in the screen stage"),
         })
         .collect();
     assert_eq!(all, (0..70).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_task_compares_choices_of_channels_at_the_uniform_widths_when_there_is_data() {
+    let compared = |has_dataset| -> Vec<Option<usize>> {
+        let done = [proposed(70)];
+        let tasks = plan(Stage::Screen, JobView { spec: &spec(""), has_dataset, finished: &done }).unwrap();
+        let of = |task: &PlannedTask| match task.work {
+            Work::Screen { compare_channels_of, .. } => compare_channels_of,
+            _ => panic!("{:?} in the screen stage", task.work),
+        };
+        tasks.iter().map(of).collect()
+    };
+    assert_eq!(compared(true), [None, None, Some(69)]);
+    assert_eq!(compared(false), [None, None, None]);
 }
 
 #[test]
@@ -142,7 +159,7 @@ fn without_tuning_the_best_screened_candidate_wins() {
 }
 
 #[test]
-fn verification_knows_the_seconds_of_every_stage_before_it() {
+fn verification_knows_the_seconds_and_devices_of_every_stage_before_it() {
     let accuracy = Accuracy { val: 0.5, test: 0.5 };
     let import = ImportResult {
         input_shapes: vec![vec![1, 8, 8]],
@@ -151,6 +168,7 @@ fn verification_knows_the_seconds_of_every_stage_before_it() {
         bytes: 1,
         sha256: "00".to_owned(),
         accuracy: Some(accuracy),
+        data: None,
     };
     let export = ExportResult { candidate: 1, base_bytes: 2, pruned_bytes: 1, accuracy: None };
     let done = [
@@ -163,6 +181,7 @@ fn verification_knows_the_seconds_of_every_stage_before_it() {
     let verify = plan_after(Stage::Verify, &done).unwrap();
     let Work::Verify { history } = &verify[0].work else { panic!("verify plans verification") };
     assert_eq!(history.seconds["screen"], 3.0);
+    assert_eq!(history.devices["screen"], BTreeSet::from(["cpu".to_owned()]));
     assert_eq!(history.winner, 1);
 }
 

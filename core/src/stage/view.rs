@@ -1,7 +1,7 @@
 //! What the planner reads off the finished tasks of a job.
 
 use super::{FinishedTask, Input, JobView, Stage, output};
-use crate::report::{CandidateReport, StageSeconds};
+use crate::report::{CandidateReport, StageDevices, StageSeconds};
 use crate::search::additive::Sensitivity;
 use crate::spec::Method;
 use crate::task::{CandidateCosts, History, LightlyTuned, Screened, TaskResult, TuneResult, file, measured};
@@ -24,6 +24,13 @@ impl<'a> JobView<'a> {
             TaskResult::Search(result) => Some(result.candidates.as_slice()),
             _ => None,
         })
+    }
+
+    /// Whose widths are tried with other channels: the uniform baseline's, since those depend on no ranking.
+    pub(super) fn compared_candidate(self) -> Option<usize> {
+        let proposed = self.search()?;
+        let uniform = proposed.iter().find(|candidate| candidate.origin == Method::Uniform.as_str());
+        uniform.or(proposed.first()).map(|candidate| candidate.index)
     }
 
     /// Every screened candidate with the index of its task, in candidate order.
@@ -170,8 +177,9 @@ impl<'a> JobView<'a> {
             TaskResult::Export(result) => Some(result.clone()),
             _ => None,
         })?;
-        let mut seconds = StageSeconds::new();
+        let (mut seconds, mut devices) = (StageSeconds::new(), StageDevices::new());
         for task in self.finished {
+            devices.entry(task.stage.as_str().to_owned()).or_default().insert(task.device.clone());
             *seconds.entry(task.stage.as_str().to_owned()).or_default() += task.seconds;
         }
         let encoder = self.results(Stage::Encoder).find_map(|task| match &task.result {
@@ -182,6 +190,10 @@ impl<'a> JobView<'a> {
             TaskResult::Search(result) => result.search.as_deref().cloned(),
             _ => None,
         });
+        let channel_choice = self.results(Stage::Screen).find_map(|task| match &task.result {
+            TaskResult::Screen(result) => result.channel_choice.clone(),
+            _ => None,
+        });
         Some(History {
             import,
             encoder,
@@ -190,9 +202,11 @@ impl<'a> JobView<'a> {
             lightly_tuned: self.lightly_tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
             tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
+            channel_choice,
             winner: export.candidate,
             export,
             seconds,
+            devices,
         })
     }
 }

@@ -34,17 +34,17 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
     weights::save(&task.path(file::WEIGHTS), &graph, &weights)?;
     task.write(file::GRAPH, json.as_bytes())?;
 
-    let accuracy = match task.data(&graph)? {
+    let (accuracy, data) = match task.data(&graph)? {
         Some(data) => {
             check_labels(task, data.has_labels())?;
-            accuracy_of_original(task, &data, graph, weights)?
+            (accuracy_of_original(task, &data, graph, weights)?, Some(Box::new(data.report())))
         }
         None => {
             check_without_data(task)?;
-            None
+            (None, None)
         }
     };
-    let result = ImportResult { input_shapes, nodes, max_abs_diff, bytes, sha256, accuracy };
+    let result = ImportResult { input_shapes, nodes, max_abs_diff, bytes, sha256, accuracy, data };
     Ok(Finished::new(TaskResult::Import(result), [file::GRAPH, file::WEIGHTS]))
 }
 

@@ -61,7 +61,7 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
         Work::Encoder => encoder::run(&task),
         Work::Sensitivity { groups } => sensitivity::run(&task, groups),
         Work::Search { sensitivities } => search::run(&task, sensitivities),
-        Work::Screen { candidates } => screen::run(&task, candidates),
+        Work::Screen { candidates, compare_channels_of } => screen::run(&task, candidates, *compare_channels_of),
         Work::LightTune { candidates } => light_tune::run(&task, candidates),
         Work::Tune { candidate } => tune::run(&task, *candidate),
         Work::Export { candidate, tuned } => export::run(&task, *candidate, *tuned),

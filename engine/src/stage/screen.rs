@@ -1,9 +1,18 @@
 //! Physical surgery on each candidate of the shard, proved by the oracle, repaired by BN recalibration, measured.
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use secateur_core::candidate::Configuration;
+use secateur_core::group::Grouping;
+use secateur_core::importance::{Evidence, Importance};
+use secateur_core::report::ChannelChoice;
+use secateur_core::spec::ImportanceSpec;
+use secateur_core::statistics::Spread;
+use secateur_core::surgery;
 use secateur_core::task::{ScreenResult, Screened, TaskResult, file};
 use tch::Tensor;
 
-use super::{Finished, Task};
+use super::{Finished, Task, importance};
 use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::network::Network;
@@ -12,7 +21,7 @@ use crate::{cut, evaluate, oracle, recalibrate, weights};
 /// Samples of the data set that the oracle compares on.
 const ORACLE_SAMPLES: i64 = 16;
 
-pub fn run(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
+pub fn run(task: &Task, candidates: &[usize], compared: Option<usize>) -> Result<Finished, Error> {
     let original = task.original()?;
     let splits = match task.data(original.graph())? {
         Some(data) => Some(Splits { train: data.split(SplitName::Train)?, val: data.split(SplitName::Val)? }),
@@ -30,8 +39,12 @@ pub fn run(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
         screened.push(found);
         progress.advance();
     }
+    let channel_choice = match (compared, &splits) {
+        (Some(index), Some(splits)) => Some(compare_channels(task, &original, splits, index)?),
+        _ => None,
+    };
     let files: Vec<String> = candidates.iter().map(|&index| file::screened(index)).collect();
-    Ok(Finished::new(TaskResult::Screen(ScreenResult { screened }), files))
+    Ok(Finished::new(TaskResult::Screen(ScreenResult { screened, channel_choice }), files))
 }
 
 struct Splits {
@@ -55,18 +68,75 @@ fn screen(task: &Task, original: &Network, splits: Option<&Splits>, index: usize
     };
     weights::save(&task.path(&file::screened(index)), pruned.graph(), pruned.weights())?;
 
-    let accuracy = match splits {
-        Some(splits) => evaluate::accuracy(&pruned, &splits.val)?,
-        None => None,
-    };
-    let agreement = match splits {
-        Some(splits) if accuracy.is_none() => Some(evaluate::agreement(
-            &evaluate::logits(&pruned, &splits.val)?,
-            &evaluate::logits(original, &splits.val)?,
-        )?),
-        _ => None,
+    let (accuracy, agreement) = match splits {
+        Some(splits) => match measure(original, &pruned, &splits.val)? {
+            Measured::Accuracy(accuracy) => (Some(accuracy), None),
+            Measured::Agreement(agreement) => (None, Some(agreement)),
+        },
+        None => (None, None),
     };
     Ok(Screened { candidate: index, equivalence, accuracy, agreement })
+}
+
+/// What the screen compares networks by.
+enum Measured {
+    /// Validation accuracy.
+    Accuracy(f64),
+    /// Without labels the share of validation samples that get the same class as from the original.
+    Agreement(f64),
+}
+
+fn measure(original: &Network, pruned: &Network, val: &Split) -> Result<Measured, Error> {
+    Ok(match evaluate::accuracy(pruned, val)? {
+        Some(accuracy) => Measured::Accuracy(accuracy),
+        None => {
+            let (own, others) = (evaluate::logits(pruned, val)?, evaluate::logits(original, val)?);
+            Measured::Agreement(evaluate::agreement(&own, &others)?)
+        }
+    })
+}
+
+/// The widths of one candidate with the channels of largest L1 norm, with the first of the job's order, and with random ones.
+fn compare_channels(task: &Task, original: &Network, splits: &Splits, index: usize) -> Result<ChannelChoice, Error> {
+    let graph = original.graph();
+    let grouping = Grouping::of(graph);
+    let widths = task.candidate(index)?.configuration.widths();
+    let value = |configuration: Configuration| -> Result<f64, Error> {
+        let cut = surgery::cut(graph, &grouping, &configuration).map_err(|error| Error::internal(error.to_string()))?;
+        let tensors = cut::apply(graph, &cut, original.weights())?;
+        let network = recalibrate::batch_norm(Network::new(cut.graph, tensors)?, &splits.train, task.spec.seed)?;
+        let (Measured::Accuracy(value) | Measured::Agreement(value)) = measure(original, &network, &splits.val)?;
+        Ok(value)
+    };
+
+    let host = weights::to_host(graph, original.weights())?;
+    let evidence = Evidence { graph, grouping: &grouping, weights: &host, saliency: None };
+    let by_l1 = Importance::measure(&evidence, ImportanceSpec::default());
+    let l1 = value(Configuration::by_importance(&by_l1, &widths))?;
+    let own = if task.spec.importance == ImportanceSpec::default() {
+        l1
+    } else {
+        value(Configuration::by_importance(&importance::order(task, graph, &grouping, &host)?, &widths))?
+    };
+    let mut generator = ChaCha8Rng::seed_from_u64(task.spec.seed);
+    let random: Vec<f64> = (0..ChannelChoice::DRAWS)
+        .map(|_| value(Configuration::random(&grouping, &widths, &mut generator)))
+        .collect::<Result<_, _>>()?;
+    let random = Spread::of(&random).expect("there are draws");
+    let measure = if splits.val.labels().is_some() { "accuracy" } else { "agreement" };
+    task.messages.log(format!(
+        "channels at the widths of candidate {index}: {measure} {l1:.4} by L1, {:.4} ± {:.4} at random",
+        random.mean, random.std
+    ));
+    Ok(ChannelChoice {
+        candidate: index,
+        measure: measure.to_owned(),
+        l1,
+        own,
+        own_criterion: task.spec.importance.criterion,
+        l1_gap: l1 - random.mean,
+        random,
+    })
 }
 
 fn first_samples(split: &Split) -> Result<Tensor, Error> {

@@ -6,12 +6,15 @@ use secateur_core::candidate::Candidate;
 use secateur_core::cost::{CostModel, reduction};
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
-use secateur_core::report::{CandidateReport, Costs, Equivalence, Latency, NetworkReport, Reload, Report};
+use secateur_core::importance::groups_without;
+use secateur_core::report::{
+    CandidateReport, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report, warnings,
+};
 use secateur_core::spec::Metric;
 use secateur_core::statistics::{RankCorrelation, spearman};
 use secateur_core::summary::layer_widths;
 use secateur_core::task::{History, TaskResult, VerifyResult, file};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::export::PROBE_BATCHES;
 use super::{Finished, Task};
@@ -81,7 +84,8 @@ fn report(
     reload: Reload,
     (base_latency, pruned_latency): (Latency, Latency),
 ) -> Result<Report, Error> {
-    let History { import, encoder, search, screened, tuned, export, winner, seconds, .. } = history;
+    let History { import, encoder, search, screened, tuned, export, winner, seconds, devices, channel_choice, .. } =
+        history;
     let candidates = history.candidates();
     let grouping = Grouping::of(graph);
     let base_costs = CostModel::of(graph, &grouping).full();
@@ -90,7 +94,6 @@ fn report(
         .find(|screened| screened.candidate == *winner)
         .ok_or_else(|| Error::internal(format!("candidate {winner} was exported and never screened")))?;
     let tuned = tuned.iter().find(|tuned| tuned.candidate == *winner);
-    let warnings = warnings(task.device, history, base_costs, candidate.costs(), &base_latency, &pruned_latency);
     let network = |costs: Costs, bytes, accuracy, latency_ms| NetworkReport {
         macs: costs.macs,
         params: costs.params,
@@ -100,7 +103,7 @@ fn report(
     };
     let removed = [Metric::Flops, Metric::Params, Metric::Channels]
         .map(|metric| (metric.field().to_owned(), reduction(metric, base_costs, candidate.costs())));
-    Ok(Report {
+    let mut report = Report {
         spec: task.spec.clone(),
         winner: candidate.origin.clone(),
         spearman_rho: correlation(&candidates, |candidate| candidate.similarity).map(|found| found.rho),
@@ -119,13 +122,20 @@ fn report(
         screened_accuracy: screened.accuracy,
         epochs: tuned.map(|tuned| tuned.epochs.clone()).unwrap_or_default(),
         best_epoch: tuned.map(|tuned| tuned.best_epoch),
+        frontier: Frontier::of(&candidates),
+        channel_choice: channel_choice.clone(),
+        data: import.data.as_deref().copied(),
         candidates,
         seconds: seconds.clone(),
+        devices: devices.clone(),
         versions: versions(),
         seed: task.spec.seed,
         model_sha256: import.sha256.clone(),
-        warnings,
-    })
+        warnings: Vec::new(),
+    };
+    let ordered_by_l1 = groups_without(task.spec.importance.criterion, graph, &grouping);
+    report.warnings = warnings(&report, &ordered_by_l1);
+    Ok(report)
 }
 
 /// Spearman's rho between a prediction and the accuracy that the screen measured.
@@ -147,48 +157,4 @@ pub fn versions() -> BTreeMap<String, String> {
     ]
     .map(|(name, version)| (name.to_owned(), version))
     .into()
-}
-
-/// What a reader of the report could otherwise miss.
-fn warnings(
-    device: Device,
-    history: &History,
-    base: Costs,
-    pruned: Costs,
-    base_latency: &Latency,
-    pruned_latency: &Latency,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let fewer_macs = reduction(Metric::Flops, base, pruned);
-    if fewer_macs > 0.05 && pruned_latency.p50 > 0.95 * base_latency.p50 {
-        warnings.push(format!(
-            "MACs fell by {:.0} %, but the median latency at batch 1 on {} did not: {:.3} ms before, {:.3} ms after.",
-            fewer_macs * 100.0,
-            latency::device_name(device),
-            base_latency.p50,
-            pruned_latency.p50
-        ));
-    }
-    match (history.import.accuracy, history.export.accuracy) {
-        (Some(before), Some(after)) if before.val - after.val > 0.05 => warnings.push(format!(
-            "Validation accuracy fell from {:.4} to {:.4}; `target.max_accuracy_drop` would have refused that.",
-            before.val, after.val
-        )),
-        (None, _) | (_, None) => {
-            warnings.push("Accuracy was not measured: the job has no labelled data set.".to_owned());
-        }
-        _ => {}
-    }
-    if let Some(correlation) = correlation(&history.candidates(), |candidate| candidate.similarity)
-        && correlation.rho.abs() < 0.3
-    {
-        warnings.push(format!(
-            "The encoder's similarity hardly ranks: Spearman's rho with the screened accuracy is {:.2} (p {:.2}).",
-            correlation.rho, correlation.p_value
-        ));
-    }
-    if history.tuned.iter().any(|tuned| tuned.candidate == history.winner && tuned.best_epoch == 0) {
-        warnings.push("No epoch of fine-tuning was better than the network before it, which was kept.".to_owned());
-    }
-    warnings
 }

@@ -58,7 +58,7 @@ impl Job {
     }
 
     /// Runs the stages up to and including one, as far as they succeed.
-    pub fn run_through(&mut self, last: Stage) -> Result<(), Outcome> {
+    pub fn run_through(&mut self, last: Stage) -> Result<(), Box<Outcome>> {
         let mut next = Some(Stage::Import);
         while let Some(stage) = next {
             let view = JobView { spec: &self.spec, has_dataset: self.has_dataset, finished: &self.finished };
@@ -67,13 +67,20 @@ impl Job {
                     assert!(self.path(&input.name).exists(), "{} reads {}", stage.as_str(), input.name);
                 }
                 match self.run(task.work) {
-                    Outcome::Done { result, files } => {
+                    Outcome::Done { result, files, device } => {
                         for name in &files {
                             assert!(self.path(name).exists(), "{} writes {name}", stage.as_str());
                         }
-                        self.finished.push(FinishedTask { stage, index: task.index, result, files, seconds: 1.0 });
+                        self.finished.push(FinishedTask {
+                            stage,
+                            index: task.index,
+                            result,
+                            files,
+                            seconds: 1.0,
+                            device,
+                        });
                     }
-                    other => return Err(other),
+                    other => return Err(Box::new(other)),
                 }
             }
             next = if stage == last { None } else { stage.next(&self.spec, self.has_dataset) };
@@ -90,7 +97,7 @@ impl Job {
     }
 
     pub fn rejection(&mut self) -> Rejection {
-        match self.run_through(Stage::Verify) {
+        match self.run_through(Stage::Verify).map_err(|outcome| *outcome) {
             Err(Outcome::Rejected { rejection }) => rejection,
             other => panic!("the job is not rejected: {other:?}"),
         }

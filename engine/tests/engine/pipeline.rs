@@ -105,6 +105,21 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
     }
     assert!(report.spearman_rho.is_some() && report.calibrated_correlation.is_some());
 
+    let choice = report.channel_choice.as_ref().expect("there are samples to compare channels on");
+    let uniform = &report.candidates[choice.candidate];
+    assert_eq!((uniform.origin.as_str(), choice.measure.as_str(), choice.random.n), ("uniform", "accuracy", 4));
+    assert_eq!(Some(choice.l1), uniform.screened_accuracy, "the baseline is the same network");
+    assert!((choice.l1_gap - (choice.l1 - choice.random.mean)).abs() < 1e-12);
+    for points in [&report.frontier.screened, &report.frontier.lightly_tuned, &report.frontier.tuned] {
+        assert!(points.is_sorted_by(|a, b| a.macs < b.macs && a.accuracy < b.accuracy), "{points:?}");
+    }
+    let best = report.frontier.tuned.last().map(|point| point.accuracy);
+    assert_eq!(best, report.candidates.iter().filter_map(|candidate| candidate.tuned_accuracy).reduce(f64::max));
+    assert!(report.devices.keys().eq(report.seconds.keys()), "{:?}", report.devices);
+    assert!(report.devices.values().flatten().all(|device| device == "cpu"));
+    let data = report.data.expect("the job has a data set");
+    assert_eq!((data.classes, data.outputs), (Some(10), Some(10)));
+
     let winner = report.pruned.accuracy.expect("the digits have labels").val;
     for candidate in &report.candidates {
         let measured = [candidate.screened_accuracy, candidate.light_accuracy, candidate.tuned_accuracy];
@@ -185,6 +200,9 @@ fn a_data_set_without_labels_is_tuned_by_distillation() {
     };
     assert!(screen.screened[0].agreement.is_some_and(|agreement| agreement > 0.1));
     assert!(report.epochs[0].train_loss > 0.0);
+    let choice = report.channel_choice.expect("agreement needs no labels");
+    assert_eq!(choice.measure, "agreement");
+    assert!((0.0..=1.0).contains(&choice.random.mean));
 }
 
 #[test]

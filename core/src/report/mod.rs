@@ -1,14 +1,23 @@
 //! What the user gets: `report.json`, and the summary of a model.
 
-use std::collections::BTreeMap;
+mod choice;
+mod frontier;
+mod warnings;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::dataset::SplitCounts;
 use crate::spec::JobSpec;
 use crate::statistics::RankCorrelation;
 use crate::surgery::AxisIndices;
 use crate::task::EncoderResult;
+
+pub use choice::ChannelChoice;
+pub use frontier::{Frontier, FrontierPoint};
+pub use warnings::warnings;
 
 /// What a network costs; multiply-accumulates are of one sample through convolutions, linear layers and matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -97,6 +106,20 @@ pub struct Reload {
 /// Seconds of wall time by stage; tasks of one stage are added up.
 pub type StageSeconds = BTreeMap<String, f64>;
 
+/// The devices that computed each stage, `cpu` or `cuda:0`, each once.
+pub type StageDevices = BTreeMap<String, BTreeSet<String>>;
+
+/// The data set of the job, as it was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataReport {
+    /// Samples of each split.
+    pub samples: SplitCounts,
+    /// The largest label + 1; `null` without labels.
+    pub classes: Option<usize>,
+    /// Classes that the model tells apart; `null` when its output is not one score per class.
+    pub outputs: Option<usize>,
+}
+
 /// What the search of SACP did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchReport {
@@ -175,6 +198,15 @@ pub struct Report {
     /// Every configuration that was measured.
     #[serde(default)]
     pub candidates: Vec<CandidateReport>,
+    /// The best accuracies for their MACs, stage by stage.
+    #[serde(default)]
+    pub frontier: Frontier,
+    /// Channels chosen by importance against channels chosen at random; `null` without data.
+    #[serde(default)]
+    pub channel_choice: Option<ChannelChoice>,
+    /// `null` without data.
+    #[serde(default)]
+    pub data: Option<DataReport>,
     pub base: NetworkReport,
     pub pruned: NetworkReport,
     /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`).
@@ -191,6 +223,8 @@ pub struct Report {
     pub epochs: Vec<Epoch>,
     pub best_epoch: Option<u32>,
     pub seconds: StageSeconds,
+    #[serde(default)]
+    pub devices: StageDevices,
     pub versions: BTreeMap<String, String>,
     pub seed: u64,
     /// Of the original file, hexadecimal.

@@ -1,0 +1,107 @@
+//! The accuracy/FLOPs frontier: measured candidates that no other one beats in both.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::CandidateReport;
+
+/// Pareto frontiers by ascending MACs. Accuracies after different amounts of training do not compare, so each has its own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Frontier {
+    /// By validation accuracy after surgery and BN recalibration.
+    pub screened: Vec<FrontierPoint>,
+    /// By validation accuracy after the light fine-tune.
+    pub lightly_tuned: Vec<FrontierPoint>,
+    /// By validation accuracy after the full fine-tune.
+    pub tuned: Vec<FrontierPoint>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FrontierPoint {
+    /// Index of the candidate.
+    pub candidate: usize,
+    pub origin: String,
+    pub macs: u64,
+    pub accuracy: f64,
+}
+
+impl Frontier {
+    pub fn of(candidates: &[CandidateReport]) -> Self {
+        Self {
+            screened: best(candidates, |candidate| candidate.screened_accuracy),
+            lightly_tuned: best(candidates, |candidate| candidate.light_accuracy),
+            tuned: best(candidates, |candidate| candidate.tuned_accuracy),
+        }
+    }
+}
+
+/// From the cheapest on, each candidate that is more accurate than all cheaper ones; the first of equals.
+fn best(candidates: &[CandidateReport], accuracy: impl Fn(&CandidateReport) -> Option<f64>) -> Vec<FrontierPoint> {
+    let mut measured: Vec<FrontierPoint> = candidates
+        .iter()
+        .filter_map(|candidate| {
+            let accuracy = accuracy(candidate)?;
+            let origin = candidate.origin.clone();
+            Some(FrontierPoint { candidate: candidate.index, origin, macs: candidate.macs, accuracy })
+        })
+        .collect();
+    measured.sort_by(|a, b| a.macs.cmp(&b.macs).then(b.accuracy.total_cmp(&a.accuracy)));
+    let mut frontier: Vec<FrontierPoint> = Vec::new();
+    for point in measured {
+        if frontier.last().is_none_or(|last| point.accuracy > last.accuracy) {
+            frontier.push(point);
+        }
+    }
+    frontier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(index: usize, macs: u64, screened: f64, tuned: Option<f64>) -> CandidateReport {
+        CandidateReport {
+            index,
+            origin: "calibrated".to_owned(),
+            macs,
+            params: 1,
+            reduction: 0.5,
+            similarity: None,
+            predicted_divergence: None,
+            screened_accuracy: Some(screened),
+            light_accuracy: None,
+            tuned_accuracy: tuned,
+        }
+    }
+
+    fn indices(points: &[FrontierPoint]) -> Vec<usize> {
+        points.iter().map(|point| point.candidate).collect()
+    }
+
+    #[test]
+    fn a_candidate_that_another_beats_in_both_is_left_out() {
+        let candidates = [
+            candidate(0, 300, 0.9, None),
+            candidate(1, 100, 0.5, None),
+            candidate(2, 200, 0.4, None),
+            candidate(3, 300, 0.8, None),
+            candidate(4, 200, 0.7, None),
+        ];
+        assert_eq!(indices(&Frontier::of(&candidates).screened), [1, 4, 0]);
+    }
+
+    #[test]
+    fn of_equals_the_first_is_on_the_frontier() {
+        let candidates = [candidate(0, 100, 0.5, None), candidate(1, 100, 0.5, None), candidate(2, 200, 0.5, None)];
+        assert_eq!(indices(&Frontier::of(&candidates).screened), [0]);
+    }
+
+    #[test]
+    fn accuracies_after_different_training_are_kept_apart() {
+        let candidates = [candidate(0, 100, 0.2, Some(0.9)), candidate(1, 200, 0.8, None)];
+        let frontier = Frontier::of(&candidates);
+        assert_eq!(indices(&frontier.screened), [0, 1]);
+        assert_eq!(indices(&frontier.tuned), [0]);
+        assert!(frontier.lightly_tuned.is_empty());
+    }
+}

@@ -1,0 +1,315 @@
+//! What a reader of the report could otherwise miss, in sentences that hold the figures.
+//!
+//! Each warning has a function of its own, which says `None` when there is nothing to say.
+
+use super::{CandidateReport, Report};
+use crate::spec::{Method, RankingChoice};
+use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
+
+/// Below this a rank correlation is of no use, significant or not.
+const LEAST_RHO: f64 = 0.3;
+
+/// Above this probability of chance a rank correlation counts as chance.
+const SIGNIFICANCE: f64 = 0.05;
+
+/// The warnings of a report. `ordered_by_l1` names the groups in which the spec's criterion found nothing to measure.
+pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
+    [
+        latency(report),
+        accuracy(report),
+        classes(report),
+        ranking("similarity", "The encoder's similarity", report.similarity_correlation),
+        calibrated(report),
+        noise(report),
+        channel_choice(report),
+        baseline(report),
+        criterion(report, ordered_by_l1),
+        no_better_epoch(report),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn latency(report: &Report) -> Option<String> {
+    let (before, after) = (&report.base.latency_ms, &report.pruned.latency_ms);
+    let fewer_macs = 1.0 - report.pruned.macs as f64 / report.base.macs.max(1) as f64;
+    (fewer_macs > 0.05 && after.p50 > 0.95 * before.p50).then(|| {
+        format!(
+            "MACs fell by {:.0} %, but the median latency at batch {} on {} did not: {:.3} ms before, {:.3} ms after.",
+            fewer_macs * 100.0,
+            after.batch,
+            after.device,
+            before.p50,
+            after.p50
+        )
+    })
+}
+
+fn accuracy(report: &Report) -> Option<String> {
+    match (report.base.accuracy, report.pruned.accuracy) {
+        (Some(before), Some(after)) => (before.val - after.val > 0.05).then(|| {
+            format!(
+                "Validation accuracy fell from {:.4} to {:.4}; `target.max_accuracy_drop` would have refused that.",
+                before.val, after.val
+            )
+        }),
+        (None, _) | (_, None) => Some("Accuracy was not measured: the job has no labelled data set.".to_owned()),
+    }
+}
+
+fn classes(report: &Report) -> Option<String> {
+    let data = report.data?;
+    let (classes, outputs) = (data.classes?, data.outputs?);
+    (classes < outputs).then(|| {
+        format!(
+            "The labels name {classes} classes, the model tells {outputs} apart: what pruning does to the others was not \
+             measured."
+        )
+    })
+}
+
+fn ranking(name: &str, subject: &str, correlation: Option<RankCorrelation>) -> Option<String> {
+    let RankCorrelation { rho, p_value, samples } = correlation?;
+    let figures = format!("Spearman's rho with the screened accuracy is {rho:.2} (p {p_value:.2}, n {samples})");
+    if p_value > SIGNIFICANCE {
+        Some(format!("{subject} ranks no better than chance: {figures}."))
+    } else if rho < -LEAST_RHO {
+        Some(format!("{subject} ranks the wrong way round: {figures}. Do not choose by `{name}` for this network."))
+    } else if rho < LEAST_RHO {
+        Some(format!("{subject} hardly ranks: {figures}."))
+    } else {
+        None
+    }
+}
+
+/// Only where it decided what was screened.
+fn calibrated(report: &Report) -> Option<String> {
+    let was_used = report.search.is_some() && report.spec.search.ranking == RankingChoice::Calibrated;
+    ranking("calibrated", "The calibrated ranking", report.calibrated_correlation.filter(|_| was_used))
+}
+
+fn noise(report: &Report) -> Option<String> {
+    let measured: Vec<f64> = report.candidates.iter().filter_map(|candidate| candidate.screened_accuracy).collect();
+    let Spread { mean, std, n } = Spread::of(&measured).filter(|spread| spread.n >= 3)?;
+    let samples = report.data?.samples.val;
+    let error = binomial_standard_error(mean, samples);
+    (std <= error).then(|| {
+        format!(
+            "The screen could not tell its {n} candidates apart: their accuracies (mean {mean:.4}) have a standard deviation \
+             of {std:.4}, the error of measuring one on {samples} validation samples is {error:.4}."
+        )
+    })
+}
+
+fn channel_choice(report: &Report) -> Option<String> {
+    let choice = report.channel_choice.as_ref().filter(|choice| choice.is_within_spread())?;
+    Some(format!(
+        "Channels of large L1 norm are no better than random ones before tuning: {} {:.4} against {:.4} ± {:.4} over {} \
+         draws at the widths of candidate {}.",
+        choice.measure, choice.l1, choice.random.mean, choice.random.std, choice.random.n, choice.candidate
+    ))
+}
+
+fn baseline(report: &Report) -> Option<String> {
+    (report.spec.method == Method::Sacp && Method::is_baseline(&report.winner)).then(|| {
+        let searched = |candidate: &&CandidateReport| !Method::is_baseline(&candidate.origin);
+        format!(
+            "The winner is the baseline `{}`: none of the {} searched candidates was better on validation. Baselines \
+             always take part, so that a job is never worse than the best of them.",
+            report.winner,
+            report.candidates.iter().filter(searched).count()
+        )
+    })
+}
+
+fn criterion(report: &Report, ordered_by_l1: &[&str]) -> Option<String> {
+    let first = ordered_by_l1.first()?;
+    Some(format!(
+        "`importance.criterion` `{}` finds nothing to measure in {} of the channel groups (`{first}` is one); their channels \
+         are ordered by L1.",
+        report.spec.importance.criterion.as_str(),
+        ordered_by_l1.len()
+    ))
+}
+
+fn no_better_epoch(report: &Report) -> Option<String> {
+    (report.best_epoch == Some(0))
+        .then(|| "No epoch of fine-tuning was better than the network before it, which was kept.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::SplitCounts;
+    use crate::importance::Criterion;
+    use crate::report::{Accuracy, ChannelChoice, DataReport, Equivalence, Latency, NetworkReport, Reload};
+    use crate::spec::JobSpec;
+    use crate::surgery::AxisIndices;
+
+    /// A report that gives no cause for a warning.
+    fn report() -> Report {
+        let latency_ms = Latency { p50: 2.0, p95: 3.0, batch: 1, threads: 2, device: "cpu".to_owned(), runs: 10 };
+        let accuracy = Some(Accuracy { val: 0.9, test: 0.9 });
+        let base = NetworkReport { macs: 200, params: 20, bytes: 1000, accuracy, latency_ms: latency_ms.clone() };
+        let faster = Latency { p50: 1.0, ..latency_ms };
+        Report {
+            spec: JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}}"#).unwrap(),
+            winner: "calibrated".to_owned(),
+            spearman_rho: None,
+            similarity_correlation: None,
+            calibrated_correlation: None,
+            search: None,
+            encoder: None,
+            candidates: Vec::new(),
+            frontier: Default::default(),
+            channel_choice: None,
+            data: None,
+            pruned: NetworkReport { macs: 100, params: 10, bytes: 500, latency_ms: faster, ..base.clone() },
+            base,
+            reduction: Default::default(),
+            layers: Vec::new(),
+            kept: AxisIndices::default(),
+            equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
+            import_max_abs_diff: 0.0,
+            reload: Reload { batches: vec![1, 4], max_abs_diff: 0.0, tolerance: 1e-4 },
+            screened_accuracy: None,
+            epochs: Vec::new(),
+            best_epoch: None,
+            seconds: Default::default(),
+            devices: Default::default(),
+            versions: Default::default(),
+            seed: 0,
+            model_sha256: "00".to_owned(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The one warning after an edit.
+    #[track_caller]
+    fn warning(edit: impl FnOnce(&mut Report)) -> String {
+        let mut report = report();
+        edit(&mut report);
+        let found = warnings(&report, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    }
+
+    #[track_caller]
+    fn assert_silent(edit: impl FnOnce(&mut Report)) {
+        let mut report = report();
+        edit(&mut report);
+        assert_eq!(warnings(&report, &[]), [] as [&str; 0]);
+    }
+
+    fn screened(origin: &str, accuracy: f64) -> CandidateReport {
+        CandidateReport {
+            index: 0,
+            origin: origin.to_owned(),
+            macs: 100,
+            params: 10,
+            reduction: 0.5,
+            similarity: None,
+            predicted_divergence: None,
+            screened_accuracy: Some(accuracy),
+            light_accuracy: None,
+            tuned_accuracy: None,
+        }
+    }
+
+    fn data(val: usize, classes: usize, outputs: usize) -> Option<DataReport> {
+        let samples = SplitCounts { train: 1000, val, test: 100 };
+        Some(DataReport { samples, classes: Some(classes), outputs: Some(outputs) })
+    }
+
+    #[test]
+    fn a_good_job_gives_no_cause_for_a_warning() {
+        assert_silent(|_| {});
+    }
+
+    #[test]
+    fn a_latency_that_did_not_fall_with_the_macs_is_said() {
+        let text = warning(|report| report.pruned.latency_ms.p50 = 2.1);
+        assert!(text.contains("MACs fell by 50 %") && text.contains("2.100 ms after"), "{text}");
+    }
+
+    #[test]
+    fn an_accuracy_that_fell_far_or_was_not_measured_is_said() {
+        let text = warning(|report| report.pruned.accuracy = Some(Accuracy { val: 0.8, test: 0.8 }));
+        assert!(text.contains("from 0.9000 to 0.8000"), "{text}");
+        assert!(warning(|report| report.base.accuracy = None).contains("was not measured"));
+    }
+
+    #[test]
+    fn labels_of_fewer_classes_than_the_model_has_are_said() {
+        let text = warning(|report| report.data = data(100, 3, 10));
+        assert!(text.contains("3 classes") && text.contains("10 apart"), "{text}");
+        assert_silent(|report| report.data = data(100, 10, 10));
+    }
+
+    #[test]
+    fn a_ranking_is_judged_by_its_significance_then_its_strength_and_its_sign() {
+        let of = |rho, p_value| Some(RankCorrelation { rho, p_value, samples: 30 });
+        assert!(warning(|report| report.similarity_correlation = of(0.34, 0.07)).contains("than chance"));
+        assert!(warning(|report| report.similarity_correlation = of(0.2, 0.01)).contains("hardly ranks"));
+        assert!(warning(|report| report.similarity_correlation = of(-0.6, 0.001)).contains("wrong way round"));
+        assert_silent(|report| report.similarity_correlation = of(0.6, 0.001));
+    }
+
+    #[test]
+    fn a_spread_within_the_error_of_measurement_is_said() {
+        let accuracies = |values: [f64; 3]| values.map(|value| screened("calibrated", value)).to_vec();
+        let text = warning(|report| {
+            report.data = data(100, 10, 10);
+            report.candidates = accuracies([0.48, 0.50, 0.52]);
+        });
+        // sqrt(0.5 * 0.5 / 100) is 0.05.
+        assert!(
+            text.contains("0.0200") && text.contains("0.0500") && text.contains("100 validation samples"),
+            "{text}"
+        );
+        assert_silent(|report| {
+            report.data = data(100, 10, 10);
+            report.candidates = accuracies([0.3, 0.5, 0.7]);
+        });
+    }
+
+    #[test]
+    fn a_choice_of_channels_that_is_no_better_than_chance_is_said() {
+        let choice = |l1: f64| ChannelChoice {
+            candidate: 4,
+            measure: "accuracy".to_owned(),
+            l1,
+            own: l1,
+            own_criterion: Criterion::L1,
+            random: Spread { mean: 0.5, std: 0.05, n: 4 },
+            l1_gap: l1 - 0.5,
+        };
+        assert!(warning(|report| report.channel_choice = Some(choice(0.53))).contains("0.5000 ± 0.0500 over 4 draws"));
+        assert_silent(|report| report.channel_choice = Some(choice(0.6)));
+    }
+
+    #[test]
+    fn a_winner_that_is_a_baseline_is_explained_as_the_guarantee() {
+        let text = warning(|report| {
+            report.winner = "uniform".to_owned();
+            report.candidates = vec![screened("calibrated", 0.5), screened("uniform", 0.6)];
+        });
+        assert!(text.contains("none of the 1 searched") && text.contains("never worse"), "{text}");
+        assert_silent(|report| {
+            report.spec.method = Method::Uniform;
+            report.winner = "uniform".to_owned();
+        });
+    }
+
+    #[test]
+    fn groups_that_the_criterion_says_nothing_about_are_counted() {
+        let found = warnings(&report(), &["classifier.0", "classifier.3"]);
+        assert!(found[0].contains("2 of the channel groups (`classifier.0` is one)"), "{found:?}");
+    }
+
+    #[test]
+    fn fine_tuning_that_helped_nothing_is_said() {
+        assert!(warning(|report| report.best_epoch = Some(0)).contains("No epoch"));
+    }
+}

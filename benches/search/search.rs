@@ -33,8 +33,8 @@ fn main() {
     let refine: u64 = arguments.get(3).map_or(0, |count| count.parse().expect("REFINE is a number"));
     let ranking = arguments.get(4).map_or("similarity", String::as_str);
     let net = match network {
-        "resnet18" => resnet(&[3, 32, 32], &[64, 128, 256, 512], 2),
-        "resnet56" => resnet(&[3, 32, 32], &[16, 32, 64], 9),
+        "resnet18" => Net::resnet(&[3, 32, 32], &[64, 128, 256, 512], 2),
+        "resnet56" => Net::resnet(&[3, 32, 32], &[16, 32, 64], 9),
         other => panic!("unknown network {other}: resnet18 or resnet56"),
     };
 
@@ -99,28 +99,6 @@ fn random_sensitivities(space: &Space<'_>) -> Additive {
         space.widths(group).iter().map(|&width| weight * (1.0 - width as f32 / full).powi(2)).collect()
     });
     Additive::new(penalties.collect())
-}
-
-/// A CIFAR-style ResNet of basic blocks; a stage's first block projects its shortcut.
-fn resnet(sample: &[i64], widths: &[i64], blocks: usize) -> Net {
-    let mut net = Net::new(sample);
-    net.conv("stem", widths[0], 3, 1).batch_norm("stem.bn").relu();
-    for (stage, &width) in widths.iter().enumerate() {
-        for block in 0..blocks {
-            let name = format!("layer{stage}.{block}");
-            let mut shortcut = net.here();
-            if stage > 0 && block == 0 {
-                net.conv(&format!("{name}.shortcut"), width, 1, 1).batch_norm(&format!("{name}.shortcut.bn"));
-                let projected = net.here();
-                net.at(shortcut);
-                shortcut = projected;
-            }
-            net.conv(&format!("{name}.conv1"), width, 3, 1).batch_norm(&format!("{name}.bn1")).relu();
-            net.conv(&format!("{name}.conv2"), width, 3, 1).batch_norm(&format!("{name}.bn2")).add(shortcut).relu();
-        }
-    }
-    net.mean(&[2, 3], false).linear("fc", 10);
-    net
 }
 
 /// Peak resident memory of this process.

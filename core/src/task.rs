@@ -347,6 +347,9 @@ pub struct EncoderResult {
     pub losses: Vec<f64>,
     /// Share of held-out pairs in which the positive is nearer to the anchor than the negative.
     pub contrastive_accuracy: f64,
+    /// The same after each epoch.
+    #[serde(default)]
+    pub contrastive_accuracies: Vec<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

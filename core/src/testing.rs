@@ -39,6 +39,28 @@ impl Net {
         Self { file, here: ValueId(0) }
     }
 
+    /// A CIFAR-style ResNet of basic blocks; a stage's first block projects its shortcut.
+    pub fn resnet(sample: &[i64], widths: &[i64], blocks: usize) -> Self {
+        let mut net = Self::new(sample);
+        net.conv("stem", widths[0], 3, 1).batch_norm("stem.bn").relu();
+        for (stage, &width) in widths.iter().enumerate() {
+            for block in 0..blocks {
+                let name = format!("layer{stage}.{block}");
+                let mut shortcut = net.here();
+                if stage > 0 && block == 0 {
+                    net.conv(&format!("{name}.shortcut"), width, 1, 1).batch_norm(&format!("{name}.shortcut.bn"));
+                    let projected = net.here();
+                    net.at(shortcut);
+                    shortcut = projected;
+                }
+                net.conv(&format!("{name}.conv1"), width, 3, 1).batch_norm(&format!("{name}.bn1")).relu();
+                net.conv(&format!("{name}.conv2"), width, 3, 1).batch_norm(&format!("{name}.bn2")).add(shortcut).relu();
+            }
+        }
+        net.mean(&[2, 3], false).linear("fc", 10);
+        net
+    }
+
     pub fn here(&self) -> ValueId {
         self.here
     }

@@ -43,18 +43,36 @@ pub struct Trained {
     pub encoder: Encoder,
     /// Mean loss of each epoch.
     pub losses: Vec<f64>,
-    /// Share of held-out pairs in which the positive is nearer to the anchor than the negative.
-    pub contrastive_accuracy: f64,
+    /// After each epoch, the share of held-out pairs in which the positive is nearer to the anchor than the negative.
+    pub contrastive_accuracies: Vec<f64>,
     pub seconds: f64,
 }
 
-/// Trains on the space's levels; `epoch_done` hears the epoch and its mean loss.
+impl Trained {
+    /// Of the trained encoder.
+    pub fn contrastive_accuracy(&self) -> f64 {
+        self.contrastive_accuracies.last().copied().unwrap_or(0.0)
+    }
+}
+
+/// How an epoch ended.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochEnd {
+    /// From 1.
+    pub epoch: u32,
+    /// Mean over the epoch.
+    pub loss: f64,
+    /// On the held-out pairs.
+    pub contrastive_accuracy: f64,
+}
+
+/// Trains on the space's levels; `epoch_done` is called after each epoch.
 pub fn train(
     layers: &LayerGraph,
     space: &Space<'_>,
     settings: &Settings,
     device: Device,
-    mut epoch_done: impl FnMut(u32, f64),
+    mut epoch_done: impl FnMut(EpochEnd),
 ) -> Result<Trained, Error> {
     let started = Instant::now();
     let network = Folded::new(layers, device)?;
@@ -74,8 +92,9 @@ pub fn train(
     let mut adam = Adam::new([w1.shallow_clone(), w2.shallow_clone()])?;
     let unpruned = draws.unpruned();
 
+    let held_out = draws.pairs(HELD_OUT, &mut random);
     let configs: Vec<Vec<usize>> = (0..settings.configs).map(|_| draws.random_widths(&mut random)).collect();
-    let mut losses = Vec::with_capacity(settings.epochs as usize);
+    let (mut losses, mut contrastive_accuracies) = (Vec::new(), Vec::new());
     for epoch in 1..=settings.epochs {
         let mut order: Vec<usize> = (0..configs.len()).collect();
         order.shuffle(&mut random);
@@ -95,34 +114,33 @@ pub fn train(
             adam.step(&loss)?;
             sum += loss.f_double_value(&[])? * batch.len() as f64;
         }
-        let mean = sum / configs.len().max(1) as f64;
-        losses.push(mean);
-        epoch_done(epoch, mean);
+        let loss = sum / configs.len().max(1) as f64;
+        let contrastive_accuracy = share_of_nearer_positives(&network, &held_out, &w1, &w2)?;
+        losses.push(loss);
+        contrastive_accuracies.push(contrastive_accuracy);
+        epoch_done(EpochEnd { epoch, loss, contrastive_accuracy });
     }
 
-    let _no_grad = tch::no_grad_guard();
-    let mut nearer = 0;
-    for _ in 0..HELD_OUT {
-        let widths = draws.random_widths(&mut random);
-        let mut rows = unpruned.clone();
-        draws.positive(&widths, &mut rows);
-        draws.negative(&widths, &mut random, &mut rows);
-        let similarity: Vec<f32> = Vec::try_from(&network.similarities(&rows, &w1, &w2)?)?;
-        nearer += usize::from(similarity[0] > similarity[1]);
-    }
     let host = |tensor: &Tensor| -> Result<Vec<f32>, Error> {
         Ok(Vec::try_from(&tensor.f_detach()?.f_to(Device::Cpu)?.f_contiguous()?.f_view(-1)?)?)
     };
     let encoder = Encoder { hidden: settings.hidden, w1: host(&w1)?, w2: host(&w2)? };
-    let contrastive_accuracy = nearer as f64 / HELD_OUT as f64;
-    Ok(Trained { encoder, losses, contrastive_accuracy, seconds: started.elapsed().as_secs_f64() })
+    Ok(Trained { encoder, losses, contrastive_accuracies, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// `pairs` are the anchor's rows and then those of a positive and a negative in turns.
+fn share_of_nearer_positives(network: &Folded, pairs: &[f32], w1: &Tensor, w2: &Tensor) -> Result<f64, Error> {
+    let _no_grad = tch::no_grad_guard();
+    let similarities: Vec<f32> = Vec::try_from(&network.similarities(pairs, w1, w2)?)?;
+    let nearer = similarities.chunks_exact(2).filter(|pair| pair[0] > pair[1]).count();
+    Ok(nearer as f64 / (similarities.len() / 2).max(1) as f64)
 }
 
 /// The layer DAG with equal rows of X folded together.
 struct Folded {
     /// `Â S`, `[layers, kinds]`, where S says which kind of row each layer has.
     propagate: Tensor,
-    /// `Âᵀ 1/n`, `[layers]`.
+    /// `Âᵀ 1/n`, `[1, layers]`.
     pooling: Tensor,
     /// One layer of each kind.
     kinds: Vec<Layer>,
@@ -155,7 +173,7 @@ impl Folded {
         }
         Ok(Self {
             propagate: Tensor::f_from_slice(&propagate)?.f_view([nodes as i64, kinds.len() as i64])?.f_to(device)?,
-            pooling: Tensor::f_from_slice(&pooling)?.f_to(device)?,
+            pooling: Tensor::f_from_slice(&pooling)?.f_view([1, nodes as i64])?.f_to(device)?,
             kinds,
             columns: layers.max_channels(),
             device,
@@ -165,11 +183,14 @@ impl Folded {
     /// Cosines of every network's embedding to the first one's; the first is the anchor and is left out.
     /// `rows` is `[networks, kinds, columns]`.
     fn similarities(&self, rows: &[f32], w1: &Tensor, w2: &Tensor) -> Result<Tensor, Error> {
-        let shape = [-1, self.kinds.len() as i64, self.columns as i64];
-        let features = Tensor::f_from_slice(rows)?.f_view(shape)?.f_to(self.device)?;
-        let hidden = self.propagate.f_matmul(&features.f_matmul(w1)?)?.f_relu()?;
+        let (kinds, hidden_width) = (self.kinds.len() as i64, w1.size()[1]);
+        let features = Tensor::f_from_slice(rows)?.f_view([-1, self.columns as i64])?.f_to(self.device)?;
+        // With the networks side by side, each of the three products is one large matrix product.
+        let projected = features.f_mm(w1)?.f_view([-1, kinds, hidden_width])?;
+        let projected = projected.f_transpose(0, 1)?.f_reshape([kinds, -1])?;
+        let hidden = self.propagate.f_mm(&projected)?.f_relu()?;
         // Mean pooling and the linear second layer commute.
-        let pooled = hidden.f_transpose(1, 2)?.f_matmul(&self.pooling)?;
+        let pooled = self.pooling.f_mm(&hidden)?.f_view([-1, hidden_width])?;
         let embedding = pooled.f_matmul(w2)?;
         let norm = embedding.f_norm_scalaropt_dim(2, [1], true)?.f_clamp_min(1e-12)?;
         let unit = embedding.f_div(&norm)?;
@@ -203,6 +224,17 @@ impl<'a> Draws<'a> {
         let full: Vec<usize> = self.space.kept(&self.space.widest());
         let mut rows = Vec::new();
         self.positive(&full, &mut rows);
+        rows
+    }
+
+    /// The anchor, then `count` pairs of a positive and a negative.
+    fn pairs(&self, count: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
+        let mut rows = self.unpruned();
+        for _ in 0..count {
+            let widths = self.random_widths(random);
+            self.positive(&widths, &mut rows);
+            self.negative(&widths, random, &mut rows);
+        }
         rows
     }
 

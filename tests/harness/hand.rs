@@ -108,7 +108,11 @@ impl Hand {
             }),
             Stage::Graph => TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 }),
             Stage::Importance => TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 }),
-            Stage::Encoder => TaskResult::Encoder(EncoderResult { losses: vec![0.5, 0.1], contrastive_accuracy: 1.0 }),
+            Stage::Encoder => TaskResult::Encoder(EncoderResult {
+                losses: vec![0.5, 0.1],
+                contrastive_accuracy: 1.0,
+                contrastive_accuracies: vec![0.9, 1.0],
+            }),
             Stage::Sensitivity => TaskResult::Sensitivity(SensitivityResult { measured: Vec::new() }),
             Stage::Search => TaskResult::Search(SearchResult {
                 candidates: (0..self.candidates)

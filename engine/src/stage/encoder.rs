@@ -32,17 +32,21 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         seed: task.spec.seed,
     };
     let mut progress = task.messages.count(u64::from(spec.epochs), "epochs");
-    let trained = encoder::train(&layers, &space, &settings, task.device, |epoch, loss| {
-        progress.note(format!("epoch {epoch} of {}: loss {loss:.4}", spec.epochs));
+    let trained = encoder::train(&layers, &space, &settings, task.device, |end| {
+        progress.note(format!(
+            "epoch {} of {}: loss {:.4}, held-out contrastive accuracy {:.3}",
+            end.epoch, spec.epochs, end.loss, end.contrastive_accuracy
+        ));
         progress.advance();
     })?;
-    let Trained { encoder, losses, contrastive_accuracy, seconds } = trained;
+    let contrastive_accuracy = trained.contrastive_accuracy();
+    let Trained { encoder, losses, contrastive_accuracies, seconds } = trained;
     task.messages.log(format!("encoder: {seconds:.1} s, held-out contrastive accuracy {contrastive_accuracy:.3}"));
 
     let w1 = Tensor::f_from_slice(&encoder.w1)?.f_view([-1, encoder.hidden as i64])?;
     let w2 = Tensor::f_from_slice(&encoder.w2)?.f_view([-1, encoder.hidden as i64])?;
     weights::save_named(&task.path(file::ENCODER), [("w1", &w1), ("w2", &w2)])?;
-    let result = EncoderResult { losses, contrastive_accuracy };
+    let result = EncoderResult { losses, contrastive_accuracy, contrastive_accuracies };
     Ok(Finished::new(TaskResult::Encoder(result), [file::ENCODER]))
 }
 

@@ -93,6 +93,7 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
 
     let encoder = report.encoder.expect("sacp trains an encoder");
     assert!(encoder.contrastive_accuracy > 0.95, "{encoder:?}");
+    assert_eq!(encoder.contrastive_accuracies.len(), encoder.losses.len());
     let search = report.search.expect("sacp searches");
     assert_eq!((search.ranking.as_str(), search.candidates), ("calibrated", 100_000));
     let origins: Vec<&str> = report.candidates.iter().map(|candidate| candidate.origin.as_str()).collect();

@@ -5,6 +5,8 @@
 //! CANDIDATES.
 //! `make bench-search` runs it beside the dense PyTorch form of the same encoder and prints the ratio.
 
+mod resnet;
+
 use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
@@ -20,7 +22,6 @@ use secateur_core::search::score::Scorer;
 use secateur_core::search::space::{Band, Space};
 use secateur_core::search::{Plan, Progress, Ranking, refine, run};
 use secateur_core::spec::{Constraints, Metric};
-use secateur_core::testing::Net;
 
 const HIDDEN: usize = 64;
 
@@ -32,11 +33,7 @@ fn main() {
     let threads = arguments.get(2).map_or(cores, |count| count.parse().expect("THREADS is a number"));
     let refine: u64 = arguments.get(3).map_or(0, |count| count.parse().expect("REFINE is a number"));
     let ranking = arguments.get(4).map_or("similarity", String::as_str);
-    let net = match network {
-        "resnet18" => Net::resnet(&[3, 32, 32], &[64, 128, 256, 512], 2),
-        "resnet56" => Net::resnet(&[3, 32, 32], &[16, 32, 64], 9),
-        other => panic!("unknown network {other}: resnet18 or resnet56"),
-    };
+    let net = resnet::named(network);
 
     let graph = net.graph();
     let grouping = Grouping::of(&graph);

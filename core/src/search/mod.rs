@@ -2,12 +2,13 @@
 //!
 //! [`space`] turns limits into levels per group, [`encoder`] holds the trained GCN, [`score`] scores one candidate from its
 //! levels alone, [`walk`] draws candidates inside the cost band, [`top`] keeps the best, and [`refine`] goes on from them by
-//! evolutionary moves. [`run`] is the first phase: the
+//! evolutionary moves; [`device`] is the walk with a GPU. [`run`] is the first phase: the
 //! candidates are numbered blocks, each drawn from (seed, block number), so that any thread may take any block, an
 //! interrupted search goes on with the next, and the result depends on neither. Memory does not grow with the
 //! number of candidates.
 
 pub mod additive;
+pub mod device;
 pub mod encoder;
 pub mod proposal;
 pub mod refine;

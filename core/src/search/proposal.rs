@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::additive::{Additive, Sensitivity};
+use super::device::{Accelerator, Bounds};
 use super::encoder::Encoder;
 use super::score::Scorer;
 use super::space::{Band, Levels, Point, Space};
 use super::top::diverse;
-use super::{Plan, Progress, Ranking, refine, run};
+use super::{Plan, Progress, Ranking, device, refine, run};
 use crate::candidate::{self, Candidate, Configuration, Limits, TARGET_TOLERANCE};
 use crate::cost::CostModel;
 use crate::graph::Graph;
@@ -46,11 +47,18 @@ pub struct Proposal {
     pub report: SearchReport,
 }
 
-/// Searches and adds the baselines. `progress` hears how many configurations have been scored.
+/// Searches and adds the baselines; the similarity is scored by the accelerator when there is one. `progress` hears how many configurations have been scored.
 ///
 /// # Errors
-/// As [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
-pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Send) -> Result<Proposal, Rejection> {
+/// The accelerator's; else as [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
+pub fn propose<A: Accelerator>(
+    ingredients: Ingredients<'_>,
+    accelerator: Option<&A>,
+    mut progress: impl FnMut(u64) + Send,
+) -> Result<Proposal, A::Error>
+where
+    A::Error: From<Rejection>,
+{
     let Ingredients { graph, grouping, weights, importance, spec, encoder, sensitivities, threads } = ingredients;
     candidate::check_reachable(graph, grouping, spec)?;
     let costs = CostModel::of(graph, grouping);
@@ -76,11 +84,14 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
         let refined = done.refinement.map_or(0, |refinement| refinement.generations * refine::GENERATION);
         progress((done.next * super::BLOCK).min(walk.candidates) + refined.min(refine.candidates));
     };
+    // Additive scores are cheaper to compute than to send.
+    let accelerator = accelerator.filter(|_| additive.is_none() || spec.search.ranking == RankingChoice::Similarity);
+    let bounds = accelerator.map(|accelerator| accelerator.load(&similarity)).transpose()?;
     let (ranking, found) = match (&additive, spec.search.ranking) {
         (Some(additive), RankingChoice::Calibrated) => {
-            ("calibrated", both_phases(&walk, &refine, &space, band, additive, &mut report))
+            ("calibrated", both_phases(&walk, &refine, &space, band, additive, None::<&A::Bounds>, &mut report)?)
         }
-        _ => ("similarity", both_phases(&walk, &refine, &space, band, &similarity, &mut report)),
+        _ => ("similarity", both_phases(&walk, &refine, &space, band, &similarity, bounds.as_ref(), &mut report)?),
     };
     let seconds = started.elapsed().as_secs_f64();
     let refinement = found.refinement.zip(found.best.first()).map(|(refinement, best)| RefinementReport {
@@ -117,7 +128,8 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
                 spec.target.metric.field()
             ),
         )
-        .hint("Lower `constraints.round_to` or `search.rate_step`."));
+        .hint("Lower `constraints.round_to` or `search.rate_step`.")
+        .into());
     }
     for candidate in &mut candidates {
         let nearest = space.nearest(&candidate.configuration.widths());
@@ -133,22 +145,26 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
         min_distance: MIN_DISTANCE,
         seconds,
         threads,
-        device: "cpu".to_owned(),
+        device: accelerator.map_or_else(|| "cpu".to_owned(), Accelerator::name),
     };
     Ok(Proposal { candidates, report })
 }
 
-/// The walk, then the moves from its best.
-fn both_phases(
+/// The walk, then the moves from its best; these are few enough for the processor.
+fn both_phases<B: Bounds>(
     walk: &Plan,
     refine: &refine::Plan,
     space: &Space<'_>,
     band: Band,
     ranking: &impl Ranking,
+    bounds: Option<&B>,
     report: &mut (dyn FnMut(&Progress) + Send),
-) -> Progress {
-    let walked = run(walk, space, band, ranking, Progress::default(), 32, report);
-    refine::run(refine, space, band, ranking, walked, report)
+) -> Result<Progress, B::Error> {
+    let walked = match bounds {
+        Some(bounds) => device::run(walk, space, band, ranking, bounds, Progress::default(), 32, report)?,
+        None => run(walk, space, band, ranking, Progress::default(), 32, report),
+    };
+    Ok(refine::run(refine, space, band, ranking, walked, report))
 }
 
 /// The most important channels of every group at a point.

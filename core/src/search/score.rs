@@ -35,8 +35,9 @@ pub struct Scorer {
     scale: f32,
 }
 
+/// What a group at each level adds to the nodes within one hop of it.
 #[derive(Debug, Clone)]
-struct GroupTable {
+pub struct GroupTable {
     /// Nodes within one hop of the group's layers.
     nodes: Vec<u32>,
     /// `[level, node, hidden]`.
@@ -121,6 +122,50 @@ impl Scorer {
         let unpruned = scorer.state(&space.widest()).pooled;
         scorer.scale = dot(&unpruned, &unpruned).sqrt();
         scorer
+    }
+}
+
+/// What the tables hold, for other forms of the same scoring.
+impl Scorer {
+    pub fn nodes(&self) -> usize {
+        self.pooling.len()
+    }
+
+    /// Columns of every table, at least the encoder's; the rest are zero.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// `[nodes, hidden]`.
+    pub fn constant(&self) -> &[f32] {
+        &self.constant
+    }
+
+    pub fn group_tables(&self) -> &[GroupTable] {
+        &self.groups
+    }
+
+    /// `[nodes]`.
+    pub fn pooling(&self) -> &[f32] {
+        &self.pooling
+    }
+
+    /// `[hidden]`.
+    pub fn direction(&self) -> &[f32] {
+        &self.direction
+    }
+
+    /// `[hidden, hidden]`.
+    pub fn gram(&self) -> &[f32] {
+        &self.gram
+    }
+
+    pub fn gain(&self) -> f32 {
+        self.gain
+    }
+
+    pub fn scale(&self) -> f32 {
+        self.scale
     }
 }
 
@@ -274,6 +319,16 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 impl GroupTable {
+    /// Nodes within one hop.
+    pub fn nodes(&self) -> &[u32] {
+        &self.nodes
+    }
+
+    /// `[level, node, hidden]`.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
     #[inline(always)]
     fn at(&self, level: u8, hidden: usize) -> &[f32] {
         let size = self.nodes.len() * hidden;

@@ -15,16 +15,22 @@ use super::{BLOCK, Ranking};
 /// Candidates on one walk, the start included.
 pub const WALK: u64 = 32;
 
-/// Scores the candidates of one block and offers them to `top`. Every candidate is inside the band and the limits.
-pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) {
+/// A candidate of a block.
+#[derive(Debug, Clone, Copy)]
+pub enum Drawn<'a> {
+    /// A fresh random point.
+    Start(&'a [u8]),
+    /// A few groups away from the one before.
+    Next(&'a [u8]),
+}
+
+/// Draws the candidates of one block. Every candidate is inside the band and the limits.
+pub fn draw(seed: u64, block: u64, space: &Space<'_>, band: Band, mut visit: impl FnMut(Drawn<'_>)) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(block);
-    let mut state = ranking.state(&space.widest());
-    let mut fresh = state.clone();
     for _ in 0..BLOCK / WALK {
         let Some(mut point) = space.draw(band, &mut random) else { continue };
-        ranking.reset(&mut state, &point.levels);
-        offer(top, ranking, &state, &mut fresh);
+        visit(Drawn::Start(&point.levels));
         for _ in 1..WALK {
             let group = random.random_range(0..space.groups());
             let level = step(point.levels[group], space.widths(group).len(), random.random());
@@ -32,10 +38,22 @@ pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, r
             if !space.enter(&mut point, band, &mut random) {
                 break;
             }
-            ranking.follow(&mut state, &point.levels);
-            offer(top, ranking, &state, &mut fresh);
+            visit(Drawn::Next(&point.levels));
         }
     }
+}
+
+/// Scores the candidates of one block and offers them to `top`.
+pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) {
+    let mut state = ranking.state(&space.widest());
+    let mut fresh = state.clone();
+    draw(seed, block, space, band, |drawn| {
+        match drawn {
+            Drawn::Start(levels) => ranking.reset(&mut state, levels),
+            Drawn::Next(levels) => ranking.follow(&mut state, levels),
+        }
+        offer(top, ranking, &state, &mut fresh);
+    });
 }
 
 /// What enters the ranking is scored from scratch, so that a point has one score whichever way a walk came to it.

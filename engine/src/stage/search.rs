@@ -10,6 +10,7 @@ use secateur_core::task::{CandidateCosts, SearchResult, TaskResult, file};
 
 use super::{Finished, Task, encoder, importance};
 use crate::error::Error;
+use crate::scoring::OnDevice;
 use crate::weights;
 
 pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error> {
@@ -29,13 +30,16 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error
             threads: task.threads,
         };
         let scored = task.spec.search.candidates.get() as u64 + task.spec.search.refinements();
+        let gpu = task.device.is_cuda().then_some(OnDevice(task.device));
         let mut progress = task.messages.count(scored, "candidates");
-        let Proposal { candidates, report } = proposal::propose(ingredients, |done| progress.reach(done))?;
+        let Proposal { candidates, report } =
+            proposal::propose(ingredients, gpu.as_ref(), |done| progress.reach(done))?;
         task.messages.log(format!(
-            "{} configurations of 10^{:.0} scored in {:.2} s, {} proposed",
+            "{} configurations of 10^{:.0} scored in {:.2} s on {}, {} proposed",
             report.candidates,
             report.log10_space,
             report.seconds,
+            report.device,
             candidates.len()
         ));
         if let Some(refinement) = report.refinement {

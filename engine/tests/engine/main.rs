@@ -4,3 +4,4 @@ mod job;
 mod pipeline;
 mod process;
 mod recovery;
+mod scoring;

@@ -29,6 +29,8 @@ const SPARE: usize = 8;
 pub struct Ingredients<'a> {
     pub graph: &'a Graph,
     pub grouping: &'a Grouping,
+    /// With latency, where that is the target.
+    pub costs: &'a CostModel,
     pub weights: &'a Weights,
     pub spec: &'a JobSpec,
     pub encoder: &'a Encoder,
@@ -49,12 +51,11 @@ pub struct Proposal {
 /// # Errors
 /// As [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
 pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Send) -> Result<Proposal, Rejection> {
-    let Ingredients { graph, grouping, weights, spec, encoder, sensitivities, threads } = ingredients;
-    candidate::check_reachable(graph, grouping, spec)?;
+    let Ingredients { graph, grouping, costs, weights, spec, encoder, sensitivities, threads } = ingredients;
+    candidate::check_reachable(graph, grouping, costs, spec)?;
     let importance = Importance::measure(graph, grouping, weights, Criterion::L1);
-    let costs = CostModel::of(graph, grouping);
     let limits = Limits::new(graph, grouping, &spec.constraints)?;
-    let space = Space::new(&costs, &limits, spec.target.metric, spec.search.rate_step);
+    let space = Space::new(costs, &limits, spec.target.metric, spec.search.rate_step);
     let layers = LayerGraph::of(graph, grouping);
     let similarity = Scorer::new(&layers, &space, encoder);
     let additive = (!sensitivities.is_empty()).then(|| Additive::interpolate(&space, sensitivities));
@@ -92,7 +93,7 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut add = |origin: &str, configuration: Configuration| {
         if candidates.iter().all(|other| other.configuration != configuration) {
-            candidates.push(Candidate::new(candidates.len(), origin, configuration, &costs));
+            candidates.push(Candidate::new(candidates.len(), origin, configuration, costs));
         }
     };
     for scored in &best {
@@ -104,7 +105,7 @@ pub fn propose(ingredients: Ingredients<'_>, mut progress: impl FnMut(u64) + Sen
     for method in [Method::Uniform, Method::GlobalL1, Method::GlobalL2] {
         let spec = JobSpec { method, ..spec.clone() };
         // Rounding may leave a baseline no configuration near the target; it does not take part then.
-        if let Ok(proposed) = candidate::propose(graph, grouping, weights, &spec) {
+        if let Ok(proposed) = candidate::propose(graph, grouping, costs, weights, &spec) {
             proposed.into_iter().for_each(|candidate| add(method.as_str(), candidate.configuration));
         }
     }

@@ -1,6 +1,9 @@
 //! Coupled groups, costs and limits of the imported model. Pure arithmetic on the graph; no tensor is read.
 
+use secateur_core::candidate::{Limits, check_reachable};
+use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
+use secateur_core::spec::Metric;
 use secateur_core::summary;
 use secateur_core::task::{GraphResult, TaskResult, file};
 
@@ -12,7 +15,13 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
     let grouping = Grouping::of(&graph);
     let summary = summary::summarise(&graph, &grouping);
     task.write_json(file::SUMMARY, &summary)?;
-    let reachable = secateur_core::candidate::check_reachable(&graph, &grouping, task.spec)?;
+    let reachable = if task.spec.target.metric == Metric::Latency {
+        // Not known before the latency has been measured; constraints that do not fit are refused here all the same.
+        Limits::new(&graph, &grouping, &task.spec.constraints)?;
+        None
+    } else {
+        Some(check_reachable(&graph, &grouping, &CostModel::of(&graph, &grouping), task.spec)?)
+    };
     let result =
         GraphResult { base: summary.base, groups: grouping.groups().len(), channels: summary.base.channels, reachable };
     Ok(Finished::new(TaskResult::Graph(result), [file::SUMMARY]))

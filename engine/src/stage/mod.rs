@@ -7,6 +7,7 @@ mod encoder;
 mod export;
 mod graph;
 mod import;
+mod latency;
 mod light_tune;
 mod screen;
 mod search;
@@ -56,9 +57,10 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
     match &request.work {
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),
+        Work::Latency => latency::run(&task),
         Work::Encoder => encoder::run(&task),
         Work::Sensitivity { groups } => sensitivity::run(&task, groups),
-        Work::Search { sensitivities } => search::run(&task, sensitivities),
+        Work::Search { sensitivities, latency } => search::run(&task, sensitivities, latency.as_deref()),
         Work::Screen { candidates } => screen::run(&task, candidates),
         Work::LightTune { candidates } => light_tune::run(&task, candidates),
         Work::Tune { candidate } => tune::run(&task, *candidate),

@@ -6,7 +6,10 @@ use secateur_core::candidate::Candidate;
 use secateur_core::cost::{CostModel, reduction};
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
-use secateur_core::report::{CandidateReport, Costs, Equivalence, Latency, NetworkReport, Reload, Report};
+use secateur_core::latency::LatencyTable;
+use secateur_core::report::{
+    CandidateReport, Costs, Equivalence, Latency, LatencyReport, NetworkReport, Reload, Report,
+};
 use secateur_core::spec::Metric;
 use secateur_core::statistics::{RankCorrelation, spearman};
 use secateur_core::summary::layer_widths;
@@ -81,7 +84,7 @@ fn report(
     reload: Reload,
     (base_latency, pruned_latency): (Latency, Latency),
 ) -> Result<Report, Error> {
-    let History { import, encoder, search, screened, tuned, export, winner, seconds, .. } = history;
+    let History { import, latency, encoder, search, screened, tuned, export, winner, seconds, .. } = history;
     let candidates = history.candidates();
     let grouping = Grouping::of(graph);
     let base_costs = CostModel::of(graph, &grouping).full();
@@ -90,7 +93,12 @@ fn report(
         .find(|screened| screened.candidate == *winner)
         .ok_or_else(|| Error::internal(format!("candidate {winner} was exported and never screened")))?;
     let tuned = tuned.iter().find(|tuned| tuned.candidate == *winner);
-    let warnings = warnings(task.device, history, base_costs, candidate.costs(), &base_latency, &pruned_latency);
+    let latency = latency.as_deref().map(|table| {
+        let widths = candidate.configuration.widths();
+        predicted_and_measured(table, &table.costs(graph, &grouping), &widths, &base_latency, &pruned_latency)
+    });
+    let mut warnings = warnings(task.device, history, base_costs, candidate.costs(), &base_latency, &pruned_latency);
+    warnings.extend(latency.iter().flat_map(|latency| latency_warnings(latency, &base_latency)));
     let network = |costs: Costs, bytes, accuracy, latency_ms| NetworkReport {
         macs: costs.macs,
         params: costs.params,
@@ -98,8 +106,13 @@ fn report(
         accuracy,
         latency_ms,
     };
-    let removed = [Metric::Flops, Metric::Params, Metric::Channels]
-        .map(|metric| (metric.field().to_owned(), reduction(metric, base_costs, candidate.costs())));
+    let removed = Metric::ALL.map(|metric| {
+        let share = match metric {
+            Metric::Latency => measured_reduction(&base_latency, &pruned_latency),
+            Metric::Flops | Metric::Params | Metric::Channels => reduction(metric, base_costs, candidate.costs()),
+        };
+        (metric.field().to_owned(), share)
+    });
     Ok(Report {
         spec: task.spec.clone(),
         winner: candidate.origin.clone(),
@@ -110,6 +123,7 @@ fn report(
         encoder: encoder.clone(),
         base: network(base_costs, import.bytes, import.accuracy, base_latency),
         pruned: network(candidate.costs(), export.pruned_bytes, export.accuracy, pruned_latency),
+        latency,
         reduction: removed.into(),
         layers: layer_widths(graph, &grouping, &candidate.configuration),
         kept: task.cut(graph, candidate)?.kept,
@@ -126,6 +140,51 @@ fn report(
         model_sha256: import.sha256.clone(),
         warnings,
     })
+}
+
+fn measured_reduction(base: &Latency, pruned: &Latency) -> f64 {
+    1.0 - pruned.p50 / base.p50
+}
+
+fn predicted_and_measured(
+    table: &LatencyTable,
+    costs: &CostModel,
+    widths: &[usize],
+    base: &Latency,
+    pruned: &Latency,
+) -> LatencyReport {
+    LatencyReport {
+        predicted_reduction: reduction(Metric::Latency, costs.full(), costs.at(widths)),
+        measured_reduction: measured_reduction(base, pruned),
+        setting: table.setting.clone(),
+        base_ms: base.p50,
+        pruned_ms: pruned.p50,
+        predicted_base_ms: table.base_ms,
+        predicted_pruned_ms: table.at(widths),
+        fit: table.fit,
+    }
+}
+
+/// A measured reduction may fall short of the predicted one by this much without a warning.
+const SHORTFALL: f64 = 0.05;
+
+fn latency_warnings(latency: &LatencyReport, measured: &Latency) -> Vec<String> {
+    let LatencyReport { predicted_reduction, measured_reduction, setting, .. } = latency;
+    let mut warnings = Vec::new();
+    if predicted_reduction - measured_reduction > SHORTFALL {
+        warnings.push(format!(
+            "The latency table predicted {:.1} % less latency, {:.1} % was measured.",
+            predicted_reduction * 100.0,
+            measured_reduction * 100.0
+        ));
+    }
+    if (setting.threads, &setting.device) != (measured.threads, &measured.device) {
+        warnings.push(format!(
+            "The latency table was measured on {} with {} threads, the latency of the result on {} with {}.",
+            setting.device, setting.threads, measured.device, measured.threads
+        ));
+    }
+    warnings
 }
 
 /// Spearman's rho between a prediction and the accuracy that the screen measured.

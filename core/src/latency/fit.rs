@@ -118,7 +118,7 @@ fn non_negative_least_squares(columns: &[Vec<f64>], target: &[f64]) -> Vec<f64> 
     let moments: Vec<f64> = columns.iter().map(|column| dot(column, target)).collect();
     let mut best = (0.0, vec![0.0; columns.len()]);
     for subset in 1u32..1 << columns.len() {
-        let chosen: Vec<usize> = (0..columns.len()).filter(|index| subset >> index & 1 == 1).collect();
+        let chosen: Vec<usize> = (0..columns.len()).filter(|index| (subset >> index) & 1 == 1).collect();
         let Some(solved) = solve_symmetric(&gram, &moments, &chosen) else { continue };
         if solved.iter().any(|&weight| weight < 0.0) {
             continue;
@@ -156,9 +156,9 @@ fn solve_symmetric(gram: &[Vec<f64>], moments: &[f64], chosen: &[usize]) -> Opti
         }
     }
     let mut solved: Vec<f64> = chosen.iter().map(|&index| moments[index]).collect();
-    for row in 0..count {
-        let known: f64 = (0..row).map(|k| lower[row][k] * solved[k]).sum();
-        solved[row] = (solved[row] - known) / lower[row][row];
+    for (row, factors) in lower.iter().enumerate() {
+        let known: f64 = factors[..row].iter().zip(&solved).map(|(factor, solved)| factor * solved).sum();
+        solved[row] = (solved[row] - known) / factors[row];
     }
     for row in (0..count).rev() {
         let known: f64 = (row + 1..count).map(|k| lower[k][row] * solved[k]).sum();

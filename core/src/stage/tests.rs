@@ -1,7 +1,9 @@
 use super::*;
 use crate::latency::{LatencyFit, LatencyTable, Setting};
 use crate::report::{Accuracy, Costs, Equivalence};
-use crate::task::{CandidateCosts, ExportResult, ImportResult, LatencyResult, ScreenResult, Screened, SearchResult, TuneResult};
+use crate::task::{
+    CandidateCosts, ExportResult, ImportResult, LatencyResult, ScreenResult, Screened, SearchResult, TuneResult,
+};
 
 fn spec(more: &str) -> JobSpec {
     JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"top_k": 2}}{more}}}"#)).unwrap()

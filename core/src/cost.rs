@@ -1,8 +1,10 @@
-//! Multiply-accumulates and parameters as products of linear forms in the groups' widths.
+//! Multiply-accumulates, parameters and latency as products of linear forms in the groups' widths.
 //!
 //! Every layer's cost is a product of at most a few dimension sizes, and every dimension size is linear in the widths of the
 //! groups that it holds; so a candidate is costed from its widths alone, without touching the graph. A test recounts
 //! the physically cut graph.
+
+use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, ParameterKind, ValueId};
 use crate::group::{Grouping, Width};
@@ -23,6 +25,39 @@ impl Product {
     }
 }
 
+/// A product in floating point: `coefficient` times the linear forms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Term {
+    pub coefficient: f64,
+    pub factors: Vec<LinearForm>,
+}
+
+/// `constant + Σ multiplicity · width`.
+#[derive(Debug, Clone, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct LinearForm {
+    pub constant: f64,
+    /// Group index and multiplicity, by group, ascending.
+    pub terms: Vec<(usize, f64)>,
+}
+
+impl Term {
+    pub fn at(&self, widths: &[f64]) -> f64 {
+        self.factors.iter().fold(self.coefficient, |product, LinearForm { constant, terms }| {
+            product * terms.iter().fold(*constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group])
+        })
+    }
+}
+
+impl From<&Product> for Term {
+    fn from(product: &Product) -> Self {
+        let factors = product.factors.iter().map(|width| LinearForm {
+            constant: width.constant as f64,
+            terms: width.terms.iter().map(|&(group, multiplicity)| (group, multiplicity as f64)).collect(),
+        });
+        Self { coefficient: product.coefficient as f64, factors: factors.collect() }
+    }
+}
+
 /// The costs of a graph as a function of its groups' widths.
 #[derive(Debug, Clone)]
 pub struct CostModel {
@@ -30,6 +65,8 @@ pub struct CostModel {
     macs: Vec<(usize, Product)>,
     /// Parameter index and its elements.
     params: Vec<(usize, Product)>,
+    /// Milliseconds of one forward pass, once they have been measured: of the uncut network, and the model of others.
+    latency: Option<(f64, Vec<Term>)>,
     full_widths: Vec<usize>,
 }
 
@@ -59,7 +96,13 @@ impl CostModel {
             })
             .collect();
         let full_widths = grouping.groups().iter().map(|group| group.channels()).collect();
-        Self { macs, params, full_widths }
+        Self { macs, params, latency: None, full_widths }
+    }
+
+    /// The same with milliseconds of one forward pass: `base_ms` as measured of the uncut network, and the sum of `terms`
+    /// for every other; see [`crate::latency`].
+    pub fn with_latency(self, base_ms: f64, terms: Vec<Term>) -> Self {
+        Self { latency: Some((base_ms, terms)), ..self }
     }
 
     /// Costs at these widths, one per group.
@@ -68,23 +111,32 @@ impl CostModel {
             macs: self.macs.iter().map(|(_, product)| product.at(widths)).sum(),
             params: self.params.iter().map(|(_, product)| product.at(widths)).sum(),
             channels: widths.iter().map(|&width| width as u64).sum(),
+            latency_ms: self.latency.as_ref().map(|(_, terms)| {
+                let widths: Vec<f64> = widths.iter().map(|&width| width as f64).collect();
+                terms.iter().map(|term| term.at(&widths)).sum()
+            }),
         }
     }
 
-    /// The products whose sum is a metric's value.
-    pub fn products(&self, metric: Metric) -> Vec<Product> {
+    /// The products whose sum is a metric's value; none for a latency that was not measured.
+    pub fn terms(&self, metric: Metric) -> Vec<Term> {
         match metric {
-            Metric::Flops => self.macs.iter().map(|(_, product)| product.clone()).collect(),
-            Metric::Params => self.params.iter().map(|(_, product)| product.clone()).collect(),
+            Metric::Flops => self.macs.iter().map(|(_, product)| product.into()).collect(),
+            Metric::Params => self.params.iter().map(|(_, product)| product.into()).collect(),
             Metric::Channels => (0..self.full_widths.len())
-                .map(|group| Product { coefficient: 1, factors: vec![Width { constant: 0, terms: vec![(group, 1)] }] })
+                .map(|group| Term {
+                    coefficient: 1.0,
+                    factors: vec![LinearForm { constant: 0.0, terms: vec![(group, 1.0)] }],
+                })
                 .collect(),
+            Metric::Latency => self.latency.as_ref().map(|(_, terms)| terms.clone()).unwrap_or_default(),
         }
     }
 
-    /// Costs of the uncut network.
+    /// Costs of the uncut network, its latency as measured.
     pub fn full(&self) -> Costs {
-        self.at(&self.full_widths)
+        let latency_ms = self.latency.as_ref().map(|&(base_ms, _)| base_ms);
+        Costs { latency_ms, ..self.at(&self.full_widths) }
     }
 
     pub fn full_widths(&self) -> &[usize] {
@@ -102,12 +154,20 @@ impl CostModel {
     }
 }
 
-/// The share removed of a metric.
+impl Costs {
+    /// The value of a metric; 0 for a latency that was not measured.
+    pub fn of(self, metric: Metric) -> f64 {
+        match metric {
+            Metric::Flops => self.macs as f64,
+            Metric::Params => self.params as f64,
+            Metric::Channels => self.channels as f64,
+            Metric::Latency => self.latency_ms.unwrap_or(0.0),
+        }
+    }
+}
+
+/// The share removed of a metric; nothing of a latency that was not measured.
 pub fn reduction(metric: Metric, base: Costs, pruned: Costs) -> f64 {
-    let (before, after) = match metric {
-        Metric::Flops => (base.macs, pruned.macs),
-        Metric::Params => (base.params, pruned.params),
-        Metric::Channels => (base.channels, pruned.channels),
-    };
-    if before == 0 { 0.0 } else { 1.0 - after as f64 / before as f64 }
+    let before = base.of(metric);
+    if before == 0.0 { 0.0 } else { 1.0 - pruned.of(metric) / before }
 }

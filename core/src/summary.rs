@@ -50,8 +50,8 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
             unprunable: Some(frozen.reason.clone()),
         }
     });
-    let by_metric = [Metric::Flops, Metric::Params, Metric::Channels].into_iter().map(|metric| {
-        let share = reachable(graph, grouping, &Constraints::default(), metric).unwrap_or(0.0);
+    let by_metric = Metric::COUNTED.into_iter().map(|metric| {
+        let share = reachable(graph, grouping, &costs, &Constraints::default(), metric).unwrap_or(0.0);
         (metric.field().to_owned(), share)
     });
     ModelSummary {

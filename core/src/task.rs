@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
+use crate::latency::LatencyTable;
 use crate::rejection::Rejection;
 use crate::report::{
     Accuracy, CandidateReport, ChannelChoice, Costs, DataReport, Epoch, Equivalence, Report, SearchReport,
@@ -99,6 +100,8 @@ pub enum Work {
     Import,
     /// Reads GRAPH, WEIGHTS; writes SUMMARY. Rejects an unreachable target.
     Graph,
+    /// Reads GRAPH, WEIGHTS; measures the latency table. Rejects an unreachable target.
+    Latency,
     /// Reads GRAPH, WEIGHTS, DATASET; writes IMPORTANCE.
     Importance,
     /// Reads GRAPH, WEIGHTS; writes ENCODER.
@@ -109,6 +112,8 @@ pub enum Work {
     Search {
         #[serde(default)]
         sensitivities: Vec<Sensitivity>,
+        #[serde(default)]
+        latency: Option<Box<LatencyTable>>,
     },
     /// Reads GRAPH, WEIGHTS, IMPORTANCE?, CANDIDATES, DATASET?; for each candidate of the shard: cut, oracle, BN
     /// recalibration, accuracy; writes `screened(candidate)`. For one candidate of the job other channels are tried at its
@@ -137,6 +142,7 @@ impl Work {
         match self {
             Self::Import => Stage::Import,
             Self::Graph => Stage::Graph,
+            Self::Latency => Stage::Latency,
             Self::Importance => Stage::Importance,
             Self::Encoder => Stage::Encoder,
             Self::Sensitivity { .. } => Stage::Sensitivity,
@@ -154,6 +160,9 @@ impl Work {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
     pub import: ImportResult,
+    /// With a latency target only.
+    #[serde(default)]
+    pub latency: Option<Box<LatencyTable>>,
     #[serde(default)]
     pub encoder: Option<EncoderResult>,
     #[serde(default)]
@@ -203,6 +212,7 @@ pub fn measured(
             reduction: proposed.reduction,
             similarity: proposed.similarity,
             predicted_divergence: proposed.predicted_divergence,
+            predicted_latency_ms: proposed.costs.latency_ms,
             screened_accuracy: screened.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
             light_accuracy: light.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
             tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
@@ -260,6 +270,7 @@ pub enum Outcome {
 pub enum TaskResult {
     Import(ImportResult),
     Graph(GraphResult),
+    Latency(Box<LatencyResult>),
     Importance(ImportanceResult),
     Encoder(EncoderResult),
     Sensitivity(SensitivityResult),
@@ -277,6 +288,7 @@ impl TaskResult {
         match self {
             Self::Import(_) => Stage::Import,
             Self::Graph(_) => Stage::Graph,
+            Self::Latency(_) => Stage::Latency,
             Self::Importance(_) => Stage::Importance,
             Self::Encoder(_) => Stage::Encoder,
             Self::Sensitivity(_) => Stage::Sensitivity,
@@ -329,7 +341,15 @@ pub struct GraphResult {
     pub base: Costs,
     pub groups: usize,
     pub channels: u64,
-    /// Largest share of the target's metric that the constraints let go.
+    /// Largest share of the target's metric that the constraints let go; for a latency target the stage `latency` knows.
+    #[serde(default)]
+    pub reachable: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyResult {
+    pub table: LatencyTable,
+    /// Largest share of the latency that the constraints let go, as the table predicts.
     pub reachable: f64,
 }
 

@@ -110,7 +110,7 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
         for method in ["uniform", "global_l1", "global_l2"] {
             let spec = format!(r#"{{"target": {{"flops_reduction": {target}}}, "method": "{method}"}}"#);
             let candidate =
-                candidate::propose(original.graph(), &grouping, &host, &JobSpec::from_json(&spec)?)?.remove(0);
+                candidate::propose(original.graph(), &grouping, &costs, &host, &JobSpec::from_json(&spec)?)?.remove(0);
             let network = judge.network(&candidate.configuration)?;
             println!("  {method}: accuracy {:.3}", judge.accuracy(&network, &val)?);
         }

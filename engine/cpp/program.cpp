@@ -3,8 +3,10 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -185,9 +187,13 @@ class Program {
     }
   }
 
+  size_t calls() const { return calls_.size(); }
+
+  // `seconds`, where there is one, takes the wall time of each call, its preparation and the release of dead values included;
+  // the device's queue is emptied after every call then.
   std::vector<at::Tensor> run(
       const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs, size_t input_count,
-      bool train) const {
+      bool train, double* seconds) const {
     TORCH_CHECK(
         weight_count == weights_.size(), "the program takes ", weights_.size(), " weights, ", weight_count, " were given");
     TORCH_CHECK(
@@ -201,6 +207,7 @@ class Program {
     for (size_t index = 0; index < input_count; ++index) values[inputs_[index]] = *inputs[index];
 
     torch::jit::Stack stack;
+    auto before = std::chrono::steady_clock::now();
     for (const Call& call : calls_) {
       try {
         prepare(call, values, batch, device, train, stack);
@@ -213,6 +220,12 @@ class Program {
         TORCH_CHECK(false, "`", call.name, "` (", call.schema->name(), ") fails: ", error.what_without_backtrace());
       }
       collect(call, stack, values);
+      if (seconds != nullptr) {
+        if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+        const auto after = std::chrono::steady_clock::now();
+        *seconds++ = std::chrono::duration<double>(after - before).count();
+        before = after;
+      }
     }
 
     std::vector<at::Tensor> results;
@@ -358,6 +371,15 @@ Failure* secateur_program_run(
     const Program* program, const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs,
     size_t input_count, bool train, TensorList** result) {
   return guarded([&] {
-    *result = new TensorList{program->run(weights, weight_count, inputs, input_count, train)};
+    *result = new TensorList{program->run(weights, weight_count, inputs, input_count, train, nullptr)};
+  });
+}
+
+Failure* secateur_program_time(
+    const Program* program, const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs,
+    size_t input_count, double* seconds, size_t count) {
+  return guarded([&] {
+    TORCH_CHECK(count == program->calls(), "the program has ", program->calls(), " calls, ", count, " times were asked for");
+    program->run(weights, weight_count, inputs, input_count, false, seconds);
   });
 }

@@ -80,6 +80,10 @@ secateur::Failure* secateur_program_finish(secateur::Program*, const uint32_t* o
 secateur::Failure* secateur_program_run(
     const secateur::Program*, const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs,
     size_t input_count, bool train, TensorList** result);
+// Runs in evaluation mode and writes the wall time of each node, in program order; `count` is the number of nodes.
+secateur::Failure* secateur_program_time(
+    const secateur::Program*, const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs,
+    size_t input_count, double* seconds, size_t count);
 
 // module.cpp: building, saving and running TorchScript modules of our own.
 secateur::Failure* secateur_module_new(const char* class_name, secateur::ModuleBuilder** result);

@@ -42,7 +42,7 @@ pub fn side_by_side(
 }
 
 /// Milliseconds of one run, the device's queue included.
-fn timed(forward: &mut Forward, device: Device) -> Result<f64, Error> {
+pub fn timed(forward: &mut Forward, device: Device) -> Result<f64, Error> {
     let started = Instant::now();
     forward()?;
     if let Device::Cuda(index) = device {
@@ -64,7 +64,7 @@ fn summary(mut milliseconds: Vec<f64>, threads: usize, device: Device) -> Latenc
 }
 
 /// Nearest-rank percentile of sorted, non-empty values.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub fn percentile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }

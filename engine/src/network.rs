@@ -46,6 +46,12 @@ impl Network {
         self.run_with(&self.weights, inputs, Mode::Evaluate)
     }
 
+    /// Wall time of each node in evaluation mode, without gradients; seconds.
+    pub fn node_seconds(&self, inputs: &[Tensor]) -> Result<Vec<f64>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        Ok(self.program.time(&self.weights, inputs)?)
+    }
+
     /// The first output, `[N, classes]` for a classifier, in evaluation mode and without gradients.
     pub fn logits(&self, input: Tensor) -> Result<Tensor, Error> {
         first(self.evaluate(&[input])?)

@@ -31,19 +31,22 @@ enum MethodChoice {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("target").args(["flops", "params", "channels", "spec"]).multiple(true).required(true))]
+#[command(group = ArgGroup::new("target").args(["flops", "params", "channels", "latency", "spec"]).multiple(true).required(true))]
 pub(super) struct PruneArguments {
     /// A TorchScript model
     model: PathBuf,
     /// Share of the multiply-accumulates to remove, 0.7 removes 70 %
-    #[arg(long, value_name = "SHARE", conflicts_with_all = ["params", "channels"])]
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["params", "channels", "latency"])]
     flops: Option<f64>,
     /// Share of the parameters to remove
-    #[arg(long, value_name = "SHARE", conflicts_with = "channels")]
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["channels", "latency"])]
     params: Option<f64>,
     /// Share of the prunable channels to remove
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "latency")]
     channels: Option<f64>,
+    /// Share of the latency at batch 1 on this machine to remove, by a table that is measured first
+    #[arg(long, value_name = "SHARE")]
+    latency: Option<f64>,
     /// Data to fine-tune and measure with, .npz or .safetensors
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -136,6 +139,7 @@ fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
         ("flops_reduction", arguments.flops),
         ("params_reduction", arguments.params),
         ("channel_reduction", arguments.channels),
+        ("latency_reduction", arguments.latency),
     ];
     if let Some((metric, Some(share))) = target.into_iter().find(|(_, share)| share.is_some()) {
         fields.insert("target".to_owned(), json!({metric: share}));

@@ -61,7 +61,7 @@ pub struct JobResult {
     pub winner: String,
     pub base: NetworkReport,
     pub pruned: NetworkReport,
-    /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`).
+    /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`, `latency_reduction` as measured).
     pub reduction: BTreeMap<String, f64>,
 }
 

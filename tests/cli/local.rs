@@ -57,6 +57,28 @@ fn options_go_before_the_spec_file_and_the_output_has_a_usual_name() {
 }
 
 #[test]
+fn prune_measures_a_table_for_a_latency_target() {
+    let folder = folder();
+    let report_file = folder.path().join("report.json");
+    let output = secateur_with_engine()
+        .arg("prune")
+        .arg(example("vgg-digits.pt"))
+        .args(["--latency", "0.2", "--method", "uniform", "--no-fine-tune", "--input-shape", "1,8,8"])
+        .arg("-o")
+        .arg(folder.path().join("out.pt"))
+        .arg("--report")
+        .arg(&report_file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&std::fs::read(&report_file).unwrap()).unwrap();
+    assert_eq!(report["spec"]["target"]["latency_reduction"], 0.2);
+    assert!((report["latency"]["predicted_reduction"].as_f64().unwrap() - 0.2).abs() < 0.0101, "{report}");
+    assert!(report["latency"]["measured_reduction"].is_f64() && report["latency"]["batch"] == 1);
+    assert!(stderr(&output).contains("latency: done"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_job_that_fails_is_code_1_with_its_code_and_writes_nothing() {
     let folder = folder();
     let model = copy_example("vgg-digits.pt", folder.path());

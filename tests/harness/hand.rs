@@ -8,12 +8,13 @@ use secateur::blob::{BlobKey, BlobStore};
 use secateur::digest::Sha256;
 use secateur::queue::{ClaimedTask, Finished, Queue, Written};
 use secateur::table::artifact::Output;
+use secateur_core::latency::{LatencyFit, LatencyTable, Setting};
 use secateur_core::report::{Accuracy, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report};
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
-    CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult,
+    CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult,
     LightTuneResult, LightlyTuned, ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult,
     VerifyResult, file,
 };
@@ -21,7 +22,7 @@ use secateur_core::task::{
 use super::TestServer;
 
 const ACCURACY: Accuracy = Accuracy { val: 0.9, test: 0.8 };
-const COSTS: Costs = Costs { macs: 100, params: 10, channels: 4 };
+const COSTS: Costs = Costs { macs: 100, params: 10, channels: 4, latency_ms: None };
 
 /// A worker by hand.
 pub struct Hand {
@@ -106,7 +107,10 @@ impl Hand {
                 accuracy: Some(ACCURACY),
                 data: None,
             }),
-            Stage::Graph => TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: 0.9 }),
+            Stage::Graph => {
+                TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: Some(0.9) })
+            }
+            Stage::Latency => TaskResult::Latency(Box::new(LatencyResult { table: latency_table(), reachable: 0.9 })),
             Stage::Importance => TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 }),
             Stage::Encoder => TaskResult::Encoder(EncoderResult {
                 losses: vec![0.5, 0.1],
@@ -160,7 +164,7 @@ fn output_names(stage: Stage, index: usize) -> Vec<String> {
         Stage::Graph => vec![file::SUMMARY],
         Stage::Importance => vec![file::IMPORTANCE],
         Stage::Encoder => vec![file::ENCODER],
-        Stage::Sensitivity => Vec::new(),
+        Stage::Latency | Stage::Sensitivity => Vec::new(),
         Stage::Search => vec![file::CANDIDATES],
         Stage::Screen => return vec![file::screened(index)],
         Stage::LightTune => return vec![file::lightly_tuned(index)],
@@ -169,6 +173,23 @@ fn output_names(stage: Stage, index: usize) -> Vec<String> {
         Stage::Verify => vec![file::REPORT],
     };
     names.into_iter().map(str::to_owned).collect()
+}
+
+fn latency_table() -> LatencyTable {
+    LatencyTable {
+        setting: Setting { batch: 1, threads: 1, device: "cpu".to_owned() },
+        base_ms: 2.0,
+        nodes: Vec::new(),
+        fit: LatencyFit {
+            networks: 1,
+            runs: 1,
+            r2: 1.0,
+            held_out_error: 0.0,
+            held_out_worst: 0.0,
+            base_error: 0.0,
+            whole_over_nodes: 1.0,
+        },
+    }
 }
 
 fn report(spec: JobSpec) -> Report {
@@ -188,6 +209,7 @@ fn report(spec: JobSpec) -> Report {
         data: None,
         pruned: NetworkReport { macs: 100, params: 10, bytes: 500, ..base.clone() },
         base,
+        latency: None,
         reduction: BTreeMap::from([("flops_reduction".to_owned(), 0.5)]),
         layers: Vec::new(),
         kept: AxisIndices::default(),

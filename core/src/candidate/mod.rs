@@ -71,6 +71,9 @@ pub struct Candidate {
     pub macs: u64,
     pub params: u64,
     pub channels: u64,
+    /// As [`Costs::latency_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
     /// Cosine between its embedding and the unpruned network's; with `sacp` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f64>,
@@ -81,13 +84,22 @@ pub struct Candidate {
 
 impl Candidate {
     pub fn new(index: usize, origin: &str, configuration: Configuration, costs: &CostModel) -> Self {
-        let Costs { macs, params, channels } = costs.at(&configuration.widths());
-        let origin = origin.to_owned();
-        Self { index, origin, configuration, macs, params, channels, similarity: None, predicted_divergence: None }
+        let Costs { macs, params, channels, latency_ms } = costs.at(&configuration.widths());
+        Self {
+            index,
+            origin: origin.to_owned(),
+            configuration,
+            macs,
+            params,
+            channels,
+            latency_ms,
+            similarity: None,
+            predicted_divergence: None,
+        }
     }
 
     pub fn costs(&self) -> Costs {
-        Costs { macs: self.macs, params: self.params, channels: self.channels }
+        Costs { macs: self.macs, params: self.params, channels: self.channels, latency_ms: self.latency_ms }
     }
 }
 
@@ -107,28 +119,34 @@ impl ReplayConfig {
 /// How far a configuration's reduction may lie from the target: one percentage point.
 pub const TARGET_TOLERANCE: f64 = 0.01;
 
-/// The largest share of a metric that the constraints let go.
+/// The largest share of a metric that the constraints let go. `costs` are the graph's; where the metric is latency, with
+/// latency.
 ///
 /// # Errors
 /// [`Code::NothingPrunable`], or a constraint that names no layer.
 pub fn reachable(
     graph: &Graph,
     grouping: &Grouping,
+    costs: &CostModel,
     constraints: &Constraints,
     metric: Metric,
 ) -> Result<f64, Rejection> {
-    let costs = CostModel::of(graph, grouping);
     let limits = Limits::new(graph, grouping, constraints)?;
     Ok(reduction(metric, costs.full(), costs.at(&limits.least())))
 }
 
-/// Refuses a target beyond what the constraints let go.
+/// Refuses a target beyond what the constraints let go. `costs` as for [`reachable`].
 ///
 /// # Errors
 /// [`Code::TargetUnreachable`] with the reachable maximum.
-pub fn check_reachable(graph: &Graph, grouping: &Grouping, spec: &JobSpec) -> Result<f64, Rejection> {
+pub fn check_reachable(
+    graph: &Graph,
+    grouping: &Grouping,
+    costs: &CostModel,
+    spec: &JobSpec,
+) -> Result<f64, Rejection> {
     let Target { metric, reduction: target, .. } = spec.target;
-    let reachable = reachable(graph, grouping, &spec.constraints, metric)?;
+    let reachable = reachable(graph, grouping, costs, &spec.constraints, metric)?;
     if spec.method != Method::Config && target.get() > reachable + TARGET_TOLERANCE {
         let field = metric.field();
         return Err(Rejection::new(
@@ -147,7 +165,7 @@ pub fn check_reachable(graph: &Graph, grouping: &Grouping, spec: &JobSpec) -> Re
     Ok(reachable)
 }
 
-/// The configurations that the spec's method proposes; one for the classical methods.
+/// The configurations that the spec's method proposes; one for the classical methods. `costs` as for [`reachable`].
 ///
 /// # Errors
 /// [`Code::TargetUnreachable`], [`Code::NothingPrunable`], or [`Code::InvalidSpec`] for constraints and replayed
@@ -155,10 +173,10 @@ pub fn check_reachable(graph: &Graph, grouping: &Grouping, spec: &JobSpec) -> Re
 pub fn propose(
     graph: &Graph,
     grouping: &Grouping,
+    costs: &CostModel,
     weights: &Weights,
     spec: &JobSpec,
 ) -> Result<Vec<Candidate>, Rejection> {
-    let costs = CostModel::of(graph, grouping);
     let configuration = match (spec.method, &spec.config) {
         (Method::Config, Some(config)) => replayed(grouping, config)?,
         (Method::Config, None) => {
@@ -171,7 +189,7 @@ pub fn propose(
             ));
         }
         (Method::Uniform | Method::GlobalL1 | Method::GlobalL2, _) => {
-            check_reachable(graph, grouping, spec)?;
+            check_reachable(graph, grouping, costs, spec)?;
             let limits = Limits::new(graph, grouping, &spec.constraints)?;
             let criterion = match spec.method {
                 Method::GlobalL2 => Criterion::L2,
@@ -179,7 +197,7 @@ pub fn propose(
             };
             let evidence = Evidence { graph, grouping, weights, saliency: None };
             let importance = Importance::measure(&evidence, ImportanceSpec::plain(criterion));
-            let problem = allocate::Problem { costs: &costs, limits: &limits, target: &spec.target };
+            let problem = allocate::Problem { costs, limits: &limits, target: &spec.target };
             let widths = match spec.method {
                 Method::Uniform => allocate::uniform(&problem),
                 Method::GlobalL1 | Method::GlobalL2 | Method::Config | Method::Sacp => {
@@ -190,7 +208,7 @@ pub fn propose(
             Configuration::by_importance(&importance, &widths)
         }
     };
-    Ok(vec![Candidate::new(0, spec.method.as_str(), configuration, &costs)])
+    Ok(vec![Candidate::new(0, spec.method.as_str(), configuration, costs)])
 }
 
 /// Rounding can leave no configuration near the target.
@@ -272,7 +290,8 @@ mod tests {
         let (graph, weights) = network();
         let grouping = Grouping::of(&graph);
         let spec = JobSpec::from_json(spec)?;
-        Ok(propose(&graph, &grouping, &weights, &spec)?.remove(0))
+        let costs = CostModel::of(&graph, &grouping);
+        Ok(propose(&graph, &grouping, &costs, &weights, &spec)?.remove(0))
     }
 
     #[test]
@@ -280,7 +299,7 @@ mod tests {
         let (graph, _) = network();
         let full = CostModel::of(&graph, &Grouping::of(&graph)).full();
         for method in ["uniform", "global_l1", "global_l2"] {
-            for metric in [Metric::Flops, Metric::Params, Metric::Channels] {
+            for metric in Metric::COUNTED {
                 for share in [0.1, 0.5, 0.8] {
                     let field = metric.field();
                     let spec = format!(r#"{{"target": {{"{field}": {share}}}, "method": "{method}"}}"#);

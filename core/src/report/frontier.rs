@@ -68,6 +68,7 @@ mod tests {
             reduction: 0.5,
             similarity: None,
             predicted_divergence: None,
+            predicted_latency_ms: None,
             screened_accuracy: Some(screened),
             light_accuracy: None,
             tuned_accuracy: tuned,

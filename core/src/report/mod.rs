@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::dataset::SplitCounts;
+use crate::latency::{LatencyFit, Setting};
 use crate::spec::JobSpec;
 use crate::statistics::RankCorrelation;
 use crate::surgery::AxisIndices;
@@ -20,13 +21,17 @@ pub use frontier::{Frontier, FrontierPoint};
 pub use warnings::warnings;
 
 /// What a network costs; multiply-accumulates are of one sample through convolutions, linear layers and matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Costs {
     pub macs: u64,
     /// Elements of all parameters, buffers not counted.
     pub params: u64,
     /// Prunable channels, over all coupled groups.
     pub channels: u64,
+    /// Milliseconds of one forward pass by the job's latency table: measured of the uncut network, predicted of others. With a
+    /// latency target only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
 }
 
 /// Share of samples whose class of largest output is the label, by split.
@@ -120,6 +125,27 @@ pub struct DataReport {
     pub outputs: Option<usize>,
 }
 
+/// Predicted and measured latency of a job with a latency target, at one setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatencyReport {
+    /// Share removed as the job's latency table predicts.
+    pub predicted_reduction: f64,
+    /// Share removed of the median that the stage `verify` measured, original and pruned file in turns in one process.
+    pub measured_reduction: f64,
+    /// Of the table. `verify` measured with what `latency_ms` says; a warning tells when the two differ.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// Median of the original, milliseconds, measured by `verify`.
+    pub base_ms: f64,
+    /// Median of the pruned network, milliseconds, measured by `verify`.
+    pub pruned_ms: f64,
+    /// Of the original as the table's nodes were timed, milliseconds; on a busy machine less than `base_ms`.
+    pub predicted_base_ms: f64,
+    /// By the table, milliseconds.
+    pub predicted_pruned_ms: f64,
+    pub fit: LatencyFit,
+}
+
 /// What the search of SACP did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchReport {
@@ -167,6 +193,9 @@ pub struct CandidateReport {
     pub similarity: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_divergence: Option<f64>,
+    /// By the job's latency table; with a latency target only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_latency_ms: Option<f64>,
     /// Validation accuracy after surgery and BN recalibration.
     pub screened_accuracy: Option<f64>,
     /// Validation accuracy after the light fine-tune.
@@ -209,7 +238,10 @@ pub struct Report {
     pub data: Option<DataReport>,
     pub base: NetworkReport,
     pub pruned: NetworkReport,
-    /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`).
+    /// Predicted and measured; `null` without a latency target.
+    #[serde(default)]
+    pub latency: Option<LatencyReport>,
+    /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`; `latency_reduction` as measured).
     pub reduction: BTreeMap<String, f64>,
     pub layers: Vec<LayerWidth>,
     /// For every changed tensor, by name, per axis, the kept original indices.

@@ -2,7 +2,7 @@
 //!
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
-use super::{CandidateReport, Report};
+use super::{CandidateReport, LatencyReport, Report};
 use crate::spec::{Method, RankingChoice};
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
 
@@ -16,6 +16,8 @@ const SIGNIFICANCE: f64 = 0.05;
 pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
     [
         latency(report),
+        latency_prediction(report),
+        latency_setting(report),
         accuracy(report),
         classes(report),
         ranking("similarity", "The encoder's similarity", report.similarity_correlation),
@@ -42,6 +44,31 @@ fn latency(report: &Report) -> Option<String> {
             after.device,
             before.p50,
             after.p50
+        )
+    })
+}
+
+/// A measured reduction may fall short of the predicted one by this much without a warning.
+const LATENCY_SHORTFALL: f64 = 0.05;
+
+fn latency_prediction(report: &Report) -> Option<String> {
+    let LatencyReport { predicted_reduction, measured_reduction, .. } = report.latency.as_ref()?;
+    (predicted_reduction - measured_reduction > LATENCY_SHORTFALL).then(|| {
+        format!(
+            "The latency table predicted {:.1} % less latency, {:.1} % was measured.",
+            predicted_reduction * 100.0,
+            measured_reduction * 100.0
+        )
+    })
+}
+
+fn latency_setting(report: &Report) -> Option<String> {
+    let table = &report.latency.as_ref()?.setting;
+    let result = &report.pruned.latency_ms;
+    ((table.threads, &table.device) != (result.threads, &result.device)).then(|| {
+        format!(
+            "The latency table was measured on {} with {} threads, the latency of the result on {} with {}.",
+            table.device, table.threads, result.device, result.threads
         )
     })
 }
@@ -143,13 +170,14 @@ mod tests {
     use super::*;
     use crate::dataset::SplitCounts;
     use crate::importance::Criterion;
+    use crate::latency::{LatencyFit, Setting};
     use crate::report::{Accuracy, ChannelChoice, DataReport, Equivalence, Latency, NetworkReport, Reload};
     use crate::spec::JobSpec;
     use crate::surgery::AxisIndices;
 
     /// A report that gives no cause for a warning.
     fn report() -> Report {
-        let latency_ms = Latency { p50: 2.0, p95: 3.0, batch: 1, threads: 2, device: "cpu".to_owned(), runs: 10 };
+        let latency_ms = Latency { p50: 2.0, p95: 3.0, batch: 1, threads: 1, device: "cpu".to_owned(), runs: 10 };
         let accuracy = Some(Accuracy { val: 0.9, test: 0.9 });
         let base = NetworkReport { macs: 200, params: 20, bytes: 1000, accuracy, latency_ms: latency_ms.clone() };
         let faster = Latency { p50: 1.0, ..latency_ms };
@@ -165,6 +193,7 @@ mod tests {
             frontier: Default::default(),
             channel_choice: None,
             data: None,
+            latency: None,
             pruned: NetworkReport { macs: 100, params: 10, bytes: 500, latency_ms: faster, ..base.clone() },
             base,
             reduction: Default::default(),
@@ -211,6 +240,7 @@ mod tests {
             reduction: 0.5,
             similarity: None,
             predicted_divergence: None,
+            predicted_latency_ms: None,
             screened_accuracy: Some(accuracy),
             light_accuracy: None,
             tuned_accuracy: None,
@@ -225,6 +255,43 @@ mod tests {
     #[test]
     fn a_good_job_gives_no_cause_for_a_warning() {
         assert_silent(|_| {});
+    }
+
+    /// 40 % predicted at one thread of a processor.
+    fn latency(measured_reduction: f64, threads: u32) -> Option<LatencyReport> {
+        let setting = Setting { batch: 1, threads, device: "cpu".to_owned() };
+        let fit = LatencyFit {
+            networks: 26,
+            runs: 48,
+            r2: 0.99,
+            held_out_error: 0.02,
+            held_out_worst: 0.05,
+            base_error: 0.01,
+            whole_over_nodes: 1.1,
+        };
+        Some(LatencyReport {
+            predicted_reduction: 0.4,
+            measured_reduction,
+            setting,
+            base_ms: 2.0,
+            pruned_ms: 1.0,
+            predicted_base_ms: 2.0,
+            predicted_pruned_ms: 1.2,
+            fit,
+        })
+    }
+
+    #[test]
+    fn a_latency_that_fell_short_of_the_prediction_is_said() {
+        assert_silent(|report| report.latency = latency(0.36, 1));
+        let text = warning(|report| report.latency = latency(0.3, 1));
+        assert!(text.contains("predicted 40.0 %") && text.contains("30.0 % was measured"), "{text}");
+    }
+
+    #[test]
+    fn a_table_from_another_setting_is_said() {
+        let text = warning(|report| report.latency = latency(0.4, 8));
+        assert!(text.contains("cpu with 8 threads"), "{text}");
     }
 
     #[test]

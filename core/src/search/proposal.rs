@@ -30,6 +30,8 @@ const SPARE: usize = 8;
 pub struct Ingredients<'a> {
     pub graph: &'a Graph,
     pub grouping: &'a Grouping,
+    /// With latency, where that is the target.
+    pub costs: &'a CostModel,
     pub weights: &'a Weights,
     /// The canonical order, by the spec's criterion.
     pub importance: &'a Importance,
@@ -59,11 +61,11 @@ pub fn propose<A: Accelerator>(
 where
     A::Error: From<Rejection>,
 {
-    let Ingredients { graph, grouping, weights, importance, spec, encoder, sensitivities, threads } = ingredients;
-    candidate::check_reachable(graph, grouping, spec)?;
-    let costs = CostModel::of(graph, grouping);
+    let Ingredients { graph, grouping, costs, weights, importance, spec, encoder, sensitivities, threads } =
+        ingredients;
+    candidate::check_reachable(graph, grouping, costs, spec)?;
     let limits = Limits::new(graph, grouping, &spec.constraints)?;
-    let space = Space::new(&costs, &limits, spec.target.metric, spec.search.rate_step);
+    let space = Space::new(costs, &limits, spec.target.metric, spec.search.rate_step);
     let layers = LayerGraph::of(graph, grouping);
     let similarity = Scorer::new(&layers, &space, encoder);
     let additive = (!sensitivities.is_empty()).then(|| Additive::interpolate(&space, sensitivities));
@@ -104,7 +106,7 @@ where
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut add = |origin: &str, configuration: Configuration| {
         if candidates.iter().all(|other| other.configuration != configuration) {
-            candidates.push(Candidate::new(candidates.len(), origin, configuration, &costs));
+            candidates.push(Candidate::new(candidates.len(), origin, configuration, costs));
         }
     };
     for scored in &best {
@@ -116,7 +118,7 @@ where
     for method in [Method::Uniform, Method::GlobalL1, Method::GlobalL2] {
         let spec = JobSpec { method, ..spec.clone() };
         // Rounding may leave a baseline no configuration near the target; it does not take part then.
-        if let Ok(proposed) = candidate::propose(graph, grouping, weights, &spec) {
+        if let Ok(proposed) = candidate::propose(graph, grouping, costs, weights, &spec) {
             proposed.into_iter().for_each(|candidate| add(method.as_str(), candidate.configuration));
         }
     }

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 
 use crate::candidate::Limits;
-use crate::cost::{CostModel, Product};
+use crate::cost::{CostModel, Term};
 use crate::spec::Metric;
 
 /// A point of the space: for each group an index into [`Space::widths`], 0 the narrowest.
@@ -31,23 +31,8 @@ pub struct Space<'a> {
     widths: Vec<Vec<usize>>,
     /// Products in which a group occurs.
     products_of: Vec<Vec<usize>>,
-    products: Vec<CostProduct>,
+    products: Vec<Term>,
     full: f64,
-}
-
-/// A product of at most a few linear forms, flattened for speed.
-#[derive(Debug)]
-struct CostProduct {
-    coefficient: f64,
-    factors: Vec<(f64, Vec<(usize, f64)>)>,
-}
-
-impl CostProduct {
-    fn at(&self, widths: &[f64]) -> f64 {
-        self.factors.iter().fold(self.coefficient, |product, (constant, terms)| {
-            product * terms.iter().fold(*constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group])
-        })
-    }
 }
 
 impl<'a> Space<'a> {
@@ -67,20 +52,18 @@ impl<'a> Space<'a> {
                 widths
             })
             .collect();
-        let products: Vec<CostProduct> = costs.products(metric).iter().map(flatten).collect();
+        let products = costs.terms(metric);
         let mut products_of = vec![Vec::new(); widths.len()];
         for (index, product) in products.iter().enumerate() {
             let mut groups: Vec<usize> =
-                product.factors.iter().flat_map(|(_, terms)| terms.iter().map(|&(group, _)| group)).collect();
+                product.factors.iter().flat_map(|form| form.terms.iter().map(|&(group, _)| group)).collect();
             groups.sort_unstable();
             groups.dedup();
             for group in groups {
                 products_of[group].push(index);
             }
         }
-        let mut space = Self { costs, metric, widths, products_of, products, full: 0.0 };
-        space.full = space.point(space.widest()).cost;
-        space
+        Self { costs, metric, widths, products_of, products, full: costs.full().of(metric) }
     }
 
     pub fn groups(&self) -> usize {
@@ -187,14 +170,6 @@ impl<'a> Space<'a> {
     }
 }
 
-fn flatten(product: &Product) -> CostProduct {
-    let factors = product.factors.iter().map(|width| {
-        let terms = width.terms.iter().map(|&(group, multiplicity)| (group, multiplicity as f64)).collect();
-        (width.constant as f64, terms)
-    });
-    CostProduct { coefficient: product.coefficient as f64, factors: factors.collect() }
-}
-
 /// A point with its cost, kept up to date by [`Space::shift`].
 #[derive(Debug, Clone)]
 pub struct Point {
@@ -205,7 +180,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// The metric's value: multiply-accumulates, parameters or channels.
+    /// The metric's value: multiply-accumulates, parameters, channels or milliseconds.
     pub fn cost(&self) -> f64 {
         self.cost
     }

@@ -25,14 +25,22 @@ pub enum Metric {
     Params,
     /// Prunable channels, over all coupled groups.
     Channels,
+    /// Wall time of one forward pass at batch 1 on the device that runs the job, by a table measured in it.
+    Latency,
 }
 
 impl Metric {
+    pub const ALL: [Self; 4] = [Self::Flops, Self::Params, Self::Channels, Self::Latency];
+
+    /// Those that the graph alone tells.
+    pub const COUNTED: [Self; 3] = [Self::Flops, Self::Params, Self::Channels];
+
     pub fn field(self) -> &'static str {
         match self {
             Self::Flops => "flops_reduction",
             Self::Params => "params_reduction",
             Self::Channels => "channel_reduction",
+            Self::Latency => "latency_reduction",
         }
     }
 }
@@ -48,6 +56,9 @@ pub struct TargetWire {
     params_reduction: Option<Reduction>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     channel_reduction: Option<Reduction>,
+    /// Of one forward pass at batch 1 on the device that runs the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latency_reduction: Option<Reduction>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_accuracy_drop: Option<UnitInterval>,
 }
@@ -60,6 +71,7 @@ impl TryFrom<TargetWire> for Target {
             (Metric::Flops, wire.flops_reduction),
             (Metric::Params, wire.params_reduction),
             (Metric::Channels, wire.channel_reduction),
+            (Metric::Latency, wire.latency_reduction),
         ]
         .into_iter()
         .filter_map(|(metric, reduction)| reduction.map(|reduction| (metric, reduction)))
@@ -67,8 +79,9 @@ impl TryFrom<TargetWire> for Target {
         match given[..] {
             [(metric, reduction)] => Ok(Self { metric, reduction, max_accuracy_drop: wire.max_accuracy_drop }),
             _ => Err(format!(
-                "{} reductions given: exactly one of `flops_reduction`, `params_reduction`, `channel_reduction` is needed",
-                given.len()
+                "{} reductions given: exactly one of {} is needed",
+                given.len(),
+                Metric::ALL.map(|metric| format!("`{}`", metric.field())).join(", ")
             )),
         }
     }
@@ -81,6 +94,7 @@ impl From<Target> for TargetWire {
             flops_reduction: only(Metric::Flops),
             params_reduction: only(Metric::Params),
             channel_reduction: only(Metric::Channels),
+            latency_reduction: only(Metric::Latency),
             max_accuracy_drop: target.max_accuracy_drop,
         }
     }

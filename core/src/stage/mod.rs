@@ -8,15 +8,18 @@ mod view;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::spec::{JobSpec, Method};
+use crate::spec::{JobSpec, Method, Metric};
 use crate::task::{TaskResult, Work, file};
 
-/// A stage of a job. `Importance`, `Encoder`, `Sensitivity` and `LightTune` belong to the method `sacp`.
+/// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Encoder`, `Sensitivity` and `LightTune`
+/// belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Import,
     Graph,
+    /// The latency of every layer at many widths.
+    Latency,
     /// Gradients, for a criterion that needs them.
     Importance,
     Encoder,
@@ -30,9 +33,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Import,
         Self::Graph,
+        Self::Latency,
         Self::Importance,
         Self::Encoder,
         Self::Sensitivity,
@@ -48,6 +52,7 @@ impl Stage {
         match self {
             Self::Import => "import",
             Self::Graph => "graph",
+            Self::Latency => "latency",
             Self::Importance => "importance",
             Self::Encoder => "encoder",
             Self::Sensitivity => "sensitivity",
@@ -70,13 +75,16 @@ impl Stage {
         let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
         match self {
             Self::Import => Some(Self::Graph),
-            Self::Graph if spec.method == Method::Sacp && has_dataset && spec.importance.criterion.needs_data() => {
+            Self::Graph if spec.target.metric == Metric::Latency => Some(Self::Latency),
+            Self::Graph | Self::Latency
+                if spec.method == Method::Sacp && has_dataset && spec.importance.criterion.needs_data() =>
+            {
                 Some(Self::Importance)
             }
-            Self::Graph if spec.method == Method::Sacp => Some(Self::Encoder),
+            Self::Graph | Self::Latency if spec.method == Method::Sacp => Some(Self::Encoder),
             Self::Importance => Some(Self::Encoder),
             Self::Encoder if has_dataset => Some(Self::Sensitivity),
-            Self::Graph | Self::Encoder | Self::Sensitivity => Some(Self::Search),
+            Self::Graph | Self::Latency | Self::Encoder | Self::Sensitivity => Some(Self::Search),
             Self::Search => Some(Self::Screen),
             Self::Screen if tunes && spec.method == Method::Sacp && light_epochs > 0 => Some(Self::LightTune),
             Self::Screen | Self::LightTune if tunes => Some(Self::Tune),
@@ -159,6 +167,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             one(Work::Import, [model].into_iter().chain(dataset()).collect())
         }
         Stage::Graph => one(Work::Graph, graph().into()),
+        Stage::Latency => one(Work::Latency, graph().into()),
         Stage::Importance => one(Work::Importance, graph().into_iter().chain(dataset()).collect()),
         Stage::Encoder => one(Work::Encoder, graph().into()),
         Stage::Sensitivity => {
@@ -175,7 +184,14 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
         Stage::Search => {
             let encoder = job.results(Stage::Encoder).map(|_| output(Stage::Encoder, 0, file::ENCODER));
             let sensitivities = job.sensitivities();
-            one(Work::Search { sensitivities }, graph().into_iter().chain(importance()).chain(encoder).collect())
+            let latency = job.latency().cloned().map(Box::new);
+            if latency.is_none() && job.spec.target.metric == Metric::Latency {
+                return Err(missing("latency"));
+            }
+            one(
+                Work::Search { sensitivities, latency },
+                graph().into_iter().chain(importance()).chain(encoder).collect(),
+            )
         }
         Stage::Screen => {
             let proposed = job.search().ok_or_else(|| missing("search"))?;

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::latency::{LatencyFit, LatencyTable, Setting};
 use crate::report::{Accuracy, Costs, Equivalence};
 use crate::task::{
-    CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, ScreenResult, Screened, SearchResult,
-    TuneResult,
+    CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult, ScreenResult, Screened,
+    SearchResult, TuneResult,
 };
 
 fn spec(more: &str) -> JobSpec {
@@ -20,8 +21,22 @@ fn finished(stage: Stage, index: usize, result: TaskResult) -> FinishedTask {
     FinishedTask { stage, index, result, files: Vec::new(), seconds: 1.5, device: "cpu".to_owned() }
 }
 
+fn latency_result() -> LatencyResult {
+    let fit = LatencyFit {
+        networks: 26,
+        runs: 48,
+        r2: 0.99,
+        held_out_error: 0.02,
+        held_out_worst: 0.05,
+        base_error: 0.01,
+        whole_over_nodes: 1.0,
+    };
+    let setting = Setting { batch: 1, threads: 2, device: "cpu".to_owned() };
+    LatencyResult { table: LatencyTable { setting, base_ms: 2.0, nodes: Vec::new(), fit }, reachable: 0.8 }
+}
+
 fn proposed(count: usize) -> FinishedTask {
-    let costs = Costs { macs: 1, params: 1, channels: 1 };
+    let costs = Costs { macs: 1, params: 1, channels: 1, latency_ms: None };
     let candidate = |index| CandidateCosts {
         index,
         origin: if index + 1 == count { "uniform" } else { "calibrated" }.to_owned(),
@@ -73,8 +88,12 @@ fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
     assert!(!road(&spec(r#", "importance": {"criterion": "fpgm"}"#), true).contains(&"importance"));
 
     let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 });
-    let groups =
-        GraphResult { base: Costs { macs: 1, params: 1, channels: 1 }, groups: 20, channels: 1, reachable: 0.9 };
+    let groups = GraphResult {
+        base: Costs { macs: 1, params: 1, channels: 1, latency_ms: None },
+        groups: 20,
+        channels: 1,
+        reachable: Some(0.9),
+    };
     let done = [finished(Stage::Graph, 0, TaskResult::Graph(groups)), finished(Stage::Importance, 0, result)];
     let view = JobView { spec: &taylor, has_dataset: true, finished: &done };
     let saliency = output(Stage::Importance, 0, "importance.safetensors");
@@ -84,8 +103,27 @@ fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
 }
 
 #[test]
+fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
+    let spec = |method: &str| {
+        JobSpec::from_json(&format!(r#"{{"target": {{"latency_reduction": 0.3}}, "method": "{method}"}}"#)).unwrap()
+    };
+    assert_eq!(road(&spec("uniform"), false)[..4], ["import", "graph", "latency", "search"]);
+    assert_eq!(road(&spec("sacp"), true)[..5], ["import", "graph", "latency", "encoder", "sensitivity"]);
+    let spec = spec("global_l1");
+    let view = |finished| JobView { spec: &spec, has_dataset: false, finished };
+    assert_eq!(plan(Stage::Latency, view(&[])).unwrap()[0].work, Work::Latency);
+    assert_eq!(plan(Stage::Search, view(&[])).unwrap_err().missing, "latency");
+    let done = [finished(Stage::Latency, 0, TaskResult::Latency(Box::new(latency_result())))];
+    let search = plan(Stage::Search, view(&done)).unwrap();
+    let Work::Search { latency: Some(table), .. } = &search[0].work else { panic!("the search gets the table") };
+    assert_eq!(**table, latency_result().table);
+}
+
+#[test]
 fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
-    let names = road(&spec(r#", "importance": {"criterion": "taylor"}"#), true);
+    let spec =
+        JobSpec::from_json(r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}}"#).unwrap();
+    let names = road(&spec, true);
     assert_eq!(names.len(), Stage::ALL.len());
     assert!(names.iter().all(|name| Stage::parse(name).is_some_and(|stage| stage.as_str() == *name)));
 }

@@ -1,6 +1,7 @@
 //! What the planner reads off the finished tasks of a job.
 
 use super::{FinishedTask, Input, JobView, Stage, output};
+use crate::latency::LatencyTable;
 use crate::report::{CandidateReport, StageDevices, StageSeconds};
 use crate::search::additive::Sensitivity;
 use crate::spec::Method;
@@ -51,6 +52,14 @@ impl<'a> JobView<'a> {
     pub(super) fn groups(self) -> Option<usize> {
         self.results(Stage::Graph).find_map(|task| match &task.result {
             TaskResult::Graph(result) => Some(result.groups),
+            _ => None,
+        })
+    }
+
+    /// The latency table; with a latency target only.
+    pub(super) fn latency(self) -> Option<&'a LatencyTable> {
+        self.results(Stage::Latency).find_map(|task| match &task.result {
+            TaskResult::Latency(result) => Some(&result.table),
             _ => None,
         })
     }
@@ -196,6 +205,7 @@ impl<'a> JobView<'a> {
         });
         Some(History {
             import,
+            latency: self.latency().cloned().map(Box::new),
             encoder,
             search,
             proposed: self.search().unwrap_or_default().to_vec(),

@@ -1,8 +1,11 @@
 //! Coupled groups, costs and limits of the imported model. Pure arithmetic on the graph; no tensor is read.
 
+use secateur_core::candidate::{Limits, check_reachable};
+use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
 use secateur_core::importance::groups_without;
 use secateur_core::rejection::{Code, Rejection};
+use secateur_core::spec::Metric;
 use secateur_core::summary;
 use secateur_core::task::{GraphResult, TaskResult, file};
 
@@ -24,7 +27,13 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         .hint("`bn_scale` needs batch norms; `l1` needs nothing but weights")
         .into());
     }
-    let reachable = secateur_core::candidate::check_reachable(&graph, &grouping, task.spec)?;
+    let reachable = if task.spec.target.metric == Metric::Latency {
+        // Not known before the latency has been measured; constraints that do not fit are refused here all the same.
+        Limits::new(&graph, &grouping, &task.spec.constraints)?;
+        None
+    } else {
+        Some(check_reachable(&graph, &grouping, &CostModel::of(&graph, &grouping), task.spec)?)
+    };
     let result =
         GraphResult { base: summary.base, groups: grouping.groups().len(), channels: summary.base.channels, reachable };
     Ok(Finished::new(TaskResult::Graph(result), [file::SUMMARY]))

@@ -8,6 +8,7 @@ mod export;
 mod graph;
 mod import;
 mod importance;
+mod latency;
 mod light_tune;
 mod screen;
 mod search;
@@ -57,10 +58,11 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
     match &request.work {
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),
+        Work::Latency => latency::run(&task),
         Work::Importance => importance::run(&task),
         Work::Encoder => encoder::run(&task),
         Work::Sensitivity { groups } => sensitivity::run(&task, groups),
-        Work::Search { sensitivities } => search::run(&task, sensitivities),
+        Work::Search { sensitivities, latency } => search::run(&task, sensitivities, latency.as_deref()),
         Work::Screen { candidates, compare_channels_of } => screen::run(&task, candidates, *compare_channels_of),
         Work::LightTune { candidates } => light_tune::run(&task, candidates),
         Work::Tune { candidate } => tune::run(&task, *candidate),

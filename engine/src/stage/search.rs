@@ -3,6 +3,7 @@
 use secateur_core::candidate::{self, Candidate};
 use secateur_core::cost::{CostModel, reduction};
 use secateur_core::group::Grouping;
+use secateur_core::latency::LatencyTable;
 use secateur_core::search::additive::Sensitivity;
 use secateur_core::search::proposal::{self, Ingredients, Proposal};
 use secateur_core::spec::Method;
@@ -13,15 +14,20 @@ use crate::error::Error;
 use crate::scoring::OnDevice;
 use crate::weights;
 
-pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error> {
+pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyTable>) -> Result<Finished, Error> {
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
     let tensors = weights::load(&task.path(file::WEIGHTS), &graph, tch::Device::Cpu)?;
     let host = weights::to_host(&graph, &tensors)?;
+    let costs = match latency {
+        Some(table) => table.costs(&graph, &grouping),
+        None => CostModel::of(&graph, &grouping),
+    };
     let (candidates, search) = if task.spec.method == Method::Sacp {
         let ingredients = Ingredients {
             graph: &graph,
             grouping: &grouping,
+            costs: &costs,
             weights: &host,
             importance: &importance::order(task, &graph, &grouping, &host)?,
             spec: task.spec,
@@ -50,11 +56,11 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity]) -> Result<Finished, Error
         }
         (candidates, Some(Box::new(report)))
     } else {
-        (candidate::propose(&graph, &grouping, &host, task.spec)?, None)
+        (candidate::propose(&graph, &grouping, &costs, &host, task.spec)?, None)
     };
     task.write_json(file::CANDIDATES, &candidates)?;
 
-    let base = CostModel::of(&graph, &grouping).full();
+    let base = costs.full();
     let costs = |candidate: &Candidate| CandidateCosts {
         index: candidate.index,
         origin: candidate.origin.clone(),

@@ -7,8 +7,9 @@ use secateur_core::cost::{CostModel, reduction};
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
 use secateur_core::importance::groups_without;
+use secateur_core::latency::LatencyTable;
 use secateur_core::report::{
-    CandidateReport, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report, warnings,
+    CandidateReport, Costs, Equivalence, Frontier, Latency, LatencyReport, NetworkReport, Reload, Report, warnings,
 };
 use secateur_core::spec::Metric;
 use secateur_core::statistics::{RankCorrelation, spearman};
@@ -84,8 +85,20 @@ fn report(
     reload: Reload,
     (base_latency, pruned_latency): (Latency, Latency),
 ) -> Result<Report, Error> {
-    let History { import, encoder, search, screened, tuned, export, winner, seconds, devices, channel_choice, .. } =
-        history;
+    let History {
+        import,
+        latency,
+        encoder,
+        search,
+        screened,
+        tuned,
+        export,
+        winner,
+        seconds,
+        devices,
+        channel_choice,
+        ..
+    } = history;
     let candidates = history.candidates();
     let grouping = Grouping::of(graph);
     let base_costs = CostModel::of(graph, &grouping).full();
@@ -94,6 +107,10 @@ fn report(
         .find(|screened| screened.candidate == *winner)
         .ok_or_else(|| Error::internal(format!("candidate {winner} was exported and never screened")))?;
     let tuned = tuned.iter().find(|tuned| tuned.candidate == *winner);
+    let latency = latency.as_deref().map(|table| {
+        let widths = candidate.configuration.widths();
+        predicted_and_measured(table, &table.costs(graph, &grouping), &widths, &base_latency, &pruned_latency)
+    });
     let network = |costs: Costs, bytes, accuracy, latency_ms| NetworkReport {
         macs: costs.macs,
         params: costs.params,
@@ -101,8 +118,13 @@ fn report(
         accuracy,
         latency_ms,
     };
-    let removed = [Metric::Flops, Metric::Params, Metric::Channels]
-        .map(|metric| (metric.field().to_owned(), reduction(metric, base_costs, candidate.costs())));
+    let removed = Metric::ALL.map(|metric| {
+        let share = match metric {
+            Metric::Latency => measured_reduction(&base_latency, &pruned_latency),
+            Metric::Flops | Metric::Params | Metric::Channels => reduction(metric, base_costs, candidate.costs()),
+        };
+        (metric.field().to_owned(), share)
+    });
     let mut report = Report {
         spec: task.spec.clone(),
         winner: candidate.origin.clone(),
@@ -113,6 +135,7 @@ fn report(
         encoder: encoder.clone(),
         base: network(base_costs, import.bytes, import.accuracy, base_latency),
         pruned: network(candidate.costs(), export.pruned_bytes, export.accuracy, pruned_latency),
+        latency,
         reduction: removed.into(),
         layers: layer_widths(graph, &grouping, &candidate.configuration),
         kept: task.cut(graph, candidate)?.kept,
@@ -136,6 +159,29 @@ fn report(
     let ordered_by_l1 = groups_without(task.spec.importance.criterion, graph, &grouping);
     report.warnings = warnings(&report, &ordered_by_l1);
     Ok(report)
+}
+
+fn measured_reduction(base: &Latency, pruned: &Latency) -> f64 {
+    1.0 - pruned.p50 / base.p50
+}
+
+fn predicted_and_measured(
+    table: &LatencyTable,
+    costs: &CostModel,
+    widths: &[usize],
+    base: &Latency,
+    pruned: &Latency,
+) -> LatencyReport {
+    LatencyReport {
+        predicted_reduction: reduction(Metric::Latency, costs.full(), costs.at(widths)),
+        measured_reduction: measured_reduction(base, pruned),
+        setting: table.setting.clone(),
+        base_ms: base.p50,
+        pruned_ms: pruned.p50,
+        predicted_base_ms: table.base_ms,
+        predicted_pruned_ms: table.at(widths),
+        fit: table.fit,
+    }
 }
 
 /// Spearman's rho between a prediction and the accuracy that the screen measured.

@@ -94,6 +94,15 @@ unsafe extern "C" {
         train: bool,
         result: *mut *mut TensorList,
     ) -> *mut Failure;
+    pub fn secateur_program_time(
+        program: *const Program,
+        weights: *const *const C_tensor,
+        weight_count: usize,
+        inputs: *const *const C_tensor,
+        input_count: usize,
+        seconds: *mut f64,
+        count: usize,
+    ) -> *mut Failure;
 
     pub fn secateur_module_new(class_name: *const c_char, result: *mut *mut ModuleBuilder) -> *mut Failure;
     pub fn secateur_module_free(builder: *mut ModuleBuilder);

@@ -20,6 +20,7 @@ pub enum Mode {
 /// A graph that is ready to run, without its weights.
 pub struct Program {
     raw: *mut ffi::Program,
+    nodes: usize,
 }
 
 // SAFETY: the C++ object is not tied to a thread, and a run changes nothing in it (`secateur_program_run` takes it const).
@@ -30,7 +31,8 @@ impl Program {
     /// When libtorch lacks an operator of the graph or its arguments do not match the schema.
     pub fn prepare(graph: &Graph) -> Result<Self, TorchError> {
         // SAFETY: takes a value only.
-        let program = Self { raw: unsafe { ffi::secateur_program_new(graph.values().len()) } };
+        let raw = unsafe { ffi::secateur_program_new(graph.values().len()) };
+        let program = Self { raw, nodes: graph.nodes().len() };
         for &input in graph.inputs() {
             // SAFETY: `raw` is alive.
             unsafe { ffi::secateur_program_input(program.raw, input.0) };
@@ -69,6 +71,30 @@ impl Program {
                 result,
             )
         })
+    }
+
+    /// Runs in evaluation mode and gives the wall time of each of [`Graph::nodes`], seconds. Each node's time holds all
+    /// that the interpreter does for it; on a GPU its queue is emptied after every node.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn time(&self, weights: &[Tensor], inputs: &[Tensor]) -> Result<Vec<f64>, TorchError> {
+        let weights = pointers(weights);
+        let inputs = pointers(inputs);
+        let mut seconds = vec![0.0; self.nodes];
+        // SAFETY: `raw`, the pointers and the tensors behind them outlive the call, which writes `nodes` numbers.
+        check(unsafe {
+            ffi::secateur_program_time(
+                self.raw,
+                weights.as_ptr(),
+                weights.len(),
+                inputs.as_ptr(),
+                inputs.len(),
+                seconds.as_mut_ptr(),
+                seconds.len(),
+            )
+        })?;
+        Ok(seconds)
     }
 
     fn add(&self, node: &Node) -> Result<(), TorchError> {

@@ -1,6 +1,7 @@
 //! The engine as its worker sees it, and its parts on the example networks. One program, so that libtorch is linked once.
 
 mod job;
+mod latency;
 mod pipeline;
 mod process;
 mod recovery;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use secateur_core::candidate::{Candidate, propose};
+use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
 use secateur_core::spec::{FineTune, JobSpec};
 use secateur_core::surgery::{self, Cut};
@@ -33,7 +34,8 @@ fn cut_example(model: &str) -> Cutting {
     let imported = torch::import(&example(model), Some(&[vec![1, 8, 8]])).unwrap();
     let grouping = Grouping::of(&imported.graph);
     let host = weights::to_host(&imported.graph, &imported.weights).unwrap();
-    let candidates: Vec<Candidate> = propose(&imported.graph, &grouping, &host, &spec()).unwrap();
+    let costs = CostModel::of(&imported.graph, &grouping);
+    let candidates: Vec<Candidate> = propose(&imported.graph, &grouping, &costs, &host, &spec()).unwrap();
     let cut = surgery::cut(&imported.graph, &grouping, &candidates[0].configuration).unwrap();
     Cutting { original: Network::new(imported.graph, imported.weights).unwrap(), cut }
 }

@@ -1,0 +1,114 @@
+//! The latency of a configuration, predicted from a table that was measured layer by layer.
+//!
+//! A task of the stage `latency` runs the uncut network and [`sample`]s of it at other widths, node by node. [`fit`] explains
+//! each node's time by a constant, the elements that it reads and writes, and its multiply-accumulates, none with a
+//! negative weight: the roofline of a layer, which for a convolution is `a + b in + c out + d in out`. All of these are
+//! products of forms linear in the groups' widths, so predicted latency is costed, searched and allocated with the same
+//! machinery as multiply-accumulates (see [`crate::cost`]), and never falls when a group gets wider.
+//!
+//! What the model does not see: steps. Kernels work on 8 or 16 channels at a time, so a width just above a multiple costs as
+//! much as the next, and the fit goes through the middle of the steps. Uncut networks usually stand at the foot of one (64,
+//! 128), where the model says too much: so reductions are counted from the measured time of the uncut network, not from the
+//! model's. The samples keep to the job's constraints, so with `constraints.round_to: 8` only widths that the search may use
+//! are measured.
+//!
+//! A node's time is the lower decile of its runs: other work on the machine only ever adds. That held where it was tried:
+//! on two cores under a load of twelve, medians of whole passes of ResNet-18 were 2 to 3 times as long as on quiet ones, and the
+//! sums of node deciles differed by 5 %.
+
+mod feature;
+mod fit;
+mod sample;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::cost::{CostModel, Term};
+use crate::graph::Graph;
+use crate::group::Grouping;
+
+pub use fit::{Measured, Timing, fit};
+pub use sample::{NETWORKS, widths};
+
+/// What a forward pass was measured on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Setting {
+    pub batch: u32,
+    pub threads: u32,
+    pub device: String,
+}
+
+/// The fitted latency of every node of a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyTable {
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// The uncut network as measured, milliseconds of one forward pass.
+    pub base_ms: f64,
+    /// In program order.
+    pub nodes: Vec<NodeLatency>,
+    pub fit: LatencyFit,
+}
+
+/// One node's milliseconds as a sum of products.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeLatency {
+    pub node: String,
+    pub constant_ms: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<Term>,
+}
+
+/// How well the table explains what was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatencyFit {
+    /// Networks of different widths that were timed, the uncut one included.
+    pub networks: u32,
+    /// Forward passes of each.
+    pub runs: u32,
+    /// Share of the variance between networks that the table explains.
+    pub r2: f64,
+    /// Relative error on networks that the fit had not seen, mean over four folds.
+    pub held_out_error: f64,
+    /// The worst of those.
+    pub held_out_worst: f64,
+    /// Relative error of the model on the uncut network; above zero where its round widths are faster than those between.
+    pub base_error: f64,
+    /// Time of a whole pass over the sum of its nodes, median; the table is scaled by it.
+    pub whole_over_nodes: f64,
+}
+
+impl LatencyTable {
+    /// Predicted milliseconds of one forward pass at these widths, one per group.
+    pub fn at(&self, widths: &[usize]) -> f64 {
+        let widths: Vec<f64> = widths.iter().map(|&width| width as f64).collect();
+        self.nodes.iter().map(|node| node.at(&widths)).sum()
+    }
+
+    /// The costs of the network that it was measured on, latency included.
+    pub fn costs(&self, graph: &Graph, grouping: &Grouping) -> CostModel {
+        CostModel::of(graph, grouping).with_latency(self.base_ms, self.terms())
+    }
+
+    /// The products whose sum is the predicted latency; those of equal factors are added up.
+    fn terms(&self) -> Vec<Term> {
+        let constant = self.nodes.iter().map(|node| node.constant_ms).sum();
+        let mut terms = vec![Term { coefficient: constant, factors: Vec::new() }];
+        for term in self.nodes.iter().flat_map(|node| &node.terms) {
+            match terms.iter_mut().find(|other| other.factors == term.factors) {
+                Some(other) => other.coefficient += term.coefficient,
+                None => terms.push(term.clone()),
+            }
+        }
+        terms
+    }
+}
+
+impl NodeLatency {
+    fn at(&self, widths: &[f64]) -> f64 {
+        self.constant_ms + self.terms.iter().map(|term| term.at(widths)).sum::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

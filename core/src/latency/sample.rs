@@ -1,0 +1,48 @@
+//! The widths at which a network is measured.
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::candidate::Limits;
+
+/// Networks that are timed, the uncut one included.
+pub const NETWORKS: usize = 26;
+
+/// The uncut network first, the narrowest second, then a Latin hypercube of each of two kinds: groups independent of each
+/// other, so that every layer is seen at many pairs of input and output widths; and groups that lose about the same
+/// share, so that whole networks are seen from narrow to wide. One list of widths, a width per group, for each network.
+pub fn widths(limits: &Limits, seed: u64) -> Vec<Vec<usize>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let full = (0..limits.groups()).map(|group| *limits.allowed(group).last().expect("every group has a width"));
+    let mut networks = vec![full.collect(), limits.least()];
+    let drawn = NETWORKS - networks.len();
+    let (independent, together) = (drawn - drawn / 2, drawn / 2);
+
+    let shares: Vec<Vec<f64>> = (0..limits.groups()).map(|_| strata(independent, &mut random)).collect();
+    let at = |group: usize, share: f64| {
+        let allowed = limits.allowed(group);
+        allowed[((share * allowed.len() as f64) as usize).min(allowed.len() - 1)]
+    };
+    networks.extend(
+        (0..independent).map(|network| (0..shares.len()).map(|group| at(group, shares[group][network])).collect()),
+    );
+    for share in strata(together, &mut random) {
+        networks.push(
+            (0..limits.groups())
+                .map(|group| at(group, (share + SPREAD * (random.random::<f64>() - 0.5)).clamp(0.0, 1.0)))
+                .collect(),
+        );
+    }
+    networks
+}
+
+/// How far groups of a network that lose about the same share differ.
+const SPREAD: f64 = 0.3;
+
+/// One number from each of `count` equal parts of 0 to 1, in random order.
+fn strata(count: usize, random: &mut ChaCha8Rng) -> Vec<f64> {
+    let mut strata: Vec<f64> = (0..count).map(|part| (part as f64 + random.random::<f64>()) / count as f64).collect();
+    strata.shuffle(random);
+    strata
+}

@@ -16,6 +16,7 @@ pub mod graph;
 pub mod group;
 pub mod importance;
 pub mod layer;
+pub mod measurement;
 pub mod operator;
 pub mod rejection;
 pub mod report;

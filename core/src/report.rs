@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::measurement::Reused;
 use crate::spec::JobSpec;
 use crate::statistics::RankCorrelation;
 use crate::surgery::AxisIndices;
@@ -191,6 +192,9 @@ pub struct Report {
     pub epochs: Vec<Epoch>,
     pub best_epoch: Option<u32>,
     pub seconds: StageSeconds,
+    /// What earlier jobs on the same model and data set had measured already.
+    #[serde(default)]
+    pub reused: Reused,
     pub versions: BTreeMap<String, String>,
     pub seed: u64,
     /// Of the original file, hexadecimal.

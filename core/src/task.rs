@@ -11,9 +11,10 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
+use crate::measurement::Reused;
 use crate::rejection::Rejection;
 use crate::report::{Accuracy, CandidateReport, Costs, Epoch, Equivalence, Report, SearchReport, StageSeconds};
-use crate::search::additive::Sensitivity;
+use crate::search::additive::{Probe, Sensitivity};
 use crate::spec::JobSpec;
 use crate::stage::Stage;
 
@@ -96,8 +97,8 @@ pub enum Work {
     Graph,
     /// Reads GRAPH, WEIGHTS; writes ENCODER.
     Encoder,
-    /// Reads GRAPH, WEIGHTS, DATASET; measures the sensitivity of the shard's groups.
-    Sensitivity { groups: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, DATASET; measures the shard's sensitivities.
+    Sensitivity { probes: Vec<Probe> },
     /// Reads GRAPH, WEIGHTS, ENCODER?; writes CANDIDATES.
     Search {
         #[serde(default)]
@@ -107,7 +108,8 @@ pub enum Work {
     /// accuracy; writes `screened(candidate)`.
     Screen { candidates: Vec<usize> },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)` of the shard; fine-tunes each for
-    /// `light_epochs`; writes `lightly_tuned(candidate)`.
+    /// `light_epochs`; writes `lightly_tuned(candidate)`. A `screened(candidate)` that is not there, because an earlier job's
+    /// screen was taken over, is made again, here and in the stages below.
     LightTune { candidates: Vec<usize> },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `lightly_tuned(candidate)` or else `screened(candidate)`; writes
     /// `tuned(candidate)`.
@@ -155,6 +157,8 @@ pub struct History {
     /// Index of the exported candidate.
     pub winner: usize,
     pub seconds: StageSeconds,
+    #[serde(default)]
+    pub reused: Reused,
 }
 
 impl History {
@@ -296,6 +300,10 @@ pub struct GraphResult {
     pub channels: u64,
     /// Largest share of the target's metric that the constraints let go.
     pub reachable: f64,
+    /// Digest of the groups, in their order: the same one means that indices of groups mean the same.
+    pub grouping: String,
+    /// The sensitivities that `sacp` is calibrated on.
+    pub probes: Vec<Probe>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -339,6 +347,8 @@ pub struct SearchResult {
 pub struct CandidateCosts {
     pub index: usize,
     pub origin: String,
+    /// Digest of the configuration: the kept channels of every group.
+    pub configuration: String,
     pub costs: Costs,
     /// Share removed of the target's metric.
     pub reduction: f64,

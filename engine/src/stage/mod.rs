@@ -57,7 +57,7 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),
         Work::Encoder => encoder::run(&task),
-        Work::Sensitivity { groups } => sensitivity::run(&task, groups),
+        Work::Sensitivity { probes } => sensitivity::run(&task, probes),
         Work::Search { sensitivities } => search::run(&task, sensitivities),
         Work::Screen { candidates } => screen::run(&task, candidates),
         Work::LightTune { candidates } => light_tune::run(&task, candidates),

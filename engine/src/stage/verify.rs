@@ -81,7 +81,7 @@ fn report(
     reload: Reload,
     (base_latency, pruned_latency): (Latency, Latency),
 ) -> Result<Report, Error> {
-    let History { import, encoder, search, screened, tuned, export, winner, seconds, .. } = history;
+    let History { import, encoder, search, screened, tuned, export, winner, seconds, reused, .. } = history;
     let candidates = history.candidates();
     let grouping = Grouping::of(graph);
     let base_costs = CostModel::of(graph, &grouping).full();
@@ -121,6 +121,7 @@ fn report(
         best_epoch: tuned.map(|tuned| tuned.best_epoch),
         candidates,
         seconds: seconds.clone(),
+        reused: *reused,
         versions: versions(),
         seed: task.spec.seed,
         model_sha256: import.sha256.clone(),

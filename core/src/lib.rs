@@ -17,6 +17,7 @@ pub mod group;
 pub mod importance;
 pub mod latency;
 pub mod layer;
+pub mod measurement;
 pub mod operator;
 pub mod rejection;
 pub mod report;

@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use crate::latency::LatencyTable;
+use crate::measurement::Reused;
 use crate::rejection::Rejection;
 use crate::report::{
     Accuracy, CandidateReport, ChannelChoice, Costs, DataReport, Epoch, Equivalence, Report, SearchReport,
     StageDevices, StageSeconds,
 };
-use crate::search::additive::Sensitivity;
+use crate::search::additive::{Probe, Sensitivity};
 use crate::spec::JobSpec;
 use crate::stage::Stage;
 
@@ -106,8 +107,8 @@ pub enum Work {
     Importance,
     /// Reads GRAPH, WEIGHTS; writes ENCODER.
     Encoder,
-    /// Reads GRAPH, WEIGHTS, IMPORTANCE?, DATASET; measures the sensitivity of the shard's groups.
-    Sensitivity { groups: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, IMPORTANCE?, DATASET; measures the shard's sensitivities.
+    Sensitivity { probes: Vec<Probe> },
     /// Reads GRAPH, WEIGHTS, IMPORTANCE?, ENCODER?; writes CANDIDATES.
     Search {
         #[serde(default)]
@@ -124,7 +125,8 @@ pub enum Work {
         compare_channels_of: Option<usize>,
     },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)` of the shard; fine-tunes each for
-    /// `light_epochs`; writes `lightly_tuned(candidate)`.
+    /// `light_epochs`; writes `lightly_tuned(candidate)`. A `screened(candidate)` that is not there, because an earlier job's
+    /// screen was taken over, is made again, here and in the stages below.
     LightTune { candidates: Vec<usize> },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `lightly_tuned(candidate)` or else `screened(candidate)`; writes
     /// `tuned(candidate)`.
@@ -181,6 +183,8 @@ pub struct History {
     pub seconds: StageSeconds,
     #[serde(default)]
     pub devices: StageDevices,
+    #[serde(default)]
+    pub reused: Reused,
 }
 
 impl History {
@@ -344,6 +348,10 @@ pub struct GraphResult {
     /// Largest share of the target's metric that the constraints let go; for a latency target the stage `latency` knows.
     #[serde(default)]
     pub reachable: Option<f64>,
+    /// Digest of the groups, in their order: the same one means that indices of groups mean the same.
+    pub grouping: String,
+    /// The sensitivities that `sacp` is calibrated on.
+    pub probes: Vec<Probe>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -405,6 +413,8 @@ pub struct SearchResult {
 pub struct CandidateCosts {
     pub index: usize,
     pub origin: String,
+    /// Digest of the configuration: the kept channels of every group.
+    pub configuration: String,
     pub costs: Costs,
     /// Share removed of the target's metric.
     pub reduction: f64,

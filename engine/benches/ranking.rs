@@ -15,7 +15,7 @@ use secateur_core::dataset::Split as SplitName;
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance};
 use secateur_core::layer::LayerGraph;
-use secateur_core::search::additive::{Additive, Sensitivity};
+use secateur_core::search::additive::{self, Additive, Sensitivity};
 use secateur_core::search::score::Scorer;
 use secateur_core::search::space::{Band, Space};
 use secateur_core::search::{Plan, Progress, Ranking, run};
@@ -71,8 +71,8 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
 
     let started = Instant::now();
     let mut measured: Vec<Sensitivity> = Vec::new();
-    for group in 0..space.groups() {
-        measured.extend(judge.sensitivity(&importance, &limits, group)?);
+    for probe in additive::probes(&limits) {
+        measured.push(judge.sensitivity(&importance, probe)?);
     }
     let measurements = measured.len();
     println!("  sensitivity: {measurements} measurements in {:.1} s", started.elapsed().as_secs_f64());

@@ -4,10 +4,10 @@
 //! its output distribution from the original's is averaged over a few hundred samples. Measured for one group at a time
 //! at a few widths it is that group's sensitivity; sums of sensitivities rank configurations (`search::additive`).
 
-use secateur_core::candidate::{Configuration, Limits};
+use secateur_core::candidate::Configuration;
 use secateur_core::group::Grouping;
 use secateur_core::importance::Importance;
-use secateur_core::search::additive::Sensitivity;
+use secateur_core::search::additive::{Probe, Sensitivity};
 use secateur_core::surgery;
 use tch::{Kind, Reduction, Tensor};
 
@@ -23,9 +23,6 @@ const SAMPLES: i64 = 512;
 
 /// Batches of 128 for the batch norm statistics of one measurement.
 const BATCHES: usize = 4;
-
-/// Shares of a group that are cut when its sensitivity is measured.
-pub const RATES: [f64; 4] = [0.25, 0.5, 0.7, 0.9];
 
 /// Measures distortion against one original on one split.
 pub struct Judge<'a> {
@@ -61,31 +58,14 @@ impl<'a> Judge<'a> {
         Ok(sum / self.samples.size()[0].max(1) as f64)
     }
 
-    /// The sensitivity of one group: itself cut to a few widths, everything else whole.
-    pub fn sensitivity(
-        &self,
-        importance: &Importance,
-        limits: &Limits,
-        group: usize,
-    ) -> Result<Vec<Sensitivity>, Error> {
-        let full: Vec<usize> = self.grouping.groups().iter().map(|group| group.channels()).collect();
-        let mut widths: Vec<usize> = RATES
-            .iter()
-            .map(|rate| limits.at_least(group, ((1.0 - rate) * full[group] as f64).round().max(1.0) as usize))
-            .filter(|&width| width < full[group])
-            .collect();
-        widths.dedup();
-        widths
-            .into_iter()
-            .map(|width| {
-                let keep = full
-                    .iter()
-                    .enumerate()
-                    .map(|(other, &all)| importance.most_important(other, if other == group { width } else { all }));
-                let network = self.network(&Configuration { keep: keep.collect() })?;
-                Ok(Sensitivity { group, width, divergence: self.divergence(&network)? })
-            })
-            .collect()
+    /// The sensitivity of one group at one width: itself cut to it, everything else whole.
+    pub fn sensitivity(&self, importance: &Importance, probe: Probe) -> Result<Sensitivity, Error> {
+        let Probe { group, width } = probe;
+        let groups = self.grouping.groups().iter().enumerate();
+        let widths = groups.map(|(other, all)| (other, if other == group { width } else { all.channels() }));
+        let keep = widths.map(|(other, width)| importance.most_important(other, width)).collect();
+        let network = self.network(&Configuration { keep })?;
+        Ok(Sensitivity { group, width, divergence: self.divergence(&network)? })
     }
 
     /// Accuracy of a network on a split; 0 without labels.

@@ -42,27 +42,25 @@ fn main() -> ExitCode {
     exit_when_input_closes();
     drop_what_is_not_needed();
 
-    let outcome = parse(request).and_then(|request| match fault::inject(request.work.stage()) {
-        Some(outcome) => Err(Box::new(outcome)),
-        None => Ok(request),
-    });
-    messages.outcome(match outcome {
-        Ok(request) => carry_out(&request, &messages),
-        Err(outcome) => *outcome,
+    messages.outcome(match parse(request) {
+        Ok(request) => match fault::inject(request.work.stage()) {
+            Some(outcome) => outcome,
+            None => carry_out(&request, &messages),
+        },
+        Err(message) => Outcome::Failed { message },
     });
     // Without the static destructors of libtorch, which race with its threads.
     exit_now(0)
 }
 
 /// The version goes first: another protocol's request may not even parse.
-fn parse(request: serde_json::Value) -> Result<TaskRequest, Box<Outcome>> {
-    let failed = |message| Box::new(Outcome::Failed { message });
+fn parse(request: serde_json::Value) -> Result<TaskRequest, String> {
     let protocol = request.get("protocol").and_then(serde_json::Value::as_u64);
     if protocol != Some(u64::from(PROTOCOL)) {
         let found = protocol.map_or("none".to_owned(), |protocol| protocol.to_string());
-        return Err(failed(format!("the request's protocol is {found}, this engine speaks {PROTOCOL}")));
+        return Err(format!("the request's protocol is {found}, this engine speaks {PROTOCOL}"));
     }
-    serde_json::from_value(request).map_err(|error| failed(format!("the request is not valid: {error}")))
+    serde_json::from_value(request).map_err(|error| format!("the request is not valid: {error}"))
 }
 
 fn carry_out(request: &TaskRequest, messages: &Messages) -> Outcome {

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use secateur_core::report::CandidateReport;
-use secateur_core::stage::JobView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,9 +42,12 @@ pub async fn list(
     let pool = app.queue.database().pool();
     let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
     let finished = task::finished(pool, id).await?;
-    let view = JobView { spec: &job.spec, has_dataset: job.dataset_id.is_some(), finished: &finished };
-    let mut items: Vec<CandidateReport> =
-        view.candidates().into_iter().filter(|candidate| after.is_none_or(|after| candidate.index > after)).collect();
+    let mut items: Vec<CandidateReport> = job
+        .view(&finished)
+        .candidates()
+        .into_iter()
+        .filter(|candidate| after.is_none_or(|after| candidate.index > after))
+        .collect();
     let next = (items.len() > limit).then(|| items[limit - 1].index);
     items.truncate(limit);
     Ok(Json(CandidatePage { items, next }))

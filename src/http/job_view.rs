@@ -75,7 +75,7 @@ impl JobOut {
     }
 
     fn new(job: Job, tasks: &[TaskProgress]) -> Self {
-        let by_stage = progress_by_stage(tasks);
+        let by_stage = progress_by_stage(tasks, &job.reused);
         Self {
             id: job.id,
             name: job.name,

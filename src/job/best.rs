@@ -1,8 +1,8 @@
 //! The best network that a job has found so far.
 
 use secateur_core::report::Costs;
-use secateur_core::stage::{FinishedTask, Stage};
-use secateur_core::task::{CandidateCosts, Screened, TaskResult};
+use secateur_core::stage::{FinishedTask, JobView, Stage};
+use secateur_core::task::{Screened, TaskResult};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,18 +22,10 @@ pub struct Best {
 }
 
 impl Best {
-    /// The best of what has finished; `None` before the first candidate was screened.
-    pub fn of(finished: &[FinishedTask]) -> Option<Self> {
-        let proposed: Vec<&CandidateCosts> = finished
-            .iter()
-            .filter_map(|task| match &task.result {
-                TaskResult::Search(search) => Some(&search.candidates),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        let (stage, candidate, val_accuracy) = best_tuned(finished).or_else(|| best_screened(finished))?;
-        let proposal = proposed.into_iter().find(|proposal| proposal.index == candidate)?;
+    /// The best of what is measured; `None` before the first candidate was screened.
+    pub fn of(job: JobView<'_>) -> Option<Self> {
+        let (stage, candidate, val_accuracy) = best_tuned(job.finished).or_else(|| best_screened(job))?;
+        let proposal = job.search()?.iter().find(|proposal| proposal.index == candidate)?;
         Some(Self {
             candidate,
             origin: proposal.origin.clone(),
@@ -59,14 +51,11 @@ fn best_tuned(finished: &[FinishedTask]) -> Option<Measured> {
     Some((Stage::Tune, best.candidate, best.accuracy.map(|accuracy| accuracy.val)))
 }
 
-fn best_screened(finished: &[FinishedTask]) -> Option<Measured> {
-    let screened = finished.iter().filter_map(|task| match &task.result {
-        TaskResult::Screen(screen) => Some(&screen.screened),
-        _ => None,
-    });
+fn best_screened(job: JobView<'_>) -> Option<Measured> {
+    let screened = job.screened().into_iter().map(|(_, screened)| screened);
     // As the planner ranks them: by agreement with the original where there are no labels.
     let score = |screened: &Screened| screened.value();
-    let best = screened.flatten().reduce(|best, screened| {
+    let best = screened.reduce(|best, screened| {
         let (accuracy, best_accuracy) = (score(screened), score(best));
         let better = accuracy > best_accuracy || (accuracy == best_accuracy && screened.candidate < best.candidate);
         if better { screened } else { best }

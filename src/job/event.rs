@@ -18,6 +18,11 @@ pub enum Event {
         stage: Stage,
         tasks: usize,
     },
+    /// Results of a stage were taken over from earlier jobs on the same model and data set.
+    Reused {
+        stage: Stage,
+        measurements: usize,
+    },
     Progress {
         stage: Stage,
         /// The task of the stage.

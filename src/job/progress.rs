@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secateur_core::measurement::Measurements;
 use secateur_core::stage::Stage;
 use secateur_core::task::Progress;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub struct StageProgress {
     pub eta_s: Option<f64>,
     /// A figure worth showing, from the task that spoke last.
     pub note: Option<String>,
+    /// Of `done`, what was taken over from earlier jobs on the same model and data set.
+    pub reused: u64,
 }
 
 /// What progress needs to know of a task.
@@ -31,13 +34,30 @@ pub struct TaskProgress {
     pub progress: Option<Progress>,
 }
 
-/// The progress of every stage that has tasks.
-pub fn progress_by_stage(tasks: &[TaskProgress]) -> BTreeMap<Stage, StageProgress> {
+/// The progress of every stage that has tasks, or that has none because earlier jobs had done its work.
+pub fn progress_by_stage(tasks: &[TaskProgress], reused: &Measurements) -> BTreeMap<Stage, StageProgress> {
     let mut by_stage: BTreeMap<Stage, Vec<&TaskProgress>> = BTreeMap::new();
     for task in tasks {
         by_stage.entry(task.stage).or_default().push(task);
     }
-    by_stage.into_iter().map(|(stage, tasks)| (stage, add_up(&tasks))).collect()
+    let mut progress: BTreeMap<Stage, StageProgress> =
+        by_stage.into_iter().map(|(stage, tasks)| (stage, add_up(&tasks))).collect();
+    for stage in Stage::ALL {
+        let reused = reused.of_stage(stage) as u64;
+        if reused > 0 {
+            let progress = progress.entry(stage).or_insert_with(|| passed_over(stage));
+            progress.done += reused;
+            progress.total += reused;
+            progress.reused = reused;
+        }
+    }
+    progress
+}
+
+/// A stage without tasks.
+fn passed_over(stage: Stage) -> StageProgress {
+    let unit = if stage == Stage::Screen { "candidates" } else { "measurements" };
+    StageProgress { done: 0, total: 0, unit: unit.to_owned(), rate: None, eta_s: None, note: None, reused: 0 }
 }
 
 fn add_up(tasks: &[&TaskProgress]) -> StageProgress {
@@ -65,6 +85,7 @@ fn add_up(tasks: &[&TaskProgress]) -> StageProgress {
         rate,
         eta_s,
         note: running().chain(known.iter().copied()).find_map(|progress| progress.note.clone()),
+        reused: 0,
     }
 }
 
@@ -90,7 +111,7 @@ mod tests {
     #[test]
     fn a_task_that_has_not_spoken_counts_as_much_as_the_others() {
         let tasks = [task(true, Some((10, 10, 1.0))), task(false, Some((4, 10, 2.0))), task(false, None)];
-        let tune = &progress_by_stage(&tasks)[&Stage::Tune];
+        let tune = &progress_by_stage(&tasks, Measurements::NONE)[&Stage::Tune];
         assert_eq!((tune.done, tune.total), (14, 30));
         assert_eq!(tune.rate, Some(2.0));
         assert_eq!(tune.eta_s, Some(8.0));
@@ -98,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_finished_stage_without_progress_reads_one_of_one() {
-        let import = &progress_by_stage(&[task(true, None)])[&Stage::Tune];
+        let import = &progress_by_stage(&[task(true, None)], Measurements::NONE)[&Stage::Tune];
         assert_eq!((import.done, import.total, import.rate), (1, 1, None));
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secateur_core::measurement::Measurements;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::{self, FinishedTask, Input, JobView, PlanError, PlannedTask, Source, Stage};
 use secateur_core::task::{Device, PROTOCOL, Progress, TaskRequest};
@@ -79,8 +80,8 @@ pub async fn run(options: &LocalOptions, last: Stage, observer: &mut impl Observ
     let has_dataset = options.dataset.is_some();
     let mut next = Some(Stage::Import);
     while let Some(stage) = next {
-        let view = JobView { spec: &options.spec, has_dataset, finished: &job.finished };
-        let tasks = stage::plan(stage, view)?;
+        let view = JobView { spec: &options.spec, has_dataset, finished: &job.finished, reused: Measurements::NONE };
+        let tasks = stage::plan(stage, view, Measurements::NONE)?.tasks;
         observer.stage_begins(stage, tasks.len());
         for task in &tasks {
             let finished = run_task(options, job.folder.path(), stage, task, observer).await?;

@@ -1,14 +1,15 @@
 //! Finish: a task's outputs become real and, with the last task of a stage, so does the next stage.
 //!
-//! In the order of the code: lock the job; check the lease; record result and outputs; update the best so far; if the
-//! stage is done, insert the next stage's tasks or mark the job as succeeded. All of it in one transaction: two workers
+//! In the order of the code: lock the job; check the lease; record result and outputs; keep what later jobs may want to
+//! know; update the best so far; if the stage is done, insert the tasks of the next one whose results are not all known
+//! from earlier jobs, or mark the job as succeeded. All of it in one transaction: two workers
 //! that finish the last two tasks at once go one after the other, and only the second sees the stage done.
 
 use secateur_core::report::ModelSummary;
-use secateur_core::stage::{self, FinishedTask, JobView, Stage};
+use secateur_core::stage::{self, FinishedTask, Stage};
 use secateur_core::task::{Computed, TaskResult};
 
-use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, notify_tasks};
+use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, measurements, notify_tasks};
 use crate::database::{DatabaseError, Transaction};
 use crate::job::{Best, Event, JobError, JobResult};
 use crate::table::artifact::Output;
@@ -62,9 +63,10 @@ pub async fn finish_in(
     events::append(transaction, job.id, &event).await?;
 
     let all_finished = task::finished(&mut **transaction, job.id).await?;
+    measurements::keep(transaction, &job, finished.stage, &finished.result, &all_finished).await?;
     update_best(transaction, &job, &all_finished).await?;
     if task::is_stage_done(&mut **transaction, job.id, finished.stage).await? {
-        advance(transaction, &job, finished, &all_finished).await?;
+        advance(transaction, job, finished, &all_finished).await?;
     }
     Ok(Written::Accepted)
 }
@@ -80,7 +82,7 @@ async fn update_best(
     job: &job::Job,
     finished: &[FinishedTask],
 ) -> Result<(), DatabaseError> {
-    let best = Best::of(finished);
+    let best = Best::of(job.view(finished));
     if let Some(best) = best.filter(|best| job.best.as_ref() != Some(best)) {
         job::set_best(&mut **transaction, job.id, &best).await?;
         events::append(transaction, job.id, &Event::Best { best }).await?;
@@ -88,27 +90,43 @@ async fn update_best(
     Ok(())
 }
 
-/// The step from a stage that is done to the next one, or to the end of the job.
+/// The step from a stage that is done to the next one that has something to do, or to the end of the job.
 async fn advance(
     transaction: &mut Transaction,
-    job: &job::Job,
+    mut job: job::Job,
     last: &Finished,
     finished: &[FinishedTask],
 ) -> Result<(), DatabaseError> {
     let has_dataset = job.dataset_id.is_some();
-    let Some(next) = last.stage.next(&job.spec, has_dataset) else {
-        return succeed(transaction, job, last).await;
-    };
-    match stage::plan(next, JobView { spec: &job.spec, has_dataset, finished }) {
-        Ok(plans) => {
-            for plan in &plans {
-                task::insert(&mut **transaction, job.id, next, plan).await?;
+    let mut done = last.stage;
+    loop {
+        let Some(next) = done.next(&job.spec, has_dataset) else {
+            return succeed(transaction, &job, last).await;
+        };
+        let known = measurements::known(transaction, next, &job, finished).await?;
+        let plan = match stage::plan(next, job.view(finished), &known) {
+            Ok(plan) => plan,
+            Err(error) => {
+                return fail::end_job(transaction, job.id, JobError::internal(next, error.to_string())).await;
             }
-            job::set_stage(&mut **transaction, job.id, next).await?;
-            events::append(transaction, job.id, &Event::Stage { stage: next, tasks: plans.len() }).await?;
-            notify_tasks(transaction).await
+        };
+        if !plan.reused.is_empty() {
+            let event = Event::Reused { stage: next, measurements: plan.reused.len() };
+            events::append(transaction, job.id, &event).await?;
+            job.reused.extend(plan.reused);
+            job::set_reused(&mut **transaction, job.id, &job.reused).await?;
+            update_best(transaction, &job, finished).await?;
         }
-        Err(error) => fail::end_job(transaction, job.id, JobError::internal(next, error.to_string())).await,
+        if plan.tasks.is_empty() {
+            done = next;
+            continue;
+        }
+        for planned in &plan.tasks {
+            task::insert(&mut **transaction, job.id, next, planned).await?;
+        }
+        job::set_stage(&mut **transaction, job.id, next).await?;
+        events::append(transaction, job.id, &Event::Stage { stage: next, tasks: plan.tasks.len() }).await?;
+        return notify_tasks(transaction).await;
     }
 }
 

@@ -16,6 +16,7 @@ mod events;
 mod fail;
 mod finish;
 mod heartbeat;
+mod measurements;
 mod reap;
 mod submit;
 

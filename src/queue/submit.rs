@@ -1,5 +1,6 @@
 //! Submit: a job and the task of its first stage, in one transaction.
 
+use secateur_core::measurement::Measurements;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::{self, JobView, Stage};
 
@@ -33,8 +34,9 @@ impl Queue {
         let request_sha256 = digest_of(&submission);
         let NewSubmission { spec, model_id, dataset_id, idempotency_key } = submission;
         let stage = Stage::Import;
-        let view = JobView { spec: &spec, has_dataset: dataset_id.is_some(), finished: &[] };
-        let plans = stage::plan(stage, view).expect("the first stage needs no earlier one");
+        let has_dataset = dataset_id.is_some();
+        let view = JobView { spec: &spec, has_dataset, finished: &[], reused: Measurements::NONE };
+        let plan = stage::plan(stage, view, Measurements::NONE).expect("the first stage needs no earlier one");
         let new =
             job::NewJob { id: JobId::generate(), stage, spec, model_id, dataset_id, idempotency_key, request_sha256 };
 
@@ -47,8 +49,8 @@ impl Queue {
             let same = digest == new.request_sha256.to_string();
             return Ok(if same { Submitted::Replayed(holder) } else { Submitted::KeyReused(holder) });
         }
-        for plan in &plans {
-            task::insert(&mut *transaction, new.id, stage, plan).await?;
+        for planned in &plan.tasks {
+            task::insert(&mut *transaction, new.id, stage, planned).await?;
         }
         events::append(&mut transaction, new.id, &Event::Queued {}).await?;
         notify_tasks(&mut transaction).await?;

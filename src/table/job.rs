@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use secateur_core::measurement::Measurements;
 use secateur_core::spec::JobSpec;
-use secateur_core::stage::Stage;
+use secateur_core::stage::{FinishedTask, JobView, Stage};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -26,6 +27,8 @@ pub struct Job {
     pub labels: BTreeMap<String, String>,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
+    /// What was taken over from earlier jobs instead of being measured.
+    pub reused: Measurements,
     pub best: Option<Best>,
     pub result: Option<JobResult>,
     pub error: Option<JobError>,
@@ -33,6 +36,13 @@ pub struct Job {
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,
     pub finished_at: Option<OffsetDateTime>,
+}
+
+impl Job {
+    /// The job as the planner sees it.
+    pub fn view<'a>(&'a self, finished: &'a [FinishedTask]) -> JobView<'a> {
+        JobView { spec: &self.spec, has_dataset: self.dataset_id.is_some(), finished, reused: &self.reused }
+    }
 }
 
 /// A job to be inserted; it starts as `queued`.
@@ -63,6 +73,7 @@ struct RawJob {
     labels: Value,
     model_id: Uuid,
     dataset_id: Option<Uuid>,
+    reused: Value,
     best: Option<Value>,
     result: Option<Value>,
     error: Option<Value>,
@@ -86,6 +97,7 @@ impl TryFrom<RawJob> for Job {
             labels: parse(raw.labels)?,
             model_id: raw.model_id.into(),
             dataset_id: raw.dataset_id.map(DatasetId::from),
+            reused: parse(raw.reused)?,
             best: raw.best.map(parse).transpose()?,
             result: raw.result.map(parse).transpose()?,
             error: raw.error.map(parse).transpose()?,
@@ -136,7 +148,7 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, name, status, stage, spec, labels, model_id, dataset_id, best, result, error, last_event,
+        "select id, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
                 created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
@@ -149,7 +161,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job
 pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawJob,
-        "select id, name, status, stage, spec, labels, model_id, dataset_id, best, result, error, last_event,
+        "select id, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
                 created_at, started_at, finished_at
          from job
          where ($1::text is null or status = $1) and ($2::uuid is null or id < $2)
@@ -201,6 +213,11 @@ pub async fn set_running(executor: impl PgExecutor<'_>, id: JobId) -> Result<(),
 
 pub async fn set_stage(executor: impl PgExecutor<'_>, id: JobId, stage: Stage) -> Result<(), DatabaseError> {
     sqlx::query!("update job set stage = $2 where id = $1", id.uuid(), stage.as_str()).execute(executor).await?;
+    Ok(())
+}
+
+pub async fn set_reused(executor: impl PgExecutor<'_>, id: JobId, reused: &Measurements) -> Result<(), DatabaseError> {
+    sqlx::query!("update job set reused = $2 where id = $1", id.uuid(), to_json(reused)).execute(executor).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod dataset;
 pub mod event;
 pub mod job;
+pub mod measurement;
 pub mod model;
 pub mod task;
 

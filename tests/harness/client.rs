@@ -68,6 +68,17 @@ impl Client {
         dataset["id"].as_str().unwrap().to_owned()
     }
 
+    /// Submits a job with `sacp` on the example model and the digits, with what `change` changes, and returns its id.
+    pub async fn submit_sacp(&self, change: Value) -> String {
+        let (model_id, dataset_id) = (self.upload_model().await, self.upload_dataset().await);
+        let mut spec =
+            serde_json::json!({"model_id": model_id, "dataset_id": dataset_id, "target": {"flops_reduction": 0.5}});
+        let fields = change.as_object().expect("the change is an object").clone();
+        spec.as_object_mut().expect("a spec is an object").extend(fields);
+        let job = self.post_json("/v1/jobs", &spec).await.expect(StatusCode::ACCEPTED);
+        job["id"].as_str().unwrap().to_owned()
+    }
+
     /// Submits a job on the example model without data and returns its id.
     pub async fn submit(&self) -> String {
         let model_id = self.upload_model().await;

@@ -9,14 +9,16 @@ use secateur::digest::Sha256;
 use secateur::queue::{ClaimedTask, Finished, Queue, Written};
 use secateur::table::artifact::Output;
 use secateur_core::latency::{LatencyFit, LatencyTable, Setting};
+use secateur_core::measurement::Reused;
 use secateur_core::report::{Accuracy, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report};
+use secateur_core::search::additive::{Probe, Sensitivity};
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
     CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult,
     LightTuneResult, LightlyTuned, ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult,
-    VerifyResult, file,
+    VerifyResult, Work, file,
 };
 
 use super::TestServer;
@@ -31,6 +33,8 @@ pub struct Hand {
     folder: tempfile::TempDir,
     /// How many candidates its search finds, and so how many tasks screen and tune have.
     candidates: usize,
+    /// What it measures as every sensitivity.
+    pub divergence: f64,
 }
 
 impl Hand {
@@ -45,7 +49,7 @@ impl Hand {
 
     fn with_queue(server: &TestServer, queue: Queue) -> Self {
         let blobs = BlobStore::local(&server.data_folder().join("blobs")).unwrap();
-        Self { queue, blobs, folder: tempfile::tempdir().unwrap(), candidates: 2 }
+        Self { queue, blobs, folder: tempfile::tempdir().unwrap(), candidates: 2, divergence: 0.5 }
     }
 
     /// Takes a task that must be there.
@@ -81,7 +85,7 @@ impl Hand {
         let index = task.plan.index;
         let result = self.result(task);
         let mut outputs = Vec::new();
-        for name in output_names(task.stage, index) {
+        for name in output_names(task) {
             let content = format!("{} {index} {name}", task.stage.as_str()).into_bytes();
             let path = self.folder.path().join(format!("{}-{name}", task.lease.task));
             std::fs::write(&path, &content).unwrap();
@@ -93,6 +97,13 @@ impl Hand {
         let log = format!("worked on {} {index}\n", task.stage.as_str());
         let computed = Computed { result, device: "cpu".to_owned() };
         Finished { stage: task.stage, index, computed, outputs, summary: None, log }
+    }
+
+    /// The made-up divergence of every sensitivity that is asked for.
+    fn measure(&self, work: &Work) -> Vec<Sensitivity> {
+        let Work::Sensitivity { probes } = work else { return Vec::new() };
+        let measure = |&Probe { group, width }: &Probe| Sensitivity { group, width, divergence: self.divergence };
+        probes.iter().map(measure).collect()
     }
 
     fn result(&self, task: &ClaimedTask) -> TaskResult {
@@ -108,7 +119,15 @@ impl Hand {
                 data: None,
             }),
             Stage::Graph => {
-                TaskResult::Graph(GraphResult { base: COSTS, groups: 1, channels: 4, reachable: Some(0.9) })
+                let probes = [1, 2, 3].map(|width| Probe { group: 0, width }).into();
+                TaskResult::Graph(GraphResult {
+                    base: COSTS,
+                    groups: 1,
+                    channels: 4,
+                    reachable: Some(0.9),
+                    grouping: "groups".to_owned(),
+                    probes,
+                })
             }
             Stage::Latency => TaskResult::Latency(Box::new(LatencyResult { table: latency_table(), reachable: 0.9 })),
             Stage::Importance => TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 }),
@@ -117,12 +136,15 @@ impl Hand {
                 contrastive_accuracy: 1.0,
                 contrastive_accuracies: vec![0.9, 1.0],
             }),
-            Stage::Sensitivity => TaskResult::Sensitivity(SensitivityResult { measured: Vec::new() }),
+            Stage::Sensitivity => {
+                TaskResult::Sensitivity(SensitivityResult { measured: self.measure(&task.plan.work) })
+            }
             Stage::Search => TaskResult::Search(SearchResult {
                 candidates: (0..self.candidates)
                     .map(|index| CandidateCosts {
                         index,
                         origin: "uniform".to_owned(),
+                        configuration: format!("configuration {index}"),
                         costs: COSTS,
                         reduction: 0.5,
                         similarity: None,
@@ -132,16 +154,22 @@ impl Hand {
                 search: None,
             }),
             Stage::Screen => TaskResult::Screen(ScreenResult {
-                screened: vec![Screened {
-                    candidate,
-                    equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
-                    accuracy: Some(0.5 + candidate as f64 / 10.0),
-                    agreement: None,
-                }],
+                screened: shard(&task.plan.work)
+                    .iter()
+                    .map(|&candidate| Screened {
+                        candidate,
+                        equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
+                        accuracy: Some(0.5 + candidate as f64 / 10.0),
+                        agreement: None,
+                    })
+                    .collect(),
                 channel_choice: None,
             }),
             Stage::LightTune => TaskResult::LightTune(LightTuneResult {
-                tuned: vec![LightlyTuned { candidate, accuracy: Some(0.6), score: 0.6 }],
+                tuned: shard(&task.plan.work)
+                    .iter()
+                    .map(|&candidate| LightlyTuned { candidate, accuracy: Some(0.6), score: 0.6 })
+                    .collect(),
             }),
             Stage::Tune => TaskResult::Tune(TuneResult {
                 candidate,
@@ -158,17 +186,27 @@ impl Hand {
     }
 }
 
-fn output_names(stage: Stage, index: usize) -> Vec<String> {
-    let names: Vec<&str> = match stage {
+/// The candidates of a task that has several.
+fn shard(work: &Work) -> &[usize] {
+    match work {
+        Work::Screen { candidates } | Work::LightTune { candidates } => candidates,
+        _ => &[],
+    }
+}
+
+fn output_names(task: &ClaimedTask) -> Vec<String> {
+    let of_shard =
+        |name: fn(usize) -> String| shard(&task.plan.work).iter().map(|&candidate| name(candidate)).collect();
+    let names: Vec<&str> = match task.stage {
         Stage::Import => vec![file::GRAPH, file::WEIGHTS],
         Stage::Graph => vec![file::SUMMARY],
         Stage::Importance => vec![file::IMPORTANCE],
         Stage::Encoder => vec![file::ENCODER],
         Stage::Latency | Stage::Sensitivity => Vec::new(),
         Stage::Search => vec![file::CANDIDATES],
-        Stage::Screen => return vec![file::screened(index)],
-        Stage::LightTune => return vec![file::lightly_tuned(index)],
-        Stage::Tune => return vec![file::tuned(index)],
+        Stage::Screen => return of_shard(file::screened),
+        Stage::LightTune => return of_shard(file::lightly_tuned),
+        Stage::Tune => return vec![file::tuned(task.plan.index)],
         Stage::Export => vec![file::PRUNED_MODEL, file::BASE_MODEL, file::PROBES, file::CONFIG],
         Stage::Verify => vec![file::REPORT],
     };
@@ -221,6 +259,7 @@ fn report(spec: JobSpec) -> Report {
         best_epoch: None,
         seconds: BTreeMap::new(),
         devices: BTreeMap::new(),
+        reused: Reused::default(),
         versions: BTreeMap::new(),
         seed: 0,
         model_sha256: "00".to_owned(),

@@ -4,6 +4,7 @@ mod cancel;
 mod database_away;
 mod faults;
 mod results;
+mod reuse;
 mod shutdown;
 
 use reqwest::StatusCode;

@@ -5,25 +5,8 @@ use std::sync::Arc;
 use secateur::queue::{Written, finish_in};
 use secateur_core::stage::Stage;
 
+use super::{count_tasks, somebody_waits_for_a_lock};
 use crate::harness::{Hand, TestServer, eventually};
-
-/// Tasks of a stage, by a connection of their own.
-async fn count_tasks(hand: &Hand, stage: Stage) -> i64 {
-    sqlx::query_scalar("select count(*) from task where stage = $1")
-        .bind(stage.as_str())
-        .fetch_one(hand.queue.database().pool())
-        .await
-        .unwrap()
-}
-
-/// Whether a connection waits for another's lock.
-async fn somebody_waits_for_a_lock(hand: &Hand) -> Option<()> {
-    let waiting: i64 = sqlx::query_scalar("select count(*) from pg_locks where not granted")
-        .fetch_one(hand.queue.database().pool())
-        .await
-        .unwrap();
-    (waiting > 0).then_some(())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_that_finish_the_last_two_tasks_at_once_create_the_next_stage_once() {

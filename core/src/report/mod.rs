@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::dataset::SplitCounts;
 use crate::latency::{LatencyFit, Setting};
+use crate::measurement::Reused;
 use crate::spec::JobSpec;
 use crate::statistics::RankCorrelation;
 use crate::surgery::AxisIndices;
@@ -257,6 +258,9 @@ pub struct Report {
     pub seconds: StageSeconds,
     #[serde(default)]
     pub devices: StageDevices,
+    /// What earlier jobs on the same model and data set had measured already.
+    #[serde(default)]
+    pub reused: Reused,
     pub versions: BTreeMap<String, String>,
     pub seed: u64,
     /// Of the original file, hexadecimal.

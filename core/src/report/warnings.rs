@@ -208,6 +208,7 @@ mod tests {
             seconds: Default::default(),
             devices: Default::default(),
             versions: Default::default(),
+            reused: Default::default(),
             seed: 0,
             model_sha256: "00".to_owned(),
             warnings: Vec::new(),

@@ -6,6 +6,10 @@
 
 use super::space::Space;
 use super::{Levels, Ranking};
+use crate::candidate::Limits;
+
+/// Shares of a group that are cut when its sensitivity is measured.
+pub const RATES: [f64; 4] = [0.25, 0.5, 0.7, 0.9];
 
 /// Penalty of each group at each level of a [`Space`], in nats of predicted KL divergence.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,32 @@ pub struct Sensitivity {
     pub width: usize,
     /// KL divergence of the cut network's outputs from the original's, mean over samples, nats.
     pub divergence: f64,
+}
+
+impl Sensitivity {
+    pub fn probe(&self) -> Probe {
+        Probe { group: self.group, width: self.width }
+    }
+}
+
+/// A sensitivity that is to be measured: a group and the width that it is cut to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Probe {
+    pub group: usize,
+    pub width: usize,
+}
+
+/// The sensitivities that a search is calibrated on: every group at the allowed widths next to [`RATES`].
+pub fn probes(limits: &Limits) -> Vec<Probe> {
+    (0..limits.groups())
+        .flat_map(|group| {
+            let full = *limits.allowed(group).last().expect("the full width is always allowed");
+            let at = |rate: f64| limits.at_least(group, ((1.0 - rate) * full as f64).round().max(1.0) as usize);
+            let mut widths: Vec<usize> = RATES.into_iter().map(at).filter(|&width| width < full).collect();
+            widths.dedup();
+            widths.into_iter().map(move |width| Probe { group, width })
+        })
+        .collect()
 }
 
 impl Additive {

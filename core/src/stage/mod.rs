@@ -8,8 +8,10 @@ mod view;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::measurement::Measurements;
+use crate::search::additive::{Probe, Sensitivity};
 use crate::spec::{JobSpec, Method, Metric};
-use crate::task::{TaskResult, Work, file};
+use crate::task::{Screened, TaskResult, Work, file};
 
 /// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Encoder`, `Sensitivity` and `LightTune`
 /// belong to the method `sacp`.
@@ -142,6 +144,17 @@ pub struct JobView<'a> {
     pub has_dataset: bool,
     /// Every finished task, in any order.
     pub finished: &'a [FinishedTask],
+    /// What the stages before have taken over from earlier jobs.
+    pub reused: &'a Measurements,
+}
+
+/// What a stage is planned to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Empty when there is nothing left to do: the caller goes on to the next stage.
+    pub tasks: Vec<PlannedTask>,
+    /// What the job takes over instead of measuring it.
+    pub reused: Measurements,
 }
 
 /// A stage cannot be planned: an earlier stage's result is not there. Always our bug.
@@ -152,8 +165,33 @@ pub struct PlanError {
     pub missing: &'static str,
 }
 
-/// The tasks of a stage whose predecessors have all finished. Never empty.
-pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanError> {
+/// The tasks of a stage whose predecessors have all finished, without those whose results are `known` from earlier jobs.
+pub fn plan(stage: Stage, job: JobView<'_>, known: &Measurements) -> Result<Plan, PlanError> {
+    let reused = taken_over(stage, job, known)?;
+    Ok(Plan { tasks: tasks(stage, job, &reused)?, reused })
+}
+
+/// What a stage would measure and is known.
+fn taken_over(stage: Stage, job: JobView<'_>, known: &Measurements) -> Result<Measurements, PlanError> {
+    let missing = |missing| PlanError { stage, missing };
+    let mut reused = Measurements::default();
+    match stage {
+        Stage::Sensitivity => {
+            let probes = &job.graph().ok_or_else(|| missing("graph"))?.probes;
+            let wanted = |known: &&Sensitivity| probes.contains(&known.probe());
+            reused.sensitivities.extend(known.sensitivities.iter().filter(wanted).copied());
+        }
+        Stage::Screen => {
+            let proposed = job.search().ok_or_else(|| missing("search"))?;
+            let wanted = |known: &&Screened| proposed.iter().any(|costs| costs.index == known.candidate);
+            reused.screened.extend(known.screened.iter().filter(wanted).cloned());
+        }
+        _ => {}
+    }
+    Ok(reused)
+}
+
+fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
     let one = |work, inputs| Ok(vec![PlannedTask { index: 0, work, inputs }]);
     let missing = |missing| PlanError { stage, missing };
     let graph = || [output(Stage::Import, 0, file::GRAPH), output(Stage::Import, 0, file::WEIGHTS)];
@@ -171,12 +209,12 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
         Stage::Importance => one(Work::Importance, graph().into_iter().chain(dataset()).collect()),
         Stage::Encoder => one(Work::Encoder, graph().into()),
         Stage::Sensitivity => {
-            let groups = job.groups().ok_or_else(|| missing("graph"))?;
-            let all: Vec<usize> = (0..groups).collect();
-            Ok(sharded(&all, GROUPS_PER_TASK)
+            let is_reused = |probe: &Probe| reused.sensitivities.iter().any(|known| known.probe() == *probe);
+            let left: Vec<Probe> = job.probes().iter().copied().filter(|probe| !is_reused(probe)).collect();
+            Ok(sharded(&left, PROBES_PER_TASK)
                 .map(|(index, shard)| PlannedTask {
                     index,
-                    work: Work::Sensitivity { groups: shard.to_vec() },
+                    work: Work::Sensitivity { probes: shard.to_vec() },
                     inputs: graph().into_iter().chain(importance()).chain(dataset()).collect(),
                 })
                 .collect())
@@ -195,7 +233,9 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
         }
         Stage::Screen => {
             let proposed = job.search().ok_or_else(|| missing("search"))?;
-            let indices: Vec<usize> = proposed.iter().map(|candidate| candidate.index).collect();
+            let is_reused = |index: usize| reused.screened.iter().any(|known| known.candidate == index);
+            let indices: Vec<usize> =
+                proposed.iter().map(|candidate| candidate.index).filter(|&index| !is_reused(index)).collect();
             // A method that does not search proposes a single network.
             let compared = job.has_dataset.then(|| job.compared_candidate()).flatten();
             let shard = if job.spec.method == Method::Sacp { CANDIDATES_PER_TASK } else { 1 };
@@ -204,7 +244,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
                     index,
                     work: Work::Screen {
                         candidates: shard.to_vec(),
-                        compare_channels_of: compared.filter(|candidate| shard.contains(candidate)),
+                        compare_channels_of: compared.filter(|_| index == 0),
                     },
                     inputs: graph().into_iter().chain(importance()).chain([candidates()]).chain(dataset()).collect(),
                 })
@@ -227,11 +267,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
                     inputs: graph()
                         .into_iter()
                         .chain([candidates()])
-                        .chain(
-                            shard.iter().map(|(task, screened)| {
-                                output(Stage::Screen, *task, &file::screened(screened.candidate))
-                            }),
-                        )
+                        .chain(shard.iter().filter_map(|&(task, screened)| screened_file(task, screened.candidate)))
                         .chain(dataset())
                         .collect(),
                 })
@@ -248,7 +284,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
                 .map(|(index, (candidate, start))| PlannedTask {
                     index,
                     work: Work::Tune { candidate },
-                    inputs: graph().into_iter().chain([candidates(), start]).chain(dataset()).collect(),
+                    inputs: graph().into_iter().chain([candidates()]).chain(start).chain(dataset()).collect(),
                 })
                 .collect())
         }
@@ -256,11 +292,7 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
             let winner = job.winner().ok_or_else(|| missing("screen or tune"))?;
             one(
                 Work::Export { candidate: winner.candidate, tuned: winner.stage == Stage::Tune },
-                graph()
-                    .into_iter()
-                    .chain([candidates(), output(winner.stage, winner.task, &winner.file)])
-                    .chain(dataset())
-                    .collect(),
+                graph().into_iter().chain([candidates()]).chain(winner.weights).chain(dataset()).collect(),
             )
         }
         Stage::Verify => {
@@ -279,8 +311,8 @@ pub fn plan(stage: Stage, job: JobView<'_>) -> Result<Vec<PlannedTask>, PlanErro
     }
 }
 
-/// Groups whose sensitivity one task measures.
-const GROUPS_PER_TASK: usize = 16;
+/// Sensitivities that one task measures.
+const PROBES_PER_TASK: usize = 64;
 
 /// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
 const CANDIDATES_PER_TASK: usize = 32;
@@ -293,6 +325,11 @@ fn sharded<T>(items: &[T], size: usize) -> impl Iterator<Item = (usize, &[T])> {
 
 fn output(stage: Stage, index: usize, name: &str) -> Input {
     Input { name: name.to_owned(), source: Source::Output { stage, index, name: name.to_owned() } }
+}
+
+/// The weights that a screen task left; `None` when there was none because its result was taken over.
+fn screened_file(task: Option<usize>, candidate: usize) -> Option<Input> {
+    task.map(|task| output(Stage::Screen, task, &file::screened(candidate)))
 }
 
 #[cfg(test)]

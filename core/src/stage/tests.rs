@@ -5,7 +5,7 @@ use crate::latency::{LatencyFit, LatencyTable, Setting};
 use crate::report::{Accuracy, Costs, Equivalence};
 use crate::task::{
     CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult, ScreenResult, Screened,
-    SearchResult, TuneResult,
+    SearchResult, SensitivityResult, TuneResult,
 };
 
 fn spec(more: &str) -> JobSpec {
@@ -40,6 +40,7 @@ fn proposed(count: usize) -> FinishedTask {
     let candidate = |index| CandidateCosts {
         index,
         origin: if index + 1 == count { "uniform" } else { "calibrated" }.to_owned(),
+        configuration: format!("configuration {index}"),
         costs,
         reduction: 0.5,
         similarity: None,
@@ -61,7 +62,26 @@ fn tuned(task: usize, candidate: usize, score: f64) -> FinishedTask {
 }
 
 fn plan_after(stage: Stage, finished: &[FinishedTask]) -> Result<Vec<PlannedTask>, PlanError> {
-    plan(stage, JobView { spec: &spec(""), has_dataset: true, finished })
+    plan_knowing(stage, finished, Measurements::NONE).map(|plan| plan.tasks)
+}
+
+fn plan_knowing(stage: Stage, finished: &[FinishedTask], known: &Measurements) -> Result<Plan, PlanError> {
+    plan(stage, JobView { spec: &spec(""), has_dataset: true, finished, reused: Measurements::NONE }, known)
+}
+
+fn graph_with(probes: &[Probe]) -> FinishedTask {
+    let base = Costs { macs: 1, params: 1, channels: 1, latency_ms: None };
+    let (grouping, probes) = ("groups".to_owned(), probes.to_vec());
+    let result = GraphResult { base, groups: 2, channels: 8, reachable: Some(0.9), grouping, probes };
+    finished(Stage::Graph, 0, TaskResult::Graph(result))
+}
+
+fn probes(widths: &[usize]) -> Vec<Probe> {
+    widths.iter().map(|&width| Probe { group: 0, width }).collect()
+}
+
+fn sensitivities(widths: &[usize]) -> Vec<Sensitivity> {
+    widths.iter().map(|&width| Sensitivity { group: 0, width, divergence: 0.5 }).collect()
 }
 
 #[test]
@@ -88,17 +108,12 @@ fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
     assert!(!road(&spec(r#", "importance": {"criterion": "fpgm"}"#), true).contains(&"importance"));
 
     let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 });
-    let groups = GraphResult {
-        base: Costs { macs: 1, params: 1, channels: 1, latency_ms: None },
-        groups: 20,
-        channels: 1,
-        reachable: Some(0.9),
-    };
-    let done = [finished(Stage::Graph, 0, TaskResult::Graph(groups)), finished(Stage::Importance, 0, result)];
-    let view = JobView { spec: &taylor, has_dataset: true, finished: &done };
+    let done = [graph_with(&probes(&[1, 2])), finished(Stage::Importance, 0, result)];
+    let view = JobView { spec: &taylor, has_dataset: true, finished: &done, reused: Measurements::NONE };
     let saliency = output(Stage::Importance, 0, "importance.safetensors");
     for stage in [Stage::Sensitivity, Stage::Search] {
-        assert!(plan(stage, view).unwrap().iter().all(|task| task.inputs.contains(&saliency)), "{stage:?}");
+        let tasks = plan(stage, view, Measurements::NONE).unwrap().tasks;
+        assert!(!tasks.is_empty() && tasks.iter().all(|task| task.inputs.contains(&saliency)), "{stage:?}");
     }
 }
 
@@ -110,11 +125,14 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
     assert_eq!(road(&spec("uniform"), false)[..4], ["import", "graph", "latency", "search"]);
     assert_eq!(road(&spec("sacp"), true)[..5], ["import", "graph", "latency", "encoder", "sensitivity"]);
     let spec = spec("global_l1");
-    let view = |finished| JobView { spec: &spec, has_dataset: false, finished };
-    assert_eq!(plan(Stage::Latency, view(&[])).unwrap()[0].work, Work::Latency);
-    assert_eq!(plan(Stage::Search, view(&[])).unwrap_err().missing, "latency");
+    let planned = |stage, finished: &[FinishedTask]| {
+        let view = JobView { spec: &spec, has_dataset: false, finished, reused: Measurements::NONE };
+        plan(stage, view, Measurements::NONE).map(|plan| plan.tasks)
+    };
+    assert_eq!(planned(Stage::Latency, &[]).unwrap()[0].work, Work::Latency);
+    assert_eq!(planned(Stage::Search, &[]).unwrap_err().missing, "latency");
     let done = [finished(Stage::Latency, 0, TaskResult::Latency(Box::new(latency_result())))];
-    let search = plan(Stage::Search, view(&done)).unwrap();
+    let search = planned(Stage::Search, &done).unwrap();
     let Work::Search { latency: Some(table), .. } = &search[0].work else { panic!("the search gets the table") };
     assert_eq!(**table, latency_result().table);
 }
@@ -153,14 +171,15 @@ fn candidates_are_screened_in_shards_that_together_hold_each_once() {
 fn one_task_compares_choices_of_channels_at_the_uniform_widths_when_there_is_data() {
     let compared = |has_dataset| -> Vec<Option<usize>> {
         let done = [proposed(70)];
-        let tasks = plan(Stage::Screen, JobView { spec: &spec(""), has_dataset, finished: &done }).unwrap();
+        let view = JobView { spec: &spec(""), has_dataset, finished: &done, reused: Measurements::NONE };
+        let tasks = plan(Stage::Screen, view, Measurements::NONE).unwrap().tasks;
         let of = |task: &PlannedTask| match task.work {
             Work::Screen { compare_channels_of, .. } => compare_channels_of,
             _ => panic!("{:?} in the screen stage", task.work),
         };
         tasks.iter().map(of).collect()
     };
-    assert_eq!(compared(true), [None, None, Some(69)]);
+    assert_eq!(compared(true), [Some(69), None, None]);
     assert_eq!(compared(false), [None, None, None]);
 }
 
@@ -227,4 +246,49 @@ fn verification_knows_the_seconds_and_devices_of_every_stage_before_it() {
 fn a_stage_whose_predecessor_is_missing_cannot_be_planned() {
     assert_eq!(plan_after(Stage::Screen, &[]).unwrap_err().missing, "search");
     assert_eq!(plan_after(Stage::Export, &[proposed(1)]).unwrap_err().missing, "screen or tune");
+}
+
+#[test]
+fn only_sensitivities_that_no_earlier_job_measured_are_measured() {
+    let graph = [graph_with(&probes(&[1, 2, 3]))];
+    let known = Measurements { sensitivities: sensitivities(&[3, 1, 7]), ..Measurements::default() };
+    let plan = plan_knowing(Stage::Sensitivity, &graph, &known).unwrap();
+    assert_eq!(plan.tasks.len(), 1);
+    assert_eq!(plan.tasks[0].work, Work::Sensitivity { probes: probes(&[2]) });
+    assert_eq!(plan.reused.sensitivities, sensitivities(&[3, 1]), "nobody asked for 7");
+}
+
+#[test]
+fn a_stage_of_which_all_is_known_has_no_tasks_and_the_search_gets_the_same() {
+    let mut done = vec![graph_with(&probes(&[1, 2]))];
+    let known = Measurements { sensitivities: sensitivities(&[2, 1]), ..Measurements::default() };
+    let plan_of_second = plan_knowing(Stage::Sensitivity, &done, &known).unwrap();
+    assert!(plan_of_second.tasks.is_empty());
+
+    let search = |finished: &[FinishedTask], reused: &Measurements| {
+        let job = JobView { spec: &spec(""), has_dataset: true, finished, reused };
+        plan(Stage::Search, job, Measurements::NONE).unwrap().tasks
+    };
+    let second = search(&done, &plan_of_second.reused);
+    let measured = SensitivityResult { measured: sensitivities(&[1, 2]) };
+    done.push(finished(Stage::Sensitivity, 0, TaskResult::Sensitivity(measured)));
+    assert_eq!(second, search(&done, Measurements::NONE));
+}
+
+#[test]
+fn a_candidate_whose_screen_is_taken_over_competes_and_brings_no_weights() {
+    let done = [proposed(3), screened(0, 0, 0.9), screened(0, 2, 0.1)];
+    let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
+    let known = Screened { candidate: 1, equivalence, accuracy: Some(0.5), agreement: None };
+    let known = Measurements { screened: vec![known], ..Measurements::default() };
+    let Plan { tasks, reused } = plan_knowing(Stage::Screen, &done[..1], &known).unwrap();
+    assert_eq!(tasks[0].work, Work::Screen { candidates: vec![0, 2], compare_channels_of: Some(2) });
+
+    let spec = spec("");
+    let job = JobView { spec: &spec, has_dataset: true, finished: &done, reused: &reused };
+    let tune = plan(Stage::Tune, job, Measurements::NONE).unwrap().tasks;
+    let works: Vec<&Work> = tune.iter().map(|task| &task.work).collect();
+    assert_eq!(works, [0, 1, 2].map(|candidate| Work::Tune { candidate }).iter().collect::<Vec<_>>());
+    let starts = |task: &PlannedTask| task.inputs.iter().filter(|input| input.name.starts_with("screened-")).count();
+    assert_eq!(tune.iter().map(starts).collect::<Vec<_>>(), [1, 0, 1]);
 }

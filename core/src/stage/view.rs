@@ -1,18 +1,20 @@
 //! What the planner reads off the finished tasks of a job.
 
-use super::{FinishedTask, Input, JobView, Stage, output};
+use super::{FinishedTask, Input, JobView, Stage, output, screened_file};
 use crate::latency::LatencyTable;
 use crate::report::{CandidateReport, StageDevices, StageSeconds};
-use crate::search::additive::Sensitivity;
+use crate::search::additive::{Probe, Sensitivity};
 use crate::spec::Method;
-use crate::task::{CandidateCosts, History, LightlyTuned, Screened, TaskResult, TuneResult, file, measured};
+use crate::task::{
+    CandidateCosts, GraphResult, History, LightlyTuned, Screened, TaskResult, TuneResult, file, measured,
+};
 
 /// The network that export takes.
 pub(super) struct Winner {
     pub(super) candidate: usize,
     pub(super) stage: Stage,
-    pub(super) task: usize,
-    pub(super) file: String,
+    /// `None` when they are to be made again.
+    pub(super) weights: Option<Input>,
 }
 
 impl<'a> JobView<'a> {
@@ -20,7 +22,8 @@ impl<'a> JobView<'a> {
         self.finished.iter().filter(move |task| task.stage == stage)
     }
 
-    pub(super) fn search(self) -> Option<&'a [CandidateCosts]> {
+    /// The configurations that the search proposed.
+    pub fn search(self) -> Option<&'a [CandidateCosts]> {
         self.results(Stage::Search).find_map(|task| match &task.result {
             TaskResult::Search(result) => Some(result.candidates.as_slice()),
             _ => None,
@@ -34,24 +37,23 @@ impl<'a> JobView<'a> {
         uniform.or(proposed.first()).map(|candidate| candidate.index)
     }
 
-    /// Every screened candidate with the index of its task, in candidate order.
-    pub(super) fn screened(self) -> Vec<(usize, &'a Screened)> {
-        let mut screened: Vec<_> = self
+    /// Every screened candidate with the index of its task, `None` when its screen was taken over, in candidate order.
+    pub fn screened(self) -> Vec<(Option<usize>, &'a Screened)> {
+        let measured = self
             .results(Stage::Screen)
             .filter_map(|task| match &task.result {
-                TaskResult::Screen(result) => Some(result.screened.iter().map(|screened| (task.index, screened))),
+                TaskResult::Screen(result) => Some(result.screened.iter().map(|screened| (Some(task.index), screened))),
                 _ => None,
             })
-            .flatten()
-            .collect();
+            .flatten();
+        let mut screened: Vec<_> = measured.chain(self.reused.screened.iter().map(|known| (None, known))).collect();
         screened.sort_by_key(|(_, screened)| screened.candidate);
         screened
     }
 
-    /// Coupled groups of the network.
-    pub(super) fn groups(self) -> Option<usize> {
+    pub(crate) fn graph(self) -> Option<&'a GraphResult> {
         self.results(Stage::Graph).find_map(|task| match &task.result {
-            TaskResult::Graph(result) => Some(result.groups),
+            TaskResult::Graph(result) => Some(result),
             _ => None,
         })
     }
@@ -64,7 +66,12 @@ impl<'a> JobView<'a> {
         })
     }
 
-    /// All measured sensitivities, by group.
+    /// The sensitivities that the search is calibrated on; none before the graph stage.
+    pub(crate) fn probes(self) -> &'a [Probe] {
+        self.graph().map_or(&[], |graph| &graph.probes)
+    }
+
+    /// All sensitivities, measured and taken over, by group.
     pub(super) fn sensitivities(self) -> Vec<Sensitivity> {
         let mut all: Vec<Sensitivity> = self
             .results(Stage::Sensitivity)
@@ -73,8 +80,9 @@ impl<'a> JobView<'a> {
                 _ => None,
             })
             .flatten()
+            .chain(self.reused.sensitivities.iter().copied())
             .collect();
-        all.sort_by_key(|sensitivity| (sensitivity.group, sensitivity.width));
+        all.sort_by_key(Sensitivity::probe);
         all
     }
 
@@ -99,7 +107,7 @@ impl<'a> JobView<'a> {
     }
 
     /// The `count` best screened candidates and every baseline, in candidate order; ties go to the earlier.
-    pub(super) fn best_and_baselines(self, count: usize) -> Vec<(usize, &'a Screened)> {
+    pub(super) fn best_and_baselines(self, count: usize) -> Vec<(Option<usize>, &'a Screened)> {
         let mut ranked = self.screened();
         ranked.sort_by(|(_, a), (_, b)| b.value().total_cmp(&a.value()).then(a.candidate.cmp(&b.candidate)));
         let (best, rest) = ranked.split_at(count.min(ranked.len()));
@@ -109,20 +117,20 @@ impl<'a> JobView<'a> {
         chosen
     }
 
-    /// The candidates that are fully fine-tuned, each with the file that it starts from: the `top_k` best and the best
-    /// baseline, so that a job is never worse than the classical methods.
-    pub(super) fn tune_starts(self) -> Vec<(usize, Input)> {
-        let mut ranked: Vec<(f64, usize, Input)> = self
+    /// The candidates that are fully fine-tuned, each with the file that it starts from, if there is one: the `top_k` best
+    /// and the best baseline, so that a job is never worse than the classical methods.
+    pub(super) fn tune_starts(self) -> Vec<(usize, Option<Input>)> {
+        let mut ranked: Vec<(f64, usize, Option<Input>)> = self
             .lightly_tuned()
             .into_iter()
             .map(|(task, light)| {
-                (light.score, light.candidate, output(Stage::LightTune, task, &file::lightly_tuned(light.candidate)))
+                let start = output(Stage::LightTune, task, &file::lightly_tuned(light.candidate));
+                (light.score, light.candidate, Some(start))
             })
             .collect();
         if ranked.is_empty() {
             ranked.extend(self.screened().into_iter().map(|(task, screened)| {
-                let start = output(Stage::Screen, task, &file::screened(screened.candidate));
-                (screened.value(), screened.candidate, start)
+                (screened.value(), screened.candidate, screened_file(task, screened.candidate))
             }));
         }
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -155,15 +163,13 @@ impl<'a> JobView<'a> {
         let best_tuned = first_of_greatest(self.tuned(), |(_, tuned)| tuned.score).map(|(task, tuned)| Winner {
             candidate: tuned.candidate,
             stage: Stage::Tune,
-            task,
-            file: file::tuned(tuned.candidate),
+            weights: Some(output(Stage::Tune, task, &file::tuned(tuned.candidate))),
         });
         best_tuned.or_else(|| {
             first_of_greatest(self.screened(), |(_, screened)| screened.value()).map(|(task, screened)| Winner {
                 candidate: screened.candidate,
                 stage: Stage::Screen,
-                task,
-                file: file::screened(screened.candidate),
+                weights: screened_file(task, screened.candidate),
             })
         })
     }
@@ -217,6 +223,7 @@ impl<'a> JobView<'a> {
             export,
             seconds,
             devices,
+            reused: self.reused.counts(),
         })
     }
 }

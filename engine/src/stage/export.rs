@@ -6,7 +6,7 @@ use secateur_core::report::Accuracy;
 use secateur_core::task::{ExportResult, TaskResult, file};
 use tch::{Device, Tensor};
 
-use super::{Finished, Task, verify};
+use super::{Finished, Task, screen, verify};
 use crate::data::{Data, Split, SplitName};
 use crate::error::Error;
 use crate::network::{Network, random_inputs};
@@ -19,13 +19,18 @@ pub fn run(task: &Task, candidate: usize, tuned: bool) -> Result<Finished, Error
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;
     let graph = task.cut(original.graph(), &candidate)?.graph;
-    let source = if tuned { file::tuned(candidate.index) } else { file::screened(candidate.index) };
-    let tensors = weights::load(&task.path(&source), &graph, task.device)?;
+    let data = task.data(original.graph())?;
+    let tensors = if tuned {
+        weights::load(&task.path(&file::tuned(candidate.index)), &graph, task.device)?
+    } else {
+        let train = data.as_ref().map(|data| data.split(SplitName::Train)).transpose()?;
+        screen::weights_after(task, &original, &candidate, train.as_ref())?
+    };
     let tensors = weights::flush_subnormals(&graph, &tensors)?;
     let pruned = Network::new(graph, tensors)?;
 
-    let accuracy = match task.data(original.graph())? {
-        Some(data) => measured(task, &data, &original, &pruned)?,
+    let accuracy = match &data {
+        Some(data) => measured(task, data, &original, &pruned)?,
         None => None,
     };
 

@@ -4,7 +4,9 @@ use secateur_core::candidate::{Limits, check_reachable};
 use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
 use secateur_core::importance::groups_without;
+use secateur_core::measurement;
 use secateur_core::rejection::{Code, Rejection};
+use secateur_core::search::additive;
 use secateur_core::spec::Metric;
 use secateur_core::summary;
 use secateur_core::task::{GraphResult, TaskResult, file};
@@ -27,14 +29,19 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         .hint("`bn_scale` needs batch norms; `l1` needs nothing but weights")
         .into());
     }
-    let reachable = if task.spec.target.metric == Metric::Latency {
-        // Not known before the latency has been measured; constraints that do not fit are refused here all the same.
-        Limits::new(&graph, &grouping, &task.spec.constraints)?;
-        None
-    } else {
-        Some(check_reachable(&graph, &grouping, &CostModel::of(&graph, &grouping), task.spec)?)
+    let limits = Limits::new(&graph, &grouping, &task.spec.constraints)?;
+    // Latency is not known before it has been measured.
+    let reachable = match task.spec.target.metric {
+        Metric::Latency => None,
+        _ => Some(check_reachable(&graph, &grouping, &CostModel::of(&graph, &grouping), task.spec)?),
     };
-    let result =
-        GraphResult { base: summary.base, groups: grouping.groups().len(), channels: summary.base.channels, reachable };
+    let result = GraphResult {
+        base: summary.base,
+        groups: grouping.groups().len(),
+        channels: summary.base.channels,
+        reachable,
+        grouping: measurement::digest(&summary.groups),
+        probes: additive::probes(&limits),
+    };
     Ok(Finished::new(TaskResult::Graph(result), [file::SUMMARY]))
 }

@@ -3,7 +3,7 @@
 use secateur_core::spec::FineTune;
 use secateur_core::task::{LightTuneResult, LightlyTuned, TaskResult, file};
 
-use super::{Finished, Task};
+use super::{Finished, Task, screen};
 use crate::data::SplitName;
 use crate::error::Error;
 use crate::fine_tune::{Session, fine_tune};
@@ -27,8 +27,9 @@ pub fn run(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
 
     let mut tuned = Vec::with_capacity(candidates.len());
     for &candidate in candidates {
-        let graph = task.cut(original.graph(), &task.candidate(candidate)?)?.graph;
-        let start = weights::load(&task.path(&file::screened(candidate)), &graph, task.device)?;
+        let proposed = task.candidate(candidate)?;
+        let graph = task.cut(original.graph(), &proposed)?.graph;
+        let start = screen::weights_after(task, &original, &proposed, Some(&train))?;
         let found = fine_tune(&session, &graph, &start)?;
         weights::save(&task.path(&file::lightly_tuned(candidate)), &graph, &found.weights)?;
         let accuracy = evaluate::accuracy(&Network::new(graph, found.weights)?, &val)?;

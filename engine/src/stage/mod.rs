@@ -61,7 +61,7 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
         Work::Latency => latency::run(&task),
         Work::Importance => importance::run(&task),
         Work::Encoder => encoder::run(&task),
-        Work::Sensitivity { groups } => sensitivity::run(&task, groups),
+        Work::Sensitivity { probes } => sensitivity::run(&task, probes),
         Work::Search { sensitivities, latency } => search::run(&task, sensitivities, latency.as_deref()),
         Work::Screen { candidates, compare_channels_of } => screen::run(&task, candidates, *compare_channels_of),
         Work::LightTune { candidates } => light_tune::run(&task, candidates),

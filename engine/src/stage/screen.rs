@@ -2,10 +2,10 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use secateur_core::candidate::Configuration;
+use secateur_core::candidate::{Candidate, Configuration};
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance};
-use secateur_core::report::ChannelChoice;
+use secateur_core::report::{ChannelChoice, Equivalence};
 use secateur_core::spec::ImportanceSpec;
 use secateur_core::statistics::Spread;
 use secateur_core::surgery;
@@ -52,20 +52,49 @@ struct Splits {
     val: Split,
 }
 
-fn screen(task: &Task, original: &Network, splits: Option<&Splits>, index: usize) -> Result<Screened, Error> {
-    let cut = task.cut(original.graph(), &task.candidate(index)?)?;
+/// The weights that a candidate has after the screen: from the screen's file or, where an earlier job's result was taken
+/// over and there is none, made again in the same way.
+pub fn weights_after(
+    task: &Task,
+    original: &Network,
+    candidate: &Candidate,
+    train: Option<&Split>,
+) -> Result<Vec<Tensor>, Error> {
+    let path = task.path(&file::screened(candidate.index));
+    if path.exists() {
+        return weights::load(&path, &task.cut(original.graph(), candidate)?.graph, task.device);
+    }
+    let (pruned, _) = cut_and_recalibrated(task, original, candidate, train)?;
+    Ok(pruned.into_parts().1)
+}
+
+/// The cut network, proved by the oracle, with new batch norm statistics when there are samples.
+fn cut_and_recalibrated(
+    task: &Task,
+    original: &Network,
+    candidate: &Candidate,
+    train: Option<&Split>,
+) -> Result<(Network, Equivalence), Error> {
+    let index = candidate.index;
+    let cut = task.cut(original.graph(), candidate)?;
     let tensors = cut::apply(original.graph(), &cut, original.weights())?;
     let pruned = Network::new(cut.graph.clone(), tensors)?;
 
-    let samples = splits.map(|splits| first_samples(&splits.train)).transpose()?;
+    let samples = train.map(first_samples).transpose()?;
     let equivalence = oracle::check(index, original, &cut, &pruned, samples, task.spec.seed)?;
     let difference = equivalence.max_abs_diff;
     task.messages.log(format!("candidate {index}: the surgery is exact, largest difference {difference:e}"));
 
-    let pruned = match splits {
-        Some(splits) => recalibrate::batch_norm(pruned, &splits.train, task.spec.seed)?,
+    let pruned = match train {
+        Some(train) => recalibrate::batch_norm(pruned, train, task.spec.seed)?,
         None => pruned,
     };
+    Ok((pruned, equivalence))
+}
+
+fn screen(task: &Task, original: &Network, splits: Option<&Splits>, index: usize) -> Result<Screened, Error> {
+    let train = splits.map(|splits| &splits.train);
+    let (pruned, equivalence) = cut_and_recalibrated(task, original, &task.candidate(index)?, train)?;
     weights::save(&task.path(&file::screened(index)), pruned.graph(), pruned.weights())?;
 
     let (accuracy, agreement) = match splits {

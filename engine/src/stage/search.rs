@@ -4,6 +4,7 @@ use secateur_core::candidate::{self, Candidate};
 use secateur_core::cost::{CostModel, reduction};
 use secateur_core::group::Grouping;
 use secateur_core::latency::LatencyTable;
+use secateur_core::measurement;
 use secateur_core::search::additive::Sensitivity;
 use secateur_core::search::proposal::{self, Ingredients, Proposal};
 use secateur_core::spec::Method;
@@ -64,6 +65,7 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyT
     let costs = |candidate: &Candidate| CandidateCosts {
         index: candidate.index,
         origin: candidate.origin.clone(),
+        configuration: measurement::digest(&candidate.configuration),
         costs: candidate.costs(),
         reduction: reduction(task.spec.target.metric, base, candidate.costs()),
         similarity: candidate.similarity,

@@ -3,7 +3,7 @@
 use secateur_core::report::Accuracy;
 use secateur_core::task::{TaskResult, TuneResult, file};
 
-use super::{Finished, Task};
+use super::{Finished, Task, screen};
 use crate::data::SplitName;
 use crate::error::Error;
 use crate::evaluate;
@@ -17,10 +17,14 @@ pub fn run(task: &Task, candidate: usize) -> Result<Finished, Error> {
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a tune task without a data set"))?;
     let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
 
-    let graph = task.cut(original.graph(), &task.candidate(candidate)?)?.graph;
+    let proposed = task.candidate(candidate)?;
+    let graph = task.cut(original.graph(), &proposed)?.graph;
     let light = task.path(&file::lightly_tuned(candidate));
-    let start = if light.exists() { light } else { task.path(&file::screened(candidate)) };
-    let start = weights::load(&start, &graph, task.device)?;
+    let start = if light.exists() {
+        weights::load(&light, &graph, task.device)?
+    } else {
+        screen::weights_after(task, &original, &proposed, Some(&train))?
+    };
     let session = Session {
         teacher: &original,
         train: &train,

@@ -96,6 +96,7 @@ fn report(
         winner,
         seconds,
         devices,
+        reused,
         channel_choice,
         ..
     } = history;
@@ -151,6 +152,7 @@ fn report(
         candidates,
         seconds: seconds.clone(),
         devices: devices.clone(),
+        reused: *reused,
         versions: versions(),
         seed: task.spec.seed,
         model_sha256: import.sha256.clone(),

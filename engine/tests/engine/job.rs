@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
+use secateur_core::measurement::Measurements;
 use secateur_core::rejection::Rejection;
 use secateur_core::report::Report;
 use secateur_core::spec::JobSpec;
@@ -27,6 +28,9 @@ pub struct Job {
     pub spec: JobSpec,
     has_dataset: bool,
     pub finished: Vec<FinishedTask>,
+    /// What an earlier job has measured; the same candidates are taken for granted.
+    pub known: Measurements,
+    reused: Measurements,
 }
 
 impl Job {
@@ -37,7 +41,14 @@ impl Job {
             std::fs::copy(dataset, folder.path().join(file::DATASET)).unwrap();
         }
         let spec = JobSpec::from_json(spec).unwrap();
-        Self { folder, spec, has_dataset: dataset.is_some(), finished: Vec::new() }
+        Self {
+            folder,
+            spec,
+            has_dataset: dataset.is_some(),
+            finished: Vec::new(),
+            known: Measurements::default(),
+            reused: Measurements::default(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -61,8 +72,15 @@ impl Job {
     pub fn run_through(&mut self, last: Stage) -> Result<(), Box<Outcome>> {
         let mut next = Some(Stage::Import);
         while let Some(stage) = next {
-            let view = JobView { spec: &self.spec, has_dataset: self.has_dataset, finished: &self.finished };
-            for task in plan(stage, view).unwrap() {
+            let view = JobView {
+                spec: &self.spec,
+                has_dataset: self.has_dataset,
+                finished: &self.finished,
+                reused: &self.reused,
+            };
+            let planned = plan(stage, view, &self.known).unwrap();
+            self.reused.extend(planned.reused);
+            for task in planned.tasks {
                 for input in &task.inputs {
                     assert!(self.path(&input.name).exists(), "{} reads {}", stage.as_str(), input.name);
                 }

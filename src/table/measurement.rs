@@ -1,0 +1,50 @@
+//! `measurement`: what was measured of a model on a data set, by a fingerprint of all that the value depends on.
+
+use secateur_core::measurement::Kept;
+use sqlx::PgExecutor;
+
+use crate::database::DatabaseError;
+use crate::id::{DatasetId, ModelId};
+
+/// Keeps measurements; what is there already stays. They go in by name, so that two jobs that bring the same at once wait
+/// for each other and never both.
+pub async fn insert(
+    executor: impl PgExecutor<'_>,
+    fingerprint: &str,
+    model: ModelId,
+    dataset: DatasetId,
+    measurements: Vec<Kept>,
+) -> Result<(), DatabaseError> {
+    let (names, values): (Vec<_>, Vec<_>) = measurements.into_iter().map(|Kept { name, value }| (name, value)).unzip();
+    sqlx::query!(
+        "insert into measurement (fingerprint, model_id, dataset_id, name, value)
+         select $1, $2, $3, brought.name, brought.value
+         from unnest($4::text[], $5::jsonb[]) as brought (name, value) order by brought.name
+         on conflict (fingerprint, name) do nothing",
+        fingerprint,
+        model.uuid(),
+        dataset.uuid(),
+        &names,
+        &values
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Those of some names that are kept.
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    fingerprint: &str,
+    names: &[String],
+) -> Result<Vec<Kept>, DatabaseError> {
+    let rows = sqlx::query_as!(
+        Kept,
+        "select name, value from measurement where fingerprint = $1 and name = any($2)",
+        fingerprint,
+        names
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows)
+}

@@ -1,0 +1,112 @@
+//! What one job measures the next one knows.
+
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+use secateur::queue::{Written, finish_in};
+use secateur_core::search::additive::Sensitivity;
+use secateur_core::stage::Stage;
+use secateur_core::task::Work;
+use serde_json::{Value, json};
+
+use super::{count_tasks, somebody_waits_for_a_lock};
+use crate::harness::{Client, Hand, TestServer, eventually};
+
+async fn job(client: &Client, id: &str) -> Value {
+    client.get(&format!("/v1/jobs/{id}")).await.expect(StatusCode::OK)
+}
+
+async fn count_measurements(hand: &Hand) -> i64 {
+    sqlx::query_scalar("select count(*) from measurement").fetch_one(hand.queue.database().pool()).await.unwrap()
+}
+
+/// The sensitivities that the next search is given.
+async fn given_to_the_search(hand: &Hand) -> Vec<Sensitivity> {
+    match hand.claim_at(Stage::Search).await.plan.work {
+        Work::Search { sensitivities } => sensitivities,
+        other => panic!("{other:?} in the search stage"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_job_passes_over_what_the_first_has_measured() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let hand = Hand::of(&server);
+    client.submit_sacp(json!({})).await;
+    hand.finish_all().await;
+    assert_eq!(count_measurements(&hand).await, 3 + 2, "three sensitivities and two screened candidates");
+    let (sensitivity, screen) = (count_tasks(&hand, Stage::Sensitivity).await, count_tasks(&hand, Stage::Screen).await);
+
+    let second = client.submit_sacp(json!({"target": {"flops_reduction": 0.7}})).await;
+    hand.finish_all().await;
+    let job = job(&client, &second).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(count_tasks(&hand, Stage::Sensitivity).await, sensitivity);
+    assert_eq!(count_tasks(&hand, Stage::Screen).await, screen);
+    let progress = &job["progress"]["sensitivity"];
+    assert_eq!((&progress["done"], &progress["total"], &progress["reused"]), (&3.into(), &3.into(), &3.into()));
+    assert_eq!(job["progress"]["screen"]["reused"], 2);
+    let events = client.get(&format!("/v1/jobs/{second}/events?limit=200")).await.expect(StatusCode::OK);
+    let reused: Vec<&Value> =
+        events["items"].as_array().unwrap().iter().filter(|event| event["type"] == "reused").collect();
+    assert_eq!(reused[0]["data"], json!({"stage": "sensitivity", "measurements": 3}));
+    let candidates = client.get(&format!("/v1/jobs/{second}/candidates")).await.expect(StatusCode::OK);
+    assert_eq!(candidates["items"][1]["screened_accuracy"], 0.6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_with_another_scaling_or_seed_measures_for_itself() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let mut hand = Hand::of(&server);
+    client.submit_sacp(json!({})).await;
+    hand.finish_all().await;
+    hand.divergence = 0.25;
+    for change in [json!({"seed": 1}), json!({"input": {"mean": 4.9, "std": 6.0}})] {
+        let id = client.submit_sacp(change.clone()).await;
+        let given = given_to_the_search(&hand).await;
+        assert!(given.iter().all(|measured| measured.divergence == 0.25), "{change}: {given:?}");
+        client.post(&format!("/v1/jobs/{id}/cancel")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_jobs_that_measure_the_same_at_once_keep_it_once() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let hand = Arc::new(Hand::of(&server));
+    client.submit_sacp(json!({"name": "first"})).await;
+    let first = hand.claim_at(Stage::Sensitivity).await;
+    client.submit_sacp(json!({"name": "second"})).await;
+    let second = hand.claim_at(Stage::Sensitivity).await;
+    let (brought_first, brought_second) = (hand.bring(&first).await, hand.bring(&second).await);
+
+    // The first has kept its measurements but has not committed; the second brings the same.
+    let mut transaction = hand.queue.database().begin().await.unwrap();
+    assert_eq!(finish_in(&mut transaction, &first.lease, &brought_first).await.unwrap(), Written::Accepted);
+    let second_finish = tokio::spawn({
+        let hand = hand.clone();
+        async move { hand.queue.finish(&second.lease, &brought_second).await.unwrap() }
+    });
+    eventually("the second waits for the first", || somebody_waits_for_a_lock(&hand)).await;
+    transaction.commit().await.unwrap();
+    assert_eq!(second_finish.await.unwrap(), Written::Accepted);
+    assert_eq!(count_measurements(&hand).await, 3);
+    hand.finish_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn measurements_go_with_their_model_or_data_set() {
+    for delete in ["delete from model", "delete from dataset"] {
+        let server = TestServer::start().await;
+        let client = server.client();
+        let hand = Hand::of(&server);
+        let id = client.submit_sacp(json!({})).await;
+        hand.finish_all().await;
+        client.delete(&format!("/v1/jobs/{id}")).await;
+        assert!(count_measurements(&hand).await > 0, "they outlive the job");
+        sqlx::query(delete).execute(hand.queue.database().pool()).await.unwrap();
+        assert_eq!(count_measurements(&hand).await, 0, "{delete}");
+    }
+}

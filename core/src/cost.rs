@@ -1,8 +1,10 @@
-//! Multiply-accumulates and parameters as products of linear forms in the groups' widths.
+//! Multiply-accumulates and parameters as products of dimension sizes, which are polynomials in the groups' widths.
 //!
-//! Every layer's cost is a product of at most a few dimension sizes, and every dimension size is linear in the widths of the
-//! groups that it holds; so a candidate is costed from its widths alone, without touching the graph. A test recounts
-//! the physically cut graph.
+//! Every layer's cost is a product of at most a few dimension sizes. A size is linear in the widths of the groups that it
+//! holds, or, where heads and head dimensions are merged, has products of two of them; so a candidate is costed
+//! from its widths alone, without touching the graph. A test recounts the physically cut graph.
+
+use std::collections::BTreeMap;
 
 use crate::graph::{Graph, ParameterKind, ValueId};
 use crate::group::{Grouping, Width};
@@ -18,6 +20,19 @@ pub struct Product {
 }
 
 impl Product {
+    /// Factors that no group changes go into the coefficient.
+    fn new(coefficient: u64, sizes: impl IntoIterator<Item = Width>) -> Self {
+        let mut product = Self { coefficient, factors: Vec::new() };
+        for size in sizes {
+            if size.terms.is_empty() {
+                product.coefficient *= size.constant;
+            } else {
+                product.factors.push(size);
+            }
+        }
+        product
+    }
+
     pub fn at(&self, widths: &[usize]) -> u64 {
         self.factors.iter().fold(self.coefficient, |product, factor| product * factor.at(widths))
     }
@@ -26,7 +41,7 @@ impl Product {
 /// The costs of a graph as a function of its groups' widths.
 #[derive(Debug, Clone)]
 pub struct CostModel {
-    /// Node index and its multiply-accumulates of one sample.
+    /// Node index and multiply-accumulates of one sample; an attention has two products.
     macs: Vec<(usize, Product)>,
     /// Parameter index and its elements.
     params: Vec<(usize, Product)>,
@@ -35,18 +50,18 @@ pub struct CostModel {
 
 impl CostModel {
     pub fn of(graph: &Graph, grouping: &Grouping) -> Self {
-        let product = |coefficient, dims: Vec<(ValueId, usize)>| Product {
-            coefficient,
-            factors: dims.into_iter().map(|(value, axis)| grouping.width(graph, value, axis)).collect(),
+        let product = |coefficient, dims: Vec<(ValueId, usize)>| {
+            Product::new(coefficient, dims.into_iter().map(|(value, axis)| grouping.width(graph, value, axis)))
         };
         let macs = graph
             .nodes()
             .iter()
             .enumerate()
-            .filter_map(|(index, node)| {
-                let macs = operator::of(node)?.macs(node, graph)?;
-                Some((index, product(macs.coefficient, macs.dims)))
+            .flat_map(|(index, node)| {
+                let macs = operator::of(node).map(|operator| operator.macs(node, graph)).unwrap_or_default();
+                macs.into_iter().map(move |macs| (index, macs))
             })
+            .map(|(index, macs)| (index, product(macs.coefficient, macs.dims)))
             .collect();
         let params = graph
             .parameters()
@@ -77,7 +92,7 @@ impl CostModel {
             Metric::Flops => self.macs.iter().map(|(_, product)| product.clone()).collect(),
             Metric::Params => self.params.iter().map(|(_, product)| product.clone()).collect(),
             Metric::Channels => (0..self.full_widths.len())
-                .map(|group| Product { coefficient: 1, factors: vec![Width { constant: 0, terms: vec![(group, 1)] }] })
+                .map(|group| Product { coefficient: 1, factors: vec![Width::of_group(group)] })
                 .collect(),
         }
     }
@@ -92,8 +107,12 @@ impl CostModel {
     }
 
     /// Node index and multiply-accumulates at these widths, for every node that has any.
-    pub fn macs_by_node(&self, widths: &[usize]) -> Vec<(usize, u64)> {
-        self.macs.iter().map(|(node, product)| (*node, product.at(widths))).collect()
+    pub fn macs_by_node(&self, widths: &[usize]) -> BTreeMap<usize, u64> {
+        let mut by_node = BTreeMap::new();
+        for (node, product) in &self.macs {
+            *by_node.entry(*node).or_default() += product.at(widths);
+        }
+        by_node
     }
 
     /// Parameter index and elements at these widths.

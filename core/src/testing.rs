@@ -242,4 +242,68 @@ impl Net {
         let shape = sizes.iter().map(resolve).collect();
         self.node("", "aten::view", &[("self", input), ("size", Literal::Ints(sizes.to_vec()))], shape)
     }
+
+    pub fn transpose(&mut self, one: usize, other: usize) -> &mut Self {
+        let input = Literal::Tensor(self.here);
+        let mut shape = self.shape();
+        shape.swap(one, other);
+        self.node(
+            "",
+            "aten::transpose",
+            &[("self", input), ("dim0", int(one as i64)), ("dim1", int(other as i64))],
+            shape,
+        )
+    }
+
+    /// A linear layer whose output of `[tokens, heads * head_dim]` is viewed as `[heads, tokens, head_dim]`.
+    fn heads(&mut self, name: &str, heads: i64, head_dim: i64) -> ValueId {
+        let tokens = self.shape()[1];
+        let sizes = [Size::BATCH, tokens, Size::fixed(heads), Size::fixed(head_dim)];
+        self.linear(name, heads * head_dim).view(&sizes).transpose(1, 2).here()
+    }
+
+    fn queries_keys_values(&mut self, name: &str, heads: i64, head_dim: i64) -> [ValueId; 3] {
+        let input = self.here();
+        ["q", "k", "v"].map(|part| self.at(input).heads(&format!("{name}.{part}"), heads, head_dim))
+    }
+
+    /// Heads go back beside each other.
+    fn merge_heads(&mut self, heads: i64, head_dim: i64) -> &mut Self {
+        self.transpose(1, 2);
+        let tokens = self.shape()[1];
+        self.view(&[Size::BATCH, tokens, Size::fixed(heads * head_dim)])
+    }
+
+    /// Attention with queries, keys and values of their own, without the last projection.
+    pub fn attention(&mut self, name: &str, heads: i64, head_dim: i64) -> &mut Self {
+        let [query, key, value] = self.queries_keys_values(name, heads, head_dim);
+        let shape = self.file.values[query.index()].shape.clone();
+        let args = [
+            ("query", Literal::Tensor(query)),
+            ("key", Literal::Tensor(key)),
+            ("value", Literal::Tensor(value)),
+            ("attn_mask", Literal::None),
+            ("dropout_p", Literal::Float(0.0)),
+            ("is_causal", Literal::Bool(false)),
+            ("scale", Literal::None),
+            ("enable_gqa", Literal::Bool(false)),
+        ];
+        self.node("", "aten::scaled_dot_product_attention", &args, shape).merge_heads(heads, head_dim)
+    }
+
+    /// The same written out: products, a number as the scale, a softmax.
+    pub fn matmul_attention(&mut self, name: &str, heads: i64, head_dim: i64) -> &mut Self {
+        let [query, key, value] = self.queries_keys_values(name, heads, head_dim);
+        self.at(key).transpose(2, 3);
+        let key = self.here();
+        let head_shape = self.file.values[query.index()].shape.clone();
+        let scores_shape = vec![head_shape[0], head_shape[1], head_shape[2], head_shape[2]];
+        let product = |left, right| [("self", Literal::Tensor(left)), ("other", Literal::Tensor(right))];
+        self.node("", "aten::matmul", &product(query, key), scores_shape.clone());
+        let scale = [("self", Literal::Tensor(self.here)), ("other", Literal::Float(0.5))];
+        self.node("", "aten::mul", &scale, scores_shape.clone());
+        let softmax = [("self", Literal::Tensor(self.here)), ("dim", int(-1))];
+        self.node("", "aten::softmax", &softmax, scores_shape);
+        self.node("", "aten::matmul", &product(self.here, value), head_shape).merge_heads(heads, head_dim)
+    }
 }

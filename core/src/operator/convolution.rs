@@ -69,13 +69,13 @@ impl Operator for Convolution {
         Ok(())
     }
 
-    fn macs(&self, node: &Node, graph: &Graph) -> Option<Macs> {
-        let weight = node.tensor("weight")?;
+    fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
+        let Some(weight) = node.tensor("weight") else { return Vec::new() };
         let kernel: u64 = per_sample(&graph.value(weight).shape[2..]);
-        let channel_dim = channel_dim(graph, node).ok()?;
+        let Ok(channel_dim) = channel_dim(graph, node) else { return Vec::new() };
         let out_shape = &graph.value(node.outputs[0]).shape;
         let positions = per_sample(&out_shape[..channel_dim]) * per_sample(&out_shape[channel_dim + 1..]);
-        Some(Macs { coefficient: positions * kernel, dims: vec![(weight, 0), (weight, 1)] })
+        vec![Macs { coefficient: positions * kernel, dims: vec![(weight, 0), (weight, 1)] }]
     }
 
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {

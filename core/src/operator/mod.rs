@@ -4,6 +4,7 @@
 //! other file changes. The rules are those of Torch-Pruning's dependency graph and of tract's axes mappings, restated
 //! for single elements. An operator that is not listed makes everything that it touches unprunable, by name.
 
+mod attention;
 mod broadcast;
 mod concat;
 mod convolution;
@@ -12,8 +13,11 @@ mod layout;
 mod linear;
 mod normalization;
 mod pooling;
+mod product;
 mod reduction;
+mod regroup;
 mod reshape;
+mod softmax;
 
 use crate::graph::{Graph, Node, Size, ValueId};
 use crate::group::Axes;
@@ -29,9 +33,9 @@ pub trait Operator: Sync {
     /// Why the rule does not apply, in words; everything that the node touches then becomes unprunable.
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String>;
 
-    /// Multiply-accumulates of one sample; `None` when they are not counted.
-    fn macs(&self, _node: &Node, _graph: &Graph) -> Option<Macs> {
-        None
+    /// Multiply-accumulates of one sample, to be added up; none when they are not counted.
+    fn macs(&self, _node: &Node, _graph: &Graph) -> Vec<Macs> {
+        Vec::new()
     }
 
     /// Rewrites the literals that follow a channel count.
@@ -70,6 +74,9 @@ const FAMILIES: &[&dyn Operator] = &[
     &pooling::Pooling,
     &reduction::Mean,
     &reshape::Reshape,
+    &product::Product,
+    &attention::Attention,
+    &softmax::Softmax,
 ];
 
 /// The operator family of a node.

@@ -4,6 +4,7 @@ use rand::{Rng, RngExt};
 
 use crate::candidate::Limits;
 use crate::cost::{CostModel, Product};
+use crate::group::{Term, Width};
 use crate::spec::Metric;
 
 /// A point of the space: for each group an index into [`Space::widths`], 0 the narrowest.
@@ -35,17 +36,54 @@ pub struct Space<'a> {
     full: f64,
 }
 
-/// A product of at most a few linear forms, flattened for speed.
+/// A product of at most a few sizes, flattened for speed.
 #[derive(Debug)]
 struct CostProduct {
     coefficient: f64,
-    factors: Vec<(f64, Vec<(usize, f64)>)>,
+    factors: Vec<Factor>,
+}
+
+/// A polynomial whose terms are linear but for merged dimensions.
+#[derive(Debug)]
+struct Factor {
+    constant: f64,
+    linear: Vec<(usize, f64)>,
+    /// Groups that multiply, and the multiplicity.
+    products: Vec<(Vec<usize>, f64)>,
 }
 
 impl CostProduct {
     fn at(&self, widths: &[f64]) -> f64 {
-        self.factors.iter().fold(self.coefficient, |product, (constant, terms)| {
-            product * terms.iter().fold(*constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group])
+        self.factors.iter().fold(self.coefficient, |product, factor| product * factor.at(widths))
+    }
+
+    fn groups(&self) -> Vec<usize> {
+        let linear = self.factors.iter().flat_map(|factor| factor.linear.iter().map(|&(group, _)| group));
+        let products = self.factors.iter().flat_map(|factor| factor.products.iter().flat_map(|(groups, _)| groups));
+        let mut groups: Vec<usize> = linear.chain(products.copied()).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}
+
+impl Factor {
+    fn of(width: &Width) -> Self {
+        let mut factor = Self { constant: width.constant as f64, linear: Vec::new(), products: Vec::new() };
+        for Term { groups, multiplicity } in &width.terms {
+            match groups[..] {
+                [group] => factor.linear.push((group, *multiplicity as f64)),
+                _ => factor.products.push((groups.clone(), *multiplicity as f64)),
+            }
+        }
+        factor
+    }
+
+    fn at(&self, widths: &[f64]) -> f64 {
+        let sum =
+            self.linear.iter().fold(self.constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group]);
+        self.products.iter().fold(sum, |sum, (groups, multiplicity)| {
+            sum + groups.iter().fold(*multiplicity, |product, &group| product * widths[group])
         })
     }
 }
@@ -70,11 +108,7 @@ impl<'a> Space<'a> {
         let products: Vec<CostProduct> = costs.products(metric).iter().map(flatten).collect();
         let mut products_of = vec![Vec::new(); widths.len()];
         for (index, product) in products.iter().enumerate() {
-            let mut groups: Vec<usize> =
-                product.factors.iter().flat_map(|(_, terms)| terms.iter().map(|&(group, _)| group)).collect();
-            groups.sort_unstable();
-            groups.dedup();
-            for group in groups {
+            for group in product.groups() {
                 products_of[group].push(index);
             }
         }
@@ -188,10 +222,7 @@ impl<'a> Space<'a> {
 }
 
 fn flatten(product: &Product) -> CostProduct {
-    let factors = product.factors.iter().map(|width| {
-        let terms = width.terms.iter().map(|&(group, multiplicity)| (group, multiplicity as f64)).collect();
-        (width.constant as f64, terms)
-    });
+    let factors = product.factors.iter().map(Factor::of);
     CostProduct { coefficient: product.coefficient as f64, factors: factors.collect() }
 }
 

@@ -122,6 +122,27 @@ impl Net {
         self.node("", op, &all, shape)
     }
 
+    /// The same for a call that returns a list; the parts are returned and the end stays.
+    pub fn apply_list(&mut self, op: &str, args: &[(&str, Literal)], samples: &[&[i64]]) -> Vec<ValueId> {
+        let input = self.here;
+        self.apply(op, args, samples[0]);
+        let mut parts = vec![self.here];
+        for sample in &samples[1..] {
+            let shape = [Size::BATCH].into_iter().chain(sample.iter().map(|&size| Size::fixed(size))).collect();
+            parts.push(self.value(shape));
+        }
+        let node = self.file.nodes.last_mut().expect("it was appended above");
+        node.outputs.clone_from(&parts);
+        node.list = true;
+        self.here = input;
+        parts
+    }
+
+    /// A parameter of its own, as an argument.
+    pub fn weight(&mut self, name: &str, shape: &[i64]) -> Literal {
+        self.parameter(name.to_owned(), shape, ParameterKind::Parameter)
+    }
+
     /// A convolution with bias that keeps the image's size.
     pub fn conv(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
         let mut shape = self.shape();
@@ -134,6 +155,30 @@ impl Net {
         let args =
             [("input", input), ("weight", weight), ("bias", bias), ("groups", Literal::Int(Size::fixed(groups)))];
         self.node(name, "aten::conv2d", &args, shape)
+    }
+
+    /// A transposed convolution with bias whose stride is its kernel.
+    pub fn conv_transpose(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
+        let mut shape = self.shape();
+        let input = Literal::Tensor(self.here);
+        let weight = self.weight(&format!("{name}.weight"), &[shape[1].fixed, out / groups, kernel, kernel]);
+        let bias = self.weight(&format!("{name}.bias"), &[out]);
+        shape[1] = Size::fixed(out);
+        for size in &mut shape[2..] {
+            size.fixed *= kernel;
+        }
+        let args = [("input", input), ("weight", weight), ("bias", bias), ("groups", int(groups))];
+        self.node(name, "aten::conv_transpose2d", &args, shape)
+    }
+
+    pub fn layer_norm(&mut self, name: &str) -> &mut Self {
+        let shape = self.shape();
+        let features = [shape.last().expect("a layer norm reads at least a vector").fixed];
+        let input = Literal::Tensor(self.here);
+        let weight = self.weight(&format!("{name}.weight"), &features);
+        let bias = self.weight(&format!("{name}.bias"), &features);
+        let args = [("input", input), ("normalized_shape", ints(&features)), ("weight", weight), ("bias", bias)];
+        self.node(name, "aten::layer_norm", &args, shape)
     }
 
     pub fn batch_norm(&mut self, name: &str) -> &mut Self {
@@ -180,7 +225,7 @@ impl Net {
         self.unary("aten::relu")
     }
 
-    fn binary(&mut self, op: &str, other: ValueId) -> &mut Self {
+    pub fn binary(&mut self, op: &str, other: ValueId) -> &mut Self {
         let (shape, input) = (self.shape(), Literal::Tensor(self.here));
         self.node("", op, &[("self", input), ("other", Literal::Tensor(other))], shape)
     }

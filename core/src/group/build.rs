@@ -16,7 +16,7 @@ pub enum Owner {
         name: String,
         axis: usize,
     },
-    /// A dimension of an activation whose size enters a cost.
+    /// A dimension of an activation whose size enters a cost, or that must not become empty.
     Activation {
         value: ValueId,
         axis: usize,
@@ -324,7 +324,7 @@ struct Axis {
     axis: usize,
 }
 
-/// Those of parameters, and those of activations that enter a cost.
+/// Those of parameters, and those of activations that enter a cost or must not become empty (a group always keeps a channel).
 fn owners(graph: &Graph) -> Vec<Axis> {
     let mut owners = Vec::new();
     for parameter in graph.parameters().iter().filter(|parameter| parameter.tied_to.is_none()) {
@@ -334,8 +334,9 @@ fn owners(graph: &Graph) -> Vec<Axis> {
         }
     }
     for node in graph.nodes() {
-        let macs = operator::of(node).map(|operator| operator.macs(node, graph)).unwrap_or_default();
-        for (value, axis) in macs.into_iter().flat_map(|macs| macs.dims) {
+        let Some(operator) = operator::of(node) else { continue };
+        let costly = operator.macs(node, graph).into_iter().flat_map(|macs| macs.dims);
+        for (value, axis) in costly.chain(operator.never_empty(node, graph)) {
             if graph.as_parameter(value).is_none() {
                 owners.push(Axis { owner: Owner::Activation { value, axis }, value, axis });
             }

@@ -13,9 +13,11 @@
 pub mod axes;
 mod build;
 mod element;
+mod remaining;
 mod width;
 
 pub use axes::{Axes, Contraction, Dim, Reason, Split};
 pub use build::{Frozen, Group, Grouping, Member, Owner, Place};
 pub use element::Element;
+pub use remaining::Remaining;
 pub use width::{Term, Width};

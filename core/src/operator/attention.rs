@@ -79,13 +79,14 @@ fn labels(node: &Node, graph: &Graph) -> Result<Labels, String> {
         (value, with_batch(value, [KEYS, VALUE_DIM])?),
     ];
     let most = leading(query)?.max(leading(key)?).max(leading(value)?);
-    debug_assert!(FIRST_BATCH > VALUE_DIM, "batch labels are apart from the others");
+    const { assert!(FIRST_BATCH > VALUE_DIM, "batch labels are apart from the others") };
     Ok(Labels { operands, output: [batch(most), vec![QUERIES, VALUE_DIM]].concat() })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::graph::Literal;
+    use crate::surgery::Constant;
     use crate::testing::Net;
 
     fn tensors(net: &Net) -> Vec<(usize, Vec<String>)> {
@@ -128,12 +129,9 @@ mod tests {
         assert_eq!(cut.kept.0["a.v.weight"][&0], [0, 6]);
         assert_eq!(cut.kept.0["a.proj.weight"][&1], [0, 6]);
         assert_eq!(cut.zeroed.0["a.proj.weight"][&1], [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]);
-        let [mask] = &cut.masked[..] else { panic!("{:?}", cut.masked) };
-        assert_eq!(
-            (mask.axis, &mask.indices[..]),
-            (3, &[0][..]),
-            "queries are read as zero at the removed head dimension"
-        );
+        let mask = Constant::Mask { shape: vec![3], indices: vec![0] };
+        let constants = cut.reference.unwrap().constants;
+        assert_eq!(constants, [mask], "queries are read as zero at the removed head dimension");
     }
 
     #[test]

@@ -212,6 +212,7 @@ fn expand(term: &str, ellipsis: usize) -> Vec<Label> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::surgery::Constant;
     use crate::testing::Net;
 
     fn tensors(net: &Net, values: &[ValueId]) -> Literal {
@@ -251,8 +252,10 @@ mod tests {
             assert_eq!(groups[0].tensors(), ["query.weight:0", "query.bias:0", "key.weight:0", "key.bias:0"]);
             assert_eq!(net.costs().macs, 2 * 7 * 12 * 6 + 7 * 7 * 6);
             let cut = net.cut(&[vec![0, 2, 5]]);
-            let [mask] = &cut.masked[..] else { panic!("{:?}", cut.masked) };
-            assert_eq!((mask.operand, mask.axis, &mask.indices[..]), (query, 2, &[1, 3, 4][..]));
+            let reference = cut.reference.unwrap();
+            assert_eq!(reference.constants, [Constant::Mask { shape: vec![6], indices: vec![1, 3, 4] }]);
+            let mask = reference.graph.nodes().iter().find(|node| node.op == "aten::masked_fill").unwrap();
+            assert_eq!(mask.tensor("self"), Some(query));
         }
     }
 

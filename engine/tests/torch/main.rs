@@ -4,3 +4,4 @@ mod export;
 mod fixture;
 mod import;
 mod program;
+mod surgery;

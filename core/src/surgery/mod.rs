@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::candidate::Configuration;
-use crate::graph::{Graph, Producer, Size, ValueId};
-use crate::group::{Contraction, Dim, Grouping};
+use crate::graph::{Graph, Size, ValueId};
+use crate::group::{Dim, Grouping, Remaining};
 use crate::operator::{self, Shapes};
 
-pub use reference::{Reference, reference};
+pub use reference::{Constant, Reference};
 
 /// Indices of tensors by parameter name and axis; the format of `kept` in `report.json`.
 ///
@@ -45,18 +45,8 @@ pub struct Cut {
     /// For the oracle: the input columns of consumers that are removed. Zeroing these in the original must not change
     /// what the cut network computes.
     pub zeroed: AxisIndices,
-    /// For the oracle: the same where two activations are summed over a removed index, as queries and keys are.
-    pub masked: Vec<Mask>,
-}
-
-/// Indices of an operand that one node must read as zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mask {
-    /// The node's index.
-    pub node: usize,
-    pub operand: ValueId,
-    pub axis: usize,
-    pub indices: Vec<u32>,
+    /// For the oracle: what it runs instead of the original where zeroed columns are not enough.
+    pub reference: Option<Reference>,
 }
 
 /// A configuration that does not fit the groups.
@@ -99,20 +89,7 @@ pub fn check(grouping: &Grouping, configuration: &Configuration) -> Result<(), C
 /// The configuration does not fit the groups.
 pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) -> Result<Cut, ConfigurationError> {
     check(grouping, configuration)?;
-    let kept_channels: Vec<Vec<bool>> = grouping
-        .groups()
-        .iter()
-        .zip(&configuration.keep)
-        .map(|(group, keep)| {
-            let mut kept = vec![false; group.channels()];
-            for &channel in keep {
-                kept[channel as usize] = true;
-            }
-            kept
-        })
-        .collect();
-    let is_kept = |element| grouping.places(element).iter().all(|&(group, channel)| kept_channels[group][channel]);
-
+    let remaining = Remaining::new(grouping, &configuration.keep);
     let after: Vec<Vec<Size>> = (0..graph.values().len())
         .map(|index| {
             let value = ValueId(index as u32);
@@ -121,11 +98,11 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
             let resize = |(size, dim): (&Size, &Dim)| match dim {
                 Dim::Fixed(_) => *size,
                 Dim::Channels(elements) => {
-                    let remaining = elements.iter().filter(|&&element| is_kept(element)).count() as i64;
+                    let count = elements.iter().filter(|&&element| remaining.contains(element)).count() as i64;
                     match size.as_fixed() {
-                        Some(_) => Size::fixed(remaining),
+                        Some(_) => Size::fixed(count),
                         // Elements of one sample, for each sample of the batch.
-                        None => Size { per_sample: remaining, fixed: 0 },
+                        None => Size { per_sample: count, fixed: 0 },
                     }
                 }
             };
@@ -138,16 +115,16 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     for parameter in graph.parameters() {
         for (axis, dim) in grouping.axes().dims(parameter.value).iter().enumerate() {
             let Dim::Channels(elements) = dim else { continue };
-            let (mut remaining, mut columns) = (Vec::new(), Vec::new());
+            let (mut indices, mut columns) = (Vec::new(), Vec::new());
             for (index, &element) in elements.iter().enumerate() {
-                if is_kept(element) {
-                    remaining.push(index as u32);
+                if remaining.contains(element) {
+                    indices.push(index as u32);
                 } else if grouping.axes().is_contracted(element) {
                     columns.push(index as u32);
                 }
             }
-            if remaining.len() < elements.len() {
-                kept.0.entry(parameter.name.clone()).or_default().insert(axis, remaining);
+            if indices.len() < elements.len() {
+                kept.0.entry(parameter.name.clone()).or_default().insert(axis, indices);
             }
             if !columns.is_empty() {
                 zeroed.0.entry(parameter.name.clone()).or_default().insert(axis, columns);
@@ -155,22 +132,9 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
         }
     }
 
-    let mut masked = Vec::new();
-    for &Contraction { result, operand, axis } in grouping.axes().contractions() {
-        let (Dim::Channels(elements), Producer::Node { node, .. }) =
-            (&grouping.axes().dims(operand)[axis], graph.producer(result))
-        else {
-            continue;
-        };
-        let removed = elements.iter().enumerate().filter(|&(_, &element)| !is_kept(element));
-        let indices: Vec<u32> = removed.map(|(index, _)| index as u32).collect();
-        if !indices.is_empty() {
-            masked.push(Mask { node, operand, axis, indices });
-        }
-    }
-
     let mut file = graph.file().clone();
-    let shapes = Shapes { before: graph, after: &after };
+    let shapes = Shapes { before: graph, after: &after, remaining: &remaining };
+    let reference = Reference::of(&shapes, grouping);
     for node in &mut file.nodes {
         if let Some(operator) = operator::of(node) {
             operator.rewrite(node, &shapes);
@@ -180,7 +144,7 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
         value.shape = shape;
     }
     let graph = Graph::new(file).expect("surgery changes sizes, not the structure that was checked");
-    Ok(Cut { graph, kept, zeroed, masked })
+    Ok(Cut { graph, kept, zeroed, reference })
 }
 
 #[cfg(test)]
@@ -252,7 +216,7 @@ mod tests {
                 "aten::conv2d" => output * sizes(node.tensor("weight").unwrap()).skip(1).product::<u64>(),
                 "aten::linear" => output * sizes(node.tensor("weight").unwrap()).nth(1).unwrap(),
                 "aten::addmm" => output * sizes(node.tensor("mat2").unwrap()).next().unwrap(),
-                "aten::matmul" => output * sizes(node.tensor("self").unwrap()).last().unwrap(),
+                "aten::matmul" => output * sizes(node.tensor("self").unwrap()).next_back().unwrap(),
                 "aten::scaled_dot_product_attention" => {
                     let keys = sizes(node.tensor("key").unwrap()).nth(2).unwrap();
                     let query: u64 = sizes(node.tensor("query").unwrap()).product();

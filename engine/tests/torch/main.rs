@@ -1,5 +1,6 @@
 //! The door to libtorch: import, interpreter and export, on the example networks and on small archives made for one test.
 
+mod attention;
 mod export;
 mod fixture;
 mod import;

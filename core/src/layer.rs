@@ -3,7 +3,8 @@
 //! The graph of ATen calls is contracted to layers (convolution, batch norm, pooling, linear, add, concat); an edge says that
 //! data flow from one layer to the next without another layer between. A layer's feature vector has one entry per
 //! output channel, in canonical order: inside a group by falling importance, so that a pruned group keeps a prefix and
-//! index j means the same rank in every layer (see `search::score`, which lives from this).
+//! index j means the same rank in every layer (see `search::score`, which lives from this). A merged dimension (heads × head
+//! dimensions) has one entry per head and one per head dimension, so that its parts keep prefixes too.
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -140,13 +141,22 @@ fn layer_of(graph: &Graph, grouping: &Grouping, node: &Node, kind: LayerKind) ->
     match dims.get(axis) {
         Some(Dim::Channels(elements)) => {
             for &element in elements.iter() {
-                match grouping.place(element) {
-                    None => fixed += 1,
+                let places = grouping.places(element);
+                if places.is_empty() {
+                    fixed += 1;
+                }
+                let merged = places.len() > 1;
+                for &(group, _) in places {
                     // Multiplicity counts entries first and becomes entries per channel below.
-                    Some((group, _)) => match segments.iter_mut().find(|segment| segment.group == group) {
+                    let channels = grouping.groups()[group].channels();
+                    match segments.iter_mut().find(|segment| segment.group == group) {
+                        Some(_) if merged => {}
                         Some(segment) => segment.multiplicity += 1,
-                        None => segments.push(Segment { group, multiplicity: 1, offset: 0 }),
-                    },
+                        None => {
+                            let multiplicity = if merged { channels } else { 1 };
+                            segments.push(Segment { group, multiplicity, offset: 0 });
+                        }
+                    }
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::spec::{Constraints, Metric};
 /// Layers, groups, costs and reachable reductions of a network.
 pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
     let costs = CostModel::of(graph, grouping);
-    let macs: BTreeMap<usize, u64> = costs.macs_by_node(costs.full_widths()).into_iter().collect();
+    let macs: BTreeMap<usize, u64> = costs.macs_by_node(costs.full_widths());
     let layers = layers(graph)
         .map(|(index, node)| {
             let output = output_channels(graph, grouping, node);
@@ -67,8 +67,8 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
 pub fn layer_widths(graph: &Graph, grouping: &Grouping, configuration: &Configuration) -> Vec<LayerWidth> {
     let costs = CostModel::of(graph, grouping);
     let widths = configuration.widths();
-    let before: BTreeMap<usize, u64> = costs.macs_by_node(costs.full_widths()).into_iter().collect();
-    let after: BTreeMap<usize, u64> = costs.macs_by_node(&widths).into_iter().collect();
+    let before: BTreeMap<usize, u64> = costs.macs_by_node(costs.full_widths());
+    let after: BTreeMap<usize, u64> = costs.macs_by_node(&widths);
     layers(graph)
         .filter_map(|(index, node)| {
             let output = output_channels(graph, grouping, node)?;
@@ -162,12 +162,14 @@ fn output_channels(graph: &Graph, grouping: &Grouping, node: &Node) -> Option<Ou
         Dim::Fixed(reason) => unprunable = Some(grouping.axes().text(*reason).to_owned()),
         Dim::Channels(elements) => {
             for &element in elements.iter() {
-                if let Some((group, _)) = grouping.place(element) {
+                let places = grouping.places(element);
+                for &(group, _) in places {
                     let name = &grouping.groups()[group].name;
                     if !names.contains(name) {
                         names.push(name.clone());
                     }
-                } else if unprunable.is_none() {
+                }
+                if places.is_empty() && unprunable.is_none() {
                     let reason = grouping.axes().frozen(element);
                     unprunable =
                         Some(reason.map_or("no layer reads it", |reason| grouping.axes().text(reason)).to_owned());

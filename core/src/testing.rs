@@ -144,6 +144,27 @@ impl Net {
         self.node("", op, &all, shape)
     }
 
+    /// The same for a call that returns a list; the parts are returned and the end stays.
+    pub fn apply_list(&mut self, op: &str, args: &[(&str, Literal)], samples: &[&[i64]]) -> Vec<ValueId> {
+        let input = self.here;
+        self.apply(op, args, samples[0]);
+        let mut parts = vec![self.here];
+        for sample in &samples[1..] {
+            let shape = [Size::BATCH].into_iter().chain(sample.iter().map(|&size| Size::fixed(size))).collect();
+            parts.push(self.value(shape));
+        }
+        let node = self.file.nodes.last_mut().expect("it was appended above");
+        node.outputs.clone_from(&parts);
+        node.list = true;
+        self.here = input;
+        parts
+    }
+
+    /// A parameter of its own, as an argument.
+    pub fn weight(&mut self, name: &str, shape: &[i64]) -> Literal {
+        self.parameter(name.to_owned(), shape, ParameterKind::Parameter)
+    }
+
     /// A convolution with bias that keeps the image's size.
     pub fn conv(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
         let mut shape = self.shape();
@@ -156,6 +177,30 @@ impl Net {
         let args =
             [("input", input), ("weight", weight), ("bias", bias), ("groups", Literal::Int(Size::fixed(groups)))];
         self.node(name, "aten::conv2d", &args, shape)
+    }
+
+    /// A transposed convolution with bias whose stride is its kernel.
+    pub fn conv_transpose(&mut self, name: &str, out: i64, kernel: i64, groups: i64) -> &mut Self {
+        let mut shape = self.shape();
+        let input = Literal::Tensor(self.here);
+        let weight = self.weight(&format!("{name}.weight"), &[shape[1].fixed, out / groups, kernel, kernel]);
+        let bias = self.weight(&format!("{name}.bias"), &[out]);
+        shape[1] = Size::fixed(out);
+        for size in &mut shape[2..] {
+            size.fixed *= kernel;
+        }
+        let args = [("input", input), ("weight", weight), ("bias", bias), ("groups", int(groups))];
+        self.node(name, "aten::conv_transpose2d", &args, shape)
+    }
+
+    pub fn layer_norm(&mut self, name: &str) -> &mut Self {
+        let shape = self.shape();
+        let features = [shape.last().expect("a layer norm reads at least a vector").fixed];
+        let input = Literal::Tensor(self.here);
+        let weight = self.weight(&format!("{name}.weight"), &features);
+        let bias = self.weight(&format!("{name}.bias"), &features);
+        let args = [("input", input), ("normalized_shape", ints(&features)), ("weight", weight), ("bias", bias)];
+        self.node(name, "aten::layer_norm", &args, shape)
     }
 
     pub fn batch_norm(&mut self, name: &str) -> &mut Self {
@@ -202,7 +247,7 @@ impl Net {
         self.unary("aten::relu")
     }
 
-    fn binary(&mut self, op: &str, other: ValueId) -> &mut Self {
+    pub fn binary(&mut self, op: &str, other: ValueId) -> &mut Self {
         let (shape, input) = (self.shape(), Literal::Tensor(self.here));
         self.node("", op, &[("self", input), ("other", Literal::Tensor(other))], shape)
     }
@@ -263,5 +308,69 @@ impl Net {
         let resolve = |size: &Size| if *size == Size::fixed(-1) { Size::fixed(all / known) } else { *size };
         let shape = sizes.iter().map(resolve).collect();
         self.node("", "aten::view", &[("self", input), ("size", Literal::Ints(sizes.to_vec()))], shape)
+    }
+
+    pub fn transpose(&mut self, one: usize, other: usize) -> &mut Self {
+        let input = Literal::Tensor(self.here);
+        let mut shape = self.shape();
+        shape.swap(one, other);
+        self.node(
+            "",
+            "aten::transpose",
+            &[("self", input), ("dim0", int(one as i64)), ("dim1", int(other as i64))],
+            shape,
+        )
+    }
+
+    /// A linear layer whose output of `[tokens, heads * head_dim]` is viewed as `[heads, tokens, head_dim]`.
+    fn heads(&mut self, name: &str, heads: i64, head_dim: i64) -> ValueId {
+        let tokens = self.shape()[1];
+        let sizes = [Size::BATCH, tokens, Size::fixed(heads), Size::fixed(head_dim)];
+        self.linear(name, heads * head_dim).view(&sizes).transpose(1, 2).here()
+    }
+
+    fn queries_keys_values(&mut self, name: &str, heads: i64, head_dim: i64) -> [ValueId; 3] {
+        let input = self.here();
+        ["q", "k", "v"].map(|part| self.at(input).heads(&format!("{name}.{part}"), heads, head_dim))
+    }
+
+    /// Heads go back beside each other.
+    fn merge_heads(&mut self, heads: i64, head_dim: i64) -> &mut Self {
+        self.transpose(1, 2);
+        let tokens = self.shape()[1];
+        self.view(&[Size::BATCH, tokens, Size::fixed(heads * head_dim)])
+    }
+
+    /// Attention with queries, keys and values of their own, without the last projection.
+    pub fn attention(&mut self, name: &str, heads: i64, head_dim: i64) -> &mut Self {
+        let [query, key, value] = self.queries_keys_values(name, heads, head_dim);
+        let shape = self.file.values[query.index()].shape.clone();
+        let args = [
+            ("query", Literal::Tensor(query)),
+            ("key", Literal::Tensor(key)),
+            ("value", Literal::Tensor(value)),
+            ("attn_mask", Literal::None),
+            ("dropout_p", Literal::Float(0.0)),
+            ("is_causal", Literal::Bool(false)),
+            ("scale", Literal::None),
+            ("enable_gqa", Literal::Bool(false)),
+        ];
+        self.node("", "aten::scaled_dot_product_attention", &args, shape).merge_heads(heads, head_dim)
+    }
+
+    /// The same written out: products, a number as the scale, a softmax.
+    pub fn matmul_attention(&mut self, name: &str, heads: i64, head_dim: i64) -> &mut Self {
+        let [query, key, value] = self.queries_keys_values(name, heads, head_dim);
+        self.at(key).transpose(2, 3);
+        let key = self.here();
+        let head_shape = self.file.values[query.index()].shape.clone();
+        let scores_shape = vec![head_shape[0], head_shape[1], head_shape[2], head_shape[2]];
+        let product = |left, right| [("self", Literal::Tensor(left)), ("other", Literal::Tensor(right))];
+        self.node("", "aten::matmul", &product(query, key), scores_shape.clone());
+        let scale = [("self", Literal::Tensor(self.here)), ("other", Literal::Float(0.5))];
+        self.node("", "aten::mul", &scale, scores_shape.clone());
+        let softmax = [("self", Literal::Tensor(self.here)), ("dim", int(-1))];
+        self.node("", "aten::softmax", &softmax, scores_shape);
+        self.node("", "aten::matmul", &product(self.here, value), head_shape).merge_heads(heads, head_dim)
     }
 }

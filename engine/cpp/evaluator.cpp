@@ -1,5 +1,6 @@
 #include "evaluator.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/interned_strings.h>
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/ir/constants.h>
@@ -23,6 +24,8 @@ constexpr int64_t kMaxSteps = 2'000'000;
 constexpr size_t kMaxCalls = 200;
 
 const c10::Symbol kIsGradEnabled = c10::Symbol::fromQualString("aten::is_grad_enabled");
+const c10::Symbol kFusedAttention = c10::Symbol::fromQualString("aten::_native_multi_head_attention");
+const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_transformer_encoder_layer_fwd");
 
 struct Frame {
   std::unordered_map<const Value*, IValue> values;
@@ -149,6 +152,12 @@ class Evaluator {
       default:
         // PyTorch's transformer layers take a fused path without gradients, which could not be trained or pruned.
         if (node->kind() == kIsGradEnabled) return set(true);
+        if (node->kind() == kFusedAttention) return fused_attention(node, frame, place());
+        if (node->kind() == kFusedEncoderLayer) {
+          throw refusal(
+              place(), "The model was traced into PyTorch's fused transformer layer, which can be neither trained nor pruned.",
+              "trace it with gradients enabled, outside torch.no_grad() and torch.inference_mode()");
+        }
         return operation(node, frame, place());
     }
   }
@@ -239,6 +248,39 @@ class Evaluator {
       ++index;
     }
     return text;
+  }
+
+  // `nn.MultiheadAttention` that was traced without gradients, as what it fuses: one projection to queries, keys and values,
+  // attention by heads, the projection back.
+  void fused_attention(const Node* node, Frame& frame, const Place& place) {
+    const std::vector<IValue> args = inputs_from(node, 0, frame);
+    const at::Tensor query = args[0].toTensor();
+    const bool is_plain = query.dim() == 3 && query.is_same(args[1].toTensor()) && query.is_same(args[2].toTensor()) &&
+        args[9].isNone() && !args[10].toBool();
+    if (!is_plain) {
+      throw refusal(
+          place, "The model was traced into PyTorch's fused attention with a mask, with weights returned or with other keys than queries.",
+          "trace it with gradients enabled, outside torch.no_grad() and torch.inference_mode()");
+    }
+    const int64_t batch = query.size(0), tokens = query.size(1), features = args[3].toInt(), heads = args[4].toInt();
+    const auto sizes = [](std::vector<int64_t> list) { return IValue(std::move(list)); };
+    IValue joined = apply("aten::linear", "", {args[0], args[5], args[6]}, place);
+    joined = apply("aten::view", "", {joined, sizes({batch, tokens, 3, heads, features / heads})}, place);
+    joined = apply("aten::permute", "", {joined, sizes({2, 0, 3, 1, 4})}, place);
+    const std::vector<IValue> parts = apply("aten::unbind", "int", {joined, 0}, place).toList().vec();
+    IValue mixed = apply(
+        "aten::scaled_dot_product_attention", "",
+        {parts.at(0), parts.at(1), parts.at(2), IValue(), 0.0, false, IValue(), false}, place);
+    mixed = apply("aten::transpose", "int", {mixed, 1, 2}, place);
+    mixed = apply("aten::reshape", "", {mixed, sizes({batch, tokens, features})}, place);
+    mixed = apply("aten::linear", "", {mixed, args[7], args[8]}, place);
+    set_outputs(node, {mixed, IValue()}, frame);
+  }
+
+  IValue apply(const char* name, const char* overload, torch::jit::Stack args, const Place& place) {
+    const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
+    recorder_.call(op.schema(), [&op](torch::jit::Stack& operands) { op.callBoxed(operands); }, args, place);
+    return args.at(0);
   }
 
   void operation(const Node* node, Frame& frame, const Place& place) {

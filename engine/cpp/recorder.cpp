@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "failure.h"
@@ -91,7 +92,7 @@ int64_t Recorder::new_value(const at::Tensor& tensor, const std::string& of) {
 
 Recorder::State& Recorder::track(const at::Tensor& tensor, int64_t value, Origin origin, bool has_data) {
   const auto [entry, is_new] =
-      states_.insert_or_assign(tensor.unsafeGetTensorImpl(), State{tensor, value, origin, has_data, ""});
+      states_.insert_or_assign(tensor.unsafeGetTensorImpl(), State{tensor, value, origin, has_data, "", {}});
   if (is_new && tensor.has_storage()) {
     by_storage_[tensor.storage().unsafeGetStorageImpl()].push_back(tensor.unsafeGetTensorImpl());
   }
@@ -213,6 +214,81 @@ void Recorder::spoil_views(const at::Tensor& written, const std::string& writer)
   }
 }
 
+Recorder::Part Recorder::part_of(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args) {
+  const bool is_slice = schema.name() == "aten::slice" && schema.overload_name() == "Tensor";
+  const bool is_index = schema.name() == "aten::select" && schema.overload_name() == "int";
+  if (!is_slice && !is_index) return {};
+  const at::Tensor whole = args[0].toTensor();
+  const int64_t dim = args[1].toInt() < 0 ? args[1].toInt() + whole.dim() : args[1].toInt();
+  const int64_t size = whole.size(dim);
+  const auto inside = [size](int64_t index) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); };
+  if (is_index) {
+    const int64_t index = inside(args[2].toInt());
+    return {whole, dim, index, index + 1, true};
+  }
+  if (args[4].toInt() != 1) return {};
+  const int64_t start = args[2].isNone() ? 0 : inside(args[2].toInt());
+  const int64_t end = args[3].isNone() ? size : std::max(start, inside(args[3].toInt()));
+  return {whole, dim, start, end, false};
+}
+
+std::vector<Recorder::Part> Recorder::wholes_of(const at::Tensor& written) {
+  std::vector<Part> wholes;
+  const State* state = &states_.at(written.unsafeGetTensorImpl());
+  while (state->part.whole.defined()) {
+    wholes.push_back(state->part);
+    state = &states_.at(state->part.whole.unsafeGetTensorImpl());
+    if (!state->spoilt_by.empty()) return {};
+  }
+  return wholes;
+}
+
+int64_t Recorder::record(
+    const std::string& op, const std::string& overload, const std::vector<std::pair<std::string, std::string>>& args,
+    const at::Tensor& result, const Place& place) {
+  const int64_t value = new_value(result, op);
+  nodes_.push_back(
+      "{\"op\":" + json::quote(op) + ",\"overload\":" + json::quote(overload) + ",\"args\":" +
+      json::array_of(args, [](const std::pair<std::string, std::string>& arg) {
+        return "{\"name\":" + json::quote(arg.first) + ",\"value\":" + arg.second + "}";
+      }) +
+      ",\"module\":" + json::quote(place.module) + ",\"source\":" + json::quote(place.source) +
+      ",\"outputs\":[" + json::number(value) + "]}");
+  return value;
+}
+
+// The new contents of each whole: what lies before the written part, the part, what lies behind it.
+void Recorder::put_together(at::Tensor written, const std::vector<Part>& wholes, const Place& place) {
+  const auto number = [](int64_t value) { return "{\"int\":" + json::number(value) + "}"; };
+  const auto tensor = [](int64_t value) { return "{\"tensor\":" + json::number(value) + "}"; };
+  for (const Part& part : wholes) {
+    const State& piece = states_.at(written.unsafeGetTensorImpl());
+    State& whole = states_.at(part.whole.unsafeGetTensorImpl());
+    std::vector<int64_t> pieces;
+    const auto keep = [&](int64_t start, int64_t end) {
+      if (start == end) return;
+      pieces.push_back(record(
+          "aten::slice", "Tensor",
+          {{"self", tensor(whole.value)}, {"dim", number(part.dim)}, {"start", number(start)}, {"end", number(end)},
+           {"step", number(1)}},
+          whole.tensor.slice(part.dim, start, end), place));
+    };
+    keep(0, part.start);
+    pieces.push_back(
+        part.is_index ? record(
+                            "aten::unsqueeze", "", {{"self", tensor(piece.value)}, {"dim", number(part.dim)}},
+                            piece.tensor.unsqueeze(part.dim), place)
+                      : piece.value);
+    keep(part.end, whole.tensor.size(part.dim));
+    const std::string list =
+        "{\"tensors\":" + json::array_of(pieces, [](int64_t value) { return json::number(value); }) + "}";
+    whole.value = record("aten::cat", "", {{"tensors", list}, {"dim", number(part.dim)}}, whole.tensor, place);
+    whole.has_data |= piece.has_data;
+    whole.spoilt_by.clear();
+    written = part.whole;
+  }
+}
+
 // Operators that are allowed as code but must not be reached in evaluation.
 void Recorder::check_behaviour(
     const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
@@ -305,7 +381,12 @@ void Recorder::call(
   }
   if (!recorded) return;
 
-  for (const at::Tensor& tensor : written) spoil_views(tensor, label);
+  std::vector<std::vector<Part>> wholes;
+  for (const at::Tensor& tensor : written) {
+    wholes.push_back(wholes_of(tensor));
+    spoil_views(tensor, label);
+  }
+  const Part part = part_of(schema, args);
   std::vector<std::string> outputs;
   bool is_list = false;
   const auto produce = [&](at::Tensor tensor) {
@@ -319,7 +400,9 @@ void Recorder::call(
     if (has_wire_form) {
       const int64_t value = new_value(tensor, schema.name());
       outputs.push_back(json::number(value));
-      track(tensor, value, Origin::Computed, has_data);
+      // A tensor that was written in place is still the part that it was.
+      const Part kept = entry == states_.end() ? part : entry->second.part;
+      track(tensor, value, Origin::Computed, has_data).part = kept;
     } else {
       add_constant(tensor);
     }
@@ -341,6 +424,7 @@ void Recorder::call(
   if (has_wire_form) {
     nodes_.push_back(node + ",\"outputs\":" + json::array(outputs) + (is_list ? ",\"list\":true" : "") + "}");
   }
+  for (size_t index = 0; index < written.size(); ++index) put_together(written[index], wholes[index], place);
 }
 
 at::Tensor Recorder::scalar_tensor(const c10::IValue& number, const Place& place) {

@@ -4,7 +4,8 @@
 // as the recorder does. Two rules keep the record in static single assignment form:
 // an operator that returns its own input (contiguous, dropout in evaluation) gets a new impl that shares the storage;
 // an operator that writes in place makes a new value of the impl, and every other impl that sees the written memory is
-// spoilt: reading it later is refused, since in the record it would still have its old contents.
+// spoilt: reading it later is refused, since in the record it would still have its old contents. What a slice or an index
+// was taken of is put together anew (`x[a:b].zero_()` makes a new value of `x`), so that it may be read again.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -57,6 +58,15 @@ class Recorder {
  private:
   enum class Origin { Input, Weight, Computed };
 
+  // What a slice or a select was taken of; no tensor for everything else.
+  struct Part {
+    at::Tensor whole;
+    int64_t dim = 0;
+    int64_t start = 0;
+    int64_t end = 0;
+    bool is_index = false;
+  };
+
   struct State {
     at::Tensor tensor;
     int64_t value;
@@ -65,6 +75,7 @@ class Recorder {
     bool has_data;
     // The operator that wrote into its memory through another view; empty while it is sound.
     std::string spoilt_by;
+    Part part;
   };
 
   struct ParameterEntry {
@@ -81,6 +92,14 @@ class Recorder {
   bool literal(const c10::IValue& value, const std::string& reader, const Place& place, std::string& json);
   void check_write(const at::Tensor& written, const std::string& writer, const Place& place);
   void spoil_views(const at::Tensor& written, const std::string& writer);
+  static Part part_of(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args);
+  // The tensors of which the written one is a part, a part of a part and so on, as far as their contents are known.
+  std::vector<Part> wholes_of(const at::Tensor& written);
+  void put_together(at::Tensor written, const std::vector<Part>& wholes, const Place& place);
+  // Records a call of our own; `args` are names and wire forms, the result has the tensor's shape.
+  int64_t record(
+      const std::string& op, const std::string& overload,
+      const std::vector<std::pair<std::string, std::string>>& args, const at::Tensor& result, const Place& place);
   void check_behaviour(
       const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
       const Place& place);

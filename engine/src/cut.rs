@@ -2,7 +2,7 @@
 
 use secateur_core::graph::Graph;
 use secateur_core::surgery::{AxisIndices, Cut};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::weights;
@@ -36,6 +36,13 @@ pub fn with_zeroed_columns(graph: &Graph, zeroed: &AxisIndices, original: &[Tens
         }
         Ok(tensor)
     })
+}
+
+/// True at these indices of the first dimension.
+pub fn mask(shape: &[i64], indices: &[u32]) -> Result<Tensor, Error> {
+    let mut mask = Tensor::f_zeros(shape, (Kind::Bool, Device::Cpu))?;
+    let _ = mask.f_index_fill_(0, &index_tensor(indices)?, 1)?;
+    Ok(mask)
 }
 
 fn select(tensor: &Tensor, name: &str, kept: &AxisIndices) -> Result<Tensor, Error> {

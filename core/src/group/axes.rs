@@ -1,12 +1,11 @@
 //! The element-level dimension analysis; see the module above.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
+use super::element::{Element, Elements};
 use crate::graph::{Graph, Node, ValueId};
 use crate::operator;
-
-/// One index of one dimension of one tensor.
-pub type Element = u32;
 
 /// Why something cannot be cut, in words for the user; an index into [`Axes::reasons`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +14,10 @@ pub struct Reason(u32);
 impl Reason {
     /// Batch and spatial dimensions: not channels at all, and no news to anybody.
     pub const NOT_A_CHANNEL: Self = Self(0);
+    /// Two tensors that must be cut alike divide the same indices differently.
+    pub const MORE_CONDITIONS: Self = Self(1);
+    /// Two groups share a merged dimension, but not all combinations of their channels occur there.
+    pub const INCOMPLETE: Self = Self(2);
 
     pub fn is_news(self) -> bool {
         self != Self::NOT_A_CHANNEL
@@ -26,8 +29,24 @@ impl Reason {
 pub enum Dim {
     /// Cannot be cut.
     Fixed(Reason),
-    /// The element at each index.
+    /// The element at each index; for a dimension that grows with the batch, of one sample, repeated for each.
     Channels(Rc<[Element]>),
+}
+
+/// A dimension that a view took apart into several: the atoms at the indices of each.
+#[derive(Debug)]
+pub struct Split {
+    pub factors: Vec<Vec<Element>>,
+}
+
+/// A sum over a dimension of two operands: zeroing the removed indices of one of them must not change what the cut network
+/// computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contraction {
+    /// The node, by its first output.
+    pub result: ValueId,
+    pub operand: ValueId,
+    pub axis: usize,
 }
 
 /// The analysis of a whole graph.
@@ -35,11 +54,13 @@ pub enum Dim {
 pub struct Axes {
     /// For each value, its dimensions.
     dims: Vec<Vec<Dim>>,
-    /// Union-find over elements.
-    parent: Vec<Element>,
-    frozen: Vec<Option<Reason>>,
+    elements: Elements,
     /// Elements of weights over which an operator sums: the input columns of consumers.
-    contracted: Vec<bool>,
+    contracted: HashSet<Element>,
+    contractions: Vec<Contraction>,
+    splits: Vec<Split>,
+    /// Elements that a product of two activations tells apart: heads, and what is summed inside each.
+    attended: Vec<Element>,
     reasons: Vec<String>,
     /// Nodes whose operator has no rule or could not apply it, with the reason.
     blocked: Vec<(usize, Reason)>,
@@ -50,10 +71,16 @@ impl Axes {
     pub fn analyse(graph: &Graph) -> Self {
         let mut axes = Self {
             dims: vec![Vec::new(); graph.values().len()],
-            parent: Vec::new(),
-            frozen: Vec::new(),
-            contracted: Vec::new(),
-            reasons: vec!["it is no channel dimension".to_owned()],
+            elements: Elements::default(),
+            contracted: HashSet::new(),
+            contractions: Vec::new(),
+            splits: Vec::new(),
+            attended: Vec::new(),
+            reasons: vec![
+                "it is no channel dimension".to_owned(),
+                "tensors that must be cut alike divide it differently".to_owned(),
+                "it shares a merged dimension with channels that it meets in some combinations only".to_owned(),
+            ],
             blocked: Vec::new(),
         };
         for (index, &input) in graph.inputs().iter().enumerate() {
@@ -71,7 +98,30 @@ impl Axes {
             let reason = axes.reason("the model returns it".to_owned());
             axes.freeze_value(value, reason);
         }
+        axes.settle_splits();
         axes
+    }
+
+    /// Where no attention tells the parts of a dimension apart, only the widest of them stays prunable: a channel
+    /// shuffle loses the same positions in each of its groups, not whole groups.
+    fn settle_splits(&mut self) {
+        let attended: HashSet<Element> =
+            self.attended.iter().flat_map(|&element| self.elements.atoms(element)).collect();
+        for split in std::mem::take(&mut self.splits) {
+            let classes: Vec<HashSet<Element>> = split
+                .factors
+                .iter()
+                .map(|factor| factor.iter().flat_map(|&element| self.elements.atoms(element)).collect())
+                .collect();
+            if classes.iter().any(|factor| !factor.is_disjoint(&attended)) {
+                continue;
+            }
+            let free = |factor: &HashSet<Element>| factor.iter().filter(|&&atom| self.frozen(atom).is_none()).count();
+            let widest = (0..classes.len()).rev().max_by_key(|&factor| free(&classes[factor]));
+            for (_, factor) in split.factors.iter().enumerate().filter(|(factor, _)| Some(*factor) != widest) {
+                factor.iter().for_each(|&element| self.elements.freeze(element, Reason::NOT_A_CHANNEL));
+            }
+        }
     }
 
     fn visit(&mut self, graph: &Graph, index: usize, node: &Node) {
@@ -106,22 +156,43 @@ impl Axes {
         self.dims[value.index()] = dims;
     }
 
-    /// The class of an element, named by one of its elements.
-    pub fn class(&self, element: Element) -> Element {
-        let mut at = element;
-        while self.parent[at as usize] != at {
-            at = self.parent[at as usize];
-        }
-        at
+    /// The atoms of an element, by class; it is kept exactly while all of them are.
+    pub fn atoms(&self, element: Element) -> Vec<Element> {
+        self.elements.atoms(element)
     }
 
-    /// Why the class of an element cannot be cut.
+    /// The same into a list that may hold others already; none is listed twice.
+    pub fn collect_atoms(&self, element: Element, atoms: &mut Vec<Element>) {
+        self.elements.collect(element, atoms);
+    }
+
+    pub fn class(&self, element: Element) -> Element {
+        self.elements.class(element)
+    }
+
+    /// The dimension, by some number, for which an atom's class was made: heads and head dimensions that cut the same
+    /// axes by equal counts are told apart by it.
+    pub fn origin(&self, class: Element) -> u32 {
+        self.elements.origin(class)
+    }
+
+    /// Elements of all dimensions: they are numbered from zero.
+    pub fn element_count(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// Why an element is always kept.
     pub fn frozen(&self, element: Element) -> Option<Reason> {
-        self.frozen[self.class(element) as usize]
+        self.elements.frozen(element)
     }
 
     pub fn is_contracted(&self, element: Element) -> bool {
-        self.contracted[element as usize]
+        self.contracted.contains(&element)
+    }
+
+    /// The sums over a dimension of two operands, in program order.
+    pub fn contractions(&self) -> &[Contraction] {
+        &self.contractions
     }
 
     pub fn text(&self, reason: Reason) -> &str {
@@ -140,12 +211,29 @@ impl Axes {
 
     /// A dimension of new elements, each a class of its own.
     pub fn fresh(&mut self, size: usize) -> Dim {
-        let first = self.parent.len() as Element;
-        let elements: Rc<[Element]> = (first..first + size as Element).collect();
-        self.parent.extend(elements.iter());
-        self.frozen.resize(self.parent.len(), None);
-        self.contracted.resize(self.parent.len(), false);
-        Dim::Channels(elements)
+        Dim::Channels(self.elements.dimension(size))
+    }
+
+    /// An element that is kept exactly while all of these are; there must be one at least.
+    pub fn conjunction(&mut self, of: &[Element]) -> Element {
+        self.elements.conjunction(of)
+    }
+
+    /// Remembers that a view took a dimension apart.
+    pub fn split(&mut self, split: Split) {
+        self.splits.push(split);
+    }
+
+    /// Marks a dimension by which a product of two activations pairs or sums: it is worth pruning by itself.
+    pub fn attend(&mut self, dim: &Dim) {
+        if let Dim::Channels(elements) = dim {
+            self.attended.extend(elements.iter());
+        }
+    }
+
+    /// Marks the summed-over dimension of an operand.
+    pub fn sum_over(&mut self, contraction: Contraction) {
+        self.contractions.push(contraction);
     }
 
     /// The elements of a dimension of `size`; those of a fixed one are new and frozen.
@@ -163,14 +251,7 @@ impl Axes {
 
     /// Makes two elements live and die together.
     pub fn unify_elements(&mut self, a: Element, b: Element) {
-        let (a, b) = (self.compress(a), self.compress(b));
-        if a == b {
-            return;
-        }
-        let (root, child) = if a < b { (a, b) } else { (b, a) };
-        self.parent[child as usize] = root;
-        let reason = self.frozen[root as usize].or(self.frozen[child as usize]);
-        self.frozen[root as usize] = reason;
+        self.elements.unify(a, b);
     }
 
     /// Makes two dimensions of equal size be cut together, index by index; the stricter of the two is returned.
@@ -203,18 +284,13 @@ impl Axes {
     /// Marks the summed-over dimension of a weight: zeroing its removed indices must not change what the cut network computes.
     pub fn contract(&mut self, dim: &Dim) {
         if let Dim::Channels(elements) = dim {
-            for &element in elements.iter() {
-                self.contracted[element as usize] = true;
-            }
+            self.contracted.extend(elements.iter());
         }
     }
 
     pub fn freeze(&mut self, dim: &Dim, reason: Reason) {
         if let Dim::Channels(elements) = dim {
-            for &element in elements.iter() {
-                let class = self.compress(element) as usize;
-                self.frozen[class].get_or_insert(reason);
-            }
+            elements.iter().for_each(|&element| self.elements.freeze(element, reason));
         }
     }
 
@@ -222,16 +298,5 @@ impl Axes {
         for dim in self.dims[value.index()].clone() {
             self.freeze(&dim, reason);
         }
-    }
-
-    /// Like [`Self::class`], with path halving.
-    fn compress(&mut self, element: Element) -> Element {
-        let mut at = element;
-        while self.parent[at as usize] != at {
-            let grandparent = self.parent[self.parent[at as usize] as usize];
-            self.parent[at as usize] = grandparent;
-            at = grandparent;
-        }
-        at
     }
 }

@@ -1,8 +1,11 @@
 //! From the dimension analysis to groups: classes of elements become channels, channels of one kind a group.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
-use super::axes::{Axes, Dim, Element};
+use super::axes::{Axes, Dim, Reason};
+use super::element::Element;
+use super::width::{Term, Width};
 use crate::graph::{Graph, ValueId};
 use crate::operator;
 
@@ -13,7 +16,7 @@ pub enum Owner {
         name: String,
         axis: usize,
     },
-    /// A dimension of an activation whose size enters a cost.
+    /// A dimension of an activation whose size enters a cost, or that must not become empty.
     Activation {
         value: ValueId,
         axis: usize,
@@ -71,19 +74,8 @@ pub struct Frozen {
     pub owners: Vec<Owner>,
 }
 
-/// A dimension's size as a linear form in the groups' widths: `constant + Σ multiplicity · width`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Width {
-    pub constant: u64,
-    /// Group index and indices per channel, by group, ascending.
-    pub terms: Vec<(usize, u64)>,
-}
-
-impl Width {
-    pub fn at(&self, widths: &[usize]) -> u64 {
-        self.constant + self.terms.iter().map(|&(group, multiplicity)| multiplicity * widths[group] as u64).sum::<u64>()
-    }
-}
+/// A channel of a group, by their indices.
+pub type Place = (usize, usize);
 
 /// The coupled groups of a graph, and the analysis that they came from.
 #[derive(Debug)]
@@ -91,60 +83,76 @@ pub struct Grouping {
     groups: Vec<Group>,
     frozen: Vec<Frozen>,
     axes: Axes,
-    /// Class of elements to its group and channel.
-    place: HashMap<Element, (usize, usize)>,
+    /// For each element the channels that it is kept with; those of one class share them.
+    places: Vec<Rc<[Place]>>,
 }
 
 impl Grouping {
     /// Finds the coupled groups of a graph.
     pub fn of(graph: &Graph) -> Self {
         let axes = Axes::analyse(graph);
-
-        // Which axes each class cuts, and where; a BTreeMap keeps the order of parameters and of their indices.
         let owners = owners(graph);
-        let mut by_class: BTreeMap<Element, Vec<(usize, u32)>> = BTreeMap::new();
-        for (number, (_, value, axis)) in owners.iter().enumerate() {
-            if let Dim::Channels(elements) = &axes.dims(*value)[*axis] {
-                for (index, &element) in elements.iter().enumerate() {
-                    by_class.entry(axes.class(element)).or_default().push((number, index as u32));
-                }
+        let channels = channels(&axes, &owners);
+        let mut grouping = Self { groups: Vec::new(), frozen: Vec::new(), axes, places: Vec::new() };
+        // Where the groups that meet in a dimension do not meet in all combinations, one of them stays whole; then the
+        // others are grouped anew.
+        let mut whole: HashMap<Element, Reason> = HashMap::new();
+        loop {
+            let place = grouping.collect(&channels, &owners, &whole);
+            let found = grouping.incomplete_products(&owners);
+            if found.is_empty() {
+                break;
             }
-        }
-
-        let mut kinds: HashMap<Kind, usize> = HashMap::new();
-        let mut collected: Vec<Collected> = Vec::new();
-        for (&class, places) in &by_class {
-            let mut counts: Vec<(usize, usize)> = Vec::new();
-            for &(owner, _) in places {
-                match counts.last_mut() {
-                    Some((last, count)) if *last == owner => *count += 1,
-                    _ => counts.push((owner, 1)),
-                }
-            }
-            let frozen = axes.frozen(class);
-            let kind = *kinds.entry((frozen, counts)).or_insert_with_key(|(frozen, counts)| {
-                collected.push(Collected { frozen: *frozen, counts: counts.clone(), classes: Vec::new() });
-                collected.len() - 1
-            });
-            collected[kind].classes.push((class, places));
-        }
-
-        let mut grouping = Self { groups: Vec::new(), frozen: Vec::new(), axes, place: HashMap::new() };
-        for kind in collected {
-            grouping.add(kind, &owners);
+            whole.extend(place.iter().filter_map(|(&atom, (group, _))| Some((atom, *found.get(group)?))));
         }
         grouping.name_groups(graph);
         grouping
     }
 
-    fn add(&mut self, kind: Collected<'_>, owners: &[(Owner, ValueId, usize)]) {
-        let owner = |number: usize| owners[number].0.clone();
-        let cuts_a_parameter = |number: &(usize, usize)| matches!(owners[number.0].0, Owner::Parameter { .. });
+    /// Channels of one kind become a group; returns the place of every channel.
+    fn collect(
+        &mut self,
+        channels: &[Channel],
+        owners: &[Axis],
+        whole: &HashMap<Element, Reason>,
+    ) -> HashMap<Element, Place> {
+        let mut kinds: HashMap<Kind, usize> = HashMap::new();
+        let mut collected: Vec<Collected> = Vec::new();
+        for channel in channels {
+            let mut counts: Vec<(usize, usize)> = Vec::new();
+            for &(owner, _) in &channel.indices {
+                match counts.last_mut() {
+                    Some((last, count)) if *last == owner => *count += 1,
+                    _ => counts.push((owner, 1)),
+                }
+            }
+            let frozen = self.axes.frozen(channel.atom).or_else(|| whole.get(&channel.atom).copied());
+            let origin = if frozen.is_none() { Some(self.axes.origin(channel.atom)) } else { None };
+            let kind = *kinds.entry((frozen, origin, counts)).or_insert_with_key(|(frozen, _, counts)| {
+                collected.push(Collected { frozen: *frozen, counts: counts.clone(), channels: Vec::new() });
+                collected.len() - 1
+            });
+            collected[kind].channels.push(channel);
+        }
+
+        self.groups.clear();
+        self.frozen.clear();
+        let mut place: HashMap<Element, Place> = HashMap::new();
+        for kind in collected {
+            self.add(kind, owners, &mut place);
+        }
+        self.settle_places(&place);
+        place
+    }
+
+    fn add(&mut self, kind: Collected<'_>, owners: &[Axis], place: &mut HashMap<Element, Place>) {
+        let owner = |number: usize| owners[number].owner.clone();
+        let cuts_a_parameter = |number: &(usize, usize)| matches!(owners[number.0].owner, Owner::Parameter { .. });
         if let Some(reason) = kind.frozen {
             if reason.is_news() {
                 self.frozen.push(Frozen {
                     reason: self.axes.text(reason).to_owned(),
-                    channels: kind.classes.len(),
+                    channels: kind.channels.len(),
                     owners: kind.counts.iter().map(|&(number, _)| owner(number)).collect(),
                 });
             }
@@ -160,14 +168,68 @@ impl Grouping {
             .iter()
             .map(|&(number, multiplicity)| Member { owner: owner(number), multiplicity, indices: Vec::new() })
             .collect();
-        for (channel, (class, places)) in kind.classes.iter().enumerate() {
-            self.place.insert(*class, (group, channel));
-            let mut places = places.iter();
+        for (number, channel) in kind.channels.iter().enumerate() {
+            place.insert(channel.atom, (group, number));
+            let mut indices = channel.indices.iter();
             for member in &mut members {
-                member.indices.extend(places.by_ref().take(member.multiplicity).map(|&(_, index)| index));
+                member.indices.extend(indices.by_ref().take(member.multiplicity).map(|&(_, index)| index));
             }
         }
-        self.groups.push(Group { name: String::new(), channels: kind.classes.len(), members });
+        self.groups.push(Group { name: String::new(), channels: kind.channels.len(), members });
+    }
+
+    fn settle_places(&mut self, place: &HashMap<Element, Place>) {
+        let mut of_class: HashMap<Element, Rc<[Place]>> = HashMap::new();
+        let of = |element| {
+            let class = self.axes.class(element);
+            let places = of_class.entry(class).or_insert_with(|| {
+                let mut places: Vec<Place> =
+                    self.axes.atoms(class).iter().filter_map(|atom| place.get(atom).copied()).collect();
+                places.sort_unstable();
+                places.into()
+            });
+            Rc::clone(places)
+        };
+        self.places = (0..self.axes.element_count() as Element).map(of).collect();
+    }
+
+    /// Groups that meet others in an index of some axis, but not in all combinations equally often: these stay whole,
+    /// with the reason. Without them every axis's size is a polynomial in the widths.
+    fn incomplete_products(&self, owners: &[Axis]) -> BTreeMap<usize, Reason> {
+        let mut whole = BTreeMap::new();
+        for owner in owners {
+            let Dim::Channels(elements) = &self.axes.dims(owner.value)[owner.axis] else { continue };
+            if elements.iter().all(|&element| self.places(element).len() < 2) {
+                continue;
+            }
+            // Which groups meet, and how often in which combination of their channels.
+            let mut meetings: BTreeMap<Vec<usize>, HashMap<Vec<usize>, usize>> = BTreeMap::new();
+            for places in elements.iter().map(|&element| self.places(element)) {
+                let (groups, channels) = places.iter().copied().unzip();
+                *meetings.entry(groups).or_default().entry(channels).or_default() += 1;
+            }
+            for (groups, combinations) in meetings {
+                if let Some(pair) = groups.windows(2).find(|pair| pair[0] == pair[1]) {
+                    whole.insert(pair[0], Reason::INCOMPLETE);
+                    continue;
+                }
+                let channels = |&group: &usize| self.groups[group].channels;
+                let single = groups.iter().filter(|group| groups.len() > 1 && channels(group) == 1);
+                let before = whole.len();
+                whole.extend(single.map(|&group| (group, Reason::NOT_A_CHANNEL)));
+                if whole.len() > before {
+                    continue;
+                }
+                let all: usize = groups.iter().map(channels).product();
+                let counts: BTreeSet<usize> = combinations.values().copied().collect();
+                if (combinations.len() != all || counts.len() > 1)
+                    && let Some(&fewest) = groups.iter().min_by_key(|group| channels(group))
+                {
+                    whole.insert(fewest, Reason::INCOMPLETE);
+                }
+            }
+        }
+        whole
     }
 
     /// A group is called after the first layer that produces its channels.
@@ -211,28 +273,26 @@ impl Grouping {
         self.groups.iter().map(|group| group.channels as u64).sum()
     }
 
-    /// Group and channel of an element; `None` when it is frozen.
-    pub fn place(&self, element: Element) -> Option<(usize, usize)> {
-        self.place.get(&self.axes.class(element)).copied()
+    /// The channels that an element is kept with, by group; empty when nothing may cut it.
+    pub fn places(&self, element: Element) -> &[Place] {
+        &self.places[element as usize]
     }
 
-    /// The size of a value's dimension as a linear form in the groups' widths.
+    /// The size of a value's dimension as a polynomial in the groups' widths.
     pub fn width(&self, graph: &Graph, value: ValueId, axis: usize) -> Width {
         let mut width = Width::default();
         match &self.axes.dims(value)[axis] {
             Dim::Fixed(_) => width.constant = graph.value(value).shape[axis].at_batch(1) as u64,
             Dim::Channels(elements) => {
-                let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-                for &element in elements.iter() {
-                    match self.place(element) {
-                        Some((group, _)) => *counts.entry(group).or_default() += 1,
-                        None => width.constant += 1,
-                    }
+                let mut counts: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
+                for places in elements.iter().map(|&element| self.places(element)) {
+                    *counts.entry(places.iter().map(|&(group, _)| group).collect()).or_default() += 1;
                 }
-                for (group, count) in counts {
-                    let channels = self.groups[group].channels as u64;
-                    debug_assert_eq!(count % channels, 0, "channels of a group take the same room everywhere");
-                    width.terms.push((group, count / channels));
+                width.constant = counts.remove(&Vec::new()).unwrap_or(0);
+                for (groups, count) in counts {
+                    let combinations: u64 = groups.iter().map(|&group| self.groups[group].channels as u64).product();
+                    debug_assert_eq!(count % combinations, 0, "channels of a group take the same room everywhere");
+                    width.terms.push(Term { groups, multiplicity: count / combinations });
                 }
             }
         }
@@ -240,30 +300,69 @@ impl Grouping {
     }
 }
 
-/// What the channels of one group have in common: why they are frozen, and how many indices of which owners each takes.
-type Kind = (Option<super::Reason>, Vec<(usize, usize)>);
-
-struct Collected<'a> {
-    frozen: Option<super::Reason>,
-    counts: Vec<(usize, usize)>,
-    classes: Vec<(Element, &'a Vec<(usize, u32)>)>,
+/// A channel, and where it is: the number of the axis among the owners and the index on it, ascending.
+#[derive(Debug)]
+struct Channel {
+    atom: Element,
+    indices: Vec<(usize, u32)>,
 }
 
-/// Every axis by which channels are told apart: those of parameters, and those of activations that enter a cost.
-fn owners(graph: &Graph) -> Vec<(Owner, ValueId, usize)> {
+/// What the channels of one group have in common: why they are frozen, or which dimension made them, and how many indices of
+/// which owners each takes.
+type Kind = (Option<Reason>, Option<u32>, Vec<(usize, usize)>);
+
+struct Collected<'a> {
+    frozen: Option<Reason>,
+    counts: Vec<(usize, usize)>,
+    channels: Vec<&'a Channel>,
+}
+
+/// An axis by which channels are told apart.
+struct Axis {
+    owner: Owner,
+    value: ValueId,
+    axis: usize,
+}
+
+/// Those of parameters, and those of activations that enter a cost or must not become empty (a group always keeps a channel).
+fn owners(graph: &Graph) -> Vec<Axis> {
     let mut owners = Vec::new();
     for parameter in graph.parameters().iter().filter(|parameter| parameter.tied_to.is_none()) {
         for axis in 0..graph.value(parameter.value).shape.len() {
-            owners.push((Owner::Parameter { name: parameter.name.clone(), axis }, parameter.value, axis));
+            let owner = Owner::Parameter { name: parameter.name.clone(), axis };
+            owners.push(Axis { owner, value: parameter.value, axis });
         }
     }
     for node in graph.nodes() {
-        let macs = operator::of(node).and_then(|operator| operator.macs(node, graph));
-        for (value, axis) in macs.into_iter().flat_map(|macs| macs.dims) {
+        let Some(operator) = operator::of(node) else { continue };
+        let costly = operator.macs(node, graph).into_iter().flat_map(|macs| macs.dims);
+        for (value, axis) in costly.chain(operator.never_empty(node, graph)) {
             if graph.as_parameter(value).is_none() {
-                owners.push((Owner::Activation { value, axis }, value, axis));
+                owners.push(Axis { owner: Owner::Activation { value, axis }, value, axis });
             }
         }
     }
     owners
+}
+
+/// All channels, in the order in which they first appear.
+fn channels(axes: &Axes, owners: &[Axis]) -> Vec<Channel> {
+    let mut channels: Vec<Channel> = Vec::new();
+    let mut of_atom: HashMap<Element, usize> = HashMap::new();
+    let mut atoms = Vec::new();
+    for (number, owner) in owners.iter().enumerate() {
+        let Dim::Channels(elements) = &axes.dims(owner.value)[owner.axis] else { continue };
+        for (index, &element) in elements.iter().enumerate() {
+            atoms.clear();
+            axes.collect_atoms(element, &mut atoms);
+            for &atom in &atoms {
+                let channel = *of_atom.entry(atom).or_insert_with(|| {
+                    channels.push(Channel { atom, indices: Vec::new() });
+                    channels.len() - 1
+                });
+                channels[channel].indices.push((number, index as u32));
+            }
+        }
+    }
+    channels
 }

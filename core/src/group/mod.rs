@@ -6,11 +6,18 @@
 //! them with a reason (a model output). This is the transitive closure of Torch-Pruning's dependency graph, at the
 //! level of single channels, so that concatenation, slicing, channel shuffles and flattening need no special case.
 //!
-//! A class of unified elements is a *channel*; the channels that cut the same axes of the same tensors the same number of
-//! times form a [`Group`]. Frozen channels never appear in a group; they are listed with their reason.
+//! An element is kept while all of its *atoms* are ([`element`]); an index of `heads · head_dim` has two. An atom is a
+//! *channel*; the channels that cut the same axes of the same tensors the same number of times form a [`Group`].
+//! Frozen channels never appear in a group; they are listed with their reason.
 
 pub mod axes;
 mod build;
+mod element;
+mod remaining;
+mod width;
 
-pub use axes::{Axes, Dim, Reason};
-pub use build::{Frozen, Group, Grouping, Member, Owner, Width};
+pub use axes::{Axes, Contraction, Dim, Reason, Split};
+pub use build::{Frozen, Group, Grouping, Member, Owner, Place};
+pub use element::Element;
+pub use remaining::Remaining;
+pub use width::{Term, Width};

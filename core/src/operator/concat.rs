@@ -1,8 +1,8 @@
-//! Concatenation: the elements of the parts, one after the other.
+//! Concatenation: the elements of the parts, one after the other; and stacking, which makes a dimension of the parts.
 
 use super::{Operator, dimension, result};
 use crate::graph::{Graph, Literal, Node};
-use crate::group::{Axes, Dim};
+use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Concat;
 
@@ -43,9 +43,36 @@ impl Operator for Concat {
     }
 }
 
+/// Parts of the same shape, side by side in a new dimension.
+pub(super) struct Stack;
+
+impl Operator for Stack {
+    fn names(&self) -> &'static [&'static str] {
+        &["aten::stack"]
+    }
+
+    fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
+        let output = result(node)?;
+        let along = node.int("dim").ok_or("the dimension is not a constant")?;
+        let along = dimension(along, graph.value(output).shape.len())?;
+        let parts = node.inputs();
+        let (&first, rest) = parts.split_first().ok_or("the list of tensors is empty")?;
+        let mut dims = axes.dims(first).to_vec();
+        for &part in rest {
+            for (dim, other) in axes.dims(part).to_vec().iter().enumerate() {
+                dims[dim] = axes.unify(&dims[dim], other)?;
+            }
+        }
+        dims.insert(along, Dim::Fixed(Reason::NOT_A_CHANNEL));
+        axes.set(output, dims);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::testing::Net;
+    use crate::graph::{Literal, Size};
+    use crate::testing::{Net, int};
 
     #[test]
     fn concatenated_channels_stay_independent_and_keep_their_places() {
@@ -81,5 +108,32 @@ mod tests {
         net.conv("a", 4, 3, 1).cat(input).conv("b", 5, 1, 1);
         let cut = net.cut(&[vec![2]]);
         assert_eq!(cut.kept.0["b.weight"][&1], [0, 1, 2, 3 + 2]);
+    }
+
+    #[test]
+    fn stacked_tensors_share_their_channels() {
+        let mut net = Net::new(&[3, 8, 8]);
+        let input = net.here();
+        net.conv("a", 4, 3, 1);
+        let a = net.here();
+        net.at(input).conv("b", 4, 3, 1);
+        let parts = Literal::Tensors(vec![Some(a), Some(net.here())]);
+        let shape = [1, 2, 4, 8, 8].map(Size::fixed);
+        net.node("", "aten::stack", &[("tensors", parts), ("dim", int(-4))], [&[Size::BATCH], &shape[1..]].concat());
+        net.mean(&[1], false).conv("c", 5, 1, 1);
+        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "b.weight:0", "b.bias:0", "c.weight:1"]);
+    }
+
+    #[test]
+    fn positions_that_are_concatenated_share_their_channels() {
+        let mut net = Net::new(&[3, 8, 8]);
+        let input = net.here();
+        net.conv("a", 4, 3, 1);
+        let a = net.here();
+        net.at(input).conv("b", 4, 3, 1);
+        let parts = Literal::Tensors(vec![Some(a), Some(net.here())]);
+        let shape = [Size::BATCH, Size::fixed(4), Size::fixed(16), Size::fixed(8)];
+        net.node("", "aten::cat", &[("tensors", parts), ("dim", int(2))], shape.to_vec()).conv("c", 5, 1, 1);
+        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "b.weight:0", "b.bias:0", "c.weight:1"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Convolutions: dense, depthwise, grouped; 1, 2 and 3 spatial dimensions.
 
+use super::transposed::TransposedConvolution;
 use super::{Macs, Operator, Shapes, operand, per_sample, result};
 use crate::graph::{Graph, Literal, Node, Size};
 use crate::group::{Axes, Dim, Reason};
@@ -12,8 +13,8 @@ impl Operator for Convolution {
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
-        if node.bool("transposed") == Some(true) {
-            return Err("a transposed convolution has no channel rule yet".to_owned());
+        if is_transposed(node) {
+            return TransposedConvolution.axes(node, graph, axes);
         }
         let (input, weight, output) = (operand(node, "input")?, operand(node, "weight")?, result(node)?);
         let groups = node.int("groups").ok_or("the number of groups is not a constant")? as usize;
@@ -69,16 +70,22 @@ impl Operator for Convolution {
         Ok(())
     }
 
-    fn macs(&self, node: &Node, graph: &Graph) -> Option<Macs> {
-        let weight = node.tensor("weight")?;
+    fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
+        if is_transposed(node) {
+            return TransposedConvolution.macs(node, graph);
+        }
+        let Some(weight) = node.tensor("weight") else { return Vec::new() };
         let kernel: u64 = per_sample(&graph.value(weight).shape[2..]);
-        let channel_dim = channel_dim(graph, node).ok()?;
+        let Ok(channel_dim) = channel_dim(graph, node) else { return Vec::new() };
         let out_shape = &graph.value(node.outputs[0]).shape;
         let positions = per_sample(&out_shape[..channel_dim]) * per_sample(&out_shape[channel_dim + 1..]);
-        Some(Macs { coefficient: positions * kernel, dims: vec![(weight, 0), (weight, 1)] })
+        vec![Macs { coefficient: positions * kernel, dims: vec![(weight, 0), (weight, 1)] }]
     }
 
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {
+        if is_transposed(node) {
+            return TransposedConvolution.rewrite(node, shapes);
+        }
         let (Some(input), Some(weight)) = (node.tensor("input"), node.tensor("weight")) else { return };
         let Ok(channel_dim) = channel_dim(shapes.before, node) else { return };
         let groups = shapes.after(input)[channel_dim].fixed / shapes.after(weight)[1].fixed;
@@ -86,8 +93,13 @@ impl Operator for Convolution {
     }
 }
 
+/// `_convolution`, as traced models spell it, is both kinds.
+fn is_transposed(node: &Node) -> bool {
+    node.bool("transposed") == Some(true)
+}
+
 /// Where the channels are: after the batch, or first in an unbatched call.
-fn channel_dim(graph: &Graph, node: &Node) -> Result<usize, String> {
+pub(super) fn channel_dim(graph: &Graph, node: &Node) -> Result<usize, String> {
     let (input, weight) = (operand(node, "input")?, operand(node, "weight")?);
     let (rank, weight_rank) = (graph.value(input).shape.len(), graph.value(weight).shape.len());
     (rank + 1)

@@ -31,11 +31,11 @@ impl Operator for Linear {
         Ok(())
     }
 
-    fn macs(&self, node: &Node, graph: &Graph) -> Option<Macs> {
-        let weight = node.tensor("weight")?;
+    fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
+        let Some(weight) = node.tensor("weight") else { return Vec::new() };
         let out_shape = &graph.value(node.outputs[0]).shape;
         let rows = per_sample(&out_shape[..out_shape.len() - 1]);
-        Some(Macs { coefficient: rows, dims: vec![(weight, 0), (weight, 1)] })
+        vec![Macs { coefficient: rows, dims: vec![(weight, 0), (weight, 1)] }]
     }
 }
 
@@ -66,10 +66,10 @@ impl Operator for Addmm {
         Ok(())
     }
 
-    fn macs(&self, node: &Node, graph: &Graph) -> Option<Macs> {
-        let matrix = node.tensor("mat2")?;
+    fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
+        let Some(matrix) = node.tensor("mat2") else { return Vec::new() };
         let rows = per_sample(&graph.value(node.outputs[0]).shape[..1]);
-        Some(Macs { coefficient: rows, dims: vec![(matrix, 0), (matrix, 1)] })
+        vec![Macs { coefficient: rows, dims: vec![(matrix, 0), (matrix, 1)] }]
     }
 }
 

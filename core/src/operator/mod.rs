@@ -4,19 +4,34 @@
 //! other file changes. The rules are those of Torch-Pruning's dependency graph and of tract's axes mappings, restated
 //! for single elements. An operator that is not listed makes everything that it touches unprunable, by name.
 
+mod attention;
 mod broadcast;
 mod concat;
 mod convolution;
+mod creation;
 mod elementwise;
+mod expand;
+mod gate;
 mod layout;
 mod linear;
+mod lookup;
 mod normalization;
+mod order;
+mod pad;
+mod pixel;
 mod pooling;
+mod product;
 mod reduction;
+mod regroup;
 mod reshape;
+mod slice;
+mod softmax;
+mod split;
+mod statistics;
+mod transposed;
 
 use crate::graph::{Graph, Node, Size, ValueId};
-use crate::group::Axes;
+use crate::group::{Axes, Remaining};
 
 /// Everything that pruning needs to know of a family of operators.
 pub trait Operator: Sync {
@@ -29,9 +44,19 @@ pub trait Operator: Sync {
     /// Why the rule does not apply, in words; everything that the node touches then becomes unprunable.
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String>;
 
-    /// Multiply-accumulates of one sample; `None` when they are not counted.
-    fn macs(&self, _node: &Node, _graph: &Graph) -> Option<Macs> {
-        None
+    /// Multiply-accumulates of one sample, to be added up; none when they are not counted.
+    fn macs(&self, _node: &Node, _graph: &Graph) -> Vec<Macs> {
+        Vec::new()
+    }
+
+    /// Dimensions, by value and axis, of which at least one index must remain although no weight says so.
+    fn never_empty(&self, _node: &Node, _graph: &Graph) -> Vec<(ValueId, usize)> {
+        Vec::new()
+    }
+
+    /// The dimensions of `input` over which it averages, so that a cut of them changes what it computes for the others.
+    fn statistics_over(&self, _node: &Node, _graph: &Graph) -> Vec<usize> {
+        Vec::new()
     }
 
     /// Rewrites the literals that follow a channel count.
@@ -50,26 +75,66 @@ pub struct Macs {
 pub struct Shapes<'a> {
     pub before: &'a Graph,
     pub after: &'a [Vec<Size>],
+    pub remaining: &'a Remaining<'a>,
 }
 
 impl Shapes<'_> {
     pub fn after(&self, value: ValueId) -> &[Size] {
         &self.after[value.index()]
     }
+
+    pub fn is_cut(&self, value: ValueId, dim: usize) -> bool {
+        self.before.value(value).shape[dim] != self.after(value)[dim]
+    }
+
+    /// How many of the first `index` indices of a dimension remain.
+    pub fn remaining_before(&self, value: ValueId, dim: usize, index: usize) -> usize {
+        match self.remaining.indices(value, dim) {
+            Some(indices) => indices.partition_point(|&kept| (kept as usize) < index),
+            None => index,
+        }
+    }
 }
 
 const FAMILIES: &[&dyn Operator] = &[
     &convolution::Convolution,
+    &transposed::TransposedConvolution,
     &linear::Linear,
     &linear::Addmm,
     &layout::Layout,
     &normalization::BatchNorm,
+    &statistics::LayerNorm,
+    &statistics::GroupNorm,
     &elementwise::Elementwise,
+    &gate::Prelu,
+    &gate::Glu,
     &broadcast::Broadcast,
     &concat::Concat,
+    &concat::Stack,
+    &split::Split,
+    &split::Unbind,
+    &slice::Slice,
+    &slice::Select,
+    &expand::Expand,
+    &expand::Repeat,
+    &expand::Interleave,
+    &pad::Pad,
     &pooling::Pooling,
-    &reduction::Mean,
+    &pooling::GridSample,
+    &pixel::PixelShuffle,
+    &pixel::Unfold,
+    &pixel::ChannelShuffle,
+    &reduction::Reduction,
+    &order::Ordered,
+    &lookup::Embedding,
+    &lookup::Index,
+    &lookup::IndexSelect,
+    &creation::Filled,
+    &creation::Numbered,
     &reshape::Reshape,
+    &product::Product,
+    &attention::Attention,
+    &softmax::Softmax,
 ];
 
 /// The operator family of a node.
@@ -106,6 +171,12 @@ fn dimension(dim: i64, rank: usize) -> Result<usize, String> {
         .ok()
         .filter(|&dim| dim < rank)
         .ok_or_else(|| format!("dimension {dim} is outside a tensor of rank {rank}"))
+}
+
+/// A size that is the same for every batch.
+fn fixed_size(size: Size) -> Result<usize, String> {
+    let size = size.as_fixed().ok_or("the dimension grows with the batch")?;
+    usize::try_from(size).map_err(|_| format!("a dimension of {size} indices"))
 }
 
 /// Elements of these sizes for one sample.

@@ -1,4 +1,4 @@
-//! Batch normalisation.
+//! Batch and instance normalisation: every channel for itself. Those that average over channels are in [`super::statistics`].
 
 use super::{Operator, operand, result};
 use crate::graph::{Graph, Node};
@@ -8,13 +8,13 @@ pub(super) struct BatchNorm;
 
 impl Operator for BatchNorm {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::batch_norm"]
+        &["aten::batch_norm", "aten::instance_norm"]
     }
 
     fn axes(&self, node: &Node, _graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let (input, output) = (operand(node, "input")?, result(node)?);
         let dims = axes.dims(input).to_vec();
-        let channels = dims.get(1).ok_or("batch_norm reads a tensor without a channel dimension")?;
+        let channels = dims.get(1).ok_or_else(|| format!("{} reads a tensor without a channel dimension", node.op))?;
         for name in ["weight", "bias", "running_mean", "running_var"] {
             if let Some(tensor) = node.tensor(name) {
                 let dim = axes.dims(tensor)[0].clone();

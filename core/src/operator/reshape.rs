@@ -1,25 +1,17 @@
 //! `flatten`, `view`, `reshape`, `unflatten`, `squeeze`, `unsqueeze`: dimensions are regrouped, elements keep their places.
 //!
-//! Input and output dimensions fall into blocks of equal product. Inside a block every flat position carries the channel that
-//! its input coordinates name; an output dimension takes over the channels when its slices do. Of several
-//! output dimensions that could, the one with the most independent slices does (in a channel shuffle's first view,
-//! the positions inside a group rather than the groups).
+//! Input and output dimensions fall into blocks of equal product; [`regroup`](super::regroup) relates those of one block.
+//! A batch that is merged with heads (`[B, h, ..] -> [B * h, ..]`) is the outermost factor on both sides and left out.
 
-use std::collections::HashMap;
-use std::rc::Rc;
-
+use super::regroup::regroup;
 use super::{Operator, Shapes, operand, result};
 use crate::graph::{Graph, Literal, Node, Size};
-use crate::group::axes::Element;
 use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Reshape;
 
 /// The batch at which recorded shapes are compared: a prime, so that no other size hides it.
 const PROBE_BATCH: i64 = 10_007;
-
-/// Blocks with more positions than this are not followed; their channels become unprunable.
-const MAX_POSITIONS: usize = 1 << 26;
 
 impl Operator for Reshape {
     fn names(&self) -> &'static [&'static str] {
@@ -41,7 +33,17 @@ impl Operator for Reshape {
         let in_dims = axes.dims(input).to_vec();
         let mut out_dims = Vec::with_capacity(out_sizes.len());
         for (ins, outs) in blocks(&in_sizes, &out_sizes)? {
-            out_dims.extend(regroup(axes, &in_dims[ins.clone()], &in_sizes[ins], &out_sizes[outs])?);
+            let (mut in_sizes, mut out_sizes) = (in_sizes[ins.clone()].to_vec(), out_sizes[outs].to_vec());
+            let in_dims = &in_dims[ins];
+            let without_batch = leave_out_batch(&mut in_sizes) == leave_out_batch(&mut out_sizes)
+                && !in_sizes.iter().chain(&out_sizes).any(|size| size % PROBE_BATCH as usize == 0);
+            if without_batch {
+                out_dims.extend(regroup(axes, in_dims, &in_sizes, &out_sizes));
+                continue;
+            }
+            let reason = axes.reason("it is reshaped together with the batch".to_owned());
+            in_dims.iter().for_each(|dim| axes.freeze(dim, reason));
+            out_dims.extend(vec![Dim::Fixed(Reason::NOT_A_CHANNEL); out_sizes.len()]);
         }
         axes.set(output, out_dims);
         Ok(())
@@ -109,101 +111,15 @@ fn blocks(ins: &[usize], outs: &[usize]) -> Result<Vec<Block>, String> {
     Ok(blocks)
 }
 
-/// The output dimensions of one block.
-fn regroup(axes: &mut Axes, ins: &[Dim], in_sizes: &[usize], out_sizes: &[usize]) -> Result<Vec<Dim>, String> {
-    let fixed = ins
-        .iter()
-        .find_map(|dim| match dim {
-            Dim::Fixed(reason) if reason.is_news() => Some(*reason),
-            _ => None,
-        })
-        .unwrap_or(Reason::NOT_A_CHANNEL);
-    let mut outs = vec![Dim::Fixed(fixed); out_sizes.len()];
-
-    let carriers: Vec<usize> = (0..ins.len()).filter(|&dim| matches!(ins[dim], Dim::Channels(_))).collect();
-    // Of several channel dimensions that are merged into one block, the widest stays prunable.
-    let Some(&carrier) = carriers.iter().max_by_key(|&&dim| in_sizes[dim]) else { return Ok(outs) };
-    let merged = axes.reason("it is reshaped together with another channel dimension".to_owned());
-    for &other in carriers.iter().filter(|&&other| other != carrier && in_sizes[other] > 1) {
-        axes.freeze(&ins[other], merged);
-    }
-    let Dim::Channels(elements) = &ins[carrier] else { unreachable!("carriers are channel dimensions") };
-    if let (Some(same), true) =
-        (out_sizes.iter().position(|&size| size == in_sizes[carrier]), significant(in_sizes) == 1)
-    {
-        // Only dimensions of size one come or go.
-        outs[same] = ins[carrier].clone();
-        return Ok(outs);
-    }
-
-    let positions: usize = in_sizes.iter().product();
-    if positions > MAX_POSITIONS {
-        let reason = axes.reason(format!("it is reshaped in a block of {positions} positions, too many to follow"));
-        axes.freeze(&ins[carrier], reason);
-        return Ok(outs);
-    }
-    if out_sizes.is_empty() {
-        // A single channel is squeezed away; it is the last of its group anyway.
-        axes.freeze(&ins[carrier], Reason::NOT_A_CHANNEL);
-        return Ok(outs);
-    }
-    let in_stride: usize = in_sizes[carrier + 1..].iter().product();
-    let channel_at = |position: usize| elements[(position / in_stride) % elements.len()];
-
-    let mut best: Option<(usize, Vec<Vec<Element>>, usize)> = None;
-    for (dim, &size) in out_sizes.iter().enumerate() {
-        let stride: usize = out_sizes[dim + 1..].iter().product();
-        let mut slices: Vec<Vec<Element>> = vec![Vec::new(); size];
-        for position in 0..positions {
-            let slice = &mut slices[(position / stride) % size];
-            let channel = channel_at(position);
-            if slice.last() != Some(&channel) && !slice.contains(&channel) {
-                slice.push(channel);
-            }
+/// Takes the batch out of the outermost size that is not one; says whether it was there.
+fn leave_out_batch(sizes: &mut [usize]) -> bool {
+    match sizes.iter_mut().find(|size| **size != 1) {
+        Some(outermost) if *outermost % PROBE_BATCH as usize == 0 => {
+            *outermost /= PROBE_BATCH as usize;
+            true
         }
-        let independent = independent_slices(&slices);
-        if best.as_ref().is_none_or(|(_, _, most)| independent > *most) {
-            best = Some((dim, slices, independent));
-        }
+        _ => false,
     }
-    let (dim, slices, _) = best.expect("there is at least one output dimension");
-    let mut labels = Vec::with_capacity(slices.len());
-    for slice in &slices {
-        let (&first, rest) = slice.split_first().expect("every slice has at least one position");
-        for &other in rest {
-            axes.unify_elements(first, other);
-        }
-        labels.push(first);
-    }
-    outs[dim] = Dim::Channels(Rc::from(labels));
-    Ok(outs)
-}
-
-fn significant(sizes: &[usize]) -> usize {
-    sizes.iter().filter(|&&size| size > 1).count()
-}
-
-/// How many classes of channels remain when each slice's channels are unified.
-fn independent_slices(slices: &[Vec<Element>]) -> usize {
-    let mut parent: HashMap<Element, Element> = HashMap::new();
-    fn find(parent: &mut HashMap<Element, Element>, element: Element) -> Element {
-        let up = *parent.entry(element).or_insert(element);
-        if up == element {
-            return element;
-        }
-        let root = find(parent, up);
-        parent.insert(element, root);
-        root
-    }
-    for slice in slices {
-        let root = find(&mut parent, slice[0]);
-        for &element in &slice[1..] {
-            let other = find(&mut parent, element);
-            parent.insert(other, root);
-        }
-    }
-    let elements: Vec<Element> = parent.keys().copied().collect();
-    elements.into_iter().filter(|&element| find(&mut parent, element) == element).count()
 }
 
 #[cfg(test)]

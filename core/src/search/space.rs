@@ -55,11 +55,7 @@ impl<'a> Space<'a> {
         let products = costs.terms(metric);
         let mut products_of = vec![Vec::new(); widths.len()];
         for (index, product) in products.iter().enumerate() {
-            let mut groups: Vec<usize> =
-                product.factors.iter().flat_map(|form| form.terms.iter().map(|&(group, _)| group)).collect();
-            groups.sort_unstable();
-            groups.dedup();
-            for group in groups {
+            for group in product.groups() {
                 products_of[group].push(index);
             }
         }

@@ -1,6 +1,8 @@
 //! The door to libtorch: import, interpreter and export, on the example networks and on small archives made for one test.
 
+mod attention;
 mod export;
 mod fixture;
 mod import;
 mod program;
+mod surgery;

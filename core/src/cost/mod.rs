@@ -1,16 +1,20 @@
-//! Multiply-accumulates, parameters and latency as products of linear forms in the groups' widths.
+//! Multiply-accumulates, parameters and latency as products of dimension sizes, which are polynomials in the groups' widths.
 //!
-//! Every layer's cost is a product of at most a few dimension sizes, and every dimension size is linear in the widths of the
-//! groups that it holds; so a candidate is costed from its widths alone, without touching the graph. A test recounts
-//! the physically cut graph.
+//! Every layer's cost is a product of at most a few dimension sizes. A size is linear in the widths of the groups that it
+//! holds, or, where heads and head dimensions are merged, has products of two of them; so a candidate is costed
+//! from its widths alone, without touching the graph. A test recounts the physically cut graph.
 
-use serde::{Deserialize, Serialize};
+mod term;
+
+use std::collections::BTreeMap;
 
 use crate::graph::{Graph, ParameterKind, ValueId};
 use crate::group::{Grouping, Width};
 use crate::operator;
 use crate::report::Costs;
 use crate::spec::Metric;
+
+pub use term::{Factor, Term};
 
 /// `coefficient` times the product of the widths.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,48 +24,28 @@ pub struct Product {
 }
 
 impl Product {
+    /// Factors that no group changes go into the coefficient.
+    fn new(coefficient: u64, sizes: impl IntoIterator<Item = Width>) -> Self {
+        let mut product = Self { coefficient, factors: Vec::new() };
+        for size in sizes {
+            if size.terms.is_empty() {
+                product.coefficient *= size.constant;
+            } else {
+                product.factors.push(size);
+            }
+        }
+        product
+    }
+
     pub fn at(&self, widths: &[usize]) -> u64 {
         self.factors.iter().fold(self.coefficient, |product, factor| product * factor.at(widths))
-    }
-}
-
-/// A product in floating point: `coefficient` times the linear forms.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Term {
-    pub coefficient: f64,
-    pub factors: Vec<LinearForm>,
-}
-
-/// `constant + Σ multiplicity · width`.
-#[derive(Debug, Clone, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
-pub struct LinearForm {
-    pub constant: f64,
-    /// Group index and multiplicity, by group, ascending.
-    pub terms: Vec<(usize, f64)>,
-}
-
-impl Term {
-    pub fn at(&self, widths: &[f64]) -> f64 {
-        self.factors.iter().fold(self.coefficient, |product, LinearForm { constant, terms }| {
-            product * terms.iter().fold(*constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group])
-        })
-    }
-}
-
-impl From<&Product> for Term {
-    fn from(product: &Product) -> Self {
-        let factors = product.factors.iter().map(|width| LinearForm {
-            constant: width.constant as f64,
-            terms: width.terms.iter().map(|&(group, multiplicity)| (group, multiplicity as f64)).collect(),
-        });
-        Self { coefficient: product.coefficient as f64, factors: factors.collect() }
     }
 }
 
 /// The costs of a graph as a function of its groups' widths.
 #[derive(Debug, Clone)]
 pub struct CostModel {
-    /// Node index and its multiply-accumulates of one sample.
+    /// Node index and multiply-accumulates of one sample; an attention has two products.
     macs: Vec<(usize, Product)>,
     /// Parameter index and its elements.
     params: Vec<(usize, Product)>,
@@ -72,18 +56,18 @@ pub struct CostModel {
 
 impl CostModel {
     pub fn of(graph: &Graph, grouping: &Grouping) -> Self {
-        let product = |coefficient, dims: Vec<(ValueId, usize)>| Product {
-            coefficient,
-            factors: dims.into_iter().map(|(value, axis)| grouping.width(graph, value, axis)).collect(),
+        let product = |coefficient, dims: Vec<(ValueId, usize)>| {
+            Product::new(coefficient, dims.into_iter().map(|(value, axis)| grouping.width(graph, value, axis)))
         };
         let macs = graph
             .nodes()
             .iter()
             .enumerate()
-            .filter_map(|(index, node)| {
-                let macs = operator::of(node)?.macs(node, graph)?;
-                Some((index, product(macs.coefficient, macs.dims)))
+            .flat_map(|(index, node)| {
+                let macs = operator::of(node).map(|operator| operator.macs(node, graph)).unwrap_or_default();
+                macs.into_iter().map(move |macs| (index, macs))
             })
+            .map(|(index, macs)| (index, product(macs.coefficient, macs.dims)))
             .collect();
         let params = graph
             .parameters()
@@ -124,10 +108,7 @@ impl CostModel {
             Metric::Flops => self.macs.iter().map(|(_, product)| product.into()).collect(),
             Metric::Params => self.params.iter().map(|(_, product)| product.into()).collect(),
             Metric::Channels => (0..self.full_widths.len())
-                .map(|group| Term {
-                    coefficient: 1.0,
-                    factors: vec![LinearForm { constant: 0.0, terms: vec![(group, 1.0)] }],
-                })
+                .map(|group| Term { coefficient: 1.0, factors: vec![Factor::of_group(group)] })
                 .collect(),
             Metric::Latency => self.latency.as_ref().map(|(_, terms)| terms.clone()).unwrap_or_default(),
         }
@@ -144,8 +125,12 @@ impl CostModel {
     }
 
     /// Node index and multiply-accumulates at these widths, for every node that has any.
-    pub fn macs_by_node(&self, widths: &[usize]) -> Vec<(usize, u64)> {
-        self.macs.iter().map(|(node, product)| (*node, product.at(widths))).collect()
+    pub fn macs_by_node(&self, widths: &[usize]) -> BTreeMap<usize, u64> {
+        let mut by_node = BTreeMap::new();
+        for (node, product) in &self.macs {
+            *by_node.entry(*node).or_default() += product.at(widths);
+        }
+        by_node
     }
 
     /// Parameter index and elements at these widths.

@@ -1,5 +1,7 @@
 //! Physical surgery: from a configuration to the cut graph and the kept indices of every tensor.
 
+mod reference;
+
 use std::collections::BTreeMap;
 use std::num::ParseIntError;
 
@@ -8,8 +10,10 @@ use utoipa::ToSchema;
 
 use crate::candidate::Configuration;
 use crate::graph::{Graph, Size, ValueId};
-use crate::group::{Dim, Grouping};
+use crate::group::{Dim, Grouping, Remaining};
 use crate::operator::{self, Shapes};
+
+pub use reference::{Constant, Reference};
 
 /// Indices of tensors by parameter name and axis; the format of `kept` in `report.json`.
 ///
@@ -41,6 +45,8 @@ pub struct Cut {
     /// For the oracle: the input columns of consumers that are removed. Zeroing these in the original must not change
     /// what the cut network computes.
     pub zeroed: AxisIndices,
+    /// For the oracle: what it runs instead of the original where zeroed columns are not enough.
+    pub reference: Option<Reference>,
 }
 
 /// A configuration that does not fit the groups.
@@ -83,20 +89,7 @@ pub fn check(grouping: &Grouping, configuration: &Configuration) -> Result<(), C
 /// The configuration does not fit the groups.
 pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) -> Result<Cut, ConfigurationError> {
     check(grouping, configuration)?;
-    let kept_channels: Vec<Vec<bool>> = grouping
-        .groups()
-        .iter()
-        .zip(&configuration.keep)
-        .map(|(group, keep)| {
-            let mut kept = vec![false; group.channels()];
-            for &channel in keep {
-                kept[channel as usize] = true;
-            }
-            kept
-        })
-        .collect();
-    let is_kept = |element| grouping.place(element).is_none_or(|(group, channel)| kept_channels[group][channel]);
-
+    let remaining = Remaining::new(grouping, &configuration.keep);
     let after: Vec<Vec<Size>> = (0..graph.values().len())
         .map(|index| {
             let value = ValueId(index as u32);
@@ -105,7 +98,12 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
             let resize = |(size, dim): (&Size, &Dim)| match dim {
                 Dim::Fixed(_) => *size,
                 Dim::Channels(elements) => {
-                    Size::fixed(elements.iter().filter(|&&element| is_kept(element)).count() as i64)
+                    let count = elements.iter().filter(|&&element| remaining.contains(element)).count() as i64;
+                    match size.as_fixed() {
+                        Some(_) => Size::fixed(count),
+                        // Elements of one sample, for each sample of the batch.
+                        None => Size { per_sample: count, fixed: 0 },
+                    }
                 }
             };
             shape.iter().zip(dims).map(resize).collect()
@@ -117,16 +115,16 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     for parameter in graph.parameters() {
         for (axis, dim) in grouping.axes().dims(parameter.value).iter().enumerate() {
             let Dim::Channels(elements) = dim else { continue };
-            let (mut remaining, mut columns) = (Vec::new(), Vec::new());
+            let (mut indices, mut columns) = (Vec::new(), Vec::new());
             for (index, &element) in elements.iter().enumerate() {
-                if is_kept(element) {
-                    remaining.push(index as u32);
+                if remaining.contains(element) {
+                    indices.push(index as u32);
                 } else if grouping.axes().is_contracted(element) {
                     columns.push(index as u32);
                 }
             }
-            if remaining.len() < elements.len() {
-                kept.0.entry(parameter.name.clone()).or_default().insert(axis, remaining);
+            if indices.len() < elements.len() {
+                kept.0.entry(parameter.name.clone()).or_default().insert(axis, indices);
             }
             if !columns.is_empty() {
                 zeroed.0.entry(parameter.name.clone()).or_default().insert(axis, columns);
@@ -135,7 +133,8 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     }
 
     let mut file = graph.file().clone();
-    let shapes = Shapes { before: graph, after: &after };
+    let shapes = Shapes { before: graph, after: &after, remaining: &remaining };
+    let reference = Reference::of(&shapes, grouping);
     for node in &mut file.nodes {
         if let Some(operator) = operator::of(node) {
             operator.rewrite(node, &shapes);
@@ -145,7 +144,7 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
         value.shape = shape;
     }
     let graph = Graph::new(file).expect("surgery changes sizes, not the structure that was checked");
-    Ok(Cut { graph, kept, zeroed })
+    Ok(Cut { graph, kept, zeroed, reference })
 }
 
 #[cfg(test)]
@@ -183,6 +182,29 @@ mod tests {
         net
     }
 
+    /// A random transformer on six tokens of twelve features: attention of several shapes with or without a residual
+    /// addition, and hidden layers.
+    fn random_transformer(steps: &[(u8, u8)]) -> Net {
+        let mut net = Net::new(&[6, 12]);
+        net.linear("stem", 12);
+        for (number, &(kind, width)) in steps.iter().enumerate() {
+            let (name, before) = (format!("block{number}"), net.here());
+            let (heads, head_dim) = (i64::from(width % 4) + 1, i64::from(width / 4 % 5) + 1);
+            match kind % 4 {
+                0 => net.attention(&name, heads, head_dim).linear(&format!("{name}.proj"), 12).add(before),
+                1 => net.matmul_attention(&name, heads, head_dim).linear(&format!("{name}.proj"), 12).add(before),
+                2 => net.attention(&name, heads, head_dim).linear(&format!("{name}.proj"), 12),
+                _ => net
+                    .linear(&format!("{name}.a"), i64::from(width) % 9 + 2)
+                    .relu()
+                    .linear(&format!("{name}.b"), 12)
+                    .add(before),
+            };
+        }
+        net.mean(&[1], false).linear("head", 5);
+        net
+    }
+
     /// Counts a graph's costs from its shapes alone, without groups.
     fn recount(graph: &Graph) -> (u64, u64) {
         let sizes = |value: ValueId| graph.value(value).shape.iter().map(|size| size.at_batch(1) as u64);
@@ -194,6 +216,12 @@ mod tests {
                 "aten::conv2d" => output * sizes(node.tensor("weight").unwrap()).skip(1).product::<u64>(),
                 "aten::linear" => output * sizes(node.tensor("weight").unwrap()).nth(1).unwrap(),
                 "aten::addmm" => output * sizes(node.tensor("mat2").unwrap()).next().unwrap(),
+                "aten::matmul" => output * sizes(node.tensor("self").unwrap()).next_back().unwrap(),
+                "aten::scaled_dot_product_attention" => {
+                    let keys = sizes(node.tensor("key").unwrap()).nth(2).unwrap();
+                    let query: u64 = sizes(node.tensor("query").unwrap()).product();
+                    keys * (query + output)
+                }
                 _ => 0,
             }
         });
@@ -219,18 +247,32 @@ mod tests {
                     }
                 }
                 "aten::add" => {
-                    assert_eq!(
-                        size(node.tensor("self").unwrap(), 1),
-                        size(node.tensor("other").unwrap(), 1),
-                        "{}",
-                        node.name
-                    );
+                    let shape = |name| &graph.value(node.tensor(name).unwrap()).shape;
+                    assert_eq!(shape("self"), shape("other"), "{}", node.name);
                 }
                 "aten::cat" => {
                     assert_eq!(node.inputs().iter().map(|&part| size(part, 1)).sum::<i64>(), size(output, 1))
                 }
                 "aten::linear" => {
-                    assert_eq!(size(node.tensor("input").unwrap(), 1), size(node.tensor("weight").unwrap(), 1));
+                    let features = graph.value(node.tensor("input").unwrap()).shape.last().unwrap().fixed;
+                    assert_eq!(features, size(node.tensor("weight").unwrap(), 1), "{}", node.name);
+                }
+                "aten::matmul" => {
+                    let (left, right) = (node.tensor("self").unwrap(), node.tensor("other").unwrap());
+                    assert_eq!((size(left, 1), size(left, 3)), (size(right, 1), size(right, 2)), "{}", node.name);
+                    assert_eq!((size(output, 1), size(output, 3)), (size(left, 1), size(right, 3)), "{}", node.name);
+                }
+                "aten::scaled_dot_product_attention" => {
+                    let [query, key, value] = ["query", "key", "value"].map(|name| node.tensor(name).unwrap());
+                    assert_eq!((size(query, 1), size(query, 3)), (size(key, 1), size(key, 3)), "{}", node.name);
+                    assert_eq!((size(output, 1), size(output, 3)), (size(value, 1), size(value, 3)), "{}", node.name);
+                }
+                "aten::view" => {
+                    let sizes = node.ints("size").unwrap();
+                    assert_eq!(sizes, &graph.value(output).shape[..], "{}", node.name);
+                    let elements =
+                        |value| graph.value(value).shape.iter().map(|size| size.at_batch(1)).product::<i64>();
+                    assert_eq!(elements(node.tensor("self").unwrap()), elements(output), "{}", node.name);
                 }
                 "aten::addmm" => {
                     assert_eq!(size(node.tensor("mat1").unwrap(), 1), size(node.tensor("mat2").unwrap(), 0))
@@ -244,6 +286,34 @@ mod tests {
         }
     }
 
+    /// Cuts by some shares and compares what the cost model predicts with what the cut network has.
+    fn assert_costs_are_predicted(graph: &Graph, shares: &[f64], offset: u32) -> Result<(), TestCaseError> {
+        let grouping = Grouping::of(graph);
+        let costs = CostModel::of(graph, &grouping);
+        let keep = grouping.groups().iter().zip(shares.iter().cycle()).map(|(group, share)| {
+            let channels = group.channels() as u32;
+            let width = ((f64::from(channels) * share) as u32).max(1);
+            let mut keep: Vec<u32> = (0..width).map(|rank| (rank + offset) % channels).collect();
+            keep.sort_unstable();
+            keep
+        });
+        let configuration = Configuration { keep: keep.collect() };
+        let cut = cut(graph, &grouping, &configuration).unwrap();
+
+        assert_sizes_fit(&cut.graph);
+        let Costs { macs, params, .. } = costs.at(&configuration.widths());
+        prop_assert_eq!(recount(&cut.graph), (macs, params));
+        prop_assert_eq!(recount(graph), (costs.full().macs, costs.full().params));
+        for (name, axes) in &cut.kept.0 {
+            let shape = &cut.graph.value(cut.graph.parameter(name).unwrap().value).shape;
+            for (&axis, indices) in axes {
+                prop_assert_eq!(indices.len() as i64, shape[axis].fixed);
+                prop_assert!(indices.is_sorted_by(|a, b| a < b));
+            }
+        }
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn predicted_costs_equal_the_recount_of_the_cut_network(
@@ -251,30 +321,16 @@ mod tests {
             shares in prop::collection::vec(0.01f64..1.0, 40),
             offset in 0u32..4,
         ) {
-            let graph = random_net(&steps).graph();
-            let grouping = Grouping::of(&graph);
-            let costs = CostModel::of(&graph, &grouping);
-            let keep = grouping.groups().iter().zip(shares.iter().cycle()).map(|(group, share)| {
-                let channels = group.channels() as u32;
-                let width = ((f64::from(channels) * share) as u32).max(1);
-                let mut keep: Vec<u32> = (0..width).map(|rank| (rank + offset) % channels).collect();
-                keep.sort_unstable();
-                keep
-            });
-            let configuration = Configuration { keep: keep.collect() };
-            let cut = cut(&graph, &grouping, &configuration).unwrap();
+            assert_costs_are_predicted(&random_net(&steps).graph(), &shares, offset)?;
+        }
 
-            assert_sizes_fit(&cut.graph);
-            let Costs { macs, params, .. } = costs.at(&configuration.widths());
-            prop_assert_eq!(recount(&cut.graph), (macs, params));
-            prop_assert_eq!(recount(&graph), (costs.full().macs, costs.full().params));
-            for (name, axes) in &cut.kept.0 {
-                let shape = &cut.graph.value(cut.graph.parameter(name).unwrap().value).shape;
-                for (&axis, indices) in axes {
-                    prop_assert_eq!(indices.len() as i64, shape[axis].fixed);
-                    prop_assert!(indices.is_sorted_by(|a, b| a < b));
-                }
-            }
+        #[test]
+        fn predicted_costs_equal_the_recount_of_a_cut_transformer(
+            steps in prop::collection::vec((any::<u8>(), any::<u8>()), 1..6),
+            shares in prop::collection::vec(0.01f64..1.0, 40),
+            offset in 0u32..4,
+        ) {
+            assert_costs_are_predicted(&random_transformer(&steps).graph(), &shares, offset)?;
         }
     }
 

@@ -63,7 +63,7 @@ pub async fn finish_in(
     events::append(transaction, job.id, &event).await?;
 
     let all_finished = task::finished(&mut **transaction, job.id).await?;
-    measurements::keep(transaction, &job, finished.stage, &finished.result, &all_finished).await?;
+    measurements::keep(transaction, &job, finished.stage, &finished.computed.result, &all_finished).await?;
     update_best(transaction, &job, &all_finished).await?;
     if task::is_stage_done(&mut **transaction, job.id, finished.stage).await? {
         advance(transaction, job, finished, &all_finished).await?;

@@ -189,7 +189,7 @@ impl Hand {
 /// The candidates of a task that has several.
 fn shard(work: &Work) -> &[usize] {
     match work {
-        Work::Screen { candidates } | Work::LightTune { candidates } => candidates,
+        Work::Screen { candidates, .. } | Work::LightTune { candidates } => candidates,
         _ => &[],
     }
 }

@@ -35,7 +35,7 @@ async fn given_to_the_latest_search(server: &TestServer) -> Vec<Sensitivity> {
             .await
             .unwrap();
     match serde_json::from_value(work).unwrap() {
-        Work::Search { sensitivities } => sensitivities,
+        Work::Search { sensitivities, .. } => sensitivities,
         other => panic!("{other:?} in the search stage"),
     }
 }

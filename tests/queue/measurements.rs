@@ -23,7 +23,7 @@ async fn count_measurements(hand: &Hand) -> i64 {
 /// The sensitivities that the next search is given.
 async fn given_to_the_search(hand: &Hand) -> Vec<Sensitivity> {
     match hand.claim_at(Stage::Search).await.plan.work {
-        Work::Search { sensitivities } => sensitivities,
+        Work::Search { sensitivities, .. } => sensitivities,
         other => panic!("{other:?} in the search stage"),
     }
 }

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test serve bench bench-search fmt
+.PHONY: help setup build demo test serve bench bench-search zoo fmt
 
 ENV := . scripts/env.sh
 
@@ -34,6 +34,11 @@ bench-search: ## the SACP search against the same encoder in plain PyTorch (fetc
 	@$(ENV); cargo build --release -p secateur-core --features testing --bench search; \
 	rust="$$(ls -t "$$CARGO_TARGET_DIR"/release/deps/search-* | grep -v '\.d$$' | head -n 1)"; \
 	python3 benches/search/compare.py "$$rust" "$$(scripts/setup-python.sh)"
+
+zoo: ## prune a model of every family of torchvision and timm, write docs/coverage.md (hours; goes on where it stopped; ZOO="--only resnet")
+	@$(ENV); cargo build --release --workspace --bins; \
+	HF_HUB_OFFLINE=1 "$$(scripts/setup-zoo.sh)" scripts/zoo "$$CARGO_TARGET_DIR/release/secateur" \
+		--folder "$$CARGO_TARGET_DIR/zoo" --page docs/coverage.md $(ZOO)
 
 fmt: ## format the code
 	@cargo fmt --all

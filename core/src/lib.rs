@@ -18,6 +18,7 @@ pub mod importance;
 pub mod latency;
 pub mod layer;
 pub mod measurement;
+pub mod obstacle;
 pub mod operator;
 pub mod rejection;
 pub mod report;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::candidate::{Configuration, reachable};
+use crate::candidate::{Configuration, Limits, reachable};
 use crate::cost::CostModel;
 use crate::graph::{Graph, Node, Parameter, ParameterKind, Producer, ValueId};
 use crate::group::{Dim, Grouping, Owner};
+use crate::obstacle;
 use crate::report::{GroupSummary, LayerSummary, LayerWidth, ModelSummary};
 use crate::spec::{Constraints, Metric};
 
@@ -50,17 +51,28 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
             unprunable: Some(frozen.reason.clone()),
         }
     });
-    let by_metric = Metric::COUNTED.into_iter().map(|metric| {
-        let share = reachable(graph, grouping, &costs, &Constraints::default(), metric).unwrap_or(0.0);
-        (metric.field().to_owned(), share)
-    });
+    let share = |metric| reachable(graph, grouping, &costs, &Constraints::default(), metric).unwrap_or(0.0);
+    let by_metric: BTreeMap<String, f64> =
+        Metric::COUNTED.into_iter().map(|metric| (metric.field().to_owned(), share(metric))).collect();
+    let obstacles = obstacle::obstacles(graph, grouping);
+    let largest_flops_reduction = share(Metric::Flops);
     ModelSummary {
         inputs: sample_shapes(graph),
         base: costs.full(),
         layers,
         groups: prunable.chain(frozen).collect(),
-        reachable: by_metric.collect(),
+        log10_space: log10_space(graph, grouping),
+        advice: obstacle::advice(graph, grouping, &obstacles, largest_flops_reduction),
+        obstacles,
+        specialisations: graph.file().specialisations.clone(),
+        reachable: by_metric,
     }
+}
+
+/// Each group takes one of its allowed widths, whatever the others do.
+fn log10_space(graph: &Graph, grouping: &Grouping) -> f64 {
+    let Ok(limits) = Limits::new(graph, grouping, &Constraints::default()) else { return 0.0 };
+    (0..limits.groups()).map(|group| (limits.allowed(group).len() as f64).log10()).sum()
 }
 
 /// Widths and costs of every layer with weights, before and after a configuration.

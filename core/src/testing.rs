@@ -35,6 +35,7 @@ impl Net {
             parameters: Vec::new(),
             nodes: Vec::new(),
             output: Output::Tensor(ValueId(0)),
+            specialisations: Vec::new(),
         };
         Self { file, here: ValueId(0) }
     }

@@ -7,6 +7,7 @@
 #include <torch/csrc/jit/ir/ir.h>
 
 #include <unordered_map>
+#include <unordered_set>
 
 #include "failure.h"
 #include "operators.h"
@@ -29,14 +30,38 @@ const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_trans
 
 struct Frame {
   std::unordered_map<const Value*, IValue> values;
+  // Numbers, and lists of them, that depend on the size of a tensor.
+  std::unordered_set<const Value*> sized;
   std::string module;
 };
+
+// What a call takes or gives back, and which of it depends on the size of a tensor.
+struct Passed {
+  std::vector<IValue> values;
+  std::vector<bool> sized;
+};
+
+bool tells_sizes(const Node* node) {
+  static const std::unordered_set<std::string> names = {
+      "aten::size", "aten::numel", "aten::stride", "aten::sym_size", "aten::sym_numel", "aten::is_contiguous"};
+  return names.count(node->kind().toQualString()) != 0;
+}
+
+// An assertion: one of its branches only raises.
+bool raises(const Block* block) {
+  for (const Node* node : block->nodes()) {
+    if (node->kind() == c10::prim::RaiseException) return true;
+  }
+  return false;
+}
 
 class Evaluator {
  public:
   Evaluator(const ModuleTensors& tensors, Recorder& recorder) : tensors_(tensors), recorder_(recorder) {}
 
-  IValue call(torch::jit::Function& function, std::vector<IValue> args, const Place& caller) {
+  // Sets `sized` when the result depends on the size of a tensor.
+  IValue call(torch::jit::Function& function, Passed passed, const Place& caller, bool& sized) {
+    std::vector<IValue>& args = passed.values;
     if (++depth_ > kMaxCalls) throw refusal(caller, "The model's functions call each other too deeply.");
     function.ensure_defined();
     const auto graph = torch::jit::toGraphFunction(function).graph();
@@ -50,9 +75,11 @@ class Evaluator {
     }
     for (size_t index = 0; index < args.size(); ++index) {
       frame.values[graph->inputs()[index]] = std::move(args[index]);
+      if (passed.sized[index]) frame.sized.insert(graph->inputs()[index]);
     }
     run(graph->block(), frame);
     IValue result = frame.values.at(graph->outputs().at(0));
+    sized = frame.sized.count(graph->outputs()[0]) != 0;
     --depth_;
     return result;
   }
@@ -69,13 +96,34 @@ class Evaluator {
         throw Rejected("unsupported_model", "The model takes more than 2000000 steps for one input.");
       }
       step(node, frame);
+      follow_sizes(node, frame);
     }
+  }
+
+  // Marks what a node makes of sizes. Calls, branches and loops mark their own outputs.
+  static void follow_sizes(const Node* node, Frame& frame) {
+    bool sized = tells_sizes(node);
+    // How long a list is, is a matter of rank.
+    if (node->kind() != c10::aten::len) {
+      for (const Value* input : node->inputs()) sized = sized || frame.sized.count(input) != 0;
+    }
+    const bool marks_its_own = !node->blocks().empty() || node->kind() == c10::prim::CallMethod ||
+        node->kind() == c10::prim::CallFunction;
+    if (!sized || marks_its_own) return;
+    for (const Value* output : node->outputs()) {
+      if (!output->type()->isSubtypeOf(*c10::TensorType::get())) frame.sized.insert(output);
+    }
+  }
+
+  static void mark(const Value* value, bool sized, Frame& frame) {
+    if (sized) frame.sized.insert(value); else frame.sized.erase(value);
   }
 
   void step(const Node* node, Frame& frame) {
     const auto input = [&](size_t index) -> const IValue& { return frame.values.at(node->input(index)); };
     const auto set = [&](IValue value) { frame.values[node->output()] = std::move(value); };
     const auto place = [&] { return Place{source_of(node), frame.module}; };
+    bool sized = false;
 
     switch (node->kind()) {
       case c10::prim::Constant:
@@ -88,11 +136,11 @@ class Evaluator {
             "a model that keeps state between calls cannot be pruned");
       case c10::prim::CallMethod: {
         torch::jit::Function& method = input(0).toObjectRef().type()->getMethod(node->s(c10::attr::name));
-        return set(call(method, inputs_from(node, 0, frame), place()));
+        return set_result(node, call(method, passed_from(node, 0, frame), place(), sized), sized, frame);
       }
       case c10::prim::CallFunction: {
         torch::jit::Function* function = node->input(0)->type()->expectRef<c10::FunctionType>().function();
-        return set(call(*function, inputs_from(node, 1, frame), place()));
+        return set_result(node, call(*function, passed_from(node, 1, frame), place(), sized), sized, frame);
       }
       case c10::prim::If:
         return branch(node, frame);
@@ -166,7 +214,7 @@ class Evaluator {
     // Functions are constants too, without a value: only CallFunction reads them, from the type.
     std::optional<IValue> value = torch::jit::toIValue(node->output());
     if (!value) return;
-    if (value->isTensor()) recorder_.add_constant(value->toTensor());
+    if (value->isTensor()) recorder_.know_constant(value->toTensor());
     // Devices that the model was traced on mean the one that it runs on.
     if (value->isDevice()) value = IValue(c10::Device(c10::kCPU));
     frame.values[node->output()] = std::move(*value);
@@ -175,9 +223,14 @@ class Evaluator {
   void branch(const Node* node, Frame& frame) {
     const bool condition = frame.values.at(node->input(0)).toBool();
     const Block* taken = node->blocks()[condition ? 0 : 1];
+    const bool by_size = frame.sized.count(node->input(0)) != 0;
+    if (by_size && !raises(node->blocks()[condition ? 1 : 0])) {
+      recorder_.specialise(Place{source_of(node), frame.module});
+    }
     run(taken, frame);
     for (size_t index = 0; index < node->outputs().size(); ++index) {
       const IValue value = frame.values.at(taken->outputs()[index]);
+      mark(node->outputs()[index], by_size || frame.sized.count(taken->outputs()[index]) != 0, frame);
       frame.values[node->outputs()[index]] = value;
     }
   }
@@ -186,20 +239,24 @@ class Evaluator {
     const Block* body = node->blocks()[0];
     const int64_t trips = frame.values.at(node->input(0)).toInt();
     bool condition = frame.values.at(node->input(1)).toBool();
-    std::vector<IValue> carried = inputs_from(node, 2, frame);
+    Passed carried = passed_from(node, 2, frame);
+    if (frame.sized.count(node->input(0)) != 0 || frame.sized.count(node->input(1)) != 0) recorder_.specialise(place);
     for (int64_t trip = 0; trip < trips && condition; ++trip) {
       if (trip == kMaxTrips) throw refusal(place, "A loop runs more than 100000 times.");
       frame.values[body->inputs()[0]] = trip;
-      for (size_t index = 0; index < carried.size(); ++index) {
-        frame.values[body->inputs()[index + 1]] = carried[index];
+      for (size_t index = 0; index < carried.values.size(); ++index) {
+        frame.values[body->inputs()[index + 1]] = carried.values[index];
+        mark(body->inputs()[index + 1], carried.sized[index], frame);
       }
       run(body, frame);
       condition = frame.values.at(body->outputs()[0]).toBool();
-      for (size_t index = 0; index < carried.size(); ++index) {
-        carried[index] = frame.values.at(body->outputs()[index + 1]);
+      for (size_t index = 0; index < carried.values.size(); ++index) {
+        carried.values[index] = frame.values.at(body->outputs()[index + 1]);
+        carried.sized[index] = frame.sized.count(body->outputs()[index + 1]) != 0;
       }
     }
-    set_outputs(node, carried, frame);
+    set_outputs(node, carried.values, frame);
+    for (size_t index = 0; index < carried.sized.size(); ++index) mark(node->outputs()[index], carried.sized[index], frame);
   }
 
   static IValue list(const Node* node, const Frame& frame) {
@@ -300,6 +357,19 @@ class Evaluator {
     return values;
   }
 
+  static Passed passed_from(const Node* node, size_t first, const Frame& frame) {
+    Passed passed{inputs_from(node, first, frame), {}};
+    for (size_t index = first; index < node->inputs().size(); ++index) {
+      passed.sized.push_back(frame.sized.count(node->input(index)) != 0);
+    }
+    return passed;
+  }
+
+  static void set_result(const Node* node, IValue result, bool sized, Frame& frame) {
+    frame.values[node->output()] = std::move(result);
+    mark(node->output(), sized, frame);
+  }
+
   static void set_outputs(const Node* node, const std::vector<IValue>& values, Frame& frame) {
     TORCH_CHECK(values.size() == node->outputs().size(), node->kind().toQualString(), " gives ", values.size(), " values");
     for (size_t index = 0; index < values.size(); ++index) frame.values[node->outputs()[index]] = values[index];
@@ -316,7 +386,10 @@ class Evaluator {
 IValue evaluate_forward(
     const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder) {
   inputs.insert(inputs.begin(), module._ivalue());
-  return Evaluator(tensors, recorder).call(module.get_method("forward").function(), std::move(inputs), Place{});
+  const size_t count = inputs.size();
+  bool sized = false;
+  return Evaluator(tensors, recorder)
+      .call(module.get_method("forward").function(), {std::move(inputs), std::vector<bool>(count)}, Place{}, sized);
 }
 
 }  // namespace secateur

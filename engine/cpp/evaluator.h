@@ -1,7 +1,8 @@
 // Steps through `forward` node by node, with real values, and leaves operators to the recorder.
 //
 // No pass ever rewrites the user's code and no interpreter but this one runs it: calls step into the callee's own graph,
-// `If` takes the branch that its condition selects, `Loop` runs with bounds.
+// `If` takes the branch that its condition selects, `Loop` runs with bounds. Numbers that come from the sizes of tensors are
+// followed: a branch or loop that hangs on one makes the record true for inputs of this size, and the recorder is told.
 #pragma once
 
 #include <torch/csrc/jit/api/module.h>

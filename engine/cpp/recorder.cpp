@@ -2,7 +2,6 @@
 
 #include <ATen/ops/alias.h>
 #include <ATen/ops/scalar_tensor.h>
-#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -15,11 +14,6 @@ namespace secateur {
 namespace {
 
 std::string label_of(const c10::FunctionSchema& schema) { return "`" + schema.name() + "`"; }
-
-std::string at_source(const Place& place) {
-  if (place.source.empty()) return place.module.empty() ? "" : " in `" + place.module + "`";
-  return place.module.empty() ? " (" + place.source + ")" : " in `" + place.module + "` (" + place.source + ")";
-}
 
 bool is_tensor_type(const c10::Type& type) {
   switch (type.kind()) {
@@ -66,22 +60,29 @@ void visit_tensors(const c10::IValue& value, Visit visit) {
   }
 }
 
-// Whether two tensors of one storage have an element in common, found by marking the elements of the one.
-bool overlap(const at::Tensor& one, const at::Tensor& other) {
-  if (one.numel() == 0 || other.numel() == 0) return false;
-  if (one.element_size() != other.element_size()) return true;
-  const auto elements = static_cast<int64_t>(one.storage().nbytes() / one.element_size());
-  at::Tensor marks = at::zeros({elements}, at::kByte);
-  marks.as_strided(one.sizes(), one.strides(), one.storage_offset()).fill_(1);
-  return marks.as_strided(other.sizes(), other.strides(), other.storage_offset()).any().item<bool>();
-}
-
 bool is_true(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const char* name) {
   const auto index = schema.argumentIndexWithName(name);
   return index.has_value() && args[*index].isBool() && args[*index].toBool();
 }
 
+// Operators that make a tensor like another one, with contents of their own.
+bool makes_contents(const std::string& name) {
+  static const std::unordered_set<std::string> names = {
+      "aten::zeros_like", "aten::ones_like", "aten::full_like", "aten::empty_like",
+      "aten::new_zeros",  "aten::new_ones",  "aten::new_full",  "aten::new_empty"};
+  return names.count(name) != 0;
+}
+
 }  // namespace
+
+std::string Place::text() const {
+  if (source.empty()) return module.empty() ? "" : " in `" + module + "`";
+  return module.empty() ? " (" + source + ")" : " in `" + module + "` (" + source + ")";
+}
+
+std::string Place::json() const {
+  return ",\"module\":" + json::quote(module) + ",\"source\":" + json::quote(source);
+}
 
 int64_t Recorder::new_value(const at::Tensor& tensor, const std::string& of) {
   values_.push_back(
@@ -92,7 +93,7 @@ int64_t Recorder::new_value(const at::Tensor& tensor, const std::string& of) {
 
 Recorder::State& Recorder::track(const at::Tensor& tensor, int64_t value, Origin origin, bool has_data) {
   const auto [entry, is_new] =
-      states_.insert_or_assign(tensor.unsafeGetTensorImpl(), State{tensor, value, origin, has_data, "", {}});
+      states_.insert_or_assign(tensor.unsafeGetTensorImpl(), State{tensor, value, origin, has_data, {}, ""});
   if (is_new && tensor.has_storage()) {
     by_storage_[tensor.storage().unsafeGetStorageImpl()].push_back(tensor.unsafeGetTensorImpl());
   }
@@ -126,9 +127,13 @@ void Recorder::add_weight(const Weight& weight) {
   track(tensor, value, Origin::Weight, weight.kind == WeightKind::Parameter);
 }
 
-void Recorder::add_constant(const at::Tensor& tensor) {
-  if (!tensor.defined() || states_.count(tensor.unsafeGetTensorImpl()) != 0) return;
+int64_t Recorder::add_constant(const at::Tensor& tensor) {
   add_weight({"CONSTANTS.c" + std::to_string(constants_++), WeightKind::Constant, tensor});
+  return parameters_.back().value;
+}
+
+void Recorder::know_constant(const at::Tensor& tensor) {
+  if (tensor.defined() && states_.count(tensor.unsafeGetTensorImpl()) == 0) add_constant(tensor);
 }
 
 Recorder::State& Recorder::state_of(const at::Tensor& tensor, const std::string& reader) {
@@ -138,14 +143,8 @@ Recorder::State& Recorder::state_of(const at::Tensor& tensor, const std::string&
 }
 
 int64_t Recorder::read(const at::Tensor& tensor, const std::string& reader, const Place& place) {
-  const State& state = state_of(tensor, reader);
-  if (!state.spoilt_by.empty()) {
-    throw Rejected(
-        "unsupported_model",
-        reader + at_source(place) + " reads a tensor whose memory " + state.spoilt_by +
-            " overwrote through another view; in-place operators on views are not supported.",
-        place.node(), "replace the in-place operator by the one that returns a new tensor (`relu` for `relu_`)");
-  }
+  State& state = state_of(tensor, reader);
+  if (!state.overwritten_by.empty()) renew(state, reader, place);
   return state.value;
 }
 
@@ -187,108 +186,6 @@ bool Recorder::literal(const c10::IValue& value, const std::string& reader, cons
   return false;
 }
 
-void Recorder::check_write(const at::Tensor& written, const std::string& writer, const Place& place) {
-  const auto refuse = [&](const State& state) {
-    const bool is_input = state.origin == Origin::Input;
-    throw Rejected(
-        "unsupported_model",
-        writer + at_source(place) + " writes in place into " + (is_input ? "an input of the model" : "a weight of the model") +
-            ", which is not supported.",
-        place.node(), is_input ? "copy the input first (`x = x.clone()`)" : "call model.eval() before torch.jit.trace");
-  };
-  State& own = state_of(written, writer);
-  if (own.origin != Origin::Computed) refuse(own);
-  if (!written.has_storage()) return;
-  for (const c10::TensorImpl* impl : by_storage_[written.storage().unsafeGetStorageImpl()]) {
-    const State& state = states_.at(impl);
-    if (state.origin != Origin::Computed && overlap(written, state.tensor)) refuse(state);
-  }
-}
-
-void Recorder::spoil_views(const at::Tensor& written, const std::string& writer) {
-  if (!written.has_storage()) return;
-  for (const c10::TensorImpl* impl : by_storage_[written.storage().unsafeGetStorageImpl()]) {
-    State& state = states_.at(impl);
-    if (impl == written.unsafeGetTensorImpl() || !state.spoilt_by.empty()) continue;
-    if (overlap(written, state.tensor)) state.spoilt_by = writer;
-  }
-}
-
-Recorder::Part Recorder::part_of(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args) {
-  const bool is_slice = schema.name() == "aten::slice" && schema.overload_name() == "Tensor";
-  const bool is_index = schema.name() == "aten::select" && schema.overload_name() == "int";
-  if (!is_slice && !is_index) return {};
-  const at::Tensor whole = args[0].toTensor();
-  const int64_t dim = args[1].toInt() < 0 ? args[1].toInt() + whole.dim() : args[1].toInt();
-  const int64_t size = whole.size(dim);
-  const auto inside = [size](int64_t index) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); };
-  if (is_index) {
-    const int64_t index = inside(args[2].toInt());
-    return {whole, dim, index, index + 1, true};
-  }
-  if (args[4].toInt() != 1) return {};
-  const int64_t start = args[2].isNone() ? 0 : inside(args[2].toInt());
-  const int64_t end = args[3].isNone() ? size : std::max(start, inside(args[3].toInt()));
-  return {whole, dim, start, end, false};
-}
-
-std::vector<Recorder::Part> Recorder::wholes_of(const at::Tensor& written) {
-  std::vector<Part> wholes;
-  const State* state = &states_.at(written.unsafeGetTensorImpl());
-  while (state->part.whole.defined()) {
-    wholes.push_back(state->part);
-    state = &states_.at(state->part.whole.unsafeGetTensorImpl());
-    if (!state->spoilt_by.empty()) return {};
-  }
-  return wholes;
-}
-
-int64_t Recorder::record(
-    const std::string& op, const std::string& overload, const std::vector<std::pair<std::string, std::string>>& args,
-    const at::Tensor& result, const Place& place) {
-  const int64_t value = new_value(result, op);
-  nodes_.push_back(
-      "{\"op\":" + json::quote(op) + ",\"overload\":" + json::quote(overload) + ",\"args\":" +
-      json::array_of(args, [](const std::pair<std::string, std::string>& arg) {
-        return "{\"name\":" + json::quote(arg.first) + ",\"value\":" + arg.second + "}";
-      }) +
-      ",\"module\":" + json::quote(place.module) + ",\"source\":" + json::quote(place.source) +
-      ",\"outputs\":[" + json::number(value) + "]}");
-  return value;
-}
-
-// The new contents of each whole: what lies before the written part, the part, what lies behind it.
-void Recorder::put_together(at::Tensor written, const std::vector<Part>& wholes, const Place& place) {
-  const auto number = [](int64_t value) { return "{\"int\":" + json::number(value) + "}"; };
-  const auto tensor = [](int64_t value) { return "{\"tensor\":" + json::number(value) + "}"; };
-  for (const Part& part : wholes) {
-    const State& piece = states_.at(written.unsafeGetTensorImpl());
-    State& whole = states_.at(part.whole.unsafeGetTensorImpl());
-    std::vector<int64_t> pieces;
-    const auto keep = [&](int64_t start, int64_t end) {
-      if (start == end) return;
-      pieces.push_back(record(
-          "aten::slice", "Tensor",
-          {{"self", tensor(whole.value)}, {"dim", number(part.dim)}, {"start", number(start)}, {"end", number(end)},
-           {"step", number(1)}},
-          whole.tensor.slice(part.dim, start, end), place));
-    };
-    keep(0, part.start);
-    pieces.push_back(
-        part.is_index ? record(
-                            "aten::unsqueeze", "", {{"self", tensor(piece.value)}, {"dim", number(part.dim)}},
-                            piece.tensor.unsqueeze(part.dim), place)
-                      : piece.value);
-    keep(part.end, whole.tensor.size(part.dim));
-    const std::string list =
-        "{\"tensors\":" + json::array_of(pieces, [](int64_t value) { return json::number(value); }) + "}";
-    whole.value = record("aten::cat", "", {{"tensors", list}, {"dim", number(part.dim)}}, whole.tensor, place);
-    whole.has_data |= piece.has_data;
-    whole.spoilt_by.clear();
-    written = part.whole;
-  }
-}
-
 // Operators that are allowed as code but must not be reached in evaluation.
 void Recorder::check_behaviour(
     const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
@@ -296,7 +193,7 @@ void Recorder::check_behaviour(
   if (draws_random_numbers(schema.name())) {
     throw Rejected(
         "unsupported_model",
-        label + at_source(place) + " draws random numbers although the model is in evaluation mode.", place.node(),
+        label + place.text() + " draws random numbers although the model is in evaluation mode.", place.node(),
         "make the randomness depend on `self.training`");
   }
   const bool drops = is_true(schema, args, "train") && schema.name().find("dropout") != std::string::npos;
@@ -306,7 +203,7 @@ void Recorder::check_behaviour(
       has_statistics && (is_true(schema, args, "training") || is_true(schema, args, "use_input_stats"));
   if (drops || updates) {
     throw Rejected(
-        "unsupported_model", label + at_source(place) + " is fixed in training mode.", place.node(),
+        "unsupported_model", label + place.text() + " is fixed in training mode.", place.node(),
         "call model.eval() before torch.jit.trace");
   }
   if (schema.name() == "aten::index" || schema.name().rfind("aten::index_put", 0) == 0) {
@@ -315,7 +212,7 @@ void Recorder::check_behaviour(
       if (is_mask && state_of(index, label).has_data) {
         throw Rejected(
             "unsupported_model",
-            label + at_source(place) + " selects by a mask that depends on the data, so its shape does too.",
+            label + place.text() + " selects by a mask that depends on the data, so its shape does too.",
             place.node(), "use torch.where, or multiply by the mask");
       }
     });
@@ -334,10 +231,11 @@ void Recorder::call(
     if (!is_tensor_type(*schema.arguments()[index].type())) continue;
     visit_tensors(args[index], [&](const at::Tensor& tensor) { has_data |= state_of(tensor, label).has_data; });
   }
+  has_data = has_data && !makes_contents(schema.name());
   if (!recorded && has_data && !reads_description_only(schema)) {
     throw Rejected(
         "unsupported_model",
-        label + at_source(place) + " makes a number of the contents of a tensor, so what the model computes would depend "
+        label + place.text() + " makes a number of the contents of a tensor, so what the model computes would depend "
         "on the data.", place.node(), "replace control flow on data by torch.where or masks");
   }
 
@@ -352,6 +250,7 @@ void Recorder::call(
       if (argument.alias_info() != nullptr && argument.alias_info()->isWrite()) {
         visit_tensors(args[index], [&](const at::Tensor& tensor) {
           check_write(tensor, label, place);
+          read_bases(tensor, has_data, label, place);
           written.push_back(tensor);
         });
       }
@@ -363,12 +262,12 @@ void Recorder::call(
     }
     if (!has_wire_form && (has_data || !written.empty())) {
       throw Rejected(
-          "unsupported_model", label + at_source(place) + " has an argument of a kind that is not supported.",
+          "unsupported_model", label + place.text() + " has an argument of a kind that is not supported.",
           place.node());
     }
-    node = "{\"op\":" + json::quote(schema.name()) + ",\"overload\":" + json::quote(schema.overload_name()) +
-        ",\"args\":" + json::array(literals) + ",\"module\":" + json::quote(place.module) +
-        ",\"source\":" + json::quote(place.source);
+    const std::string op = written.empty() ? schema.name() : operator_of_write(schema, written.front());
+    node = "{\"op\":" + json::quote(op) + ",\"overload\":" + json::quote(schema.overload_name()) +
+        ",\"args\":" + json::array(literals) + place.json();
   }
 
   try {
@@ -377,34 +276,34 @@ void Recorder::call(
     throw;
   } catch (const std::exception&) {
     throw Rejected(
-        "input_shape", label + at_source(place) + " fails: " + first_line(current_message()), place.node());
+        "input_shape", label + place.text() + " fails: " + first_line(current_message()), place.node());
   }
   if (!recorded) return;
 
-  std::vector<std::vector<Part>> wholes;
-  for (const at::Tensor& tensor : written) {
-    wholes.push_back(wholes_of(tensor));
-    spoil_views(tensor, label);
-  }
-  const Part part = part_of(schema, args);
   std::vector<std::string> outputs;
   bool is_list = false;
   const auto produce = [&](at::Tensor tensor) {
     TORCH_CHECK(tensor.defined(), label, " returns no tensor");
+    at::Tensor base;
     const auto entry = states_.find(tensor.unsafeGetTensorImpl());
-    if (entry != states_.end()) {
-      bool in_place = false;
-      for (const at::Tensor& target : written) in_place |= target.is_same(tensor);
-      if (!in_place) tensor = at::alias(tensor);
+    const bool in_place = std::any_of(
+        written.begin(), written.end(), [&](const at::Tensor& target) { return target.is_same(tensor); });
+    if (in_place) {
+      base = entry->second.base;
+    } else {
+      if (entry != states_.end()) tensor = at::alias(tensor);
+      for (const c10::IValue& arg : args) {
+        visit_tensors(arg, [&](const at::Tensor& source) {
+          if (!base.defined() && tensor.has_storage() && source.is_alias_of(tensor)) base = source;
+        });
+      }
     }
     if (has_wire_form) {
       const int64_t value = new_value(tensor, schema.name());
       outputs.push_back(json::number(value));
-      // A tensor that was written in place is still the part that it was.
-      const Part kept = entry == states_.end() ? part : entry->second.part;
-      track(tensor, value, Origin::Computed, has_data).part = kept;
+      track(tensor, value, Origin::Computed, has_data).base = base;
     } else {
-      add_constant(tensor);
+      know_constant(tensor);
     }
     return tensor;
   };
@@ -418,13 +317,13 @@ void Recorder::call(
       *result = tensors;
     } else {
       throw Rejected(
-          "unsupported_model", label + at_source(place) + " returns something else besides tensors.", place.node());
+          "unsupported_model", label + place.text() + " returns something else besides tensors.", place.node());
     }
   }
   if (has_wire_form) {
     nodes_.push_back(node + ",\"outputs\":" + json::array(outputs) + (is_list ? ",\"list\":true" : "") + "}");
   }
-  for (size_t index = 0; index < written.size(); ++index) put_together(written[index], wholes[index], place);
+  for (const at::Tensor& tensor : written) finish_write(tensor, label, place);
 }
 
 at::Tensor Recorder::scalar_tensor(const c10::IValue& number, const Place& place) {
@@ -440,8 +339,7 @@ at::Tensor Recorder::scalar_tensor(const c10::IValue& number, const Place& place
       "{\"op\":\"aten::scalar_tensor\",\"overload\":\"\",\"args\":[{\"name\":\"s\",\"value\":" + value + "}" +
       keyword("dtype", "{\"int\":" + json::number(static_cast<int64_t>(scalar.type())) + "}") +
       keyword("layout", "\"none\"") + keyword("device", "{\"device\":\"cpu\"}") + keyword("pin_memory", "\"none\"") +
-      "],\"module\":" + json::quote(place.module) + ",\"source\":" + json::quote(place.source) +
-      ",\"outputs\":[" + json::number(output) + "]}");
+      "]" + place.json() + ",\"outputs\":[" + json::number(output) + "]}");
   track(tensor, output, Origin::Computed, false);
   return tensor;
 }
@@ -452,6 +350,7 @@ std::string Recorder::output_json(const c10::IValue& output, size_t depth) {
   if (output.isTensor() && output.toTensor().defined()) {
     return "{\"tensor\":" + json::number(read(output.toTensor(), "the output", Place{})) + "}";
   }
+  if (output.isNone() || (output.isTensor() && depth > 0)) return "\"none\"";
   if (output.isTuple()) return "{\"tuple\":" + json::array_of(output.toTupleRef().elements(), part) + "}";
   if (output.isList()) return "{\"list\":" + json::array_of(output.toList().vec(), part) + "}";
   if (output.isGenericDict()) {
@@ -471,6 +370,13 @@ std::string Recorder::output_json(const c10::IValue& output, size_t depth) {
       "", "wrap the model so that `forward` returns tensors only");
 }
 
+void Recorder::specialise(const Place& place) {
+  const std::string text = json::quote(place.module + (place.source.empty() ? "" : " (" + place.source + ")"));
+  if (std::find(specialisations_.begin(), specialisations_.end(), text) == specialisations_.end()) {
+    specialisations_.push_back(text);
+  }
+}
+
 void Recorder::set_output(const c10::IValue& output) { output_ = output_json(output, 0); }
 
 std::string Recorder::json() const {
@@ -484,7 +390,7 @@ std::string Recorder::json() const {
   return "{\"values\":" + json::array(values_) +
       ",\"inputs\":" + json::array_of(inputs_, [](int64_t value) { return json::number(value); }) +
       ",\"parameters\":" + json::array_of(parameters_, parameter) + ",\"nodes\":" + json::array(nodes_) +
-      ",\"output\":" + output_ + "}";
+      ",\"specialisations\":" + json::array(specialisations_) + ",\"output\":" + output_ + "}";
 }
 
 std::vector<at::Tensor> Recorder::weights() const {

@@ -3,9 +3,9 @@
 // A value is a tensor at one point of the program. Tensors are told apart by their TensorImpl, which stays alive as long
 // as the recorder does. Two rules keep the record in static single assignment form:
 // an operator that returns its own input (contiguous, dropout in evaluation) gets a new impl that shares the storage;
-// an operator that writes in place makes a new value of the impl, and every other impl that sees the written memory is
-// spoilt: reading it later is refused, since in the record it would still have its old contents. What a slice or an index
-// was taken of is put together anew (`x[a:b].zero_()` makes a new value of `x`), so that it may be read again.
+// an operator that writes in place makes a new value of the impl. When the impl is a view, the tensors that it was taken
+// of get new values too, with the view put back (`cat` of what lies around it); every other impl that sees the written memory is
+// taken again when it is next read. Memory that no input reaches (the mask of a window attention) is read as a constant.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,8 +16,10 @@
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "view.h"
 #include "weights.h"
 
 namespace secateur {
@@ -30,6 +32,10 @@ struct Place {
   std::string module;
 
   std::string node() const { return module.empty() ? source : module; }
+  // ` in `layer1.0` (code/__torch__.py:12)`, as far as it is known.
+  std::string text() const;
+  // The fields `module` and `source` of a node, with a comma before.
+  std::string json() const;
 };
 
 class Recorder {
@@ -38,7 +44,7 @@ class Recorder {
   void add_weight(const Weight& weight);
 
   // A tensor that the code holds as a constant; known or not.
-  void add_constant(const at::Tensor& tensor);
+  void know_constant(const at::Tensor& tensor);
 
   // Runs an operator on the stack and records it when it makes tensors.
   void call(
@@ -47,6 +53,9 @@ class Recorder {
 
   // `prim::NumToTensor`: a number that becomes a tensor.
   at::Tensor scalar_tensor(const c10::IValue& number, const Place& place);
+
+  // A branch or loop of the program that another size of the input could have taken otherwise.
+  void specialise(const Place& place);
 
   void set_output(const c10::IValue& output);
 
@@ -58,24 +67,16 @@ class Recorder {
  private:
   enum class Origin { Input, Weight, Computed };
 
-  // What a slice or a select was taken of; no tensor for everything else.
-  struct Part {
-    at::Tensor whole;
-    int64_t dim = 0;
-    int64_t start = 0;
-    int64_t end = 0;
-    bool is_index = false;
-  };
-
   struct State {
     at::Tensor tensor;
     int64_t value;
     Origin origin;
     // Depends on the contents of an input or a trained parameter, so no number may be read from it.
     bool has_data;
-    // The operator that wrote into its memory through another view; empty while it is sound.
-    std::string spoilt_by;
-    Part part;
+    // The tensor that it is a view of; undefined when it is none.
+    at::Tensor base;
+    // The operator that wrote into its memory after `value` was recorded; empty while `value` is what it holds.
+    std::string overwritten_by;
   };
 
   struct ParameterEntry {
@@ -85,25 +86,31 @@ class Recorder {
   };
 
   int64_t new_value(const at::Tensor& tensor, const std::string& of);
+  int64_t add_constant(const at::Tensor& tensor);
   State& track(const at::Tensor& tensor, int64_t value, Origin origin, bool has_data);
   State& state_of(const at::Tensor& tensor, const std::string& reader);
   int64_t read(const at::Tensor& tensor, const std::string& reader, const Place& place);
   // The JSON of an argument; false when the wire form has nothing for it.
   bool literal(const c10::IValue& value, const std::string& reader, const Place& place, std::string& json);
-  void check_write(const at::Tensor& written, const std::string& writer, const Place& place);
-  void spoil_views(const at::Tensor& written, const std::string& writer);
-  static Part part_of(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args);
-  // The tensors of which the written one is a part, a part of a part and so on, as far as their contents are known.
-  std::vector<Part> wholes_of(const at::Tensor& written);
-  void put_together(at::Tensor written, const std::vector<Part>& wholes, const Place& place);
-  // Records a call of our own; `args` are names and wire forms, the result has the tensor's shape.
-  int64_t record(
-      const std::string& op, const std::string& overload,
-      const std::vector<std::pair<std::string, std::string>>& args, const at::Tensor& result, const Place& place);
   void check_behaviour(
       const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
       const Place& place);
   std::string output_json(const c10::IValue& output, size_t depth);
+
+  // writes.cpp. A write is checked, then the bases of what it writes are read, then the kernel runs, then it is finished.
+  void check_write(const at::Tensor& written, const std::string& writer, const Place& place);
+  void read_bases(const at::Tensor& written, bool has_data, const std::string& writer, const Place& place);
+  std::string operator_of_write(const c10::FunctionSchema& schema, const at::Tensor& written);
+  void finish_write(const at::Tensor& written, const std::string& writer, const Place& place);
+  // After a write that nothing can say, what lies above cannot be read.
+  void forget_bases(const at::Tensor& view, const std::string& writer);
+  int64_t put_together(const ViewRange& range, const State& base, int64_t part, const Place& place);
+  int64_t put_back(const View& geometry, const State& base, int64_t view, const Place& place);
+  // Gives an overwritten tensor the value of what it holds now.
+  void renew(State& state, const std::string& reader, const Place& place);
+  int64_t record(
+      const ViewCall& call, const std::vector<std::pair<std::string, int64_t>>& tensors, const at::Tensor& result,
+      const Place& place);
 
   std::vector<std::string> values_;
   std::vector<int64_t> inputs_;
@@ -111,6 +118,7 @@ class Recorder {
   std::unordered_map<const c10::StorageImpl*, std::vector<size_t>> parameters_by_storage_;
   size_t constants_ = 0;
   std::vector<std::string> nodes_;
+  std::vector<std::string> specialisations_;
   std::string output_;
   std::unordered_map<const c10::TensorImpl*, State> states_;
   std::unordered_map<const c10::StorageImpl*, std::vector<const c10::TensorImpl*>> by_storage_;

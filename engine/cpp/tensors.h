@@ -22,7 +22,7 @@ inline std::vector<c10::IValue> ivalues(const at::Tensor* const* tensors, size_t
 // The tensors of a model's output in reading order.
 inline void flatten(const c10::IValue& output, std::vector<at::Tensor>& tensors) {
   if (output.isTensor()) {
-    tensors.push_back(output.toTensor());
+    if (output.toTensor().defined()) tensors.push_back(output.toTensor());
   } else if (output.isTuple()) {
     for (const c10::IValue& part : output.toTupleRef().elements()) flatten(part, tensors);
   } else if (output.isList()) {

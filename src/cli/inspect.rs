@@ -16,6 +16,9 @@ use super::table::{Align, Table, grouped, percent};
 use super::{CliError, cancelled_by_signals};
 use crate::local::{self, LocalOptions};
 
+/// Tensors of a group that its line names.
+const TENSORS_SHOWN: usize = 4;
+
 #[derive(Debug, Args)]
 pub(super) struct InspectArguments {
     /// A TorchScript model
@@ -52,9 +55,14 @@ pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError>
     Ok(())
 }
 
-/// A spec for the two stages that need no target; the least one is reachable whenever anything is.
+/// A spec for the two stages that need no target: it replays a configuration that cuts nothing, which every model has.
 fn spec(input_shape: &[Vec<i64>]) -> Result<JobSpec, CliError> {
-    let mut spec = json!({"target": {"channel_reduction": 1e-9}, "fine_tune": null});
+    let mut spec = json!({
+        "target": {"channel_reduction": 1e-9},
+        "method": "config",
+        "config": {"format": 1, "groups": {}},
+        "fine_tune": null,
+    });
     match input_shape {
         [] => {}
         [shape] => spec["input_shape"] = json!(shape),
@@ -64,6 +72,26 @@ fn spec(input_shape: &[Vec<i64>]) -> Result<JobSpec, CliError> {
 }
 
 fn describe(summary: &ModelSummary) -> String {
+    let mut text = layer_table(summary);
+    text += &format!("\n{}\n", totals(summary));
+    if summary.groups.iter().any(|group| group.unprunable.is_none()) {
+        text += &format!("\n{}", group_table(summary));
+    }
+    if !summary.obstacles.is_empty() {
+        text += &format!("\n{}", obstacle_table(summary));
+    }
+    if !summary.specialisations.is_empty() {
+        text += "\ntaken for inputs of this size only:\n";
+        text.extend(summary.specialisations.iter().map(|place| format!("  {place}\n")));
+    }
+    if !summary.advice.is_empty() {
+        text += "\nwhat you could do:\n";
+        text.extend(summary.advice.iter().map(|sentence| format!("  {sentence}\n")));
+    }
+    text
+}
+
+fn layer_table(summary: &ModelSummary) -> String {
     let mut table = Table::new(&[
         ("layer", Align::Left),
         ("type", Align::Left),
@@ -87,18 +115,40 @@ fn describe(summary: &ModelSummary) -> String {
             layer.unprunable.as_ref().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}")),
         ]);
     }
+    table.render()
+}
+
+fn group_table(summary: &ModelSummary) -> String {
+    let mut table = Table::new(&[("group", Align::Left), ("channels", Align::Right), ("cut together", Align::Left)]);
+    for group in summary.groups.iter().filter(|group| group.unprunable.is_none()) {
+        let (shown, more) = group.tensors.split_at(group.tensors.len().min(TENSORS_SHOWN));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        table.row([group.name.clone(), grouped(group.channels), format!("{}{more}", shown.join(", "))]);
+    }
+    table.render()
+}
+
+fn obstacle_table(summary: &ModelSummary) -> String {
+    let mut table =
+        Table::new(&[("no channel passes", Align::Left), ("channels kept", Align::Right), ("because", Align::Left)]);
+    for obstacle in &summary.obstacles {
+        table.row([obstacle.node.clone(), grouped(obstacle.channels), obstacle.reason.clone()]);
+    }
+    table.render()
+}
+
+fn totals(summary: &ModelSummary) -> String {
     let prunable = summary.groups.iter().filter(|group| group.unprunable.is_none()).count();
     let reachable: Vec<String> =
         summary.reachable.iter().map(|(metric, &share)| format!("{metric} {}", percent(share))).collect();
     format!(
-        "{}\ninput     {}\ntotal     {} MACs, {} parameters, {} prunable channels in {prunable} of {} groups\n\
-         reachable {}\n",
-        table.render(),
+        "input     {}\ntotal     {} MACs, {} parameters, {} prunable channels in {prunable} groups\n\
+         reachable {}\nspace     10^{:.0} configurations",
         summary.inputs.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(", "),
         grouped(summary.base.macs),
         grouped(summary.base.params),
         grouped(summary.base.channels),
-        summary.groups.len(),
-        reachable.join(", ")
+        reachable.join(", "),
+        summary.log10_space,
     )
 }

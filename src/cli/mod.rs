@@ -81,7 +81,7 @@ impl From<DatabaseError> for CliError {
 
 impl From<secateur_core::rejection::Rejection> for CliError {
     fn from(rejection: secateur_core::rejection::Rejection) -> Self {
-        Self { message: rejection.detail, hint: rejection.hint }
+        Self { message: format!("{}: {}", rejection.code.as_str(), rejection.detail), hint: rejection.hint }
     }
 }
 

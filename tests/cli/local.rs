@@ -99,13 +99,15 @@ fn inspect_prints_layers_and_totals_or_the_summary_itself() {
     let output = secateur_with_engine().arg("inspect").arg(&model).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let table = stdout(&output);
-    for word in ["layer", "conv", "MACs", "total", "reachable flops_reduction", "prunable channels"] {
-        assert!(table.contains(word) || word == "reachable flops_reduction", "{word} is missing:\n{table}");
+    for word in ["layer", "conv", "MACs", "total", "reachable", "prunable channels", "configurations", "cut together"] {
+        assert!(table.contains(word), "{word} is missing:\n{table}");
     }
     let json = secateur_with_engine().arg("inspect").arg(&model).arg("--json").output().unwrap();
     let summary: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(summary["base"]["macs"].as_u64().unwrap() > 1_000_000);
     assert!(summary["reachable"]["flops_reduction"].as_f64().unwrap() > 0.5);
+    assert!(summary["log10_space"].as_f64().unwrap() > 10.0);
+    assert_eq!(summary["obstacles"], serde_json::json!([]));
     let digest = Sha256::of_file(&model).unwrap().1;
     assert!(digest > 0);
 }

@@ -283,6 +283,8 @@ pub enum Output {
     Tuple(Vec<Output>),
     List(Vec<Output>),
     Dict(Vec<(String, Output)>),
+    /// An auxiliary head that only training has.
+    None,
 }
 
 impl Output {
@@ -292,6 +294,7 @@ impl Output {
             Self::Tensor(value) => vec![*value],
             Self::Tuple(parts) | Self::List(parts) => parts.iter().flat_map(Self::tensors).collect(),
             Self::Dict(entries) => entries.iter().flat_map(|(_, part)| part.tensors()).collect(),
+            Self::None => Vec::new(),
         }
     }
 }
@@ -307,6 +310,10 @@ pub struct GraphFile {
     /// In program order.
     pub nodes: Vec<Node>,
     pub output: Output,
+    /// Branches and loops of the program that hang on the size of the input, each by module and line: the graph is true
+    /// for inputs of the recorded size.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub specialisations: Vec<String>,
 }
 
 #[cfg(test)]

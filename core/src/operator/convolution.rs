@@ -9,7 +9,14 @@ pub(super) struct Convolution;
 
 impl Operator for Convolution {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::conv1d", "aten::conv2d", "aten::conv3d", "aten::convolution", "aten::_convolution"]
+        &[
+            "aten::conv1d",
+            "aten::conv2d",
+            "aten::conv3d",
+            "aten::convolution",
+            "aten::_convolution",
+            "aten::_convolution_mode",
+        ]
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {

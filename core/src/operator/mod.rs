@@ -29,6 +29,7 @@ mod softmax;
 mod split;
 mod statistics;
 mod transposed;
+mod write;
 
 use crate::graph::{Graph, Node, Size, ValueId};
 use crate::group::{Axes, Remaining};
@@ -135,6 +136,7 @@ const FAMILIES: &[&dyn Operator] = &[
     &product::Product,
     &attention::Attention,
     &softmax::Softmax,
+    &write::Scatter,
 ];
 
 /// The operator family of a node.

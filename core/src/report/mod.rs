@@ -297,6 +297,17 @@ pub struct GroupSummary {
     pub unprunable: Option<String>,
 }
 
+/// A node that no channel can pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Obstacle {
+    pub node: String,
+    /// `aten::cumsum`.
+    pub operator: String,
+    pub reason: String,
+    /// Channels, of the layers before and after, that are kept as they are because of it.
+    pub channels: u64,
+}
+
 /// `summary.json`: what the graph stage knows of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSummary {
@@ -307,4 +318,16 @@ pub struct ModelSummary {
     pub groups: Vec<GroupSummary>,
     /// Largest share that default constraints let go, by metric.
     pub reachable: BTreeMap<String, f64>,
+    /// Logarithm to base 10 of the number of configurations that default constraints allow.
+    #[serde(default)]
+    pub log10_space: f64,
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
+    /// Branches and loops of the program that depend on the size of the input, by module and line; those of the given size
+    /// were taken.
+    #[serde(default)]
+    pub specialisations: Vec<String>,
+    /// What the user could do to have more pruned, in sentences.
+    #[serde(default)]
+    pub advice: Vec<String>,
 }

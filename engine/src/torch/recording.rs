@@ -20,6 +20,8 @@ pub struct Recording {
     inputs: Vec<ValueId>,
     pub parameters: Vec<Parameter>,
     nodes: Vec<RecordedNode>,
+    #[serde(default)]
+    specialisations: Vec<String>,
     output: Output,
 }
 
@@ -86,8 +88,15 @@ pub fn fit(first: &Recording, second: &Recording, batches: Batches) -> Result<Fi
     }
     let output = values.output(&first.output);
     let inputs = first.inputs.iter().map(|&input| values.get(input)).collect();
-    let file =
-        GraphFile { format: secateur_core::graph::FORMAT, values: values.values, inputs, parameters, nodes, output };
+    let file = GraphFile {
+        format: secateur_core::graph::FORMAT,
+        values: values.values,
+        inputs,
+        parameters,
+        nodes,
+        output,
+        specialisations: first.specialisations.clone(),
+    };
     check_batch_reaches_output(&file)?;
     Ok(Fitted { file, kept })
 }
@@ -270,6 +279,7 @@ impl Renumbered {
             Output::Dict(entries) => {
                 Output::Dict(entries.iter().map(|(key, part)| (key.clone(), self.output(part))).collect())
             }
+            Output::None => Output::None,
         }
     }
 }

@@ -139,10 +139,21 @@ impl<'a> Printer<'a> {
             Output::Tensor(value) => self.value(*value),
             Output::Tuple(parts) if parts.len() == 1 => format!("({},)", self.output(&parts[0])),
             Output::Tuple(parts) => format!("({})", list_items(parts, |part| self.output(part))),
-            Output::List(parts) => list(parts, |part| self.output(part)),
-            Output::Dict(entries) => {
-                format!("{{{}}}", list_items(entries, |(key, part)| format!("{}: {}", string(key), self.output(part))))
+            Output::List(parts) => {
+                let items = list(parts, |part| self.output(part));
+                // The elements of a list have one type, which must be said where some of them are None.
+                if parts.contains(&Output::None) { format!("annotate(List[Optional[Tensor]], {items})") } else { items }
             }
+            Output::Dict(entries) => {
+                let items = list_items(entries, |(key, part)| format!("{}: {}", string(key), self.output(part)));
+                let has_none = entries.iter().any(|(_, part)| *part == Output::None);
+                if has_none {
+                    format!("annotate(Dict[str, Optional[Tensor]], {{{items}}})")
+                } else {
+                    format!("{{{items}}}")
+                }
+            }
+            Output::None => "None".to_owned(),
         }
     }
 }
@@ -294,6 +305,7 @@ mod tests {
                     Output::Tensor(ValueId(6)),
                 ]),
             )]),
+            specialisations: Vec::new(),
         };
         let text = forward(&Graph::new(file).expect("the graph is valid"));
         assert_eq!(

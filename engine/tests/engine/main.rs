@@ -1,5 +1,6 @@
 //! The engine as its worker sees it, and its parts on the example networks. One program, so that libtorch is linked once.
 
+mod families;
 mod job;
 mod latency;
 mod pipeline;

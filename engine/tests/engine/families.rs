@@ -1,0 +1,107 @@
+//! One small network for each way in which real ones spell their layers (`tests/fixtures/families`), pruned whole by the
+//! engine's binary. `make zoo` does the same with the real ones.
+
+use secateur_core::report::Report;
+
+use crate::job::{Job, fixture};
+
+const IMAGE: &str = "[3, 16, 16]";
+
+/// The report of a job that prunes to 50 % of the multiply-accumulates, which is met, without fine-tuning.
+fn halve(family: &str, input_shape: &str, method: &str) -> Report {
+    let spec = format!(
+        r#"{{"target": {{"flops_reduction": 0.5}}, "method": "{method}", "input_shape": {input_shape}, "fine_tune": null}}"#
+    );
+    let report = Job::new(&spec, &fixture(&format!("families/{family}.pt")), None).report();
+    let removed = report.reduction["flops_reduction"];
+    assert!((removed - 0.5).abs() <= 0.01, "{family}, {method}: {removed}");
+    assert!(report.equivalence.max_abs_diff <= report.equivalence.tolerance, "{family}: {:?}", report.equivalence);
+    assert!(report.reload.max_abs_diff <= report.reload.tolerance, "{family}: {:?}", report.reload);
+    report
+}
+
+/// The sorts of layers that the cut made narrower, by the name of a layer of each.
+fn narrower<'a>(report: &'a Report, layers: &[&'a str]) -> Vec<&'a str> {
+    let is_narrower = |name: &&str| {
+        let found = report.layers.iter().find(|layer| layer.layer == *name);
+        let layer = found.unwrap_or_else(|| panic!("no layer {name} in {:?}", report.layers));
+        layer.channels_after < layer.channels_before
+    };
+    layers.iter().copied().filter(is_narrower).collect()
+}
+
+#[test]
+fn halves_that_are_split_off_and_interleaved_are_pruned() {
+    halve("shuffle", IMAGE, "uniform");
+}
+
+#[test]
+fn layers_that_read_all_before_them_are_pruned() {
+    let report = halve("dense", IMAGE, "global_l2");
+    assert!(!narrower(&report, &["body.1.layers.0.0", "body.1.layers.2.0", "body.3.layers.1.0"]).is_empty());
+}
+
+#[test]
+fn squeeze_and_excitation_shrinks_with_what_it_scales() {
+    let report = halve("inverted-residual", IMAGE, "uniform");
+    let layers = ["body.1.expand.0", "body.1.depthwise", "body.1.excite"];
+    assert_eq!(narrower(&report, &layers), layers);
+}
+
+#[test]
+fn linear_layers_on_permuted_images_are_pruned() {
+    let report = halve("channels-last", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["body.1.up", "body.2.up"]), ["body.1.up", "body.2.up"]);
+}
+
+#[test]
+fn grouped_convolutions_stay_grouped_and_shrink() {
+    let report = halve("grouped", IMAGE, "global_l2");
+    assert!(report.kept.0.contains_key("body.2.0.weight"), "{:?}", report.kept);
+}
+
+#[test]
+fn transformer_blocks_are_pruned() {
+    let report = halve("attention", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["up"]), ["up"]);
+}
+
+#[test]
+fn shifted_windows_with_a_written_mask_are_pruned() {
+    let report = halve("windows", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["up"]), ["up"]);
+}
+
+#[test]
+fn branches_are_pruned_and_a_head_of_training_alone_stays_none() {
+    let report = halve("branches", IMAGE, "uniform");
+    let layers = ["stem.0", "point.0", "wide.0.0", "wide.1.0", "pool.0"];
+    assert_eq!(narrower(&report, &layers), layers);
+}
+
+#[test]
+fn a_u_net_is_pruned_across_its_bridges() {
+    let report = halve("u-net", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["top.0", "middle.0", "bottom.0"]), ["top.0", "middle.0", "bottom.0"]);
+}
+
+#[test]
+fn three_dimensional_convolutions_are_pruned() {
+    halve("clip", "[3, 4, 8, 8]", "global_l2");
+}
+
+#[test]
+fn a_gated_sequence_of_one_dimensional_convolutions_is_pruned() {
+    halve("sequence", "[4, 20]", "uniform");
+}
+
+#[test]
+fn attention_over_a_stack_of_kernels_is_pruned() {
+    halve("selective", IMAGE, "uniform");
+}
+
+#[test]
+fn channels_pass_writes_into_parts_of_an_image() {
+    let report = halve("overwritten", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["first.0", "second.0"]), ["first.0", "second.0"]);
+}

@@ -1,0 +1,69 @@
+"""TorchScript archives of the catalogue's models, with random weights."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from catalogue import Model
+
+KINDS = ("traced", "scripted")
+SEED = 0
+# The importer checks two other batch sizes, so a batch that the trace has baked in comes to light.
+TRACED_BATCH = 2
+
+
+def write_archive(model: Model, kind: str, path: Path) -> None:
+    """Writes the model as TorchScript of one kind; raises what torch says when it cannot."""
+    torch.manual_seed(SEED)
+    network = make(model).eval()
+    example = torch.randn(TRACED_BATCH, *model.shape)
+    settle(network, example)
+    if kind == "traced":
+        # Segmentation networks return a dictionary, which trace takes only without `strict`.
+        script = torch.jit.trace(network, example, strict=False, check_trace=False)
+    else:
+        script = torch.jit.script(network)
+    partial = path.with_suffix(".partial")
+    script.save(str(partial))
+    partial.rename(path)
+
+
+def make(model: Model) -> nn.Module:
+    options = dict(model.options)
+    if model.library == "timm":
+        import timm
+        from timm.layers import set_exportable, set_scriptable
+
+        # timm's own switches: no custom autograd functions in activations.
+        set_scriptable(True)
+        set_exportable(True)
+        return timm.create_model(model.name, pretrained=False, **options)
+    import torchvision.models
+
+    return torchvision.models.get_model(model.name, weights=None, **options)
+
+
+def settle(network: nn.Module, example: torch.Tensor) -> None:
+    """Batch norms take over the statistics of a random batch, so that signals stay of the order of one as in a trained network."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    try:
+        with torch.no_grad():
+            network(example)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
+
+def reason_of(error: BaseException) -> str:
+    """The line of an error that says most, for the page."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else traceback.format_exception_only(error)[-1].strip())[:200]

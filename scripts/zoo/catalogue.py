@@ -1,0 +1,179 @@
+"""The models of the zoo: the smallest one of every family, at the smallest input that it permits.
+
+Weights are random; what is asked is whether a network of that make can be imported, grouped, cut and written.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Model:
+    """One network that a library makes by name."""
+
+    library: str
+    family: str
+    name: str
+    # Channels, height and width of one sample; frames go between channels and height.
+    shape: tuple[int, ...]
+    # Arguments of the constructor.
+    options: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{self.library}-{self.name}"
+
+
+def images(library: str, side: int, names: dict[str, str], **options: object) -> list[Model]:
+    """Models that see square colour images; `names` is family to name."""
+    shape = (3, side, side)
+    return [Model(library, family, name, shape, tuple(options.items())) for family, name in names.items()]
+
+
+CLASSIFICATION = [
+    *images("torchvision", 64, {
+        "AlexNet": "alexnet",
+        "ConvNeXt": "convnext_tiny",
+        "DenseNet": "densenet121",
+        "EfficientNet": "efficientnet_b0",
+        "EfficientNetV2": "efficientnet_v2_s",
+        "MNASNet": "mnasnet0_5",
+        "MobileNetV2": "mobilenet_v2",
+        "MobileNetV3": "mobilenet_v3_small",
+        "RegNetX": "regnet_x_400mf",
+        "RegNetY": "regnet_y_400mf",
+        "ResNet": "resnet18",
+        "ResNet, bottlenecks": "resnet50",
+        "ResNeXt": "resnext50_32x4d",
+        "Wide ResNet": "wide_resnet50_2",
+        "ShuffleNetV2": "shufflenet_v2_x0_5",
+        "SqueezeNet": "squeezenet1_1",
+        "VGG": "vgg11",
+        "VGG with batch norm": "vgg11_bn",
+        "Swin": "swin_t",
+        "Swin V2": "swin_v2_t",
+    }),
+    *images("torchvision", 64, {"GoogLeNet": "googlenet"}, init_weights=False, aux_logits=False),
+    *images("torchvision", 96, {"Inception V3": "inception_v3"}, init_weights=False, aux_logits=False),
+    *images("torchvision", 224, {"Vision Transformer": "vit_b_32", "MaxViT": "maxvit_t"}),
+]
+
+SEGMENTATION = [
+    *images("segmentation", 64, {
+        "FCN": "fcn_resnet50",
+        "DeepLabV3, ResNet": "deeplabv3_resnet50",
+        "DeepLabV3, MobileNet": "deeplabv3_mobilenet_v3_large",
+        "LR-ASPP": "lraspp_mobilenet_v3_large",
+    }, weights_backbone=None),
+]
+
+VIDEO = [
+    Model("video", "ResNet 3D", "r3d_18", (3, 4, 32, 32)),
+    Model("video", "ResNet (2+1)D", "r2plus1d_18", (3, 4, 32, 32)),
+]
+
+TIMM = [
+    *images("timm", 64, {
+        "ResNet-D": "resnet14t",
+        "ECA-ResNet": "ecaresnet26t",
+        "ResNetV2": "resnetv2_18",
+        "ResNetV2, BiT": "resnetv2_50x1_bit",
+        "SE-ResNet": "legacy_seresnet18",
+        "SKNet": "skresnet18",
+        "ResNeSt": "resnest14d",
+        "Res2Net": "res2net50_14w_8s",
+        "DLA": "dla46_c",
+        "DPN": "dpn48b",
+        "DenseNet": "densenet121",
+        "CSPNet": "cs3darknet_s",
+        "CSPNeXt": "cspnext_tiny",
+        "VoVNet": "ese_vovnet19b_slim",
+        "HRNet": "hrnet_w18_small",
+        "HGNet": "hgnetv2_b0",
+        "GhostNet": "ghostnet_050",
+        "GhostNetV2": "ghostnetv2_100",
+        "RepGhost": "repghostnet_050",
+        "MobileOne": "mobileone_s0",
+        "RepVGG": "repvgg_a0",
+        "RepViT": "repvit_m0_9",
+        "GCResNeXt": "gcresnext26ts",
+        "EfficientNet": "efficientnet_b0",
+        "EfficientNetV2": "tf_efficientnetv2_b0",
+        "EfficientNet, group norm": "efficientnet_b0_gn",
+        "MixNet": "mixnet_s",
+        "MNASNet": "mnasnet_small",
+        "FBNetV3": "fbnetv3_b",
+        "LCNet": "lcnet_035",
+        "TinyNet": "tinynet_e",
+        "MobileNetV3": "mobilenetv3_small_050",
+        "MobileNetV4": "mobilenetv4_conv_small_035",
+        "HardCoReNAS": "hardcorenas_a",
+        "ReXNet": "rexnetr_100",
+        "RegNetZ": "regnetz_005",
+        "NFNet": "nf_resnet26",
+        "SelecSLS": "selecsls42",
+        "Xception": "legacy_xception",
+        "Aligned Xception": "xception41",
+        "TResNet": "tresnet_m",
+        "VGG": "vgg11_bn",
+        "ConvNeXt": "convnext_atto",
+        "ConvNeXtV2": "convnextv2_atto",
+        "InceptionNeXt": "inception_next_atto",
+        "ConvMixer": "convmixer_768_32",
+        "MambaOut": "mambaout_femto",
+        "FasterNet": "fasternet_t0",
+        "StarNet": "starnet_s1",
+        "EdgeNeXt": "edgenext_xx_small",
+        "FocalNet": "focalnet_tiny_srf",
+        "PoolFormer": "poolformer_s12",
+        "CAFormer": "caformer_s18",
+        "FastViT": "fastvit_t8",
+        "EfficientViT, MIT": "efficientvit_b0",
+        "MobileViT": "mobilevit_xxs",
+        "MobileViTV2": "mobilevitv2_050",
+        "PVT V2": "pvt_v2_b0",
+        "SwiftFormer": "swiftformer_xs",
+        "LambdaResNet": "lambda_resnet26t",
+        "RDNet": "rdnet_tiny",
+    }),
+    *images("timm", 224, {
+        "EfficientFormer": "efficientformer_l1",
+        "EfficientFormerV2": "efficientformerv2_s0",
+        "EfficientViT, MSRA": "efficientvit_m0",
+        "Vision Transformer": "vit_tiny_patch16_224",
+        "DeiT, distilled": "deit_tiny_distilled_patch16_224",
+        "DeiT III": "deit3_small_patch16_224",
+        "BEiT": "beit_base_patch16_224",
+        "EVA-02": "eva02_tiny_patch14_224",
+        "CaiT": "cait_xxs24_224",
+        "XCiT": "xcit_nano_12_p16_224",
+        "LeViT": "levit_128s",
+        "PiT": "pit_ti_224",
+        "ConViT": "convit_tiny",
+        "CoaT": "coat_lite_tiny",
+        "Swin": "swin_tiny_patch4_window7_224",
+        "Twins": "twins_svt_small",
+        "Visformer": "visformer_tiny",
+        "MLP-Mixer": "mixer_s32_224",
+        "ResMLP": "resmlp_12_224",
+        "gMLP": "gmlp_ti16_224",
+        "TNT": "tnt_s_patch16_224",
+        "GCViT": "gcvit_xxtiny",
+        "NesT": "nest_tiny",
+        "TinyViT": "tiny_vit_5m_224",
+        "VOLO": "volo_d1_224",
+        "DaViT": "davit_tiny",
+        "MViTV2": "mvitv2_tiny",
+        "Hiera": "hiera_tiny_224",
+        "CoAtNet": "coatnet_pico_rw_224",
+    }),
+    *images("timm", 96, {"Inception-ResNet": "inception_resnet_v2"}),
+    *images("timm", 240, {"CrossViT": "crossvit_tiny_240"}),
+    *images("timm", 256, {
+        "BoTNet": "botnet26t_256",
+        "HaloNet": "halonet26t",
+        "MaxViT": "maxvit_rmlp_pico_rw_256",
+        "Swin V2": "swinv2_tiny_window8_256",
+    }),
+]
+
+MODELS = CLASSIFICATION + SEGMENTATION + VIDEO + TIMM

@@ -1,0 +1,149 @@
+"""The steps that each archive goes through. A step returns its line: at least `outcome` and `seconds`.
+
+Outcomes: `built`, `inspected`, `pruned`; `refused` with the code and the words of the refusal, which the user can act
+on; `unreachable` with the most that can go; `failed` for everything that must not happen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import archives
+from catalogue import Model
+from limited import Ended, Limits, call, run_command
+
+METHODS = ("uniform", "global_l2")
+STEPS = ("inspect", *METHODS)
+TARGET = 0.5
+TOLERANCE = 0.01
+BATCHES = (1, 3)
+
+
+@dataclass(frozen=True)
+class Run:
+    model: Model
+    kind: str
+    archive: Path
+    secateur: Path
+    scratch: Path
+    limits: Limits
+
+    def build(self) -> dict:
+        started = time.monotonic()
+        result = call(lambda: archives.write_archive(self.model, self.kind, self.archive), self.limits)
+        seconds = round(time.monotonic() - started, 1)
+        if isinstance(result, Exception):
+            return {"outcome": "not_built", "reason": archives.reason_of(result), "seconds": seconds}
+        return {"outcome": "built", "bytes": self.archive.stat().st_size, "seconds": seconds}
+
+    def take(self, step: str) -> dict:
+        return self.inspect() if step == "inspect" else self.prune(step)
+
+    def inspect(self) -> dict:
+        ended = self.command("inspect", "--json")
+        if ended.code != 0:
+            return refusal(ended)
+        summary = json.loads(ended.stdout)
+        groups = [group for group in summary["groups"] if group["unprunable"] is None]
+        frozen = [group for group in summary["groups"] if group["unprunable"] is not None]
+        reasons: dict[str, int] = {}
+        for group in frozen:
+            reasons[group["unprunable"]] = reasons.get(group["unprunable"], 0) + group["channels"]
+        return {
+            "outcome": "inspected",
+            "macs": summary["base"]["macs"],
+            "params": summary["base"]["params"],
+            "groups": len(groups),
+            "channels": sum(group["channels"] for group in groups),
+            "frozen_channels": sum(group["channels"] for group in frozen),
+            "reasons": sorted(reasons, key=lambda reason: -reasons[reason])[:8],
+            "reachable": summary["reachable"],
+            **cost(ended),
+        }
+
+    def prune(self, method: str) -> dict:
+        pruned, report = self.scratch / f"{method}.pt", self.scratch / f"{method}.json"
+        ended = self.command(
+            "prune", "--flops", str(TARGET), "--method", method, "--no-fine-tune", "-o", str(pruned), "--report", str(report)
+        )
+        if ended.code != 0:
+            return refusal(ended)
+        found = json.loads(report.read_text())
+        removed = found["reduction"]["flops_reduction"]
+        line = {
+            "outcome": "pruned",
+            "flops_reduction": removed,
+            "params_reduction": found["reduction"]["params_reduction"],
+            "equivalence": found["equivalence"],
+            **cost(ended),
+        }
+        problems = [] if abs(removed - TARGET) <= TOLERANCE else [f"removed {removed:.4f} instead of {TARGET}"]
+        equivalence = found["equivalence"]
+        if equivalence["max_abs_diff"] > equivalence["tolerance"]:
+            problems.append(f"the oracle differs by {equivalence['max_abs_diff']:.1e}")
+        state = found["kept"]
+        loaded = call(lambda: run_in_pytorch(self.model, self.archive, pruned, state), self.limits)
+        problems += [str(loaded)] if isinstance(loaded, Exception) else loaded
+        pruned.unlink()
+        return {**line, "outcome": "failed", "reason": "; ".join(problems)} if problems else line
+
+    def command(self, name: str, *options: str) -> Ended:
+        shape = ",".join(map(str, self.model.shape))
+        command = [str(self.secateur), name, str(self.archive), "--input-shape", shape, *options]
+        return run_command(command, self.limits, self.scratch)
+
+
+def cost(ended: Ended) -> dict:
+    """Seconds of the command and of its stages, and peak memory."""
+    stages = {stage: float(seconds) for stage, seconds in re.findall(r"^(\w+): done, ([\d.]+) s$", ended.stderr, re.M)}
+    return {"seconds": round(ended.seconds, 1), "stages": stages, "peak_bytes": ended.peak_bytes}
+
+
+def refusal(ended: Ended) -> dict:
+    said = re.search(r"^error: (?:(\w+): )?(.*)$", ended.stderr, re.M)
+    hint = re.search(r"^hint: (.*)$", ended.stderr, re.M)
+    code = said[1] if said else None
+    if ended.code != 1 or code is None or code == "internal":
+        reason = said[0] if said else f"ended with code {ended.code}"
+        return {"outcome": "failed", "reason": reason[:1000], **cost(ended)}
+    outcome = "unreachable" if code == "target_unreachable" else "refused"
+    return {"outcome": outcome, "code": code, "reason": said[2][:600], "hint": hint and hint[1], **cost(ended)}
+
+
+def run_in_pytorch(model: Model, original: Path, pruned: Path, kept: dict) -> list[str]:
+    """What is wrong with the pruned file as stock PyTorch sees it."""
+    before, after = torch.jit.load(str(original)).eval(), torch.jit.load(str(pruned)).eval()
+    old, new = before.state_dict(), after.state_dict()
+    problems = [] if list(old) == list(new) else ["the names of its state_dict differ"]
+    for name, axes in kept.items():
+        expected = list(old[name].shape) if name in old else []
+        for axis, indices in axes.items():
+            if expected:
+                expected[int(axis)] = len(indices)
+        if expected and list(new[name].shape) != expected:
+            problems.append(f"{name} has the shape {list(new[name].shape)}, the report says {expected}")
+    with torch.no_grad():
+        for batch in BATCHES:
+            inputs = torch.randn(batch, *model.shape)
+            shapes, outputs = (tensors(network(inputs)) for network in (before, after))
+            if [tensor.shape for tensor in shapes] != [tensor.shape for tensor in outputs]:
+                problems.append(f"the outputs at batch {batch} have other shapes")
+            if not all(bool(tensor.isfinite().all()) for tensor in outputs):
+                problems.append(f"the outputs at batch {batch} are not finite")
+    return problems
+
+
+def tensors(output: object) -> list[torch.Tensor]:
+    if isinstance(output, torch.Tensor):
+        return [output]
+    if isinstance(output, dict):
+        return [tensor for part in output.values() for tensor in tensors(part)]
+    if isinstance(output, (tuple, list)):
+        return [tensor for part in output for tensor in tensors(part)]
+    return []

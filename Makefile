@@ -2,12 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test serve bench bench-search zoo fmt
+.PHONY: help setup build demo test serve bench bench-search zoo bench-methods fmt
 
 ENV := . scripts/env.sh
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch libtorch and, where there is none, PostgreSQL (once, into ~/.cache/secateur)
 	@$(ENV); printf 'LIBTORCH=%s\nCARGO_TARGET_DIR=%s\npostgres: %s\n' "$$LIBTORCH" "$$CARGO_TARGET_DIR" "$$(scripts/setup-postgres.sh)"
@@ -39,6 +39,11 @@ zoo: ## prune a model of every family of torchvision and timm, write docs/covera
 	@$(ENV); cargo build --release --workspace --bins; \
 	HF_HUB_OFFLINE=1 "$$(scripts/setup-zoo.sh)" scripts/zoo "$$CARGO_TARGET_DIR/release/secateur" \
 		--folder "$$CARGO_TARGET_DIR/zoo" --page docs/coverage.md $(ZOO)
+
+bench-methods: ## sacp against the classical methods on the digits, one seed (METHODS="--study tau ..." for more)
+	@$(ENV); cargo build --release --workspace --bins; \
+	python3 benches/methods/compare.py "$$CARGO_TARGET_DIR/release/secateur" --results data/methods.jsonl \
+		$(or $(METHODS),--networks resnet20-digits --seeds 0 --epochs 5)
 
 fmt: ## format the code
 	@cargo fmt --all

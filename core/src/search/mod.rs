@@ -8,6 +8,7 @@
 //! number of candidates.
 
 pub mod additive;
+pub mod calibrated;
 pub mod device;
 pub mod encoder;
 pub mod proposal;

@@ -155,6 +155,7 @@ proptest! {
     }
 }
 
+mod calibrated;
 mod refine;
 
 /// A setting whose space has only a few hundred points.

@@ -1,0 +1,207 @@
+"""SACP against uniform, global_l1 and global_l2 on the example networks, and ablations of SACP.
+
+    python3 benches/methods/compare.py SECATEUR [--study methods|tau|top_m|top_k|objective|ranking] [--settings sacp …]
+                                       [--networks resnet20-digits …] [--targets 0.5 …] [--seeds 0 …] [--epochs N]
+                                       [--results FILE.jsonl]
+
+SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of every method gets
+the same number of epochs; what SACP spends in all (light fine-tunes, finalists that lose) is a column of its own. A finished
+run is one line of the results file and is not done again, so an interrupted comparison goes on where it was. Accuracy is on
+the test split, winners are chosen on the validation split. docs/evaluation.md says what was found.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+BASELINES = ("uniform", "global_l1", "global_l2")
+
+
+@dataclass(frozen=True)
+class Network:
+    model: str
+    data: str
+    mean: float
+    std: float
+
+
+NETWORKS = {
+    "resnet20-digits": Network("resnet20-digits.pt", "digits.npz", 4.9, 6.0),
+    "vgg-digits": Network("vgg-digits.pt", "digits.npz", 4.9, 6.0),
+    "resnet20-shapes": Network("resnet20-shapes.pt", "shapes.npz", 100.0, 64.0),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Settings that are compared, and what each adds to the spec."""
+
+    settings: tuple[str, ...]
+    spec: Callable[[str], dict[str, Any]]
+
+
+def sacp(**sections: Any) -> dict[str, Any]:
+    return {"method": "sacp", "preset": "quick", **sections}
+
+
+STUDIES = {
+    "methods": Study(("sacp", *BASELINES), lambda name: sacp() if name == "sacp" else {"method": name}),
+    # The target is the setting.
+    "tau": Study(("0.5", "0.6", "0.7", "0.8"), lambda tau: sacp(target={"flops_reduction": float(tau)})),
+    "top_m": Study(("25", "50", "100", "150"), lambda m: sacp(search={"top_m": int(m)})),
+    "top_k": Study(("1", "3", "5", "10"), lambda k: sacp(search={"top_k": int(k)})),
+    # The published ranking in both its forms; a calibrated search would hide the encoder.
+    "objective": Study(
+        ("contrastive", "regression"),
+        lambda objective: sacp(encoder={"objective": objective}, search={"ranking": "similarity"}),
+    ),
+    "ranking": Study(("similarity", "calibrated"), lambda ranking: sacp(search={"ranking": ranking})),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    study: str
+    setting: str
+    network: str
+    target: float
+    seed: int
+    epochs: int
+
+    def key(self) -> str:
+        return json.dumps(self.__dict__, sort_keys=True)
+
+    def spec(self) -> dict[str, Any]:
+        network = NETWORKS[self.network]
+        spec = {
+            "target": {"flops_reduction": self.target},
+            "seed": self.seed,
+            "input": {"mean": network.mean, "std": network.std},
+            "fine_tune": {"objective": "cross_entropy", "distill": 0.5, "epochs": self.epochs, "batch_size": 64},
+        }
+        return spec | STUDIES[self.study].spec(self.setting)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    done = {line["key"]: line for line in read_lines(arguments.results)}
+    for run in runs(arguments):
+        if run.key() not in done:
+            what = f"{run.network} {run.study}={run.setting} target {run.target} seed {run.seed}"
+            print(what, file=sys.stderr, flush=True)
+            line = measure(arguments.binary, run)
+            with arguments.results.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            done[run.key()] = line
+    print_table(arguments.study, [(run, done[run.key()]) for run in runs(arguments)])
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", type=Path)
+    parser.add_argument("--study", choices=STUDIES, default="methods")
+    parser.add_argument("--settings", nargs="+", help="of the study, instead of all")
+    parser.add_argument("--results", type=Path, default=Path("methods.jsonl"))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["resnet20-digits", "resnet20-shapes"])
+    parser.add_argument("--targets", nargs="+", type=float, default=[0.5, 0.7, 0.85])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=10)
+    arguments = parser.parse_args()
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    if arguments.study == "tau":
+        arguments.targets = [0.0]
+    for name in arguments.networks:
+        if not (EXAMPLES / NETWORKS[name].data).exists():
+            parser.error(f"examples/{NETWORKS[name].data} is missing: python examples/make_shapes.py writes it")
+    return arguments
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def runs(arguments: argparse.Namespace) -> Iterator[Run]:
+    """Seed by seed, so that an interrupted comparison is a complete one with fewer seeds."""
+    for seed in arguments.seeds:
+        for network in arguments.networks:
+            for target in arguments.targets:
+                for setting in arguments.settings or STUDIES[arguments.study].settings:
+                    at = float(setting) if arguments.study == "tau" else target
+                    yield Run(arguments.study, setting, network, at, seed, arguments.epochs)
+
+
+def measure(binary: Path, run: Run) -> dict[str, Any]:
+    network, spec = NETWORKS[run.network], run.spec()
+    with tempfile.TemporaryDirectory() as folder:
+        spec_file, report_file = Path(folder, "spec.json"), Path(folder, "report.json")
+        spec_file.write_text(json.dumps(spec))
+        command = [binary.resolve(), "prune", EXAMPLES / network.model, "--data", EXAMPLES / network.data]
+        command += ["--spec", spec_file, "--report", report_file, "--output", Path(folder, "pruned.pt")]
+        finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            sys.exit(f"secateur prune failed on {json.dumps(spec)}:\n{finished.stderr[-2000:]}")
+        report = json.loads(report_file.read_text())
+    candidates = report["candidates"]
+    light = sum(candidate["light_accuracy"] is not None for candidate in candidates)
+    tuned = sum(candidate["tuned_accuracy"] is not None for candidate in candidates)
+    fine_tune = report["spec"]["fine_tune"]
+    return {
+        "key": run.key(),
+        "base": report["base"]["accuracy"],
+        "pruned": report["pruned"]["accuracy"],
+        "screened": report["screened_accuracy"],
+        "reduction": report["reduction"]["flops_reduction"],
+        "winner": report["winner"],
+        "epochs": light * fine_tune["light_epochs"] + tuned * fine_tune["epochs"],
+        "similarity_rho": report["spearman_rho"],
+        "calibrated_rho": (report["calibrated_correlation"] or {}).get("rho"),
+        "candidates": candidates,
+        "seconds": report["seconds"],
+        "engine_sha256": sha256(binary.parent / "secateur-engine"),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
+    """A row for each network, target and setting: mean and spread over seeds."""
+    names = ["network", "MACs removed", study, "test accuracy, %", "epochs in all", "winners"]
+    names += ["rho similarity", "rho calibrated"]
+    print(f"| {' | '.join(names)} |")
+    print("|---" * len(names) + "|")
+    rows: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
+    for run, line in results:
+        rows.setdefault((run.network, run.target, run.setting), []).append(line)
+    for (network, target, setting), lines in sorted(rows.items(), key=lambda row: row[0][:2]):
+        accuracies = [100 * line["pruned"]["test"] for line in lines]
+        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(lines) > 1 else ""
+        winners = ", ".join(sorted({line["winner"] for line in lines}))
+        epochs = statistics.mean(line["epochs"] for line in lines)
+        rho = [mean_of(lines, name) for name in ("similarity_rho", "calibrated_rho")]
+        print(
+            f"| {network} | {target:.0%} | {setting} | {statistics.mean(accuracies):.2f}{spread} ({len(lines)}) "
+            f"| {epochs:.0f} | {winners} | {rho[0]} | {rho[1]} |"
+        )
+
+
+def mean_of(lines: list[dict[str, Any]], name: str) -> str:
+    values = [line[name] for line in lines if line[name] is not None]
+    return f"{statistics.mean(values):+.2f}" if values else "–"
+
+
+if __name__ == "__main__":
+    main()

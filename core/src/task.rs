@@ -3,7 +3,7 @@
 //! A frame is a little-endian `u32` length and that many bytes of JSON. The worker writes the request to the engine's
 //! standard input and keeps it open: when it closes, the engine exits, so no engine outlives its worker. The engine
 //! sends frames on the descriptor that was its standard output (it moves that away first, since libtorch programs may
-//! print), any number of progress and log frames and then exactly one outcome. Inputs and outputs are files with
+//! print), any number of progress, log and checkpoint frames and then exactly one outcome. Inputs and outputs are files with
 //! the names in [`file`], in the folder that is the engine's working directory.
 
 use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@ use crate::spec::JobSpec;
 use crate::stage::Stage;
 
 /// Version of this protocol; an engine refuses every other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// No frame is longer: 64 MiB.
 pub const MAX_FRAME: u32 = 64 << 20;
@@ -52,6 +52,8 @@ pub mod file {
     pub const ENCODER: &str = "encoder.safetensors";
     /// Inputs at two batch sizes and what the in-memory network answered.
     pub const PROBES: &str = "probes.safetensors";
+    /// What an earlier attempt at the same task left; there only when it left something. Nobody but the engine reads it.
+    pub const CHECKPOINT: &str = "checkpoint";
     pub const REPORT: &str = "report.json";
     pub const CONFIG: &str = "config.json";
     /// The graph of the pruned network, in the form of GRAPH.
@@ -82,6 +84,9 @@ pub struct TaskRequest {
     /// Compute threads of the one pool.
     pub threads: usize,
     pub device: Device,
+    /// The least seconds between two checkpoints; `None` when nobody would carry them on.
+    #[serde(default)]
+    pub checkpoint_interval_s: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -233,6 +238,10 @@ pub enum EngineMessage {
     /// A line for the job's `log.txt`.
     Log {
         message: String,
+    },
+    /// A file in the task's folder from which another attempt can go on. It is the worker's from now on.
+    Checkpoint {
+        file: String,
     },
     Outcome(Outcome),
 }

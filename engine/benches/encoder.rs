@@ -45,7 +45,7 @@ fn main() {
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
     );
     let before = processor_seconds();
-    let trained = encoder::train(&layers, &space, &settings, device, |end| {
+    let trained = encoder::train(&layers, &space, &settings, device, None, |end| {
         println!("  epoch {}: loss {:.5}, contrastive accuracy {:.3}", end.epoch, end.loss, end.contrastive_accuracy);
     })
     .expect("the encoder trains");

@@ -233,14 +233,18 @@ impl Augment {
             .at("fine_tune.augment")
             .into());
         }
-        let mut generator = ChaCha8Rng::seed_from_u64(seed);
-        // Apart from the streams that order the samples, which are numbered by epoch.
-        generator.set_stream(u64::MAX);
         Ok(Some(Self {
             hflip: kinds.contains(&Augmentation::Hflip),
             crop: kinds.contains(&Augmentation::Crop),
-            generator,
+            generator: ChaCha8Rng::seed_from_u64(seed),
         }))
+    }
+
+    /// From here on draws depend on seed and epoch alone.
+    pub fn begin(&mut self, epoch: u32) {
+        // Apart from the streams that order the samples, which are numbered by epoch from 0 on.
+        self.generator.set_stream(u64::MAX - u64::from(epoch));
+        self.generator.set_word_pos(0);
     }
 
     fn apply(&mut self, samples: &Tensor) -> Result<Tensor, Error> {

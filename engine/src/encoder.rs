@@ -15,8 +15,10 @@ use rand_chacha::ChaCha8Rng;
 use secateur_core::layer::{Layer, LayerGraph};
 use secateur_core::search::encoder::{Encoder, normalised_adjacency};
 use secateur_core::search::space::Space;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::checkpoint::{Checkpoints, Saved, numbers};
 use crate::error::Error;
 
 const LEARNING_RATE: f64 = 1e-3;
@@ -66,12 +68,14 @@ pub struct EpochEnd {
     pub contrastive_accuracy: f64,
 }
 
-/// Trains on the space's levels; `epoch_done` is called after each epoch.
+/// Trains on the space's levels; `epoch_done` is called after each epoch. After every epoch but the last the state is offered as a
+/// checkpoint, from which another process comes to the same encoder.
 pub fn train(
     layers: &LayerGraph,
     space: &Space<'_>,
     settings: &Settings,
     device: Device,
+    checkpoints: Option<&Checkpoints>,
     mut epoch_done: impl FnMut(EpochEnd),
 ) -> Result<Trained, Error> {
     let started = Instant::now();
@@ -95,7 +99,13 @@ pub fn train(
     let held_out = draws.pairs(HELD_OUT, &mut random);
     let configs: Vec<Vec<usize>> = (0..settings.configs).map(|_| draws.random_widths(&mut random)).collect();
     let (mut losses, mut contrastive_accuracies) = (Vec::new(), Vec::new());
-    for epoch in 1..=settings.epochs {
+    if let Some(resumed) =
+        checkpoints.and_then(|checkpoints| checkpoints.resume(|state, saved| adam.restore(state, saved)))
+    {
+        random.set_word_pos(resumed.random);
+        (losses, contrastive_accuracies) = (resumed.losses, resumed.contrastive_accuracies);
+    }
+    for epoch in losses.len() as u32 + 1..=settings.epochs {
         let mut order: Vec<usize> = (0..configs.len()).collect();
         order.shuffle(&mut random);
         let mut sum = 0.0;
@@ -119,6 +129,12 @@ pub fn train(
         losses.push(loss);
         contrastive_accuracies.push(contrastive_accuracy);
         epoch_done(EpochEnd { epoch, loss, contrastive_accuracy });
+        if let Some(checkpoints) = checkpoints.filter(|_| epoch < settings.epochs) {
+            let state = State { steps: adam.steps, random: random.get_word_pos().to_string() };
+            checkpoints.save(&format!("epoch {epoch} of {}", settings.epochs), &state, || {
+                adam.tensors(&losses, &contrastive_accuracies)
+            });
+        }
     }
 
     let host = |tensor: &Tensor| -> Result<Vec<f32>, Error> {
@@ -275,6 +291,27 @@ impl<'a> Draws<'a> {
     }
 }
 
+const LOSSES: &str = "losses";
+const CONTRASTIVE_ACCURACIES: &str = "contrastive_accuracies";
+/// Of W1 and of W2: the weight, and the first and second moment of its gradient.
+const NAMES: [[&str; 3]; 2] = [["w1", "w1.first", "w1.second"], ["w2", "w2.first", "w2.second"]];
+
+/// The whole numbers of a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    /// Of Adam.
+    steps: i32,
+    /// Position of the generator that draws orders and negatives, an `u128`.
+    random: String,
+}
+
+/// What a checkpoint says beside Adam's state.
+struct Resumed {
+    random: u128,
+    losses: Vec<f64>,
+    contrastive_accuracies: Vec<f64>,
+}
+
 /// Adam (Kingma and Ba, 2015) with its usual constants.
 struct Adam {
     tensors: [Tensor; 2],
@@ -288,6 +325,39 @@ impl Adam {
         let zeros = || -> Result<[Tensor; 2], Error> { Ok([tensors[0].f_zeros_like()?, tensors[1].f_zeros_like()?]) };
         let (first, second) = (zeros()?, zeros()?);
         Ok(Self { tensors, first, second, steps: 0 })
+    }
+
+    /// The tensors of a checkpoint.
+    fn tensors(&self, losses: &[f64], contrastive_accuracies: &[f64]) -> Result<Vec<(String, Tensor)>, Error> {
+        let mut tensors = vec![numbers(LOSSES, losses)?, numbers(CONTRASTIVE_ACCURACIES, contrastive_accuracies)?];
+        for (index, [weight, first, second]) in NAMES.iter().enumerate() {
+            tensors.push(((*weight).to_owned(), self.tensors[index].f_detach()?));
+            tensors.push(((*first).to_owned(), self.first[index].shallow_clone()));
+            tensors.push(((*second).to_owned(), self.second[index].shallow_clone()));
+        }
+        Ok(tensors)
+    }
+
+    /// Takes a checkpoint up; nothing has changed when it does not fit.
+    fn restore(&mut self, state: State, saved: &mut Saved) -> Result<Resumed, Error> {
+        let random = state.random.parse::<u128>();
+        let random = random.map_err(|error| Error::internal(format!("its random position does not read: {error}")))?;
+        let (losses, contrastive_accuracies) = (saved.numbers(LOSSES)?, saved.numbers(CONTRASTIVE_ACCURACIES)?);
+        if losses.len() != contrastive_accuracies.len() {
+            return Err(Error::internal("its history does not fit together"));
+        }
+        let mut found: Vec<[Tensor; 3]> = Vec::new();
+        for (names, tensor) in NAMES.iter().zip(&self.tensors) {
+            let [weight, first, second] = names.map(|name| saved.like(name, tensor));
+            found.push([weight?, first?, second?]);
+        }
+        let _no_grad = tch::no_grad_guard();
+        for (index, [weight, first, second]) in found.into_iter().enumerate() {
+            self.tensors[index].f_copy_(&weight)?;
+            (self.first[index], self.second[index]) = (first, second);
+        }
+        self.steps = state.steps;
+        Ok(Resumed { random, losses, contrastive_accuracies })
     }
 
     fn step(&mut self, loss: &Tensor) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 //! makes one smaller, [`oracle`] proves the surgery, [`recalibrate`] and [`fine_tune`] repair it, [`evaluate`] and [`latency`]
 //! measure it, [`taylor`] and [`distortion`] measure what its channels matter. [`scoring`] is the search's scoring on a GPU.
 
+pub mod checkpoint;
 pub mod cut;
 pub mod data;
 pub mod difference;

@@ -28,6 +28,11 @@ impl Messages {
         self.send(&EngineMessage::Log { message: message.into() });
     }
 
+    /// Announces a checkpoint that is written.
+    pub fn checkpoint(&self, file: &str) {
+        self.send(&EngineMessage::Checkpoint { file: file.to_owned() });
+    }
+
     pub fn outcome(&self, outcome: Outcome) {
         self.send(&EngineMessage::Outcome(outcome));
     }
@@ -35,7 +40,7 @@ impl Messages {
     /// Starts a count of `total` units.
     pub fn count(&self, total: u64, unit: &'static str) -> Counter<'_> {
         let now = Instant::now();
-        let counter = Counter { messages: self, done: 0, total, unit, note: None, started: now, sent: now };
+        let counter = Counter { messages: self, done: 0, total, unit, note: None, started: now, before: 0, sent: now };
         counter.send(None);
         counter
     }
@@ -54,6 +59,8 @@ pub struct Counter<'a> {
     unit: &'static str,
     note: Option<String>,
     started: Instant,
+    /// Units that were done when it started.
+    before: u64,
     sent: Instant,
 }
 
@@ -78,14 +85,19 @@ impl Counter<'_> {
 
     /// Back to nothing done, when the work starts over.
     pub fn restart(&mut self) {
-        self.done = 0;
-        self.started = Instant::now();
+        self.resume(0);
+    }
+
+    /// Goes on after `done` units that somebody else has done.
+    pub fn resume(&mut self, done: u64) {
+        (self.done, self.before, self.started) = (done, done, Instant::now());
     }
 
     fn send_now(&mut self) {
         self.sent = Instant::now();
         let seconds = self.started.elapsed().as_secs_f64();
-        self.send((seconds > 0.0 && self.done > 0).then(|| self.done as f64 / seconds));
+        let done = self.done.saturating_sub(self.before);
+        self.send((seconds > 0.0 && done > 0).then(|| done as f64 / seconds));
     }
 
     fn send(&self, rate: Option<f64>) {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+use safetensors::tensor::{Dtype, TensorView, serialize, serialize_to_file};
 use safetensors::{SafeTensorError, SafeTensors};
 use secateur_core::graph::{Graph, Parameter};
 use tch::{Device, Kind, Tensor};
@@ -69,27 +69,40 @@ pub fn shape_of(graph: &Graph, parameter: &Parameter) -> Vec<i64> {
 
 /// Writes tensors under any names.
 pub fn save_named<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
-    let stored: Vec<(&str, Stored)> = tensors
-        .into_iter()
-        .map(|(name, tensor)| Ok((name, Stored::from_tensor(tensor)?)))
-        .collect::<Result<_, Error>>()?;
-    let views: Vec<(&str, TensorView)> = stored
-        .iter()
-        .map(|(name, stored)| Ok((*name, TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes)?)))
-        .collect::<Result<_, SafeTensorError>>()
-        .map_err(|error| in_file(path, error))?;
+    let stored: Vec<(&str, Stored)> = stored(tensors)?;
+    let views = views(&stored).map_err(|error| in_file(path, error))?;
     serialize_to_file(views, None, path).map_err(|error| in_file(path, error))
+}
+
+/// Tensors under any names, with a header, as the bytes of a safetensors file.
+pub fn to_bytes<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    header: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>, Error> {
+    let stored: Vec<(&str, Stored)> = stored(tensors)?;
+    serialize(views(&stored).map_err(in_memory)?, header).map_err(in_memory)
+}
+
+/// The header of such bytes; empty when there is none.
+pub fn header(bytes: &[u8]) -> Result<HashMap<String, String>, Error> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(in_memory)?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
 /// Reads every tensor of a file, in the order of their names.
 pub fn load_named(path: &Path, device: Device) -> Result<Vec<(String, Tensor)>, Error> {
     let bytes = std::fs::read(path).map_err(Error::file(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| in_file(path, error))?;
+    from_bytes(&bytes, device).map_err(|error| Error::internal(format!("{}: {error}", path.display())))
+}
+
+/// Reads every tensor of the bytes of a safetensors file, in the order of their names.
+pub fn from_bytes(bytes: &[u8], device: Device) -> Result<Vec<(String, Tensor)>, Error> {
+    let file = SafeTensors::deserialize(bytes).map_err(in_memory)?;
     let mut tensors: Vec<(String, Tensor)> = file
         .iter()
         .map(|(name, view)| {
-            let kind = kind_of(view.dtype())
-                .ok_or_else(|| Error::internal(format!("{}: `{name}` is {:?}", path.display(), view.dtype())))?;
+            let kind =
+                kind_of(view.dtype()).ok_or_else(|| Error::internal(format!("`{name}` is {:?}", view.dtype())))?;
             let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
             // The reader has checked that the bytes are as many as shape and dtype say.
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?.f_to(device)?;
@@ -162,6 +175,19 @@ impl Stored {
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
         Ok(Self { dtype, shape: tensor.size().iter().map(|&size| size as usize).collect(), bytes })
     }
+}
+
+fn stored<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<Vec<(&'a str, Stored)>, Error> {
+    tensors.into_iter().map(|(name, tensor)| Ok((name, Stored::from_tensor(tensor)?))).collect()
+}
+
+fn views<'a>(stored: &'a [(&'a str, Stored)]) -> Result<Vec<(&'a str, TensorView<'a>)>, SafeTensorError> {
+    let view = |stored: &'a Stored| TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
+    stored.iter().map(|(name, stored)| Ok((*name, view(stored)?))).collect()
+}
+
+fn in_memory(error: SafeTensorError) -> Error {
+    Error::internal(error.to_string())
 }
 
 fn in_file(path: &Path, error: SafeTensorError) -> Error {

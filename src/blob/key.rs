@@ -25,6 +25,11 @@ impl BlobKey {
         Self(format!("jobs/{job}/{}/{index}/{attempt}/{name}", stage.as_str()))
     }
 
+    /// A checkpoint, the `count`-th of its attempt; never overwritten, so that a row's key always means the same bytes.
+    pub fn checkpoint(job: JobId, stage: Stage, index: usize, attempt: i32, count: u32) -> Self {
+        Self(format!("jobs/{job}/{}/{index}/{attempt}/checkpoint-{count}", stage.as_str()))
+    }
+
     /// A key that a row holds.
     pub fn from_row(key: String) -> Self {
         Self(key)

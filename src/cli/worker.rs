@@ -13,7 +13,7 @@ use crate::blob::BlobStore;
 use crate::database::{Database, Notifications};
 use crate::queue::Queue;
 use crate::server::{StartError, run_worker};
-use crate::worker::{Worker, WorkerOptions};
+use crate::worker::{CHECKPOINT_INTERVAL, Worker, WorkerOptions};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -64,6 +64,7 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
             device: work.engine.device(),
             task_timeout: Duration::from_secs(work.task_timeout),
             heartbeat: lease / 4,
+            checkpoint_interval: CHECKPOINT_INTERVAL,
             poll: Duration::from_secs(2),
         },
     };

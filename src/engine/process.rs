@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use secateur_core::task::{EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::log::BoundedLog;
@@ -28,6 +28,8 @@ pub struct Run<'a> {
     pub timeout: Duration,
     /// Set to the latest progress.
     pub progress: &'a watch::Sender<Option<Progress>>,
+    /// Hears the names of the checkpoints that the engine has written; the files are the receiver's.
+    pub checkpoints: &'a mpsc::UnboundedSender<String>,
     /// Ends the run with [`Exit::Stopped`].
     pub stop: &'a CancellationToken,
 }
@@ -103,7 +105,7 @@ impl Process {
         let conversation = async {
             // An engine that is dead already shows as the end of its output.
             let _ = stdin.write_all(&request).await;
-            converse(stdout, &lines, run.progress).await
+            converse(stdout, &lines, run).await
         };
         let noise = async {
             let mut buffer = vec![0; 8192];
@@ -168,18 +170,17 @@ impl Drop for Process {
 }
 
 /// Reads frames until the outcome; `None` when the output ends without one.
-async fn converse(
-    stdout: &mut ChildStdout,
-    lines: &tokio::sync::mpsc::Sender<Vec<u8>>,
-    progress: &watch::Sender<Option<Progress>>,
-) -> Option<Exit> {
+async fn converse(stdout: &mut ChildStdout, lines: &tokio::sync::mpsc::Sender<Vec<u8>>, run: &Run<'_>) -> Option<Exit> {
     loop {
         match read_frame(stdout).await {
             Ok(Some(EngineMessage::Progress(latest))) => {
-                progress.send_replace(Some(latest));
+                run.progress.send_replace(Some(latest));
             }
             Ok(Some(EngineMessage::Log { message })) => {
                 let _ = lines.send(format!("{}\n", message.trim_end()).into_bytes()).await;
+            }
+            Ok(Some(EngineMessage::Checkpoint { file })) => {
+                let _ = run.checkpoints.send(file);
             }
             Ok(Some(EngineMessage::Outcome(outcome))) => {
                 return Some(match outcome {

@@ -8,7 +8,7 @@ use secateur_core::spec::JobSpec;
 use secateur_core::stage::{self, FinishedTask, Input, JobView, PlanError, PlannedTask, Source, Stage};
 use secateur_core::task::{Device, PROTOCOL, Progress, TaskRequest};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, EngineBinary, Exit, check_outputs};
@@ -111,14 +111,18 @@ async fn run_task(
         work: task.work.clone(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         device: options.device,
+        // A job that is stopped here leaves nothing from which it could go on.
+        checkpoint_interval_s: None,
     };
     let (progress, mut latest) = watch::channel(None);
+    let (checkpoints, _) = mpsc::unbounded_channel();
     let run = engine::run(engine::Run {
         engine: &options.engine,
         folder: &folder,
         request: &request,
         timeout: Duration::MAX,
         progress: &progress,
+        checkpoints: &checkpoints,
         stop: &options.stop,
     });
     tokio::pin!(run);

@@ -20,6 +20,8 @@ pub struct ClaimedTask {
     pub spec: JobSpec,
     pub model_id: ModelId,
     pub inputs: Vec<InputBlob>,
+    /// What an earlier attempt left.
+    pub checkpoint: Option<BlobKey>,
 }
 
 /// A file that the task finds in its folder under `name`.
@@ -75,6 +77,7 @@ async fn complete(transaction: &mut Transaction, row: ClaimedRow) -> Result<Opti
         spec: job.spec,
         model_id: job.model_id,
         inputs,
+        checkpoint: row.checkpoint,
     }))
 }
 

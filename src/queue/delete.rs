@@ -5,7 +5,7 @@ use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::id::JobId;
 use crate::job::JobStatus;
-use crate::table::{artifact, job};
+use crate::table::{artifact, job, task};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
@@ -27,9 +27,11 @@ impl Queue {
             return Ok(Deletion::NotEnded(status));
         }
         let artifacts = artifact::list(&mut *transaction, id).await?;
+        let mut blobs = task::checkpoints(&mut *transaction, id).await?;
+        blobs.extend(artifacts.into_iter().map(|artifact| artifact.blob));
         job::delete(&mut *transaction, id).await?;
         notify_job(&mut transaction, id).await?;
         transaction.commit().await?;
-        Ok(Deletion::Deleted(artifacts.into_iter().map(|artifact| artifact.blob).collect()))
+        Ok(Deletion::Deleted(blobs))
     }
 }

@@ -10,6 +10,7 @@
 //! - a crash between two steps loses nothing: either the transaction was committed or the lease runs out.
 
 mod cancel;
+mod checkpoint;
 mod claim;
 mod delete;
 mod events;

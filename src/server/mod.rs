@@ -19,7 +19,7 @@ use crate::database::{Database, DatabaseError};
 use crate::engine::{EngineBinary, EngineNotFound};
 use crate::postgres::{PostgresError, PrivatePostgres};
 use crate::queue::LEASE;
-use crate::worker::Worker;
+use crate::worker::{CHECKPOINT_INTERVAL, Worker};
 
 pub use data_folder::DataFolder;
 pub use start::{Backend, connect};
@@ -46,6 +46,8 @@ pub struct ServerOptions {
     pub task_timeout: Duration,
     pub lease: Duration,
     pub heartbeat: Duration,
+    /// The least time between two checkpoints of a task.
+    pub checkpoint_interval: Duration,
     pub poll: Duration,
     /// How long a request waits for a database connection before it is answered with 503.
     pub database_patience: Duration,
@@ -66,6 +68,7 @@ impl ServerOptions {
             task_timeout: Duration::from_secs(6 * 3600),
             lease: LEASE,
             heartbeat: LEASE / 4,
+            checkpoint_interval: CHECKPOINT_INTERVAL,
             poll: Duration::from_secs(2),
             database_patience: Duration::from_secs(3),
         }

@@ -84,6 +84,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
                     device: options.device,
                     task_timeout: options.task_timeout,
                     heartbeat: options.heartbeat,
+                    checkpoint_interval: options.checkpoint_interval,
                     poll: options.poll,
                 },
             };

@@ -9,6 +9,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::to_json;
+use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::id::{JobId, TaskId};
 use crate::job::TaskProgress;
@@ -27,6 +28,8 @@ pub struct ClaimedRow {
     pub lease: Lease,
     pub stage: Stage,
     pub plan: PlannedTask,
+    /// What an earlier attempt left.
+    pub checkpoint: Option<BlobKey>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +103,7 @@ pub async fn claim(
          set state = 'running', attempt = attempt + 1, worker = $1, progress = null,
              started_at = clock_timestamp(), lease_expires_at = clock_timestamp() + make_interval(secs => $2)
          from next where task.id = next.id
-         returning task.id, job_id, stage, attempt, plan",
+         returning task.id, job_id, stage, attempt, plan, checkpoint",
         worker,
         lease.as_secs_f64()
     )
@@ -111,6 +114,7 @@ pub async fn claim(
             lease: Lease { task: row.id.into(), job: row.job_id.into(), attempt: row.attempt },
             stage: stage_of(&row.stage)?,
             plan: parse(row.plan)?,
+            checkpoint: row.checkpoint.map(BlobKey::from_row),
         })
     })
     .transpose()
@@ -135,6 +139,30 @@ pub async fn heartbeat(
     .execute(executor)
     .await?;
     Ok(updated.rows_affected() == 1)
+}
+
+/// Records where the next attempt can go on.
+pub async fn set_checkpoint(executor: impl PgExecutor<'_>, lease: &Lease, blob: &BlobKey) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update task set checkpoint = $3 where id = $1 and attempt = $2 and state = 'running'",
+        lease.task.uuid(),
+        lease.attempt,
+        blob.as_str()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The checkpoints of a job's tasks, of ended ones too; a blob may be gone.
+pub async fn checkpoints(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<BlobKey>, DatabaseError> {
+    let keys = sqlx::query_scalar!(
+        r#"select checkpoint as "checkpoint!" from task where job_id = $1 and checkpoint is not null"#,
+        job.uuid()
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(keys.into_iter().map(BlobKey::from_row).collect())
 }
 
 pub async fn standing(executor: impl PgExecutor<'_>, task: TaskId) -> Result<Option<Standing>, DatabaseError> {

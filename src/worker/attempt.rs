@@ -3,11 +3,11 @@
 use secateur_core::report::ModelSummary;
 use secateur_core::stage::Stage;
 use secateur_core::task::{Computed, PROTOCOL, Progress, TaskRequest, file};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::slot::End;
-use super::{Worker, heartbeats};
+use super::{Worker, checkpoints, heartbeats};
 use crate::blob::{BlobError, BlobKey};
 use crate::digest::Sha256;
 use crate::engine::{self, Exit, Scratch, check_outputs};
@@ -18,35 +18,40 @@ use crate::table::artifact::Output;
 /// A model's summary that is longer is not kept with the model; it is still an artifact of the job.
 const LONGEST_SUMMARY: u64 = 16 << 20;
 
-/// Runs the task beside its heartbeats, until it ends or is not wanted any more.
-pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> End {
+/// Runs the task beside its heartbeats, until it ends or is not wanted any more; says also which checkpoint its row holds.
+pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> (End, Option<BlobKey>) {
     let stop = CancellationToken::new();
     let (progress, latest) = watch::channel(None);
-    let work = work(worker, task, &progress, &stop);
-    tokio::pin!(work);
-    tokio::select! {
-        end = &mut work => end,
-        refused = heartbeats::keep_lease(worker, task, latest) => {
-            tracing::info!(?refused, "stopping the task");
-            stop.cancel();
-            work.await;
-            End::Dropped(refused)
-        }
-        () = shutdown.cancelled() => {
-            stop.cancel();
-            match work.await {
-                // It ended in the same moment.
-                end @ End::Finished(_) => end,
-                _ => End::GivenBack { log: "the worker shut down\n".to_owned() },
+    let mut checkpoint = task.checkpoint.clone();
+    let work = work(worker, task, &progress, &mut checkpoint, &stop);
+    let end = {
+        tokio::pin!(work);
+        tokio::select! {
+            end = &mut work => end,
+            refused = heartbeats::keep_lease(worker, task, latest) => {
+                tracing::info!(?refused, "stopping the task");
+                stop.cancel();
+                work.await;
+                End::Dropped(refused)
+            }
+            () = shutdown.cancelled() => {
+                stop.cancel();
+                match work.await {
+                    // It ended in the same moment.
+                    end @ End::Finished(_) => end,
+                    _ => End::GivenBack { log: "the worker shut down\n".to_owned() },
+                }
             }
         }
-    }
+    };
+    (end, checkpoint)
 }
 
 async fn work(
     worker: &Worker,
     task: &ClaimedTask,
     progress: &watch::Sender<Option<Progress>>,
+    checkpoint: &mut Option<BlobKey>,
     stop: &CancellationToken,
 ) -> End {
     let fail = |detail: String, log: String| End::Failed {
@@ -61,7 +66,7 @@ async fn work(
     match stop.run_until_cancelled(fetch_inputs(worker, task, &scratch)).await {
         None => return End::GivenBack { log: String::new() },
         Some(Err(error)) => return fail(format!("The inputs could not be fetched: {error}."), String::new()),
-        Some(Ok(())) => {}
+        Some(Ok(())) => checkpoints::fetch(worker, task, scratch.path()).await,
     }
     let request = TaskRequest {
         protocol: PROTOCOL,
@@ -69,16 +74,25 @@ async fn work(
         work: task.plan.work.clone(),
         threads: worker.threads(),
         device: worker.options.device,
+        checkpoint_interval_s: Some(worker.options.checkpoint_interval.as_secs_f64()),
     };
-    let ended = engine::run(engine::Run {
-        engine: &worker.options.engine,
-        folder: scratch.path(),
-        request: &request,
-        timeout: worker.options.task_timeout,
-        progress,
-        stop,
-    })
-    .await;
+    let (announce, announced) = mpsc::unbounded_channel();
+    let run = async {
+        // Dropped when the engine has ended, so that the keeper ends too.
+        let announce = announce;
+        engine::run(engine::Run {
+            engine: &worker.options.engine,
+            folder: scratch.path(),
+            request: &request,
+            timeout: worker.options.task_timeout,
+            progress,
+            checkpoints: &announce,
+            stop,
+        })
+        .await
+    };
+    let (ended, kept) = tokio::join!(run, checkpoints::keep(worker, task, scratch.path(), announced));
+    *checkpoint = kept;
     tracing::debug!(took = ?ended.took, exit = ?ended.exit, "engine ended");
     let (result, files, device) = match ended.exit {
         Exit::Done { result, files, device } => (result, files, device),

@@ -2,9 +2,11 @@
 //!
 //! A slot is one loop: claim, run, tell the queue how it ended. While the engine runs, heartbeats keep the lease; when
 //! the database is away they are tried again and the engine goes on. Cancellation, a lost lease and shutdown stop the
-//! engine. A crash of the whole worker loses nothing but the attempt: the lease runs out and the task is queued again.
+//! engine. A crash of the whole worker loses nothing but the work since the last checkpoint: the lease runs out and the task is
+//! queued again.
 
 mod attempt;
+mod checkpoints;
 mod heartbeats;
 mod reaper;
 mod slot;
@@ -23,6 +25,9 @@ use crate::queue::Queue;
 
 pub use reaper::reap_until;
 
+/// A crash costs a task no more than about this.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -35,6 +40,8 @@ pub struct WorkerOptions {
     pub task_timeout: Duration,
     /// Time between two heartbeats; a third of the lease at most.
     pub heartbeat: Duration,
+    /// The least time between two checkpoints of a task.
+    pub checkpoint_interval: Duration,
     /// Time between two looks for work when no hint comes.
     pub poll: Duration,
 }

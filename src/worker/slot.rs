@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Worker, attempt};
+use super::{Worker, attempt, checkpoints};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
 use crate::job::JobError;
 use crate::queue::{ClaimedTask, Failure, Finished, Written};
@@ -59,8 +59,12 @@ pub(super) async fn run(worker: Worker, slot: usize, shutdown: CancellationToken
 
 async fn run_task(worker: &Worker, task: ClaimedTask, shutdown: &CancellationToken) {
     tracing::info!("task started");
-    let end = attempt::run(worker, &task, shutdown).await;
-    match tell(worker, &task, &end, shutdown).await {
+    let (end, checkpoint) = attempt::run(worker, &task, shutdown).await;
+    let told = tell(worker, &task, &end, shutdown).await;
+    if let Some(checkpoint) = checkpoint.filter(|_| end.is_for_good(&told)) {
+        checkpoints::free(worker, &checkpoint).await;
+    }
+    match told {
         Ok(Written::Accepted) => tracing::info!(end = end.word(), "task ended"),
         Ok(refused) => {
             tracing::info!(end = end.word(), ?refused, "task ended for nothing");
@@ -123,6 +127,17 @@ async fn forget_outputs(worker: &Worker, end: &End) {
 }
 
 impl End {
+    /// Whether there will be no other attempt, as far as is known here.
+    fn is_for_good(&self, told: &Result<Written, DatabaseError>) -> bool {
+        match told {
+            Ok(Written::Accepted) => {
+                matches!(self, Self::Finished(_) | Self::Failed { failure: Failure::Permanent(_), .. })
+            }
+            Ok(Written::Cancelled) => true,
+            Ok(Written::LeaseLost) | Err(_) => false,
+        }
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::Finished(_) => "finished",

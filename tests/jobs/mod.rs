@@ -4,6 +4,7 @@ mod cancel;
 mod database_away;
 mod faults;
 mod results;
+mod resume;
 mod reuse;
 mod shutdown;
 

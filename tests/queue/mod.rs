@@ -1,6 +1,7 @@
 //! The queue's guarantees, with each race played in one fixed order on real connections.
 
 mod cancel;
+mod checkpoint;
 mod claim;
 mod crowd;
 mod finish;

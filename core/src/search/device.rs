@@ -36,6 +36,7 @@ pub trait Bounds {
 ///
 /// # Errors
 /// The device's; the last state that `report` heard is still good.
+#[expect(clippy::too_many_arguments, reason = "those of `super::run` and the device")]
 pub fn run<B: Bounds>(
     plan: &Plan,
     space: &Space<'_>,

@@ -80,6 +80,17 @@ pub struct Progress {
     pub refinement: Option<Refinement>,
 }
 
+impl Progress {
+    /// Whether every point is one of the space; what was read from a file may be anything.
+    pub fn fits(&self, space: &Space<'_>) -> bool {
+        let fits = |levels: &Levels| {
+            levels.len() == space.groups()
+                && levels.iter().enumerate().all(|(group, &level)| usize::from(level) < space.widths(group).len())
+        };
+        self.best.iter().all(|scored| fits(&scored.levels))
+    }
+}
+
 /// How far [`refine`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Refinement {

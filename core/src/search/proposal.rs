@@ -49,14 +49,17 @@ pub struct Proposal {
     pub report: SearchReport,
 }
 
-/// Searches and adds the baselines; the similarity is scored by the accelerator when there is one. `progress` hears how many configurations have been scored.
+/// Searches from where `begun` stands and adds the baselines; the similarity is scored by the accelerator when there is one.
+/// `progress` hears how many configurations have been scored, with a state from which the search goes on to the same result. A
+/// beginning that is not of this search's space is not taken up.
 ///
 /// # Errors
 /// The accelerator's; else as [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
 pub fn propose<A: Accelerator>(
     ingredients: Ingredients<'_>,
     accelerator: Option<&A>,
-    mut progress: impl FnMut(u64) + Send,
+    begun: Progress,
+    mut progress: impl FnMut(u64, &Progress) + Send,
 ) -> Result<Proposal, A::Error>
 where
     A::Error: From<Rejection>,
@@ -81,19 +84,24 @@ where
         distance: MIN_DISTANCE,
         threads,
     };
+    let begun = if begun.fits(&space) { begun } else { Progress::default() };
     let started = Instant::now();
     let mut report = |done: &Progress| {
         let refined = done.refinement.map_or(0, |refinement| refinement.generations * refine::GENERATION);
-        progress((done.next * super::BLOCK).min(walk.candidates) + refined.min(refine.candidates));
+        progress((done.next * super::BLOCK).min(walk.candidates) + refined.min(refine.candidates), done);
     };
     // Additive scores are cheaper to compute than to send.
     let accelerator = accelerator.filter(|_| additive.is_none() || spec.search.ranking == RankingChoice::Similarity);
     let bounds = accelerator.map(|accelerator| accelerator.load(&similarity)).transpose()?;
     let (ranking, found) = match (&additive, spec.search.ranking) {
-        (Some(additive), RankingChoice::Calibrated) => {
-            ("calibrated", both_phases(&walk, &refine, &space, band, additive, None::<&A::Bounds>, &mut report)?)
-        }
-        _ => ("similarity", both_phases(&walk, &refine, &space, band, &similarity, bounds.as_ref(), &mut report)?),
+        (Some(additive), RankingChoice::Calibrated) => (
+            "calibrated",
+            both_phases((&walk, &refine), &space, band, additive, None::<&A::Bounds>, begun, &mut report)?,
+        ),
+        _ => (
+            "similarity",
+            both_phases((&walk, &refine), &space, band, &similarity, bounds.as_ref(), begun, &mut report)?,
+        ),
     };
     let seconds = started.elapsed().as_secs_f64();
     let refinement = found.refinement.zip(found.best.first()).map(|(refinement, best)| RefinementReport {
@@ -154,17 +162,17 @@ where
 
 /// The walk, then the moves from its best; these are few enough for the processor.
 fn both_phases<B: Bounds>(
-    walk: &Plan,
-    refine: &refine::Plan,
+    (walk, refine): (&Plan, &refine::Plan),
     space: &Space<'_>,
     band: Band,
     ranking: &impl Ranking,
     bounds: Option<&B>,
+    begun: Progress,
     report: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<Progress, B::Error> {
     let walked = match bounds {
-        Some(bounds) => device::run(walk, space, band, ranking, bounds, Progress::default(), 32, report)?,
-        None => run(walk, space, band, ranking, Progress::default(), 32, report),
+        Some(bounds) => device::run(walk, space, band, ranking, bounds, begun, 32, report)?,
+        None => run(walk, space, band, ranking, begun, 32, report),
     };
     Ok(refine::run(refine, space, band, ranking, walked, report))
 }

@@ -3,20 +3,23 @@
 //! Everything random is seeded (order, augmentation, dropout), so the same spec gives the same weights on one machine with
 //! the same number of threads. The weights of the best epoch by validation are kept; epoch 0, the network as it was
 //! screened, takes part, so tuning never makes a candidate worse. Batch norm trains; the original runs in evaluation mode.
+//! After every epoch the state is offered as a checkpoint, from which another process comes to the same weights.
 //! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
 
 mod loss;
 mod schedule;
 mod sgd;
+mod standing;
 
 use std::time::Instant;
 
-use secateur_core::graph::{Graph, ParameterKind};
+use secateur_core::graph::{Graph, Parameter, ParameterKind};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::Epoch;
 use secateur_core::spec::{FineTune, Objective, Optimizer};
 use tch::{Kind, Tensor};
 
+use crate::checkpoint::Checkpoints;
 use crate::data::{Augment, Split};
 use crate::error::Error;
 use crate::evaluate;
@@ -29,6 +32,7 @@ use crate::weights;
 use loss::{Loss, Teacher, distillation};
 use schedule::Schedule;
 use sgd::Sgd;
+use standing::{Standing, State};
 
 /// The best epoch's weights and the way there.
 pub struct Tuned {
@@ -48,6 +52,8 @@ pub struct Session<'a> {
     pub settings: &'a FineTune,
     pub seed: u64,
     pub messages: &'a Messages,
+    /// Where the end of every epoch is offered; `None` when the caller keeps its own.
+    pub checkpoints: Option<&'a Checkpoints<'a>>,
 }
 
 /// Fine-tunes a network from these weights.
@@ -68,16 +74,24 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
     }
     let total = u64::from(session.settings.epochs) * batches as u64;
     let mut progress = session.messages.count(total, "steps");
-    match attempt(session, graph, start, session.settings.lr, &mut progress)? {
-        Attempt::Finished(tuned) => return Ok(tuned),
-        Attempt::NotFinite { epoch } => session.messages.log(format!(
-            "the loss was not finite in epoch {epoch} at learning rate {}; starting over at {}",
-            session.settings.lr,
-            session.settings.lr / 10.0
-        )),
+    let mut resumed = session.checkpoints.and_then(|checkpoints| {
+        checkpoints.resume(|state: State, saved| Standing::restore(state, saved, graph, start))
+    });
+    if let Some(standing) = &resumed {
+        progress.resume((standing.epochs.len() * batches) as u64);
     }
-    progress.restart();
-    match attempt(session, graph, start, session.settings.lr / 10.0, &mut progress)? {
+    if !resumed.as_ref().is_some_and(|standing| standing.is_lowered) {
+        match attempt(session, graph, start, Rate::AsAsked, resumed.take(), &mut progress)? {
+            Attempt::Finished(tuned) => return Ok(tuned),
+            Attempt::NotFinite { epoch } => session.messages.log(format!(
+                "the loss was not finite in epoch {epoch} at learning rate {}; starting over at {}",
+                session.settings.lr,
+                session.settings.lr / 10.0
+            )),
+        }
+        progress.restart();
+    }
+    match attempt(session, graph, start, Rate::Lowered, resumed, &mut progress)? {
         Attempt::Finished(tuned) => Ok(tuned),
         Attempt::NotFinite { epoch } => Err(Error::internal(format!(
             "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
@@ -109,6 +123,14 @@ impl Session<'_> {
     }
 }
 
+/// The peak learning rate of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    AsAsked,
+    /// A tenth of it.
+    Lowered,
+}
+
 enum Attempt {
     Finished(Tuned),
     NotFinite { epoch: u32 },
@@ -118,12 +140,13 @@ fn attempt(
     session: &Session,
     graph: &Graph,
     start: &[Tensor],
-    peak: f64,
+    rate: Rate,
+    resumed: Option<Standing>,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     let Session { teacher, train, val, settings, seed, .. } = *session;
-    tch::manual_seed(seed as i64);
-    let student = Network::new(for_training(graph)?, trainable_copy(graph, start)?)?;
+    let first = resumed.as_ref().map_or(start, |standing| &standing.weights);
+    let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
     let Optimizer::Sgd = settings.optimizer;
     let mut sgd = Sgd::new(trained(graph, student.weights())?, settings.weight_decay)?;
     let loss = Loss::new(settings);
@@ -132,11 +155,26 @@ fn attempt(
     let judge = Judge::new(teacher, val)?;
 
     let steps = train.shuffled(session.batch_size(), seed, 0)?.len() as u64;
+    let peak = if rate == Rate::Lowered { settings.lr / 10.0 } else { settings.lr };
     let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
-    let mut best = Best { weights: weights::deep_copy(graph, start)?, epoch: 0, score: judge.score(&student)?.0 };
-    let mut epochs = Vec::with_capacity(settings.epochs as usize);
-    for epoch in 1..=settings.epochs {
+    let (mut best, mut epochs) = match resumed {
+        Some(standing) => {
+            sgd.set_velocities(&standing.velocities)?;
+            schedule = schedule.after(steps * standing.epochs.len() as u64);
+            (standing.best.in_layout_of_its_epoch(graph)?, standing.epochs)
+        }
+        None => {
+            let score = judge.score(&student)?.0;
+            (Best { weights: weights::deep_copy(graph, start)?, epoch: 0, score }, Vec::new())
+        }
+    };
+    for epoch in epochs.len() as u32 + 1..=settings.epochs {
         let started = Instant::now();
+        // What an epoch draws depends on seed and epoch alone, so that it comes out the same when it is the first of a process.
+        tch::manual_seed(seed.rotate_left(32).wrapping_add(u64::from(epoch)) as i64);
+        if let Some(augment) = &mut augment {
+            augment.begin(epoch);
+        }
         let mut sum: Option<Tensor> = None;
         let mut seen = 0;
         for batch in train.shuffled(session.batch_size(), seed, u64::from(epoch))? {
@@ -169,6 +207,12 @@ fn attempt(
             Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
             None => format!("epoch {epoch} of {}: distillation loss {:.4}", settings.epochs, -score),
         });
+        if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
+            let state = State { is_lowered: rate == Rate::Lowered, best_epoch: best.epoch };
+            checkpoints.save(&format!("epoch {epoch} of {}", settings.epochs), &state, || {
+                Standing::tensors(graph, student.weights(), &sgd.velocities(), &best, &epochs)
+            });
+        }
     }
     Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
 }
@@ -177,6 +221,14 @@ struct Best {
     weights: Vec<Tensor>,
     epoch: u32,
     score: f64,
+}
+
+impl Best {
+    /// Weights that were read from a file in the layout that they had, so that they are measured by the same arithmetic.
+    fn in_layout_of_its_epoch(self, graph: &Graph) -> Result<Self, Error> {
+        let weights = if self.epoch == 0 { self.weights } else { trainable_copy(graph, &self.weights)? };
+        Ok(Self { weights, ..self })
+    }
 }
 
 /// What an epoch is judged by.
@@ -217,19 +269,23 @@ fn trainable_copy(graph: &Graph, start: &[Tensor]) -> Result<Vec<Tensor>, Error>
     weights::for_each_owned(graph, |index, _| Ok(channels_last(&weights::copy(&start[index])?)?))
 }
 
+/// Which of the graph's parameters are trained.
+fn trained_indices(graph: &Graph, weights: &[Tensor]) -> Vec<usize> {
+    let is_trained = |(parameter, tensor): (&Parameter, &Tensor)| {
+        parameter.kind == ParameterKind::Parameter
+            && parameter.requires_grad
+            && parameter.tied_to.is_none()
+            && tensor.f_kind().is_ok_and(weights::is_float)
+    };
+    let parameters = graph.parameters().iter().zip(weights).enumerate();
+    parameters.filter(|&(_, each)| is_trained(each)).map(|(index, _)| index).collect()
+}
+
 /// The tensors that are trained, as leaves that record gradients.
 fn trained(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-    let trained: Vec<Tensor> = graph
-        .parameters()
-        .iter()
-        .zip(weights)
-        .filter(|(parameter, tensor)| {
-            parameter.kind == ParameterKind::Parameter
-                && parameter.requires_grad
-                && parameter.tied_to.is_none()
-                && tensor.f_kind().is_ok_and(weights::is_float)
-        })
-        .map(|(_, tensor)| tensor.f_set_requires_grad(true))
+    let trained: Vec<Tensor> = trained_indices(graph, weights)
+        .into_iter()
+        .map(|index| weights[index].f_set_requires_grad(true))
         .collect::<Result<_, _>>()?;
     if trained.is_empty() {
         return Err(Rejection::new(

@@ -13,6 +13,11 @@ impl Schedule {
         Self { peak, warm_up: total.div_ceil(20), total, step: 0 }
     }
 
+    /// The same schedule after this many steps.
+    pub fn after(self, step: u64) -> Self {
+        Self { step, ..self }
+    }
+
     /// The rate of the next step.
     pub fn next(&mut self) -> f64 {
         let step = self.step;

@@ -32,6 +32,20 @@ impl Sgd {
         Ok(Self { parameters, weight_decay })
     }
 
+    /// The momentum of every parameter, in their order.
+    pub fn velocities(&self) -> Vec<&Tensor> {
+        self.parameters.iter().map(|trained| &trained.velocity).collect()
+    }
+
+    /// Takes up the momentum of an earlier attempt.
+    pub fn set_velocities(&mut self, velocities: &[Tensor]) -> Result<(), Error> {
+        let _no_grad = tch::no_grad_guard();
+        for (trained, velocity) in self.parameters.iter_mut().zip(velocities) {
+            trained.velocity.f_copy_(velocity)?;
+        }
+        Ok(())
+    }
+
     /// One step down the gradient of `loss`: v ← 0.9 v + g, w ← w − rate (g + 0.9 v).
     pub fn step(&mut self, loss: &Tensor, rate: f64) -> Result<(), Error> {
         let tensors: Vec<&Tensor> = self.parameters.iter().map(|trained| &trained.tensor).collect();

@@ -32,12 +32,12 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         seed: task.spec.seed,
     };
     let mut progress = task.messages.count(u64::from(spec.epochs), "epochs");
-    let trained = encoder::train(&layers, &space, &settings, task.device, |end| {
+    let trained = encoder::train(&layers, &space, &settings, task.device, Some(&task.checkpoints), |end| {
         progress.note(format!(
             "epoch {} of {}: loss {:.4}, held-out contrastive accuracy {:.3}",
             end.epoch, spec.epochs, end.loss, end.contrastive_accuracy
         ));
-        progress.advance();
+        progress.reach(u64::from(end.epoch));
     })?;
     let contrastive_accuracy = trained.contrastive_accuracy();
     let Trained { encoder, losses, contrastive_accuracies, seconds } = trained;

@@ -1,7 +1,7 @@
 //! What one task does, stage by stage, as documented on [`secateur_core::task::Work`].
 //!
 //! A stage reads its inputs from the task's folder under fixed names and writes its outputs there; each file appears whole or not
-//! at all. Nothing is kept between tasks, so a task that was lost is simply run again.
+//! at all. Nothing is kept between tasks, so a task that was lost is simply run again, from its last checkpoint if it left one.
 
 mod encoder;
 mod export;
@@ -29,6 +29,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
 
+use crate::checkpoint::Checkpoints;
 use crate::data::Data;
 use crate::error::Error;
 use crate::messages::Messages;
@@ -42,6 +43,7 @@ pub struct Task<'a> {
     pub device: Device,
     pub threads: usize,
     pub messages: &'a Messages,
+    pub checkpoints: Checkpoints<'a>,
 }
 
 /// What a finished task hands back.
@@ -54,7 +56,8 @@ pub struct Finished {
 
 /// Carries out a task in a folder. libtorch is initialised already.
 pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Messages) -> Result<Finished, Error> {
-    let task = Task { spec: &request.spec, folder, device, threads: request.threads, messages };
+    let checkpoints = Checkpoints::of(request, folder, messages);
+    let task = Task { spec: &request.spec, folder, device, threads: request.threads, messages, checkpoints };
     match &request.work {
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),

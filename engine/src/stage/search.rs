@@ -5,6 +5,7 @@ use secateur_core::cost::{CostModel, reduction};
 use secateur_core::group::Grouping;
 use secateur_core::latency::LatencyTable;
 use secateur_core::measurement;
+use secateur_core::search::Progress;
 use secateur_core::search::additive::Sensitivity;
 use secateur_core::search::proposal::{self, Ingredients, Proposal};
 use secateur_core::spec::Method;
@@ -39,8 +40,11 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyT
         let scored = task.spec.search.candidates.get() as u64 + task.spec.search.refinements();
         let gpu = task.device.is_cuda().then_some(OnDevice(task.device));
         let mut progress = task.messages.count(scored, "candidates");
-        let Proposal { candidates, report } =
-            proposal::propose(ingredients, gpu.as_ref(), |done| progress.reach(done))?;
+        let begun: Progress = task.checkpoints.resume(|state, _| Ok(state)).unwrap_or_default();
+        let Proposal { candidates, report } = proposal::propose(ingredients, gpu.as_ref(), begun, |done, state| {
+            progress.reach(done);
+            task.checkpoints.save(&format!("{done} of {scored} configurations"), state, || Ok(Vec::new()));
+        })?;
         task.messages.log(format!(
             "{} configurations of 10^{:.0} scored in {:.2} s on {}, {} proposed",
             report.candidates,

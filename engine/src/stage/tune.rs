@@ -32,6 +32,7 @@ pub fn run(task: &Task, candidate: usize) -> Result<Finished, Error> {
         settings,
         seed: task.spec.seed,
         messages: task.messages,
+        checkpoints: Some(&task.checkpoints),
     };
     let Tuned { weights, epochs, best_epoch, score } = fine_tune(&session, &graph, &start)?;
     let name = file::tuned(candidate);

@@ -56,7 +56,14 @@ impl Job {
     }
 
     pub fn request(&self, work: Work) -> TaskRequest {
-        TaskRequest { protocol: PROTOCOL, spec: self.spec.clone(), work, threads: 1, device: Device::Cpu }
+        TaskRequest {
+            protocol: PROTOCOL,
+            spec: self.spec.clone(),
+            work,
+            threads: 1,
+            device: Device::Cpu,
+            checkpoint_interval_s: None,
+        }
     }
 
     /// Runs one task to its outcome.
@@ -127,6 +134,9 @@ pub struct Engine {
     child: Child,
     input: Option<ChildStdin>,
     pub progress: Vec<Progress>,
+    pub log: Vec<String>,
+    /// Names of the files that were announced.
+    pub checkpoints: Vec<String>,
 }
 
 impl Engine {
@@ -140,7 +150,7 @@ impl Engine {
             .spawn()
             .unwrap();
         let input = child.stdin.take();
-        Self { child, input, progress: Vec::new() }
+        Self { child, input, progress: Vec::new(), log: Vec::new(), checkpoints: Vec::new() }
     }
 
     pub fn send(&mut self, request: &TaskRequest) {
@@ -149,16 +159,21 @@ impl Engine {
 
     /// Reads messages up to the outcome, which must be the last thing on the pipe.
     pub fn outcome(&mut self) -> Outcome {
-        let outcome = loop {
-            match self.message().expect("the pipe holds nothing but frames") {
-                Some(EngineMessage::Outcome(outcome)) => break outcome,
-                Some(EngineMessage::Progress(progress)) => self.progress.push(progress),
-                Some(EngineMessage::Log { .. }) => {}
-                None => panic!("the engine ended without an outcome"),
-            }
-        };
+        let outcome = self.listen().expect("the engine ends with an outcome");
         assert_eq!(self.message().unwrap(), None, "nothing follows the outcome");
         outcome
+    }
+
+    /// Reads messages up to the outcome; `None` when the engine ends without one.
+    pub fn listen(&mut self) -> Option<Outcome> {
+        loop {
+            match self.message().expect("the pipe holds nothing but frames")? {
+                EngineMessage::Outcome(outcome) => return Some(outcome),
+                EngineMessage::Progress(progress) => self.progress.push(progress),
+                EngineMessage::Log { message } => self.log.push(message),
+                EngineMessage::Checkpoint { file } => self.checkpoints.push(file),
+            }
+        }
     }
 
     pub fn message(&mut self) -> io::Result<Option<EngineMessage>> {

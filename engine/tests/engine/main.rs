@@ -6,4 +6,5 @@ mod latency;
 mod pipeline;
 mod process;
 mod recovery;
+mod resume;
 mod scoring;

@@ -49,7 +49,7 @@ fn another_protocol_is_refused_by_number() {
     request.protocol += 1;
     engine.send(&request);
     let Outcome::Failed { message } = engine.outcome() else { panic!("it is refused") };
-    assert!(message.contains("protocol is 2") && message.contains("speaks 1"), "{message}");
+    assert!(message.contains("protocol is 3") && message.contains("speaks 2"), "{message}");
     assert!(engine.wait().success());
 }
 

@@ -117,8 +117,15 @@ fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
     let start = cutting.pruned();
     let messages = Messages::discard();
-    let session =
-        Session { teacher: &cutting.original, train: &train, val: &val, settings, seed: 0, messages: &messages };
+    let session = Session {
+        teacher: &cutting.original,
+        train: &train,
+        val: &val,
+        settings,
+        seed: 0,
+        messages: &messages,
+        checkpoints: None,
+    };
     fine_tune(&session, start.graph(), start.weights())
 }
 

@@ -46,7 +46,8 @@ fn main() {
     let layers = LayerGraph::of(&graph, &grouping);
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut draw = |count: usize| (0..count).map(|_| random.random::<f32>() - 0.5).collect();
-    let encoder = Encoder { hidden: HIDDEN, w1: draw(layers.max_channels() * HIDDEN), w2: draw(HIDDEN * HIDDEN) };
+    let encoder =
+        Encoder { hidden: HIDDEN, w1: draw(layers.max_channels() * HIDDEN), w2: draw(HIDDEN * HIDDEN), head: None };
     let scorer = Scorer::new(&layers, &space, &encoder);
     let tables = on_device.load(&scorer).expect("the tables fit");
     let plan = Plan { seed: 0, candidates, top: 150, threads };

@@ -6,6 +6,8 @@
 //! among them, so a second job with another target takes the sensitivities over. Constraints choose which widths are
 //! measured and not what comes out, so they are part of the names only.
 //!
+//! An encoder's calibration sample is not kept: half of it lies in the band of the job's target.
+//!
 //! [`names`] is what a stage wants to know, [`brought`] what a finished task found out, [`known`] turns what is kept into
 //! the job's own indices. The planner plans tasks for the rest. Values that were measured on another device or with
 //! another number of threads differ by rounding; they are taken over all the same.

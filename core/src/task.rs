@@ -7,6 +7,7 @@
 //! the names in [`file`], in the folder that is the engine's working directory.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
@@ -19,8 +20,10 @@ use crate::report::{
     StageDevices, StageSeconds,
 };
 use crate::search::additive::{Probe, Sensitivity};
-use crate::spec::JobSpec;
+use crate::search::calibration::Sampled;
+use crate::spec::{EncoderObjective, JobSpec};
 use crate::stage::Stage;
+use crate::statistics::RankCorrelation;
 
 /// Version of this protocol; an engine refuses every other.
 pub const PROTOCOL: u32 = 2;
@@ -48,7 +51,7 @@ pub mod file {
     pub const BASE_MODEL: &str = "base.pt";
     /// Mean |weight · gradient| of every weight, by the original names.
     pub const IMPORTANCE: &str = "importance.safetensors";
-    /// The trained graph encoder, `w1` and `w2`.
+    /// The trained graph encoder, `w1` and `w2`, with a head `head` and `bias`.
     pub const ENCODER: &str = "encoder.safetensors";
     /// Inputs at two batch sizes and what the in-memory network answered.
     pub const PROBES: &str = "probes.safetensors";
@@ -110,8 +113,18 @@ pub enum Work {
     Latency,
     /// Reads GRAPH, WEIGHTS, DATASET; writes IMPORTANCE.
     Importance,
-    /// Reads GRAPH, WEIGHTS; writes ENCODER.
-    Encoder,
+    /// Reads GRAPH, WEIGHTS, IMPORTANCE?, DATASET; measures these numbers of the calibration sample.
+    Calibration {
+        sample: Range<usize>,
+        /// With a latency target only.
+        #[serde(default)]
+        latency: Option<Box<LatencyTable>>,
+    },
+    /// Reads GRAPH, WEIGHTS; writes ENCODER. Fits the calibration sample when there is one, else trains by contrast.
+    Encoder {
+        #[serde(default)]
+        calibration: Vec<Sampled>,
+    },
     /// Reads GRAPH, WEIGHTS, IMPORTANCE?, DATASET; measures the shard's sensitivities.
     Sensitivity { probes: Vec<Probe> },
     /// Reads GRAPH, WEIGHTS, IMPORTANCE?, ENCODER?; writes CANDIDATES.
@@ -151,7 +164,8 @@ impl Work {
             Self::Graph => Stage::Graph,
             Self::Latency => Stage::Latency,
             Self::Importance => Stage::Importance,
-            Self::Encoder => Stage::Encoder,
+            Self::Calibration { .. } => Stage::Calibration,
+            Self::Encoder { .. } => Stage::Encoder,
             Self::Sensitivity { .. } => Stage::Sensitivity,
             Self::Search { .. } => Stage::Search,
             Self::Screen { .. } => Stage::Screen,
@@ -222,6 +236,7 @@ pub fn measured(
             similarity: proposed.similarity,
             predicted_divergence: proposed.predicted_divergence,
             predicted_latency_ms: proposed.costs.latency_ms,
+            predicted_value: proposed.predicted_value,
             screened_accuracy: screened.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
             light_accuracy: light.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
             tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
@@ -285,6 +300,7 @@ pub enum TaskResult {
     Graph(GraphResult),
     Latency(Box<LatencyResult>),
     Importance(ImportanceResult),
+    Calibration(CalibrationResult),
     Encoder(EncoderResult),
     Sensitivity(SensitivityResult),
     Search(SearchResult),
@@ -303,6 +319,7 @@ impl TaskResult {
             Self::Graph(_) => Stage::Graph,
             Self::Latency(_) => Stage::Latency,
             Self::Importance(_) => Stage::Importance,
+            Self::Calibration(_) => Stage::Calibration,
             Self::Encoder(_) => Stage::Encoder,
             Self::Sensitivity(_) => Stage::Sensitivity,
             Self::Search(_) => Stage::Search,
@@ -380,13 +397,28 @@ pub struct ImportanceResult {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EncoderResult {
-    /// Mean loss of each epoch.
+    /// As it was trained, which is `contrastive` without a data set.
+    pub objective: EncoderObjective,
+    /// Mean loss of each epoch, with `regression` of each pass over the sample.
     pub losses: Vec<f64>,
-    /// Share of held-out pairs in which the positive is nearer to the anchor than the negative.
-    pub contrastive_accuracy: f64,
+    /// Share of held-out pairs in which the positive is nearer to the anchor than the negative; `null` with `regression`.
+    #[serde(default)]
+    pub contrastive_accuracy: Option<f64>,
     /// The same after each epoch.
     #[serde(default)]
     pub contrastive_accuracies: Vec<f64>,
+    /// Configurations that were measured for `regression`, the held-out ones included.
+    #[serde(default)]
+    pub samples: usize,
+    /// Between prediction and measurement of the held-out configurations; `null` with `contrastive`. Half of them are spread over all
+    /// reductions, which alone tell much: this is higher than inside the target's band.
+    #[serde(default)]
+    pub held_out: Option<RankCorrelation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationResult {
+    pub measured: Vec<Sampled>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -431,6 +463,8 @@ pub struct CandidateCosts {
     pub similarity: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_divergence: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_value: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

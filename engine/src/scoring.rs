@@ -6,7 +6,7 @@
 //! (`secateur_core::search::device`), so that GPU and processor give the same ranking.
 
 use secateur_core::search::device::{Accelerator, Bounds};
-use secateur_core::search::score::Scorer;
+use secateur_core::search::score::{Measure, Scorer};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
@@ -49,10 +49,22 @@ pub struct Tables {
     pooling: Tensor,
     /// `[hidden]`.
     direction: Tensor,
-    /// `[hidden, hidden]`.
-    gram: Tensor,
-    gain: f64,
+    measure: OnDeviceMeasure,
     scale: f64,
+}
+
+/// As [`Measure`].
+#[derive(Debug)]
+enum OnDeviceMeasure {
+    /// The Gram matrix is `[hidden, hidden]`.
+    Cosine {
+        gram: Tensor,
+        gain: f64,
+    },
+    Prediction {
+        bias: f64,
+        gain: f64,
+    },
 }
 
 struct Entry {
@@ -95,8 +107,14 @@ impl Tables {
             constant: floats(scorer.constant(), &[nodes, hidden])?,
             pooling: floats(scorer.pooling(), &[nodes])?,
             direction: floats(scorer.direction(), &[hidden])?,
-            gram: floats(scorer.gram(), &[hidden, hidden])?,
-            gain: f64::from(scorer.gain()),
+            measure: match scorer.measure() {
+                Measure::Cosine { gram, gain } => {
+                    OnDeviceMeasure::Cosine { gram: floats(gram, &[hidden, hidden])?, gain: f64::from(*gain) }
+                }
+                Measure::Prediction { bias, gain } => {
+                    OnDeviceMeasure::Prediction { bias: f64::from(*bias), gain: f64::from(*gain) }
+                }
+            },
             scale: f64::from(scorer.scale()),
         })
     }
@@ -126,13 +144,20 @@ impl Bounds for Tables {
         )?;
         let before_relu = summed.f_view([candidates, self.nodes, self.hidden])?.f_add(&self.constant)?;
         let pooled = before_relu.f_relu()?.f_transpose(1, 2)?.f_matmul(&self.pooling)?;
-        let square = pooled.f_matmul(&self.gram)?.f_mul(&pooled)?.f_sum_dim_intlist(1, false, Kind::Float)?;
-        let length = square.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_sqrt()?;
-        let score = pooled.f_matmul(&self.direction)?.f_div(&length)?;
-        // As `Scorer::slack`.
+        let along = pooled.f_matmul(&self.direction)?;
         let passed = pooled.f_norm_scalaropt_dim(2, [1], false)?.f_clamp_min(self.scale)?;
-        let relative = passed.f_mul_scalar(self.gain)?.f_div(&length)?.f_add_scalar(1.0)?;
-        let bound = score.f_add(&relative.f_mul_scalar(100.0 * f64::from(f32::EPSILON))?)?;
+        // The slack is that of `Scorer::slack`.
+        let (score, magnitude) = match &self.measure {
+            OnDeviceMeasure::Cosine { gram, gain } => {
+                let square = pooled.f_matmul(gram)?.f_mul(&pooled)?.f_sum_dim_intlist(1, false, Kind::Float)?;
+                let length = square.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_sqrt()?;
+                (along.f_div(&length)?, passed.f_mul_scalar(*gain)?.f_div(&length)?.f_add_scalar(1.0)?)
+            }
+            OnDeviceMeasure::Prediction { bias, gain } => {
+                (along.f_add_scalar(*bias)?, passed.f_mul_scalar(*gain)?.f_add_scalar(bias.abs())?)
+            }
+        };
+        let bound = score.f_add(&magnitude.f_mul_scalar(100.0 * f64::from(f32::EPSILON))?)?;
         Ok(Vec::try_from(&bound.f_to(Device::Cpu)?)?)
     }
 }

@@ -12,13 +12,13 @@ use secateur_core::latency::{LatencyFit, LatencyTable, Setting};
 use secateur_core::measurement::Reused;
 use secateur_core::report::{Accuracy, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report};
 use secateur_core::search::additive::{Probe, Sensitivity};
-use secateur_core::spec::JobSpec;
+use secateur_core::spec::{EncoderObjective, JobSpec};
 use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
-    CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult,
-    LightTuneResult, LightlyTuned, ScreenResult, Screened, SearchResult, SensitivityResult, TaskResult, TuneResult,
-    VerifyResult, Work, file,
+    CalibrationResult, CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult,
+    ImportanceResult, LatencyResult, LightTuneResult, LightlyTuned, ScreenResult, Screened, SearchResult,
+    SensitivityResult, TaskResult, TuneResult, VerifyResult, Work, file,
 };
 
 use super::TestServer;
@@ -131,10 +131,14 @@ impl Hand {
             }
             Stage::Latency => TaskResult::Latency(Box::new(LatencyResult { table: latency_table(), reachable: 0.9 })),
             Stage::Importance => TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 }),
+            Stage::Calibration => TaskResult::Calibration(CalibrationResult { measured: Vec::new() }),
             Stage::Encoder => TaskResult::Encoder(EncoderResult {
+                objective: EncoderObjective::Contrastive,
                 losses: vec![0.5, 0.1],
-                contrastive_accuracy: 1.0,
+                contrastive_accuracy: Some(1.0),
                 contrastive_accuracies: vec![0.9, 1.0],
+                samples: 0,
+                held_out: None,
             }),
             Stage::Sensitivity => {
                 TaskResult::Sensitivity(SensitivityResult { measured: self.measure(&task.plan.work) })
@@ -149,6 +153,7 @@ impl Hand {
                         reduction: 0.5,
                         similarity: None,
                         predicted_divergence: None,
+                        predicted_value: None,
                     })
                     .collect(),
                 search: None,
@@ -202,7 +207,7 @@ fn output_names(task: &ClaimedTask) -> Vec<String> {
         Stage::Graph => vec![file::SUMMARY],
         Stage::Importance => vec![file::IMPORTANCE],
         Stage::Encoder => vec![file::ENCODER],
-        Stage::Latency | Stage::Sensitivity => Vec::new(),
+        Stage::Latency | Stage::Calibration | Stage::Sensitivity => Vec::new(),
         Stage::Search => vec![file::CANDIDATES],
         Stage::Screen => return of_shard(file::screened),
         Stage::LightTune => return of_shard(file::lightly_tuned),
@@ -239,6 +244,7 @@ fn report(spec: JobSpec) -> Report {
         spearman_rho: None,
         similarity_correlation: None,
         calibrated_correlation: None,
+        regression_correlation: None,
         search: None,
         encoder: None,
         candidates: Vec::new(),

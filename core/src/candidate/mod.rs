@@ -80,6 +80,9 @@ pub struct Candidate {
     /// Predicted KL divergence of its outputs from the original's, nats; with `sacp` and a data set only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_divergence: Option<f64>,
+    /// What the encoder predicts of it, in the unit that it was fitted to; with `encoder.objective` `regression` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_value: Option<f64>,
 }
 
 impl Candidate {
@@ -95,6 +98,7 @@ impl Candidate {
             latency_ms,
             similarity: None,
             predicted_divergence: None,
+            predicted_value: None,
         }
     }
 

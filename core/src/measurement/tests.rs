@@ -23,6 +23,7 @@ fn finished(grouping: &str) -> Vec<FinishedTask> {
         reduction: 0.5,
         similarity: None,
         predicted_divergence: None,
+        predicted_value: None,
     });
     let search = SearchResult { candidates: proposed.collect(), search: None };
     [(Stage::Graph, TaskResult::Graph(graph)), (Stage::Search, TaskResult::Search(search))]

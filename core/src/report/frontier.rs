@@ -69,6 +69,7 @@ mod tests {
             similarity: None,
             predicted_divergence: None,
             predicted_latency_ms: None,
+            predicted_value: None,
             screened_accuracy: Some(screened),
             light_accuracy: None,
             tuned_accuracy: tuned,

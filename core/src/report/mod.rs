@@ -150,7 +150,7 @@ pub struct LatencyReport {
 /// What the search of SACP did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchReport {
-    /// `similarity` or `calibrated`: what ordered the candidates.
+    /// `similarity`, `calibrated` or `regression`: what ordered the candidates.
     pub ranking: String,
     /// Configurations that the walk through the band scored.
     pub candidates: u64,
@@ -170,7 +170,7 @@ pub struct SearchReport {
     pub device: String,
 }
 
-/// The second phase of the search. The score is the cosine for `similarity` and minus the predicted divergence for `calibrated`.
+/// The second phase of the search. The score is the cosine for `similarity`, minus the predicted divergence for `calibrated`, the prediction for `regression`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RefinementReport {
     /// Configurations tried.
@@ -197,6 +197,9 @@ pub struct CandidateReport {
     /// By the job's latency table; with a latency target only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_latency_ms: Option<f64>,
+    /// What the encoder predicts, with `regression`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_value: Option<f64>,
     /// Validation accuracy after surgery and BN recalibration.
     pub screened_accuracy: Option<f64>,
     /// Validation accuracy after the light fine-tune.
@@ -220,6 +223,9 @@ pub struct Report {
     /// Spearman's rho between minus the predicted divergence and measured accuracy.
     #[serde(default)]
     pub calibrated_correlation: Option<RankCorrelation>,
+    /// Spearman's rho between the fitted encoder's prediction and measured accuracy; `null` without `regression`.
+    #[serde(default)]
+    pub regression_correlation: Option<RankCorrelation>,
     /// What the search did; `null` for methods that do not search.
     #[serde(default)]
     pub search: Option<SearchReport>,

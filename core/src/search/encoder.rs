@@ -14,6 +14,16 @@ pub struct Encoder {
     pub w1: Vec<f32>,
     /// `[hidden, hidden]`.
     pub w2: Vec<f32>,
+    /// Only where the encoder was trained to predict what was measured.
+    pub head: Option<Head>,
+}
+
+/// A linear prediction from the embedding before normalisation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// `[hidden]`.
+    pub weights: Vec<f32>,
+    pub bias: f32,
 }
 
 /// `Â` of a layer DAG as sparse rows, each `(column, weight)`, columns ascending.
@@ -51,8 +61,22 @@ pub fn features(layers: &LayerGraph, widths: &[usize]) -> Vec<f32> {
 }
 
 impl Encoder {
-    /// The embedding of features `[layers, C_max]`, of unit length; every product written out.
+    /// The embedding of features `[layers, C_max]`, of unit length.
     pub fn embed(&self, adjacency: &[Vec<(usize, f32)>], features: &[f32]) -> Vec<f32> {
+        let mean = self.pooled(adjacency, features);
+        let norm = mean.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+        mean.iter().map(|value| value / norm).collect()
+    }
+
+    /// What the head predicts of features; `None` without a head.
+    pub fn predict(&self, adjacency: &[Vec<(usize, f32)>], features: &[f32]) -> Option<f32> {
+        let head = self.head.as_ref()?;
+        let embedding = self.pooled(adjacency, features);
+        Some(embedding.iter().zip(&head.weights).map(|(z, w)| z * w).sum::<f32>() + head.bias)
+    }
+
+    /// The mean over nodes of the second layer, every product written out.
+    fn pooled(&self, adjacency: &[Vec<(usize, f32)>], features: &[f32]) -> Vec<f32> {
         let (nodes, hidden) = (adjacency.len(), self.hidden);
         let columns = features.len() / nodes.max(1);
         let projected = product(features, &self.w1, nodes, columns, hidden);
@@ -65,8 +89,7 @@ impl Encoder {
                 *sum += value / nodes as f32;
             }
         }
-        let norm = mean.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-        mean.iter().map(|value| value / norm).collect()
+        mean
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod additive;
 pub mod calibrated;
+pub mod calibration;
 pub mod device;
 pub mod encoder;
 pub mod proposal;

@@ -70,7 +70,7 @@ where
     let limits = Limits::new(graph, grouping, &spec.constraints)?;
     let space = Space::new(costs, &limits, spec.target.metric, spec.search.rate_step);
     let layers = LayerGraph::of(graph, grouping);
-    let similarity = Scorer::new(&layers, &space, encoder);
+    let scorer = Scorer::new(&layers, &space, encoder);
     let additive = (!sensitivities.is_empty()).then(|| Additive::interpolate(&space, sensitivities));
     let target = spec.target.reduction.get();
     let band = Band { low: target, high: target + TARGET_TOLERANCE };
@@ -90,18 +90,19 @@ where
         let refined = done.refinement.map_or(0, |refinement| refinement.generations * refine::GENERATION);
         progress((done.next * super::BLOCK).min(walk.candidates) + refined.min(refine.candidates), done);
     };
+    // An encoder that was fitted to measurements is there to rank.
+    let fitted = encoder.head.is_some();
+    let by_encoder = if fitted { "regression" } else { "similarity" };
     // Additive scores are cheaper to compute than to send.
-    let accelerator = accelerator.filter(|_| additive.is_none() || spec.search.ranking == RankingChoice::Similarity);
-    let bounds = accelerator.map(|accelerator| accelerator.load(&similarity)).transpose()?;
+    let accelerator =
+        accelerator.filter(|_| fitted || additive.is_none() || spec.search.ranking == RankingChoice::Similarity);
+    let bounds = accelerator.map(|accelerator| accelerator.load(&scorer)).transpose()?;
     let (ranking, found) = match (&additive, spec.search.ranking) {
-        (Some(additive), RankingChoice::Calibrated) => (
+        (Some(additive), RankingChoice::Calibrated) if !fitted => (
             "calibrated",
             both_phases((&walk, &refine), &space, band, additive, None::<&A::Bounds>, begun, &mut report)?,
         ),
-        _ => (
-            "similarity",
-            both_phases((&walk, &refine), &space, band, &similarity, bounds.as_ref(), begun, &mut report)?,
-        ),
+        _ => (by_encoder, both_phases((&walk, &refine), &space, band, &scorer, bounds.as_ref(), begun, &mut report)?),
     };
     let seconds = started.elapsed().as_secs_f64();
     let refinement = found.refinement.zip(found.best.first()).map(|(refinement, best)| RefinementReport {
@@ -143,7 +144,8 @@ where
     }
     for candidate in &mut candidates {
         let nearest = space.nearest(&candidate.configuration.widths());
-        candidate.similarity = Some(f64::from(similarity.score(&similarity.state(&nearest))));
+        let score = Some(f64::from(scorer.score(&scorer.state(&nearest))));
+        (candidate.similarity, candidate.predicted_value) = if fitted { (None, score) } else { (score, None) };
         candidate.predicted_divergence = additive.as_ref().map(|additive| additive.distortion(&nearest));
     }
     let report = SearchReport {
@@ -178,7 +180,7 @@ fn both_phases<B: Bounds>(
 }
 
 /// The most important channels of every group at a point.
-fn configuration(space: &Space<'_>, importance: &Importance, levels: &[u8]) -> Configuration {
+pub fn configuration(space: &Space<'_>, importance: &Importance, levels: &[u8]) -> Configuration {
     Configuration::by_importance(importance, &space.kept(levels))
 }
 

@@ -5,7 +5,8 @@
 //!    linear too, so the part of `Â X W1` that a group at a level contributes to each node within one hop is tabulated
 //!    once. A candidate is a sum of table rows; moving one group changes only the rows of the nodes within one hop of it.
 //! 2. Mean pooling and the linear last layer commute: with `p = Âᵀ 1/n` and `s = pᵀ ReLU(Â X W1)`, `z = s W2`.
-//! 3. Then `cos(z, z0) = s·(W2 z0) / sqrt(sᵀ (W2 W2ᵀ) s)` for the unit vector z0: one small quadratic form per candidate.
+//! 3. Then `cos(z, z0) = s·(W2 z0) / sqrt(sᵀ (W2 W2ᵀ) s)` for the unit vector z0: one small quadratic form per candidate. A linear
+//!    head on z, where the encoder was fitted to measurements, is `s·(W2 w) + b`.
 
 use super::Ranking;
 use super::encoder::{Encoder, features, normalised_adjacency};
@@ -25,14 +26,29 @@ pub struct Scorer {
     groups: Vec<GroupTable>,
     /// `Âᵀ 1/n`.
     pooling: Vec<f32>,
-    /// `W2 z0`.
+    /// `W2 z0`; with a head `W2 w`.
     direction: Vec<f32>,
-    /// `W2 W2ᵀ`, `[hidden, hidden]`.
-    gram: Vec<f32>,
-    /// Frobenius norm of W2: how much it can lengthen a vector at most.
-    gain: f32,
+    measure: Measure,
     /// Length of the unpruned network's `s`: what sums by difference have passed through.
     scale: f32,
+}
+
+/// How the pooled sum becomes a score.
+#[derive(Debug, Clone)]
+pub enum Measure {
+    /// Cosine to the unpruned network's embedding.
+    Cosine {
+        /// `W2 W2ᵀ`, `[hidden, hidden]`.
+        gram: Vec<f32>,
+        /// Frobenius norm of W2: how much it can lengthen a vector at most.
+        gain: f32,
+    },
+    /// The head's prediction, `s·(W2 w) + bias`.
+    Prediction {
+        bias: f32,
+        /// Length of `W2 w`.
+        gain: f32,
+    },
 }
 
 /// What a group at each level adds to the nodes within one hop of it.
@@ -107,18 +123,28 @@ impl Scorer {
             }
         }
 
-        let anchor = encoder.embed(&adjacency, &features(layers, space.costs().full_widths()));
         let mut direction = vec![0.0; hidden];
-        let mut gram = vec![0.0; hidden * hidden];
         let w2_row = |row: usize| &encoder.w2[row * encoder.hidden..(row + 1) * encoder.hidden];
-        for i in 0..encoder.hidden {
-            direction[i] = dot(w2_row(i), &anchor);
-            for j in 0..encoder.hidden {
-                gram[i * hidden + j] = dot(w2_row(i), w2_row(j));
+        let measure = match &encoder.head {
+            Some(head) => {
+                for (row, value) in direction[..encoder.hidden].iter_mut().enumerate() {
+                    *value = dot(w2_row(row), &head.weights);
+                }
+                Measure::Prediction { bias: head.bias, gain: dot(&direction, &direction).sqrt() }
             }
-        }
-        let gain = dot(&encoder.w2, &encoder.w2).sqrt();
-        let mut scorer = Self { hidden, constant, groups, pooling, direction, gram, gain, scale: 0.0 };
+            None => {
+                let anchor = encoder.embed(&adjacency, &features(layers, space.costs().full_widths()));
+                let mut gram = vec![0.0; hidden * hidden];
+                for i in 0..encoder.hidden {
+                    direction[i] = dot(w2_row(i), &anchor);
+                    for j in 0..encoder.hidden {
+                        gram[i * hidden + j] = dot(w2_row(i), w2_row(j));
+                    }
+                }
+                Measure::Cosine { gram, gain: dot(&encoder.w2, &encoder.w2).sqrt() }
+            }
+        };
+        let mut scorer = Self { hidden, constant, groups, pooling, direction, measure, scale: 0.0 };
         let unpruned = scorer.state(&space.widest()).pooled;
         scorer.scale = dot(&unpruned, &unpruned).sqrt();
         scorer
@@ -155,13 +181,8 @@ impl Scorer {
         &self.direction
     }
 
-    /// `[hidden, hidden]`.
-    pub fn gram(&self) -> &[f32] {
-        &self.gram
-    }
-
-    pub fn gain(&self) -> f32 {
-        self.gain
+    pub fn measure(&self) -> &Measure {
+        &self.measure
     }
 
     pub fn scale(&self) -> f32 {
@@ -169,7 +190,7 @@ impl Scorer {
     }
 }
 
-/// Scores are cosines between the candidate's embedding and the unpruned network's.
+/// Scores are cosines between the candidate's embedding and the unpruned network's, or the head's predictions.
 impl Ranking for Scorer {
     type State = State;
 
@@ -193,17 +214,22 @@ impl Ranking for Scorer {
     }
 
     fn score(&self, state: &State) -> f32 {
-        let mut similarity = 0.0;
-        dispatch(Work::Similarity { scorer: self, state, out: &mut similarity });
-        similarity
+        let mut score = 0.0;
+        dispatch(Work::Score { scorer: self, state, out: &mut score });
+        score
     }
 
     /// Rounding errors of the sums, at most some hundred units in the last place, grow by the ratio between the length of
     /// what is summed and of the embedding, which is small where W2 cancels.
     fn slack(&self, state: &State) -> f32 {
         let pooled = dot(&state.pooled, &state.pooled).sqrt().max(self.scale);
-        let embedding = quadratic(&self.gram, &state.pooled).max(f32::MIN_POSITIVE).sqrt();
-        100.0 * f32::EPSILON * (1.0 + pooled * self.gain / embedding)
+        match &self.measure {
+            Measure::Cosine { gram, gain } => {
+                let embedding = quadratic(gram, &state.pooled).max(f32::MIN_POSITIVE).sqrt();
+                100.0 * f32::EPSILON * (1.0 + pooled * gain / embedding)
+            }
+            Measure::Prediction { bias, gain } => 100.0 * f32::EPSILON * (bias.abs() + pooled * gain),
+        }
     }
 
     fn levels<'a>(&self, state: &'a State) -> &'a [u8] {
@@ -214,7 +240,7 @@ impl Ranking for Scorer {
 enum Work<'a> {
     Reset { scorer: &'a Scorer, state: &'a mut State, levels: &'a [u8] },
     Shift { scorer: &'a Scorer, state: &'a mut State, group: usize, level: u8 },
-    Similarity { scorer: &'a Scorer, state: &'a State, out: &'a mut f32 },
+    Score { scorer: &'a Scorer, state: &'a State, out: &'a mut f32 },
 }
 
 /// Runs the inner loops with the widest vector instructions that this processor has.
@@ -238,7 +264,7 @@ fn perform(work: Work<'_>) {
     match work {
         Work::Reset { scorer, state, levels } => reset(scorer, state, levels),
         Work::Shift { scorer, state, group, level } => shift(scorer, state, group, level),
-        Work::Similarity { scorer, state, out } => *out = similarity(scorer, state),
+        Work::Score { scorer, state, out } => *out = score(scorer, state),
     }
 }
 
@@ -292,10 +318,13 @@ fn shift(scorer: &Scorer, state: &mut State, group: usize, level: u8) {
 }
 
 #[inline(always)]
-fn similarity(scorer: &Scorer, state: &State) -> f32 {
+fn score(scorer: &Scorer, state: &State) -> f32 {
     let s = &state.pooled;
     let along = dot(s, &scorer.direction);
-    along / quadratic(&scorer.gram, s).max(f32::MIN_POSITIVE).sqrt()
+    match &scorer.measure {
+        Measure::Cosine { gram, .. } => along / quadratic(gram, s).max(f32::MIN_POSITIVE).sqrt(),
+        Measure::Prediction { bias, .. } => along + bias,
+    }
 }
 
 /// `sᵀ G s`.

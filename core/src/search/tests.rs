@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::encoder::{Encoder, features, normalised_adjacency};
+use super::encoder::{Encoder, Head, features, normalised_adjacency};
 use super::score::Scorer;
 use super::top::{Scored, Top};
 use super::*;
@@ -40,7 +40,7 @@ fn network(steps: &[(u8, u8)]) -> Graph {
 fn random_encoder(layers: &LayerGraph, hidden: usize, seed: u64) -> Encoder {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = |count: usize| (0..count).map(|_| random.random::<f32>() - 0.5).collect();
-    Encoder { hidden, w1: draw(layers.max_channels() * hidden), w2: draw(hidden * hidden) }
+    Encoder { hidden, w1: draw(layers.max_channels() * hidden), w2: draw(hidden * hidden), head: None }
 }
 
 struct Setting {
@@ -225,6 +225,50 @@ fn a_search_that_was_interrupted_ends_like_one_that_was_not() {
     let saved = serde_json::to_string(&states[1]).unwrap();
     let resumed = run(&plan, &space, band, &scorer, serde_json::from_str(&saved).unwrap(), 6, &mut |_| {});
     assert_eq!(resumed, whole);
+}
+
+proptest! {
+    #[test]
+    fn fast_prediction_equals_the_dense_encoder_with_its_head(
+        steps in prop::collection::vec((any::<u8>(), any::<u8>()), 0..6),
+        hidden in 1usize..20,
+        seed in any::<u64>(),
+        moves in prop::collection::vec((any::<usize>(), any::<usize>()), 0..40),
+    ) {
+        let setting = Setting::new(&steps);
+        let (space, layers) = (setting.space(0.1), setting.layers());
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let weights = (0..hidden).map(|_| random.random::<f32>() - 0.5).collect();
+        let head = Some(Head { weights, bias: random.random() });
+        let encoder = Encoder { head, ..random_encoder(&layers, hidden, seed) };
+        let scorer = Scorer::new(&layers, &space, &encoder);
+        let mut state = scorer.state(&space.widest());
+        for (group, level) in moves {
+            let group = group % space.groups();
+            scorer.shift(&mut state, group, (level % space.widths(group).len()) as u8);
+        }
+        let kept = space.kept(scorer.levels(&state));
+        let dense = encoder.predict(&normalised_adjacency(&layers), &features(&layers, &kept)).unwrap();
+        let (by_difference, slack) = (scorer.score(&state), scorer.slack(&state));
+        prop_assert!((by_difference - dense).abs() <= slack, "by difference {by_difference} dense {dense} slack {slack}");
+        let fresh = scorer.score(&scorer.state(scorer.levels(&state)));
+        let size = 1e-5 * dense.abs().max(1.0);
+        prop_assert!((fresh - dense).abs() <= size.max(slack), "from scratch {fresh} dense {dense}");
+    }
+}
+
+#[test]
+fn a_calibration_sample_is_drawn_by_number_inside_the_limits_and_half_of_it_in_the_target_band() {
+    let setting = Setting::new(&[(0, 4), (1, 4), (2, 3), (1, 2)]);
+    let space = setting.space(0.1);
+    let band = Band { low: 0.7, high: 0.71 };
+    let sample: Vec<_> = (0..60).map(|index| calibration::draw(&space, band, 3, index).unwrap()).collect();
+    assert_eq!(calibration::draw(&space, band, 3, 17).unwrap(), sample[17]);
+    assert_ne!(calibration::draw(&space, band, 4, 17).unwrap(), sample[17]);
+    let reductions: Vec<f64> = sample.iter().map(|levels| space.reduction(&space.point(levels.clone()))).collect();
+    assert!(reductions.iter().step_by(2).all(|&reduction| band.holds(reduction)));
+    let elsewhere: Vec<f64> = reductions.into_iter().skip(1).step_by(2).collect();
+    assert!(elsewhere.iter().any(|&reduction| reduction < 0.3) && elsewhere.iter().any(|&reduction| reduction > 0.75));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::rejection::{Code, Rejection};
 
 pub use importance::ImportanceSpec;
 pub use number::{Positive, Reduction, UnitInterval};
-pub use search::{EncoderSpec, Preset, RankingChoice, SearchSpec};
+pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{Metric, Target, TargetWire};
 
 use search::with_preset;

@@ -34,10 +34,34 @@ impl Preset {
     }
 }
 
+/// What the graph encoder is trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderObjective {
+    /// To tell configurations pruned by importance from random ones; needs no data.
+    Contrastive,
+    /// To predict the measured accuracy of `samples` random configurations (the paper's ablation SACP-1), without labels minus
+    /// the divergence of their outputs; the prediction then ranks the search. Needs a data set, without one it is
+    /// `contrastive`.
+    Regression,
+}
+
+impl EncoderObjective {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Contrastive => "contrastive",
+            Self::Regression => "regression",
+        }
+    }
+}
+
 /// The graph encoder of SACP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderSpec {
+    pub objective: EncoderObjective,
+    /// Random configurations that are measured for `regression`.
+    pub samples: Positive,
     /// Random rate vectors that it is trained on, each seen once per epoch.
     pub configs: Positive,
     /// Layers of the GCN; 2 is the one depth that the exact fast search is for.
@@ -54,6 +78,8 @@ pub struct EncoderSpec {
 impl Default for EncoderSpec {
     fn default() -> Self {
         Self {
+            objective: EncoderObjective::Contrastive,
+            samples: Positive::new(300),
             configs: Positive::new(10_000),
             layers: Positive::new(2),
             hidden: Positive::new(64),
@@ -118,11 +144,17 @@ pub(super) fn check(
     search: &SearchSpec,
     invalid: impl Fn(&str, String) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
-    let EncoderSpec { configs, layers, hidden, epochs, temperature, negatives } = encoder;
+    let EncoderSpec { objective: _, samples, configs, layers, hidden, epochs, temperature, negatives } = encoder;
     if configs.get() > 1_000_000 {
         return invalid(
             "encoder.configs",
             format!("`encoder.configs` {} is out of range: 1 to 1000000.", configs.get()),
+        );
+    }
+    if !(10..=100_000).contains(&samples.get()) {
+        return invalid(
+            "encoder.samples",
+            format!("`encoder.samples` {} is out of range: 10 to 100000.", samples.get()),
         );
     }
     if layers.get() != 2 {

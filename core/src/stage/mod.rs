@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 
 use crate::measurement::Measurements;
 use crate::search::additive::{Probe, Sensitivity};
-use crate::spec::{JobSpec, Method, Metric};
+use crate::spec::{EncoderObjective, JobSpec, Method, Metric};
 use crate::task::{Screened, TaskResult, Work, file};
 
-/// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Encoder`, `Sensitivity` and `LightTune`
-/// belong to the method `sacp`.
+/// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`
+/// and `LightTune` belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -24,6 +24,8 @@ pub enum Stage {
     Latency,
     /// Gradients, for a criterion that needs them.
     Importance,
+    /// A sample of configurations, for an encoder that is fitted to measurements.
+    Calibration,
     Encoder,
     Sensitivity,
     Search,
@@ -35,11 +37,12 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Import,
         Self::Graph,
         Self::Latency,
         Self::Importance,
+        Self::Calibration,
         Self::Encoder,
         Self::Sensitivity,
         Self::Search,
@@ -56,6 +59,7 @@ impl Stage {
             Self::Graph => "graph",
             Self::Latency => "latency",
             Self::Importance => "importance",
+            Self::Calibration => "calibration",
             Self::Encoder => "encoder",
             Self::Sensitivity => "sensitivity",
             Self::Search => "search",
@@ -75,6 +79,7 @@ impl Stage {
     pub fn next(self, spec: &JobSpec, has_dataset: bool) -> Option<Self> {
         let tunes = spec.fine_tune.is_some() && has_dataset;
         let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
+        let fits = spec.encoder.objective == EncoderObjective::Regression && has_dataset;
         match self {
             Self::Import => Some(Self::Graph),
             Self::Graph if spec.target.metric == Metric::Latency => Some(Self::Latency),
@@ -83,8 +88,11 @@ impl Stage {
             {
                 Some(Self::Importance)
             }
+            Self::Graph | Self::Latency | Self::Importance if spec.method == Method::Sacp && fits => {
+                Some(Self::Calibration)
+            }
             Self::Graph | Self::Latency if spec.method == Method::Sacp => Some(Self::Encoder),
-            Self::Importance => Some(Self::Encoder),
+            Self::Importance | Self::Calibration => Some(Self::Encoder),
             Self::Encoder if has_dataset => Some(Self::Sensitivity),
             Self::Graph | Self::Latency | Self::Encoder | Self::Sensitivity => Some(Self::Search),
             Self::Search => Some(Self::Screen),
@@ -197,6 +205,10 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
     let graph = || [output(Stage::Import, 0, file::GRAPH), output(Stage::Import, 0, file::WEIGHTS)];
     let candidates = || output(Stage::Search, 0, file::CANDIDATES);
     let importance = || job.results(Stage::Importance).map(|_| output(Stage::Importance, 0, file::IMPORTANCE));
+    let latency = || match job.latency() {
+        None if job.spec.target.metric == Metric::Latency => Err(missing("latency")),
+        table => Ok(table.cloned().map(Box::new)),
+    };
     let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
 
     match stage {
@@ -207,7 +219,18 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
         Stage::Graph => one(Work::Graph, graph().into()),
         Stage::Latency => one(Work::Latency, graph().into()),
         Stage::Importance => one(Work::Importance, graph().into_iter().chain(dataset()).collect()),
-        Stage::Encoder => one(Work::Encoder, graph().into()),
+        Stage::Calibration => {
+            let latency = latency()?;
+            let all: Vec<usize> = (0..job.spec.encoder.samples.get()).collect();
+            Ok(sharded(&all, CANDIDATES_PER_TASK)
+                .map(|(index, shard)| PlannedTask {
+                    index,
+                    work: Work::Calibration { sample: shard[0]..shard[0] + shard.len(), latency: latency.clone() },
+                    inputs: graph().into_iter().chain(importance()).chain(dataset()).collect(),
+                })
+                .collect())
+        }
+        Stage::Encoder => one(Work::Encoder { calibration: job.calibration() }, graph().into()),
         Stage::Sensitivity => {
             let is_reused = |probe: &Probe| reused.sensitivities.iter().any(|known| known.probe() == *probe);
             let left: Vec<Probe> = job.probes().iter().copied().filter(|probe| !is_reused(probe)).collect();
@@ -222,12 +245,8 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
         Stage::Search => {
             let encoder = job.results(Stage::Encoder).map(|_| output(Stage::Encoder, 0, file::ENCODER));
             let sensitivities = job.sensitivities();
-            let latency = job.latency().cloned().map(Box::new);
-            if latency.is_none() && job.spec.target.metric == Metric::Latency {
-                return Err(missing("latency"));
-            }
             one(
-                Work::Search { sensitivities, latency },
+                Work::Search { sensitivities, latency: latency()? },
                 graph().into_iter().chain(importance()).chain(encoder).collect(),
             )
         }

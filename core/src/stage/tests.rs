@@ -3,9 +3,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::latency::{LatencyFit, LatencyTable, Setting};
 use crate::report::{Accuracy, Costs, Equivalence};
+use crate::search::calibration::Sampled;
 use crate::task::{
-    CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult, ScreenResult, Screened,
-    SearchResult, SensitivityResult, TuneResult,
+    CalibrationResult, CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult,
+    ScreenResult, Screened, SearchResult, SensitivityResult, TuneResult,
 };
 
 fn spec(more: &str) -> JobSpec {
@@ -45,6 +46,7 @@ fn proposed(count: usize) -> FinishedTask {
         reduction: 0.5,
         similarity: None,
         predicted_divergence: None,
+        predicted_value: None,
     };
     let result = SearchResult { candidates: (0..count).map(candidate).collect(), search: None };
     finished(Stage::Search, 0, TaskResult::Search(result))
@@ -135,12 +137,40 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
     let search = planned(Stage::Search, &done).unwrap();
     let Work::Search { latency: Some(table), .. } = &search[0].work else { panic!("the search gets the table") };
     assert_eq!(**table, latency_result().table);
+
+    // The sample is drawn in the band of the target too.
+    let calibration = planned(Stage::Calibration, &done).unwrap();
+    assert!(matches!(&calibration[0].work, Work::Calibration { latency: Some(_), .. }));
+    assert_eq!(planned(Stage::Calibration, &[]).unwrap_err().missing, "latency");
+}
+
+#[test]
+fn an_encoder_that_is_fitted_to_measurements_is_preceded_by_them_where_there_is_data() {
+    let fitted = spec(r#", "encoder": {"objective": "regression", "samples": 70}"#);
+    assert_eq!(road(&fitted, true)[1..4], ["graph", "calibration", "encoder"]);
+    assert_eq!(road(&fitted, false)[1..3], ["graph", "encoder"]);
+
+    let planned = |stage, finished: &[FinishedTask]| {
+        let view = JobView { spec: &fitted, has_dataset: true, finished, reused: Measurements::NONE };
+        plan(stage, view, Measurements::NONE).unwrap().tasks
+    };
+    let tasks = planned(Stage::Calibration, &[]);
+    let shards: Vec<_> = tasks.iter().map(|task| task.work.clone()).collect();
+    assert_eq!(shards, [0..32, 32..64, 64..70].map(|sample| Work::Calibration { sample, latency: None }));
+    let of = |index| Sampled { index, widths: vec![1], accuracy: Some(0.5), divergence: 0.1 };
+    let measured = |task, index| {
+        finished(Stage::Calibration, task, TaskResult::Calibration(CalibrationResult { measured: vec![of(index)] }))
+    };
+    let done = [measured(1, 32), measured(0, 0)];
+    assert_eq!(planned(Stage::Encoder, &done)[0].work, Work::Encoder { calibration: vec![of(0), of(32)] });
 }
 
 #[test]
 fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
-    let spec =
-        JobSpec::from_json(r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}}"#).unwrap();
+    let spec = JobSpec::from_json(
+        r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"}}"#,
+    )
+    .unwrap();
     let names = road(&spec, true);
     assert_eq!(names.len(), Stage::ALL.len());
     assert!(names.iter().all(|name| Stage::parse(name).is_some_and(|stage| stage.as_str() == *name)));

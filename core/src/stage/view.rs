@@ -4,6 +4,7 @@ use super::{FinishedTask, Input, JobView, Stage, output, screened_file};
 use crate::latency::LatencyTable;
 use crate::report::{CandidateReport, StageDevices, StageSeconds};
 use crate::search::additive::{Probe, Sensitivity};
+use crate::search::calibration::Sampled;
 use crate::spec::Method;
 use crate::task::{
     CandidateCosts, GraphResult, History, LightlyTuned, Screened, TaskResult, TuneResult, file, measured,
@@ -69,6 +70,20 @@ impl<'a> JobView<'a> {
     /// The sensitivities that the search is calibrated on; none before the graph stage.
     pub(crate) fn probes(self) -> &'a [Probe] {
         self.graph().map_or(&[], |graph| &graph.probes)
+    }
+
+    /// The calibration sample as far as it could be drawn, by number.
+    pub(super) fn calibration(self) -> Vec<Sampled> {
+        let mut all: Vec<Sampled> = self
+            .results(Stage::Calibration)
+            .filter_map(|task| match &task.result {
+                TaskResult::Calibration(result) => Some(result.measured.iter().cloned()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        all.sort_by_key(|sampled| sampled.index);
+        all
     }
 
     /// All sensitivities, measured and taken over, by group.

@@ -1,20 +1,23 @@
-//! Contrastive training of the graph encoder; needs the graph alone, no data and no weights.
+//! Training of the graph encoder: by contrast, which needs the graph alone, or to fit the calibration sample.
 
 use secateur_core::candidate::Limits;
 use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
 use secateur_core::layer::LayerGraph;
-use secateur_core::search::encoder::Encoder;
+use secateur_core::search::calibration::Sampled;
+use secateur_core::search::encoder::{Encoder, Head};
 use secateur_core::search::space::Space;
+use secateur_core::spec::EncoderObjective;
 use secateur_core::task::{EncoderResult, TaskResult, file};
 use tch::{Device, Tensor};
 
 use super::{Finished, Task};
+use crate::encoder::regression::{self, Example, Fitted};
 use crate::encoder::{self, Settings, Trained};
 use crate::error::Error;
 use crate::weights;
 
-pub fn run(task: &Task) -> Result<Finished, Error> {
+pub fn run(task: &Task, calibration: &[Sampled]) -> Result<Finished, Error> {
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
     let costs = CostModel::of(&graph, &grouping);
@@ -31,37 +34,94 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         negatives: spec.negatives.get(),
         seed: task.spec.seed,
     };
-    let mut progress = task.messages.count(u64::from(spec.epochs), "epochs");
-    let trained = encoder::train(&layers, &space, &settings, task.device, Some(&task.checkpoints), |end| {
+    let (encoder, result) = if calibration.is_empty() {
+        by_contrast(task, &layers, &space, &settings)?
+    } else {
+        by_regression(task, &layers, &space, &settings, calibration)?
+    };
+    save(task, &encoder)?;
+    Ok(Finished::new(TaskResult::Encoder(result), [file::ENCODER]))
+}
+
+fn by_contrast(
+    task: &Task,
+    layers: &LayerGraph,
+    space: &Space<'_>,
+    settings: &Settings,
+) -> Result<(Encoder, EncoderResult), Error> {
+    let epochs = settings.epochs;
+    let mut progress = task.messages.count(u64::from(epochs), "epochs");
+    let trained = encoder::train(layers, space, settings, task.device, Some(&task.checkpoints), |end| {
         progress.note(format!(
-            "epoch {} of {}: loss {:.4}, held-out contrastive accuracy {:.3}",
-            end.epoch, spec.epochs, end.loss, end.contrastive_accuracy
+            "epoch {} of {epochs}: loss {:.4}, held-out contrastive accuracy {:.3}",
+            end.epoch, end.loss, end.contrastive_accuracy
         ));
         progress.reach(u64::from(end.epoch));
     })?;
     let contrastive_accuracy = trained.contrastive_accuracy();
     let Trained { encoder, losses, contrastive_accuracies, seconds } = trained;
     task.messages.log(format!("encoder: {seconds:.1} s, held-out contrastive accuracy {contrastive_accuracy:.3}"));
+    let result = EncoderResult {
+        objective: EncoderObjective::Contrastive,
+        losses,
+        contrastive_accuracy: Some(contrastive_accuracy),
+        contrastive_accuracies,
+        samples: 0,
+        held_out: None,
+    };
+    Ok((encoder, result))
+}
 
-    let w1 = Tensor::f_from_slice(&encoder.w1)?.f_view([-1, encoder.hidden as i64])?;
-    let w2 = Tensor::f_from_slice(&encoder.w2)?.f_view([-1, encoder.hidden as i64])?;
-    weights::save_named(&task.path(file::ENCODER), [("w1", &w1), ("w2", &w2)])?;
-    let result = EncoderResult { losses, contrastive_accuracy, contrastive_accuracies };
-    Ok(Finished::new(TaskResult::Encoder(result), [file::ENCODER]))
+fn by_regression(
+    task: &Task,
+    layers: &LayerGraph,
+    space: &Space<'_>,
+    settings: &Settings,
+    calibration: &[Sampled],
+) -> Result<(Encoder, EncoderResult), Error> {
+    let examples: Vec<Example> =
+        calibration.iter().map(|sampled| Example { widths: sampled.widths.clone(), value: sampled.value() }).collect();
+    let mut progress = task.messages.count(u64::from(regression::PASSES), "passes");
+    let fitted = regression::fit(layers, space, &examples, settings, task.device, |_, _| progress.advance())?;
+    let Fitted { encoder, losses, held_out, seconds } = fitted;
+    let rho = held_out.map_or("none".to_owned(), |held_out| format!("{:.2}", held_out.rho));
+    task.messages
+        .log(format!("encoder: fitted to {} configurations in {seconds:.1} s, held-out rho {rho}", examples.len()));
+    let result = EncoderResult {
+        objective: EncoderObjective::Regression,
+        losses,
+        contrastive_accuracy: None,
+        contrastive_accuracies: Vec::new(),
+        samples: examples.len(),
+        held_out,
+    };
+    Ok((encoder, result))
+}
+
+fn save(task: &Task, encoder: &Encoder) -> Result<(), Error> {
+    let matrix = |values: &[f32]| Ok::<_, Error>(Tensor::f_from_slice(values)?.f_view([-1, encoder.hidden as i64])?);
+    let mut tensors = vec![("w1", matrix(&encoder.w1)?), ("w2", matrix(&encoder.w2)?)];
+    if let Some(head) = &encoder.head {
+        tensors.push(("head", matrix(&head.weights)?));
+        tensors.push(("bias", Tensor::f_from_slice(&[head.bias])?));
+    }
+    weights::save_named(&task.path(file::ENCODER), tensors.iter().map(|(name, tensor)| (*name, tensor)))
 }
 
 /// The trained encoder of an earlier task.
 pub fn load(task: &Task) -> Result<Encoder, Error> {
     let path = task.path(file::ENCODER);
     let tensors = weights::load_named(&path, Device::Cpu)?;
-    let find = |name: &str| {
-        tensors
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, tensor)| tensor)
-            .ok_or_else(|| Error::internal(format!("{} holds no `{name}`", file::ENCODER)))
+    let find = |name: &str| -> Result<Option<Vec<f32>>, Error> {
+        let found = tensors.iter().find(|(found, _)| found == name);
+        found.map(|(_, tensor)| Ok(Vec::try_from(&tensor.f_view(-1)?)?)).transpose()
     };
-    let values = |tensor: &Tensor| -> Result<Vec<f32>, Error> { Ok(Vec::try_from(&tensor.f_view(-1)?)?) };
-    let (w1, w2) = (find("w1")?, find("w2")?);
-    Ok(Encoder { hidden: w2.size()[0] as usize, w1: values(w1)?, w2: values(w2)? })
+    let weights =
+        |name: &str| find(name)?.ok_or_else(|| Error::internal(format!("{} holds no `{name}`", file::ENCODER)));
+    let (w1, w2) = (weights("w1")?, weights("w2")?);
+    let head = match find("head")? {
+        Some(head) => Some(Head { weights: head, bias: weights("bias")?[0] }),
+        None => None,
+    };
+    Ok(Encoder { hidden: w2.len().isqrt(), w1, w2, head })
 }

@@ -3,6 +3,7 @@
 //! A stage reads its inputs from the task's folder under fixed names and writes its outputs there; each file appears whole or not
 //! at all. Nothing is kept between tasks, so a task that was lost is simply run again, from its last checkpoint if it left one.
 
+mod calibration;
 mod encoder;
 mod export;
 mod graph;
@@ -63,7 +64,8 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
         Work::Graph => graph::run(&task),
         Work::Latency => latency::run(&task),
         Work::Importance => importance::run(&task),
-        Work::Encoder => encoder::run(&task),
+        Work::Calibration { sample, latency } => calibration::run(&task, sample.clone(), latency.as_deref()),
+        Work::Encoder { calibration } => encoder::run(&task, calibration),
         Work::Sensitivity { probes } => sensitivity::run(&task, probes),
         Work::Search { sensitivities, latency } => search::run(&task, sensitivities, latency.as_deref()),
         Work::Screen { candidates, compare_channels_of } => screen::run(&task, candidates, *compare_channels_of),

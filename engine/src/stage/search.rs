@@ -74,6 +74,7 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyT
         reduction: reduction(task.spec.target.metric, base, candidate.costs()),
         similarity: candidate.similarity,
         predicted_divergence: candidate.predicted_divergence,
+        predicted_value: candidate.predicted_value,
     };
     let result = SearchResult { candidates: candidates.iter().map(costs).collect(), search };
     Ok(Finished::new(TaskResult::Search(result), [file::CANDIDATES]))

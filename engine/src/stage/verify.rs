@@ -132,6 +132,7 @@ fn report(
         spearman_rho: correlation(&candidates, |candidate| candidate.similarity).map(|found| found.rho),
         similarity_correlation: correlation(&candidates, |candidate| candidate.similarity),
         calibrated_correlation: correlation(&candidates, |candidate| Some(-candidate.predicted_divergence?)),
+        regression_correlation: correlation(&candidates, |candidate| candidate.predicted_value),
         search: search.clone(),
         encoder: encoder.clone(),
         base: network(base_costs, import.bytes, import.accuracy, base_latency),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use secateur_core::rejection::Code;
 use secateur_core::report::Report;
+use secateur_core::spec::EncoderObjective;
 use secateur_core::stage::Stage;
 use secateur_core::task::{TaskResult, Work, file};
 use secateur_engine::weights::save_named;
@@ -92,7 +93,7 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
     assert!((0.69..=0.71).contains(&reduction), "{reduction}");
 
     let encoder = report.encoder.expect("sacp trains an encoder");
-    assert!(encoder.contrastive_accuracy > 0.95, "{encoder:?}");
+    assert!(encoder.contrastive_accuracy.unwrap() > 0.95, "{encoder:?}");
     assert_eq!(encoder.contrastive_accuracies.len(), encoder.losses.len());
     let search = report.search.expect("sacp searches");
     assert_eq!((search.ranking.as_str(), search.candidates), ("calibrated", 100_000));
@@ -161,6 +162,26 @@ fn batch_norm_scales_are_rejected_as_the_criterion_of_a_network_without_batch_no
         r#"{"target": {"flops_reduction": 0.5}, "input_shape": [[4], [5]], "importance": {"criterion": "bn_scale"}}"#;
     let rejection = Job::new(spec, &fixture("two-inputs.pt"), None).rejection();
     assert!(rejection.hint.unwrap().contains("batch norms"), "{}", rejection.detail);
+}
+
+#[test]
+fn sacp_with_regression_ranks_by_what_an_encoder_learnt_from_measured_configurations() {
+    let spec = format!(
+        r#"{{"target": {{"flops_reduction": 0.6}}, {INPUT}, "encoder": {{"objective": "regression", "samples": 40}},
+            "search": {{"candidates": 100000, "top_m": 10}}, "fine_tune": null}}"#
+    );
+    let mut job = Job::new(&spec, &example("resnet20-digits.pt"), Some(&example("digits.npz")));
+    let report = job.report();
+    check_consistency(&report);
+    let encoder = report.encoder.expect("sacp trains an encoder");
+    assert_eq!((encoder.objective, encoder.samples), (EncoderObjective::Regression, 40));
+    assert_eq!(encoder.held_out.expect("eight are held out").samples, 8);
+    assert!(encoder.losses.last() < encoder.losses.first(), "{:?}", encoder.losses);
+    assert_eq!(report.search.expect("sacp searches").ranking, "regression");
+    assert!(report.regression_correlation.is_some() && report.similarity_correlation.is_none());
+    for candidate in report.candidates.iter().filter(|candidate| candidate.origin == "regression") {
+        assert!(candidate.predicted_value.is_some() && candidate.similarity.is_none());
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use secateur_core::task::{Outcome, TaskResult, Work, file};
 
 use crate::job::{Engine, Job, example};
 
+const BY_CONTRAST: Work = Work::Encoder { calibration: Vec::new() };
+
 const SACP: &str = r#"{
     "target": {"flops_reduction": 0.5},
     "input": {"mean": 4.9, "std": 6.0},
@@ -83,7 +85,7 @@ fn a_light_tune_goes_on_with_the_next_candidate() {
 #[test]
 fn the_encoder_is_the_same_one() {
     let job = job_after(Stage::Graph);
-    let (whole, resumed) = interrupted(&job, &Work::Encoder);
+    let (whole, resumed) = interrupted(&job, &BY_CONTRAST);
     assert_eq!(resumed, whole);
 }
 
@@ -101,14 +103,14 @@ fn the_search_proposes_the_same_candidates() {
 #[test]
 fn a_checkpoint_that_does_not_fit_is_ignored_and_said_so() {
     let job = job_after(Stage::Graph);
-    let (mut crashed, _) = run(&job, &Work::Encoder, "abort-after-checkpoint:encoder");
+    let (mut crashed, _) = run(&job, &BY_CONTRAST, "abort-after-checkpoint:encoder");
     crashed.wait();
     let good = std::fs::read(job.path("checkpoint-1")).unwrap();
     let mut damaged = good.clone();
     *damaged.last_mut().unwrap() ^= 1;
     for (bytes, reason) in [(&damaged[..], "damaged"), (&good[..20], "damaged"), (b"", "damaged")] {
         std::fs::write(job.path(file::CHECKPOINT), bytes).unwrap();
-        let (engine, outcome) = run(&job, &Work::Encoder, "");
+        let (engine, outcome) = run(&job, &BY_CONTRAST, "");
         assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
         let ignored = engine.log.iter().find(|line| line.contains("the checkpoint is ignored"));
         assert!(ignored.is_some_and(|line| line.contains(reason)), "{:?}", engine.log);
@@ -121,7 +123,7 @@ fn a_checkpoint_that_does_not_fit_is_ignored_and_said_so() {
         std::fs::copy(job.path(name), other.path(name)).unwrap();
     }
     std::fs::write(other.path(file::CHECKPOINT), &good).unwrap();
-    let (engine, outcome) = run(&other, &Work::Encoder, "");
+    let (engine, outcome) = run(&other, &BY_CONTRAST, "");
     assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
     assert!(engine.log.iter().any(|line| line.contains("another task")), "{:?}", engine.log);
 }
@@ -130,7 +132,7 @@ fn a_checkpoint_that_does_not_fit_is_ignored_and_said_so() {
 fn without_an_interval_nothing_is_written() {
     let job = job_after(Stage::Graph);
     let mut engine = Engine::start(job.folder.path(), &[]);
-    engine.send(&job.request(Work::Encoder));
+    engine.send(&job.request(BY_CONTRAST));
     engine.outcome();
     assert_eq!(engine.checkpoints, [] as [&str; 0]);
 }

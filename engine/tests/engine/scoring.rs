@@ -8,7 +8,7 @@ use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
 use secateur_core::layer::LayerGraph;
 use secateur_core::search::device::{Accelerator, Bounds};
-use secateur_core::search::encoder::Encoder;
+use secateur_core::search::encoder::{Encoder, Head};
 use secateur_core::search::score::Scorer;
 use secateur_core::search::space::{Band, Space};
 use secateur_core::search::{BLOCK, Plan, Progress, Ranking, device, run};
@@ -21,7 +21,16 @@ use tch::Device;
 
 use crate::job::example;
 
+/// By cosine and by the prediction of a head.
 fn check_that_rankings_agree(graph: &Graph, hidden: usize, seed: u64, device: Device) {
+    let mut random = ChaCha8Rng::seed_from_u64(!seed);
+    let weights = (0..hidden).map(|_| random.random::<f32>() - 0.5).collect();
+    for head in [None, Some(Head { weights, bias: 0.5 })] {
+        check_that_these_agree(graph, hidden, seed, head, device);
+    }
+}
+
+fn check_that_these_agree(graph: &Graph, hidden: usize, seed: u64, head: Option<Head>, device: Device) {
     let grouping = Grouping::of(graph);
     let costs = CostModel::of(graph, &grouping);
     let limits = Limits::new(graph, &grouping, &Constraints::default()).unwrap();
@@ -29,7 +38,7 @@ fn check_that_rankings_agree(graph: &Graph, hidden: usize, seed: u64, device: De
     let layers = LayerGraph::of(graph, &grouping);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = |count: usize| (0..count).map(|_| random.random::<f32>() - 0.5).collect();
-    let encoder = Encoder { hidden, w1: draw(layers.max_channels() * hidden), w2: draw(hidden * hidden) };
+    let encoder = Encoder { hidden, w1: draw(layers.max_channels() * hidden), w2: draw(hidden * hidden), head };
     let scorer = Scorer::new(&layers, &space, &encoder);
     let tables = OnDevice(device).load(&scorer).unwrap();
 

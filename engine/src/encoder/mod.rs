@@ -7,6 +7,8 @@
 //! Many layers have the same features (all layers on one residual stream, a convolution and its batch norm), so `X W1` is
 //! computed once per kind of row and `Â` is folded onto the kinds; this is exact and several times cheaper.
 
+pub mod regression;
+
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
@@ -84,16 +86,8 @@ pub fn train(
     let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
     tch::manual_seed(settings.seed as i64);
     let (columns, hidden) = (layers.max_channels() as i64, settings.hidden as i64);
-    let initial = |rows: i64| -> Result<Tensor, Error> {
-        let bound = (6.0 / (rows + hidden) as f64).sqrt();
-        Ok(Tensor::f_rand([rows, hidden], (Kind::Float, Device::Cpu))?
-            .f_mul_scalar(2.0 * bound)?
-            .f_sub_scalar(bound)?
-            .f_to(device)?
-            .f_set_requires_grad(true)?)
-    };
-    let (w1, w2) = (initial(columns)?, initial(hidden)?);
-    let mut adam = Adam::new([w1.shallow_clone(), w2.shallow_clone()])?;
+    let (w1, w2) = (initial(columns, hidden, device)?, initial(hidden, hidden, device)?);
+    let mut adam = Adam::new(vec![w1.shallow_clone(), w2.shallow_clone()])?;
     let unpruned = draws.unpruned();
 
     let held_out = draws.pairs(HELD_OUT, &mut random);
@@ -137,10 +131,7 @@ pub fn train(
         }
     }
 
-    let host = |tensor: &Tensor| -> Result<Vec<f32>, Error> {
-        Ok(Vec::try_from(&tensor.f_detach()?.f_to(Device::Cpu)?.f_contiguous()?.f_view(-1)?)?)
-    };
-    let encoder = Encoder { hidden: settings.hidden, w1: host(&w1)?, w2: host(&w2)? };
+    let encoder = Encoder { hidden: settings.hidden, w1: host(&w1)?, w2: host(&w2)?, head: None };
     Ok(Trained { encoder, losses, contrastive_accuracies, seconds: started.elapsed().as_secs_f64() })
 }
 
@@ -150,6 +141,20 @@ fn share_of_nearer_positives(network: &Folded, pairs: &[f32], w1: &Tensor, w2: &
     let similarities: Vec<f32> = Vec::try_from(&network.similarities(pairs, w1, w2)?)?;
     let nearer = similarities.chunks_exact(2).filter(|pair| pair[0] > pair[1]).count();
     Ok(nearer as f64 / (similarities.len() / 2).max(1) as f64)
+}
+
+/// Weights `[rows, columns]` after Glorot and Bengio (2010).
+fn initial(rows: i64, columns: i64, device: Device) -> Result<Tensor, Error> {
+    let bound = (6.0 / (rows + columns) as f64).sqrt();
+    Ok(Tensor::f_rand([rows, columns], (Kind::Float, Device::Cpu))?
+        .f_mul_scalar(2.0 * bound)?
+        .f_sub_scalar(bound)?
+        .f_to(device)?
+        .f_set_requires_grad(true)?)
+}
+
+fn host(tensor: &Tensor) -> Result<Vec<f32>, Error> {
+    Ok(Vec::try_from(&tensor.f_detach()?.f_to(Device::Cpu)?.f_contiguous()?.f_view(-1)?)?)
 }
 
 /// The layer DAG with equal rows of X folded together.
@@ -199,6 +204,15 @@ impl Folded {
     /// Cosines of every network's embedding to the first one's; the first is the anchor and is left out.
     /// `rows` is `[networks, kinds, columns]`.
     fn similarities(&self, rows: &[f32], w1: &Tensor, w2: &Tensor) -> Result<Tensor, Error> {
+        let embedding = self.embeddings(rows, w1, w2)?;
+        let norm = embedding.f_norm_scalaropt_dim(2, [1], true)?.f_clamp_min(1e-12)?;
+        let unit = embedding.f_div(&norm)?;
+        let anchor = unit.f_select(0, 0)?;
+        Ok(unit.f_narrow(0, 1, unit.size()[0] - 1)?.f_matmul(&anchor)?)
+    }
+
+    /// Every network's embedding before normalisation, `[networks, hidden]`. `rows` is `[networks, kinds, columns]`.
+    fn embeddings(&self, rows: &[f32], w1: &Tensor, w2: &Tensor) -> Result<Tensor, Error> {
         let (kinds, hidden_width) = (self.kinds.len() as i64, w1.size()[1]);
         let features = Tensor::f_from_slice(rows)?.f_view([-1, self.columns as i64])?.f_to(self.device)?;
         // With the networks side by side, each of the three products is one large matrix product.
@@ -207,11 +221,7 @@ impl Folded {
         let hidden = self.propagate.f_mm(&projected)?.f_relu()?;
         // Mean pooling and the linear second layer commute.
         let pooled = self.pooling.f_mm(&hidden)?.f_view([-1, hidden_width])?;
-        let embedding = pooled.f_matmul(w2)?;
-        let norm = embedding.f_norm_scalaropt_dim(2, [1], true)?.f_clamp_min(1e-12)?;
-        let unit = embedding.f_div(&norm)?;
-        let anchor = unit.f_select(0, 0)?;
-        Ok(unit.f_narrow(0, 1, unit.size()[0] - 1)?.f_matmul(&anchor)?)
+        Ok(pooled.f_matmul(w2)?)
     }
 }
 
@@ -314,15 +324,16 @@ struct Resumed {
 
 /// Adam (Kingma and Ba, 2015) with its usual constants.
 struct Adam {
-    tensors: [Tensor; 2],
-    first: [Tensor; 2],
-    second: [Tensor; 2],
+    tensors: Vec<Tensor>,
+    first: Vec<Tensor>,
+    second: Vec<Tensor>,
     steps: i32,
 }
 
 impl Adam {
-    fn new(tensors: [Tensor; 2]) -> Result<Self, Error> {
-        let zeros = || -> Result<[Tensor; 2], Error> { Ok([tensors[0].f_zeros_like()?, tensors[1].f_zeros_like()?]) };
+    fn new(tensors: Vec<Tensor>) -> Result<Self, Error> {
+        let zeros =
+            || -> Result<Vec<Tensor>, Error> { tensors.iter().map(|tensor| Ok(tensor.f_zeros_like()?)).collect() };
         let (first, second) = (zeros()?, zeros()?);
         Ok(Self { tensors, first, second, steps: 0 })
     }

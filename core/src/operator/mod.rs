@@ -27,6 +27,7 @@ mod reshape;
 mod slice;
 mod softmax;
 mod split;
+mod squeeze;
 mod statistics;
 mod transposed;
 mod write;
@@ -133,6 +134,7 @@ const FAMILIES: &[&dyn Operator] = &[
     &creation::Filled,
     &creation::Numbered,
     &reshape::Reshape,
+    &squeeze::Squeeze,
     &product::Product,
     &attention::Attention,
     &softmax::Softmax,

@@ -1,4 +1,4 @@
-//! `flatten`, `view`, `reshape`, `unflatten`, `squeeze`, `unsqueeze`: dimensions are regrouped, elements keep their places.
+//! `flatten`, `view`, `reshape`, `unflatten`, `unsqueeze`: dimensions are regrouped, elements keep their places.
 //!
 //! Input and output dimensions fall into blocks of equal product; [`regroup`](super::regroup) relates those of one block.
 //! A batch that is merged with heads (`[B, h, ..] -> [B * h, ..]`) is the outermost factor on both sides and left out.
@@ -15,15 +15,7 @@ const PROBE_BATCH: i64 = 10_007;
 
 impl Operator for Reshape {
     fn names(&self) -> &'static [&'static str] {
-        &[
-            "aten::flatten",
-            "aten::view",
-            "aten::reshape",
-            "aten::unflatten",
-            "aten::squeeze",
-            "aten::unsqueeze",
-            "aten::_unsafe_view",
-        ]
+        &["aten::flatten", "aten::view", "aten::reshape", "aten::unflatten", "aten::unsqueeze", "aten::_unsafe_view"]
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {

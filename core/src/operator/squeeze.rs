@@ -2,7 +2,7 @@
 //! is cut down to one must stay.
 
 use super::{Operator, Shapes, dimension, operand, result};
-use crate::graph::{Graph, Literal, Node, Size};
+use crate::graph::{Argument, Graph, Literal, Node, Size};
 use crate::group::{Axes, Reason};
 
 pub(super) struct Squeeze;
@@ -39,7 +39,9 @@ impl Operator for Squeeze {
             return;
         }
         let dims = before.into_iter().map(|axis| Size::fixed(axis as i64)).collect();
-        node.set("dim", Literal::Ints(dims));
+        let argument = |name: &str, value| Argument { name: name.to_owned(), keyword: false, value };
+        node.overload = "dims".to_owned();
+        node.args = vec![argument("self", Literal::Tensor(input)), argument("dim", Literal::Ints(dims))];
     }
 }
 

@@ -278,6 +278,19 @@ fn sizes_that_are_written_into_expansions_follow_the_channels() {
 }
 
 #[test]
+fn a_squeeze_after_a_cut_to_one_channel_drops_what_it_dropped_before() {
+    let archive = layers(
+        &[("a", &[6, 3, 3, 3]), ("b", &[6, 6]), ("c", &[4, 6])],
+        "def forward(self, x):
+            x = torch.conv2d(x, self.a.weight, self.a.bias, [1, 1], [1, 1])
+            x = torch.relu(torch.linear(x.mean([2, 3], True).squeeze(), self.b.weight, self.b.bias))
+            return torch.linear(x.unsqueeze(-1).squeeze(-1), self.c.weight, self.c.bias)",
+    );
+    let groups = prune(&archive, &[&[3, 6, 6]]);
+    assert_eq!(groups, ["a:0 a.bias:0 b:1", "b:0 b.bias:0 c:1"]);
+}
+
+#[test]
 fn words_are_embedded_and_the_weights_of_the_embedding_are_tied() {
     let weight = random(&[11, 6]);
     let archive = module()

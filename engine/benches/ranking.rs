@@ -11,13 +11,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use secateur_core::candidate::{self, Configuration, Limits};
 use secateur_core::cost::CostModel;
-use secateur_core::dataset::Split as SplitName;
+use secateur_core::dataset::{Dataset, Split as SplitName};
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance};
 use secateur_core::layer::LayerGraph;
 use secateur_core::search::additive::{self, Additive, Sensitivity};
+use secateur_core::search::calibrated::{Calibrated, InBand};
 use secateur_core::search::score::Scorer;
 use secateur_core::search::space::{Band, Space};
+use secateur_core::search::top::Scored;
 use secateur_core::search::{Plan, Progress, Ranking, run};
 use secateur_core::spec::{JobSpec, Metric};
 use secateur_core::statistics::spearman;
@@ -45,7 +47,7 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
     let device = runtime::initialise(threads, secateur_core::task::Device::Cpu)?;
     let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input": {{"mean": {mean}, "std": {std}}}}}"#);
     let spec = JobSpec::from_json(&spec)?;
-    let imported = torch::import(model, None)?;
+    let imported = torch::import(model, Some(&[sample_shape(data)?]))?;
     let original = Network::new(imported.graph, imported.weights)?;
     let grouping = Grouping::of(original.graph());
     let data = Data::open(data, original.graph(), &spec, device)?;
@@ -86,18 +88,33 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
             .map(|(group, &width)| importance.most_important(group, width))
             .collect(),
     };
+    // Both held-out splits, for less noise.
+    let held_out = |network: &Network| -> Result<f64, secateur_engine::error::Error> {
+        let (on_val, on_test) = (judge.accuracy(network, &val)?, judge.accuracy(network, &test)?);
+        let (vals, tests) = (val.count() as f64, test.count() as f64);
+        Ok((on_val * vals + on_test * tests) / (vals + tests))
+    };
     for target in [0.5, 0.7, 0.85] {
         let band = Band { low: target, high: target + 0.01 };
         let mut random = ChaCha8Rng::seed_from_u64(1_000 + (target * 100.0) as u64);
         let points: Vec<_> = std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(count).collect();
         let started = Instant::now();
+        let in_band: Vec<InBand> = (0..4 * space.groups() as u64)
+            .map(|draw| judge.in_band(&importance, &space, band, draw))
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        println!(
+            "band {target}: {} calibration measurements in {:.1} s",
+            in_band.len(),
+            started.elapsed().as_secs_f64()
+        );
+        let calibrated = Calibrated::fit(&space, sum.clone(), &in_band);
+
+        let started = Instant::now();
         let (mut accuracy, mut divergence) = (Vec::new(), Vec::new());
         for point in &points {
             let network = judge.network(&configuration(&point.levels))?;
-            // Both held-out splits, for less noise.
-            let (on_val, on_test) = (judge.accuracy(&network, &val)?, judge.accuracy(&network, &test)?);
-            let samples = (val.count(), test.count());
-            accuracy.push((on_val * samples.0 as f64 + on_test * samples.1 as f64) / (samples.0 + samples.1) as f64);
+            accuracy.push(held_out(&network)?);
             divergence.push(-judge.divergence(&network)?);
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -112,38 +129,31 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
             let candidate =
                 candidate::propose(original.graph(), &grouping, &costs, &host, &JobSpec::from_json(&spec)?)?.remove(0);
             let network = judge.network(&candidate.configuration)?;
-            println!("  {method}: accuracy {:.3}", judge.accuracy(&network, &val)?);
+            println!("  {method}: accuracy {:.3}", held_out(&network)?);
         }
-        let found = run(
-            &Plan { seed: 0, candidates: 200_000, top: 24, threads },
-            &space,
-            band,
-            &sum,
-            Progress::default(),
-            64,
-            &mut |_| {},
-        )
-        .best;
-        let mut of_top = Vec::new();
-        for scored in &found {
-            of_top.push(judge.accuracy(&judge.network(&configuration(&scored.levels))?, &val)?);
+        let plan = Plan { seed: 0, candidates: 200_000, top: 24, threads };
+        let top = |found: Vec<Scored>| -> Result<Vec<f64>, secateur_engine::error::Error> {
+            found.iter().map(|scored| held_out(&judge.network(&configuration(&scored.levels))?)).collect()
+        };
+        let of_sum = run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
+        let of_calibrated = run(&plan, &space, band, &calibrated, Progress::default(), 64, &mut |_| {}).best;
+        for (name, found) in [("sensitivity sum", of_sum), ("calibrated", of_calibrated)] {
+            let accuracies = top(found)?;
+            let best = accuracies.iter().copied().fold(0.0, f64::max);
+            println!("  top 24 of 200 000 by {name}: best {best:.3}, first {:.3}", accuracies[0]);
         }
-        println!(
-            "  best of the top 24 by sensitivity: {:.3} (first {:.3})",
-            of_top.iter().copied().fold(0.0, f64::max),
-            of_top[0]
-        );
         let kept_params = |levels: &[u8]| costs.at(&space.kept(levels)).params as f64;
         let smallest_share = |levels: &[u8]| {
             let full = costs.full_widths();
             space.kept(levels).iter().zip(full).map(|(&kept, &all)| kept as f64 / all as f64).fold(1.0, f64::min)
         };
-        let rankings: [(&str, Vec<f64>); 5] = [
+        let rankings: [(&str, Vec<f64>); 6] = [
             (
                 "similarity",
                 points.iter().map(|point| f64::from(similarity.score(&similarity.state(&point.levels)))).collect(),
             ),
             ("sensitivity sum", points.iter().map(|point| -sum.distortion(&point.levels)).collect()),
+            ("calibrated", points.iter().map(|point| -calibrated.divergence(&point.levels)).collect()),
             ("kept parameters", points.iter().map(|point| kept_params(&point.levels)).collect()),
             ("smallest share", points.iter().map(|point| smallest_share(&point.levels)).collect()),
             ("own divergence", divergence),
@@ -153,6 +163,11 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
         }
     }
     Ok(())
+}
+
+/// One sample as it is stored, without the batch.
+fn sample_shape(data: &Path) -> Result<Vec<i64>, secateur_engine::error::Error> {
+    Ok(Dataset::open(data)?.summary().sample_shape.iter().map(|&size| size as i64).collect())
 }
 
 /// rho with the 90 % interval of 1000 bootstrap samples.

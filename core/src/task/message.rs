@@ -1,0 +1,54 @@
+//! Engine to worker: how far the task is, and how it ended.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::TaskResult;
+use crate::rejection::Rejection;
+
+/// Engine to worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EngineMessage {
+    Progress(Progress),
+    /// A line for the job's `log.txt`.
+    Log {
+        message: String,
+    },
+    /// A file in the task's folder from which another attempt can go on. It is the worker's from now on.
+    Checkpoint {
+        file: String,
+    },
+    Outcome(Outcome),
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+    /// What is counted: `epochs`, `candidates`, `steps`.
+    pub unit: String,
+    /// Units per second, over the last few seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// A figure worth showing: `validation accuracy 0.953`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The last frame of an engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    Done {
+        result: TaskResult,
+        files: Vec<String>,
+        /// What computed it: `cpu`, `cuda:0`.
+        device: String,
+    },
+    /// The user can mend it; permanent.
+    Rejected { rejection: Rejection },
+    /// Our bug or the world's accident, with everything for the log.
+    Failed { message: String },
+}

@@ -6,6 +6,7 @@ train.py are in the bytes of the digits networks.)
 """
 
 import io
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train import BATCH_SIZE, SEED, BasicBlock, accuracy
+from train import BATCH_SIZE, SEED, ResNet20, accuracy
 
 HERE = Path(__file__).parent
 MEAN, STD = 100.0, 64.0
@@ -22,9 +23,12 @@ EPOCHS = 25
 SHIFT = 3
 
 
-class NarrowResNet20(nn.Module):
+class NarrowResNet20(ResNet20):
+    """`ResNet20` with other layers."""
+
     def __init__(self, classes: int = 14) -> None:
-        super().__init__()
+        # Not that of ResNet20: its layers would be made first and move the random numbers on.
+        nn.Module.__init__(self)
         self.conv1 = nn.Conv2d(3, 8, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(8)
         self.layer1 = self.stage(8, 8, stride=1)
@@ -32,19 +36,6 @@ class NarrowResNet20(nn.Module):
         self.layer3 = self.stage(16, 32, stride=2)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(32, classes)
-
-    @staticmethod
-    def stage(in_channels: int, channels: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(
-            BasicBlock(in_channels, channels, stride),
-            BasicBlock(channels, channels, 1),
-            BasicBlock(channels, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(torch.flatten(self.pool(x), 1))
 
 
 def load_split(data: dict[str, np.ndarray], suffix: str) -> tuple[Tensor, Tensor]:
@@ -91,6 +82,8 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(2)
     torch.manual_seed(SEED)
+    if not (HERE / "shapes.npz").exists():
+        sys.exit("examples/shapes.npz is missing: python examples/make_shapes.py writes it")
     with np.load(HERE / "shapes.npz") as arrays:
         data = dict(arrays)
     model = NarrowResNet20()

@@ -1,39 +1,13 @@
 #!/usr/bin/env bash
 # Makes a virtual environment with PyTorch in the cache and prints its python as the last line of stdout.
-# Only examples/train.py, make_digits.py and verify.py want it: neither `make test` nor `make demo` needs Python's torch.
-# It is large (about 6 GB: the PyPI build of torch brings the CUDA libraries along).
+# Only the scripts under examples/ and engine/tests/fixtures/ and `make bench-search` want it: neither `make test` nor
+# `make demo` needs Python's torch. It is large (about 6 GB: the PyPI build of torch brings the CUDA libraries along).
 set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"
+# shellcheck source=scripts/venv.sh
+. "$(dirname "$0")/venv.sh"
 
-REQUIREMENTS="$(cd "$(dirname "$0")/.." && pwd)/examples/requirements.txt"
-
-main() {
-    local folder="$SECATEUR_CACHE/venv"
-    if ! is_complete "$folder"; then
-        create_cache
-        lock_cache_entry "$folder"
-        is_complete "$folder" || install_venv "$folder"
-    fi
-    printf '%s\n' "$folder/bin/python"
-}
-
-is_complete() { cmp -s "$REQUIREMENTS" "$1/.complete" && [ -x "$1/bin/python" ]; }
-
-# A virtual environment holds its own path, so it is built in place; the stamp comes last.
-install_venv() {
-    command -v python3 >/dev/null || fail "python3 was not found" "on Debian or Ubuntu: apt-get install python3 python3-venv"
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$(python3 --version) is too old" "torch 2.11 needs Python 3.10 or newer"
-    require_space 9000000
-    say "installing $(grep -c '==' "$REQUIREMENTS") packages and their dependencies (2.5 GB to download, once) into $1"
-    rm -rf "$1"
-    python3 -m venv "$1" >&2 || fail "python3 cannot make a virtual environment" "on Debian or Ubuntu: apt-get install python3-venv"
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement "$REQUIREMENTS" >&2 ||
-        fail "pip could not install examples/requirements.txt (its own message is above)"
-    "$1/bin/python" -c 'import torch, sklearn' || fail "the installed torch does not import (Python's message is above)"
-    cp "$REQUIREMENTS" "$1/.complete"
-    say "ready: $1 ($(du -sm "$1" | cut -f1) MB)"
-}
-
-main
+# torch 2.11 needs Python 3.10.
+print_venv venv "$(cd "$(dirname "$0")/.." && pwd)/examples/requirements.txt" 10 "torch, sklearn"

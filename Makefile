@@ -37,7 +37,8 @@ bench-search: ## the SACP search against the same encoder in plain PyTorch (fetc
 
 zoo: ## prune a model of every family of torchvision and timm, write docs/coverage.md (hours; goes on where it stopped; ZOO="--only resnet")
 	@$(ENV); cargo build --release --workspace --bins; \
-	HF_HUB_OFFLINE=1 "$$(scripts/setup-zoo.sh)" scripts/zoo "$$CARGO_TARGET_DIR/release/secateur" \
+	python="$$(scripts/setup-zoo.sh)"; \
+	env -u LD_LIBRARY_PATH HF_HUB_OFFLINE=1 "$$python" scripts/zoo "$$CARGO_TARGET_DIR/release/secateur" \
 		--folder "$$CARGO_TARGET_DIR/zoo" --page docs/coverage.md $(ZOO)
 
 bench-methods: ## sacp against the classical methods on the digits, one seed (METHODS="--study tau ..." for more)

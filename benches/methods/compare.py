@@ -6,11 +6,13 @@
 
 SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of every method gets
 the same number of epochs; what SACP spends in all (light fine-tunes, finalists that lose) is a column of its own. A finished
-run is one line of the results file and is not done again, so an interrupted comparison goes on where it was. Accuracy is on
-the test split, winners are chosen on the validation split. docs/evaluation.md says what was found.
+run is one line of the results file and is not done again, so an interrupted comparison goes on where it was; the line below
+the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
+validation split. docs/evaluation.md says what was found.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -100,11 +102,15 @@ def main() -> None:
         if run.key() not in done:
             what = f"{run.network} {run.study}={run.setting} target {run.target} seed {run.seed}"
             print(what, file=sys.stderr, flush=True)
-            line = measure(arguments.binary, run)
+            line = measure(arguments.binary, arguments.engine, run)
             with arguments.results.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write("\n" + json.dumps(line) + "\n")
             done[run.key()] = line
-    print_table(arguments.study, [(run, done[run.key()]) for run in runs(arguments)])
+    results = [(run, done[run.key()]) for run in runs(arguments)]
+    print_table(arguments.study, results)
+    engine = sha256(arguments.engine)
+    others = sum(line["engine_sha256"] != engine for _, line in results)
+    print(f"\nEngine {engine[:12]}; {others} of {len(results)} runs were taken with another build.")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -118,6 +124,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
+    arguments.binary = arguments.binary.resolve()
+    arguments.engine = arguments.binary.with_name("secateur-engine")
+    for program in (arguments.binary, arguments.engine):
+        if not program.is_file():
+            parser.error(f"{program} is missing: cargo build --release --workspace --bins makes it")
+    known = STUDIES[arguments.study].settings
+    if arguments.study == "methods" and (unknown := set(arguments.settings or ()) - set(known)):
+        parser.error(f"{', '.join(sorted(unknown))}: no setting of --study methods, which has {', '.join(known)}")
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     if arguments.study == "tau":
         arguments.targets = [0.0]
@@ -128,7 +142,12 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        # A run that was killed may have left half a line.
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return lines
 
 
 def runs(arguments: argparse.Namespace) -> Iterator[Run]:
@@ -141,12 +160,12 @@ def runs(arguments: argparse.Namespace) -> Iterator[Run]:
                     yield Run(arguments.study, setting, network, at, seed, arguments.epochs)
 
 
-def measure(binary: Path, run: Run) -> dict[str, Any]:
+def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
     network, spec = NETWORKS[run.network], run.spec()
     with tempfile.TemporaryDirectory() as folder:
         spec_file, report_file = Path(folder, "spec.json"), Path(folder, "report.json")
         spec_file.write_text(json.dumps(spec))
-        command = [binary.resolve(), "prune", EXAMPLES / network.model, "--data", EXAMPLES / network.data]
+        command = [binary, "prune", EXAMPLES / network.model, "--data", EXAMPLES / network.data]
         command += ["--spec", spec_file, "--report", report_file, "--output", Path(folder, "pruned.pt")]
         finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if finished.returncode != 0:
@@ -168,7 +187,7 @@ def measure(binary: Path, run: Run) -> dict[str, Any]:
         "calibrated_rho": (report["calibrated_correlation"] or {}).get("rho"),
         "candidates": candidates,
         "seconds": report["seconds"],
-        "engine_sha256": sha256(binary.parent / "secateur-engine"),
+        "engine_sha256": sha256(engine),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
 

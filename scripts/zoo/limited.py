@@ -60,7 +60,8 @@ def call(work: Callable[[], object], limits: Limits) -> object:
         try:
             result: object = work()
         except BaseException as error:  # noqa: BLE001: whatever a model raises is a result here
-            result = RuntimeError(f"{type(error).__name__}: {error}")
+            # Short, because it has to fit into the pipe: the parent reads when the child has ended.
+            result = RuntimeError(f"{type(error).__name__}: {error}"[:4000])
         with os.fdopen(writer, "wb") as pipe:
             pickle.dump(result, pipe)
         os._exit(0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 
 from archives import KINDS
 from catalogue import CLASSIFICATION, MODELS, SEGMENTATION, TIMM, VIDEO, Model
 from results import Results
-from steps import METHODS, TARGET
+from steps import METHODS, STEPS, TARGET
+
+WIDTH = 128
 
 HEAD = """# Which networks are pruned
 
@@ -23,31 +26,36 @@ the file that was written loads in stock PyTorch with the same names in its `sta
 report says, and gives finite outputs of the original's shapes at two batch sizes.
 
 *refused* is an answer with a reason before anything is written; *unreachable* means that less than half can go; *failed* would be a
-crash or a wrong result.
+crash or a wrong result; *not run* is a step that has not been taken yet. What is *pruned* by one method while the other is
+not run counts as pruned in the sums.
 """
 
 PEER = """
 ## Beside Torch-Pruning
 
-Torch-Pruning prunes live Python modules. It publishes two lists for the 85 models of torchvision 0.13 that it tried: 77 pruned and 8 not
-(ShuffleNetV2 four times, Swin three times, RAFT), and in a later one 81 and 4 (Swin three times, RAFT). A model counts there when
-its pruned form runs; what it computes is not compared. Its 77 are {families} families in several sizes each, and ten detectors,
-which are not TorchScript files of tensors in and tensors out and are not in this zoo.
+Torch-Pruning prunes live Python modules. Its figures are not measured here: they are the two lists that its repository
+(github.com/VainF/Torch-Pruning) gives for the 85 models of torchvision 0.13 that it tried. `benchmarks/prunability/readme.md`
+at commit 04b07be4 has 77 pruned and 8 not (ShuffleNetV2 four times, Swin three times, RAFT), `examples/timm_models/readme.md`
+at commit 44b625ae has 81 and 4 (Swin three times, RAFT). A model counts there when its pruned form runs
+(`benchmarks/prunability/torchvision_pruning.py`); what it computes is not compared. The 77 are 19 of the classification rows
+of this page and its 4 segmentation ones, in several sizes each, and ten detectors, which are not TorchScript files of tensors in
+and tensors out and are not in this zoo.
 
 | | Torch-Pruning | Secateur |
 |---|---|---|
 | starts from | the Python module | the TorchScript file |
-| torchvision classification families | all but Swin | {classification} |
+| torchvision classification families | 19 (77 of 85), 20 (81 of 85); not Swin; RegNetX, Swin V2 and MaxViT not tried | {classification} |
 | torchvision segmentation models | 4 of 4 | {segmentation} |
 | ShuffleNetV2 | no (77 of 85), yes (81 of 85) | {shufflenet} |
 | Swin, Swin V2 | no, not tried | {swin} |
-| timm families | no list | {timm} |
+| timm families | no list of results | {timm} |
 | target | channel ratio | multiply-accumulates within one point |
 | checked | that it runs | exactness, reload, names, shapes |
 """
 
 
-def write(folder: Path) -> str:
+def write(folder: Path, engine: str) -> str:
+    """The page, for a reader who has the build `engine`."""
     results = {model.key: Results(folder / f"{model.key}.jsonl") for model in MODELS}
     sections = [
         ("torchvision: classification", CLASSIFICATION),
@@ -61,6 +69,7 @@ def write(folder: Path) -> str:
     for title, models in sections:
         cells = [f"{pruned} | {built}" for pruned, built in (count(models, results, kind) for kind in KINDS)]
         text += f"| {title} | {len(models)} | " + " | ".join(cells) + " |\n"
+    text += "\n" + textwrap.fill(builds(results, engine) + by_one_method(results), WIDTH) + "\n"
     text += peer(results)
     for title, models in sections:
         text += f"\n## {title}\n\n"
@@ -75,6 +84,29 @@ def count(models: list[Model], results: dict[str, Results], kind: str) -> tuple[
     verdicts = [verdict(results[model.key], kind)[0] for model in models]
     pruned = sum(verdict.startswith("pruned") for verdict in verdicts)
     return pruned, len(verdicts) - verdicts.count("no file") - verdicts.count("not run")
+
+
+def builds(results: dict[str, Results], engine: str) -> str:
+    """Which builds of the engine took the steps that are shown."""
+    lines = [line for found in results.values() for (_, step), line in found.lines.items() if step in STEPS]
+    taken = Counter(line.get("engine") for line in lines)
+    own, unknown = taken.pop(engine, 0), taken.pop(None, 0)
+    text = f"The page was written with the engine whose SHA-256 begins with `{engine}`. "
+    if own == len(lines):
+        return text + f"All {len(lines)} steps that are shown were taken with it."
+    others = [f"{number} with `{build}`" for build, number in taken.most_common()]
+    others += [f"{unknown} with builds that were not written down"] if unknown else []
+    return text + (
+        f"Of the {len(lines)} steps that are shown, {own} were taken with it, {', '.join(others)}; what others took may come "
+        "out otherwise with this one."
+    )
+
+
+def by_one_method(results: dict[str, Results]) -> str:
+    verdicts = [verdict(found, kind)[0] for found in results.values() for kind in KINDS]
+    pruned = [word for word in verdicts if word.startswith("pruned")]
+    partly = len(pruned) - pruned.count("pruned")
+    return f" Of the {len(pruned)} pruned files, {partly} have gone through one method only." if partly else ""
 
 
 def verdict(results: Results, kind: str) -> tuple[str, str]:
@@ -118,7 +150,6 @@ def peer(results: dict[str, Results]) -> str:
         return ", ".join(verdict(results[f"torchvision-{key}"], "traced")[0] for key in keys)
 
     return PEER.format(
-        families=len(CLASSIFICATION) - 1,
         classification=share(CLASSIFICATION),
         segmentation=share(SEGMENTATION),
         shufflenet=named("shufflenet_v2_x0_5"),

@@ -23,8 +23,9 @@ class Results:
 
     def add(self, line: dict) -> None:
         self.lines[line["kind"], line["step"]] = line
+        # A line that was left half written ends here; an empty one is skipped like it.
         with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write("\n" + json.dumps(line) + "\n")
 
     def outcome(self, kind: str, step: str) -> str | None:
         line = self.lines.get((kind, step))

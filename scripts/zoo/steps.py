@@ -1,4 +1,5 @@
-"""The steps that each archive goes through. A step returns its line: at least `outcome` and `seconds`.
+"""The steps that each archive goes through. A step returns its line: at least `outcome` and `seconds`, and which `engine`
+took it, where one did.
 
 Outcomes: `built`, `inspected`, `pruned`; `refused` with the code and the words of the refusal, which the user can act
 on; `unreachable` with the most that can go; `failed` for everything that must not happen.
@@ -31,6 +32,8 @@ class Run:
     kind: str
     archive: Path
     secateur: Path
+    # The build of the engine that the program runs.
+    engine: str
     scratch: Path
     limits: Limits
 
@@ -43,7 +46,8 @@ class Run:
         return {"outcome": "built", "bytes": self.archive.stat().st_size, "seconds": seconds}
 
     def take(self, step: str) -> dict:
-        return self.inspect() if step == "inspect" else self.prune(step)
+        line = self.inspect() if step == "inspect" else self.prune(step)
+        return {**line, "engine": self.engine}
 
     def inspect(self) -> dict:
         ended = self.command("inspect", "--json")
@@ -87,8 +91,8 @@ class Run:
         equivalence = found["equivalence"]
         if equivalence["max_abs_diff"] > equivalence["tolerance"]:
             problems.append(f"the oracle differs by {equivalence['max_abs_diff']:.1e}")
-        state = found["kept"]
-        loaded = call(lambda: run_in_pytorch(self.model, self.archive, pruned, state), self.limits)
+        kept = found["kept"]
+        loaded = call(lambda: run_in_pytorch(self.model, self.archive, pruned, kept), self.limits)
         problems += [str(loaded)] if isinstance(loaded, Exception) else loaded
         pruned.unlink()
         return {**line, "outcome": "failed", "reason": "; ".join(problems)} if problems else line
@@ -121,22 +125,29 @@ def run_in_pytorch(model: Model, original: Path, pruned: Path, kept: dict) -> li
     before, after = torch.jit.load(str(original)).eval(), torch.jit.load(str(pruned)).eval()
     old, new = before.state_dict(), after.state_dict()
     problems = [] if list(old) == list(new) else ["the names of its state_dict differ"]
+    if not kept:
+        problems.append("the report names no tensor that was cut")
     for name, axes in kept.items():
-        expected = list(old[name].shape) if name in old else []
+        if name not in old or name not in new:
+            problems.append(f"{name}, which the report names, is not in the state_dict")
+            continue
+        expected = list(old[name].shape)
         for axis, indices in axes.items():
-            if expected:
-                expected[int(axis)] = len(indices)
-        if expected and list(new[name].shape) != expected:
+            expected[int(axis)] = len(indices)
+        if list(new[name].shape) != expected:
             problems.append(f"{name} has the shape {list(new[name].shape)}, the report says {expected}")
     with torch.no_grad():
         for batch in BATCHES:
             inputs = torch.randn(batch, *model.shape)
-            shapes, outputs = (tensors(network(inputs)) for network in (before, after))
-            if [tensor.shape for tensor in shapes] != [tensor.shape for tensor in outputs]:
+            originals, outputs = (tensors(network(inputs)) for network in (before, after))
+            if not outputs:
+                problems.append(f"no tensor comes out at batch {batch}")
+            if [tensor.shape for tensor in originals] != [tensor.shape for tensor in outputs]:
                 problems.append(f"the outputs at batch {batch} have other shapes")
             if not all(bool(tensor.isfinite().all()) for tensor in outputs):
                 problems.append(f"the outputs at batch {batch} are not finite")
-    return problems
+    # The first ones say enough, and few fit into the pipe of `call`.
+    return problems[:20]
 
 
 def tensors(output: object) -> list[torch.Tensor]:

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use secateur_core::task::{EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
+use secateur_core::task::{self, EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
@@ -196,7 +196,7 @@ async fn converse(stdout: &mut ChildStdout, lines: &tokio::sync::mpsc::Sender<Ve
     }
 }
 
-/// [`secateur_core::task::read_frame`] for an asynchronous pipe.
+/// [`task::read_frame`] for an asynchronous pipe. What is too long is not read: its length alone is refused there.
 async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<EngineMessage>> {
     let mut length = [0; 4];
     match reader.read_exact(&mut length).await {
@@ -204,15 +204,13 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
+    let mut frame = length.to_vec();
     let length = u32::from_le_bytes(length);
-    if length > MAX_FRAME {
-        return Err(io::Error::other(format!(
-            "a frame of {length} bytes is announced, at most {MAX_FRAME} are allowed"
-        )));
+    if length <= MAX_FRAME {
+        frame.resize(frame.len() + length as usize, 0);
+        reader.read_exact(&mut frame[4..]).await?;
     }
-    let mut bytes = vec![0; length as usize];
-    reader.read_exact(&mut bytes).await?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
+    // Not an end of the output, even where the frame itself ends too early.
+    task::read_frame(&mut frame.as_slice())
         .map_err(|error| io::Error::other(format!("a frame is not readable: {error}")))
 }

@@ -1,6 +1,5 @@
 //! `secateur prune` and `secateur inspect`: one job here and now, with the real engine.
 
-use secateur::digest::Sha256;
 use secateur_core::archive::preflight;
 use serde_json::Value;
 
@@ -108,6 +107,4 @@ fn inspect_prints_layers_and_totals_or_the_summary_itself() {
     assert!(summary["reachable"]["flops_reduction"].as_f64().unwrap() > 0.5);
     assert!(summary["log10_space"].as_f64().unwrap() > 10.0);
     assert_eq!(summary["obstacles"], serde_json::json!([]));
-    let digest = Sha256::of_file(&model).unwrap().1;
-    assert!(digest > 0);
 }

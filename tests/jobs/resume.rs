@@ -113,6 +113,12 @@ async fn a_job_whose_checkpoint_is_gone_starts_the_task_over() {
         .await
         .unwrap();
     let (_, report, log) = run(&server.client(), &spec).await;
+    let tasks_without_their_blob: i64 =
+        sqlx::query_scalar("select count(*) from task where checkpoint = 'jobs/nowhere'")
+            .fetch_one(server.queue().database().pool())
+            .await
+            .unwrap();
+    assert!(tasks_without_their_blob > 0, "the tasks were claimed with a checkpoint");
     assert!(!log.contains("going on after"), "{log}");
     assert_eq!(report["epochs"].as_array().unwrap().len(), 2);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use secateur::queue::{Written, finish_in};
 use secateur_core::stage::Stage;
 
-use super::{count_tasks, somebody_waits_for_a_lock};
-use crate::harness::{Hand, TestServer, eventually};
+use super::{count_tasks, finish_at_once};
+use crate::harness::{Hand, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_that_finish_the_last_two_tasks_at_once_create_the_next_stage_once() {
@@ -16,18 +16,7 @@ async fn two_workers_that_finish_the_last_two_tasks_at_once_create_the_next_stag
     let first = hand.claim_at(Stage::Screen).await;
     let second = hand.claim().await;
     assert_eq!(second.stage, Stage::Screen);
-    let (brought_first, brought_second) = (hand.bring(&first).await, hand.bring(&second).await);
-
-    // The first has written everything but has not committed; the second comes in between.
-    let mut transaction = hand.queue.database().begin().await.unwrap();
-    assert_eq!(finish_in(&mut transaction, &first.lease, &brought_first).await.unwrap(), Written::Accepted);
-    let second_finish = tokio::spawn({
-        let hand = hand.clone();
-        async move { hand.queue.finish(&second.lease, &brought_second).await.unwrap() }
-    });
-    eventually("the second waits for the job's row", || somebody_waits_for_a_lock(&hand)).await;
-    transaction.commit().await.unwrap();
-    assert_eq!(second_finish.await.unwrap(), Written::Accepted);
+    finish_at_once(&hand, &first, second).await;
 
     assert_eq!(count_tasks(&hand, Stage::Export).await, 1);
     hand.finish_all().await;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use reqwest::StatusCode;
-use secateur::queue::{Written, finish_in};
 use secateur_core::search::additive::Sensitivity;
 use secateur_core::stage::Stage;
 use secateur_core::task::Work;
 use serde_json::{Value, json};
 
-use super::{count_tasks, somebody_waits_for_a_lock};
-use crate::harness::{Client, Hand, TestServer, eventually};
+use super::{count_tasks, finish_at_once};
+use crate::harness::{Client, Hand, TestServer};
 
 async fn job(client: &Client, id: &str) -> Value {
     client.get(&format!("/v1/jobs/{id}")).await.expect(StatusCode::OK)
@@ -80,18 +79,8 @@ async fn two_jobs_that_measure_the_same_at_once_keep_it_once() {
     let first = hand.claim_at(Stage::Sensitivity).await;
     client.submit_sacp(json!({"name": "second"})).await;
     let second = hand.claim_at(Stage::Sensitivity).await;
-    let (brought_first, brought_second) = (hand.bring(&first).await, hand.bring(&second).await);
 
-    // The first has kept its measurements but has not committed; the second brings the same.
-    let mut transaction = hand.queue.database().begin().await.unwrap();
-    assert_eq!(finish_in(&mut transaction, &first.lease, &brought_first).await.unwrap(), Written::Accepted);
-    let second_finish = tokio::spawn({
-        let hand = hand.clone();
-        async move { hand.queue.finish(&second.lease, &brought_second).await.unwrap() }
-    });
-    eventually("the second waits for the first", || somebody_waits_for_a_lock(&hand)).await;
-    transaction.commit().await.unwrap();
-    assert_eq!(second_finish.await.unwrap(), Written::Accepted);
+    finish_at_once(&hand, &first, second).await;
     assert_eq!(count_measurements(&hand).await, 3);
     hand.finish_all().await;
 }

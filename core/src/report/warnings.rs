@@ -3,7 +3,7 @@
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
 use super::{CandidateReport, LatencyReport, Report};
-use crate::spec::{Method, RankingChoice};
+use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
 
 /// Below this a rank correlation is of no use, significant or not.
@@ -112,8 +112,8 @@ fn ranking(name: &str, subject: &str, correlation: Option<RankCorrelation>) -> O
 
 /// Only where it decided what was screened.
 fn calibrated(report: &Report) -> Option<String> {
-    let was_used = report.search.is_some() && report.spec.search.ranking == RankingChoice::Calibrated;
-    ranking("calibrated", "The calibrated ranking", report.calibrated_correlation.filter(|_| was_used))
+    report.search.as_ref().filter(|search| search.ranking == "calibrated")?;
+    ranking("calibrated", "The calibrated ranking", report.calibrated_correlation)
 }
 
 fn noise(report: &Report) -> Option<String> {
@@ -171,7 +171,9 @@ mod tests {
     use crate::dataset::SplitCounts;
     use crate::importance::Criterion;
     use crate::latency::{LatencyFit, Setting};
-    use crate::report::{Accuracy, ChannelChoice, DataReport, Equivalence, Latency, NetworkReport, Reload};
+    use crate::report::{
+        Accuracy, ChannelChoice, DataReport, Equivalence, Latency, NetworkReport, Reload, SearchReport,
+    };
     use crate::spec::JobSpec;
     use crate::surgery::AxisIndices;
 
@@ -324,6 +326,34 @@ mod tests {
         assert!(warning(|report| report.similarity_correlation = of(0.2, 0.01)).contains("hardly ranks"));
         assert!(warning(|report| report.similarity_correlation = of(-0.6, 0.001)).contains("wrong way round"));
         assert_silent(|report| report.similarity_correlation = of(0.6, 0.001));
+    }
+
+    /// A spec says `calibrated` by default even where there was nothing to calibrate on, or a fitted encoder ranked.
+    #[test]
+    fn the_calibrated_ranking_is_judged_only_where_it_ranked() {
+        let ranked_by = |ranking: &str| SearchReport {
+            ranking: ranking.to_owned(),
+            candidates: 1000,
+            refinement: None,
+            log10_space: 9.0,
+            band: [0.5, 0.51],
+            min_distance: 3,
+            seconds: 1.0,
+            threads: 1,
+            device: "cpu".to_owned(),
+        };
+        let chance = Some(RankCorrelation { rho: 0.1, p_value: 0.6, samples: 30 });
+        let text = warning(|report| {
+            report.search = Some(ranked_by("calibrated"));
+            report.calibrated_correlation = chance;
+        });
+        assert!(text.contains("The calibrated ranking ranks no better than chance"), "{text}");
+        for other in ["regression", "similarity"] {
+            assert_silent(|report| {
+                report.search = Some(ranked_by(other));
+                report.calibrated_correlation = chance;
+            });
+        }
     }
 
     #[test]

@@ -281,12 +281,34 @@ impl JobSpec {
                 return invalid("input.std", format!("`input.std` {std} is out of range: it must be greater than 0."));
             }
         }
-        if (self.method == Method::Config) != self.config.is_some() {
-            return invalid("config", "`config` must be given with `method: \"config\"`, and only then.".to_owned());
+        match (self.method, &self.config) {
+            (Method::Config, None) => {
+                return invalid(
+                    "config",
+                    "`config` is missing: `method: \"config\"` replays the content of an earlier job's `config.json`."
+                        .to_owned(),
+                );
+            }
+            (Method::Config, Some(_)) | (_, None) => {}
+            (other, Some(_)) => {
+                return invalid(
+                    "config",
+                    format!(
+                        "`config` is for `method: \"config\"`; the method is `{}`. Leave it out, or replay it with that method.",
+                        other.as_str()
+                    ),
+                );
+            }
         }
         importance::check(self.importance, self.method, invalid)?;
         if let Some(fine_tune) = &self.fine_tune {
-            let FineTune { epochs, lr, weight_decay, batch_size, .. } = fine_tune;
+            let FineTune { light_epochs, epochs, lr, weight_decay, batch_size, .. } = fine_tune;
+            if *light_epochs > 10_000 {
+                return invalid(
+                    "fine_tune.light_epochs",
+                    format!("`fine_tune.light_epochs` {light_epochs} is out of range: 0 to 10000."),
+                );
+            }
             if !(1..=10_000).contains(epochs) {
                 return invalid(
                     "fine_tune.epochs",

@@ -80,3 +80,21 @@ fn importance_is_refused_where_the_method_has_a_criterion_of_its_own() {
     let unknown = detail(r#"{"target": {"flops_reduction": 0.5}, "importance": {"criterion": "entropy"}}"#);
     assert!(unknown.contains("importance.criterion") && unknown.contains("entropy"), "{unknown}");
 }
+
+#[test]
+fn a_configuration_is_given_with_the_method_that_replays_it_and_only_then() {
+    let without = detail(r#"{"target": {"flops_reduction": 0.5}, "method": "config"}"#);
+    assert!(without.contains("`config` is missing"), "{without}");
+    let with =
+        detail(r#"{"target": {"flops_reduction": 0.5}, "method": "uniform", "config": {"format": 1, "groups": {}}}"#);
+    assert!(with.contains("the method is `uniform`"), "{with}");
+}
+
+#[test]
+fn more_epochs_than_anybody_waits_for_are_refused() {
+    for field in ["epochs", "light_epochs"] {
+        let message =
+            detail(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {{"{field}": 10001}}}}"#));
+        assert!(message.contains(&format!("`fine_tune.{field}` 10001 is out of range")), "{message}");
+    }
+}

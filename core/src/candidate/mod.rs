@@ -65,7 +65,8 @@ impl Configuration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     pub index: usize,
-    /// The method that proposed it: `uniform`, `global_l1`, `global_l2`, `config`.
+    /// What proposed it: a method (`uniform`, `global_l1`, `global_l2`, `config`), a ranking of `sacp` (`similarity`, `calibrated`,
+    /// `regression`), or `sensitivity`, its greedy allocation.
     pub origin: String,
     pub configuration: Configuration,
     pub macs: u64,
@@ -74,7 +75,7 @@ pub struct Candidate {
     /// As [`Costs::latency_ms`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// Cosine between its embedding and the unpruned network's; with `sacp` only.
+    /// Cosine between its embedding and the unpruned network's; with `sacp` and a contrastive encoder only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f64>,
     /// Predicted KL divergence of its outputs from the original's, nats; with `sacp` and a data set only.

@@ -1,8 +1,8 @@
-//! The calibrated ranking: a sum of what each group's level costs in output distortion.
+//! The ranking that specs and reports call `calibrated`: a sum of what each group's level costs in output distortion.
 //!
-//! For each group at each level a penalty, measured on the network itself without labels (see `calibration`); a candidate's
-//! score is minus the sum of its groups' penalties, so the best has the least predicted distortion. A move changes one
-//! term.
+//! For each group at each level a penalty, from measurements on the network itself without labels (the stage `sensitivity`); a
+//! candidate's score is minus the sum of its groups' penalties, so the best has the least predicted distortion. A move
+//! changes one term. [`super::calibrated`] corrects this sum by measurements of whole configurations; no job does that.
 
 use super::space::Space;
 use super::{Levels, Ranking};

@@ -1,4 +1,5 @@
-//! The calibrated ranking: a candidate's predicted output distortion, fitted to measurements inside the cost band.
+//! The sum of sensitivities, fitted to measurements inside the cost band. An experiment of `engine/benches/ranking.rs`: no job
+//! uses it, and the ranking that specs and reports call `calibrated` is the plain sum ([`super::additive`]).
 //!
 //! The sum of the groups' sensitivities ([`super::additive`]) knows how each group answers alone, and is least true where
 //! most is cut: there groups that are harmless alone hurt together. So a few dozen random configurations of the band itself
@@ -53,7 +54,7 @@ impl InBand {
     }
 }
 
-/// Predicts the divergence of a point of a [`Space`].
+/// The fitted sum: predicts the divergence of a point of a [`Space`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibrated {
     sum: Additive,

@@ -1,4 +1,5 @@
-//! The sample that a ranking is fitted on: random configurations, measured on the network itself.
+//! The sample that the encoder is fitted to with `encoder.objective` `regression`: random configurations, measured on the
+//! network itself. (The ranking `calibrated` rests on sensitivities, see [`super::additive`].)
 //!
 //! Configuration n depends on the seed and n alone, so tasks may measure any of them. Even numbers lie in the target's band,
 //! where the search looks; odd ones in bands of the same breadth spread over all reductions that the limits allow, so
@@ -27,7 +28,7 @@ pub struct Sampled {
 }
 
 impl Sampled {
-    /// What a ranking is fitted to, the more the better: accuracy, without labels minus the divergence.
+    /// What the encoder is fitted to, the more the better: accuracy, without labels minus the divergence.
     pub fn value(&self) -> f64 {
         self.accuracy.unwrap_or(-self.divergence)
     }

@@ -2,7 +2,9 @@
 //!
 //! [`space`] turns limits into levels per group, [`encoder`] holds the trained GCN, [`score`] scores one candidate from its
 //! levels alone, [`walk`] draws candidates inside the cost band, [`top`] keeps the best, and [`refine`] goes on from them by
-//! evolutionary moves; [`device`] is the walk with a GPU. [`run`] is the first phase: the
+//! evolutionary moves; [`device`] is the walk with a GPU. Three rankings order jobs' candidates: the encoder's
+//! similarity, its prediction where it was fitted to the sample of [`calibration`], and the sum of [`additive`], which specs call
+//! `calibrated`. [`calibrated`] is a fit of that sum that no job uses. [`run`] is the first phase: the
 //! candidates are numbered blocks, each drawn from (seed, block number), so that any thread may take any block, an
 //! interrupted search goes on with the next, and the result depends on neither. Memory does not grow with the
 //! number of candidates.
@@ -19,8 +21,10 @@ pub mod space;
 pub mod top;
 pub mod walk;
 
-use std::sync::Mutex;
+use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use serde::{Deserialize, Serialize};
 
@@ -117,27 +121,41 @@ pub fn run(
     let mut done = progress;
     while done.next < blocks {
         let end = (done.next + blocks_per_report.max(1)).min(blocks);
-        let next = AtomicU64::new(done.next);
-        let best = Mutex::new(Top::new(plan.top, done.best));
-        std::thread::scope(|scope| {
-            for _ in 0..plan.threads.max(1) {
-                scope.spawn(|| {
-                    let mut own = Top::new(plan.top, Vec::new());
-                    loop {
-                        let block = next.fetch_add(1, Ordering::Relaxed);
-                        if block >= end {
-                            break;
-                        }
-                        walk::block(plan.seed, block, space, band, ranking, &mut own);
-                    }
-                    best.lock().expect("no thread panics while it holds the lock").merge(own);
-                });
-            }
-        });
-        done = Progress { next: end, best: best.into_inner().expect("as above").into_sorted(), refinement: None };
+        let mut best = Top::new(plan.top, done.best);
+        let empty = || Top::new(plan.top, Vec::new());
+        let walk = |block, own: &mut Top| walk::block(plan.seed, block, space, band, ranking, own);
+        for own in on_threads(plan.threads, done.next..end, empty, walk) {
+            best.merge(own);
+        }
+        done = Progress { next: end, best: best.into_sorted(), refinement: None };
         report(&done);
     }
     done
+}
+
+/// Hands the blocks out to threads, each of which adds to something of its own; returns those.
+fn on_threads<T: Send>(
+    threads: usize,
+    blocks: Range<u64>,
+    empty: impl Fn() -> T + Sync,
+    work: impl Fn(u64, &mut T) + Sync,
+) -> Vec<T> {
+    let next = AtomicU64::new(blocks.start);
+    let run = || {
+        let mut own = empty();
+        loop {
+            let block = next.fetch_add(1, Ordering::Relaxed);
+            if block >= blocks.end {
+                return own;
+            }
+            work(block, &mut own);
+        }
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(&run)).collect();
+        let own = |thread: ScopedJoinHandle<'_, T>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+        running.into_iter().map(own).collect()
+    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use super::additive::{Additive, Sensitivity};
 use super::device::{Accelerator, Bounds};
 use super::encoder::Encoder;
 use super::score::Scorer;
-use super::space::{Band, Levels, Point, Space};
+use super::space::{Band, Point, Space};
 use super::top::diverse;
 use super::{Plan, Progress, Ranking, device, refine, run};
-use crate::candidate::{self, Candidate, Configuration, Limits, TARGET_TOLERANCE};
+use crate::candidate::{self, Candidate, Configuration, Limits};
 use crate::cost::CostModel;
 use crate::graph::Graph;
 use crate::group::Grouping;
@@ -72,8 +72,7 @@ where
     let layers = LayerGraph::of(graph, grouping);
     let scorer = Scorer::new(&layers, &space, encoder);
     let additive = (!sensitivities.is_empty()).then(|| Additive::interpolate(&space, sensitivities));
-    let target = spec.target.reduction.get();
-    let band = Band { low: target, high: target + TARGET_TOLERANCE };
+    let band = Band::of_target(spec.target.reduction);
 
     let top_m = spec.search.top_m.get();
     let walk = Plan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
@@ -135,11 +134,16 @@ where
         return Err(Rejection::new(
             Code::TargetUnreachable,
             format!(
-                "No configuration lies within one percentage point above `target.{}` {target}.",
-                spec.target.metric.field()
+                "No configuration lies within one percentage point above `target.{}` {}.",
+                spec.target.metric.field(),
+                spec.target.reduction.get()
             ),
         )
-        .hint("Lower `constraints.round_to` or `search.rate_step`.")
+        .hint(format!(
+            "Lower `constraints.round_to` (now {}) or `search.rate_step` (now {}).",
+            spec.constraints.round_to.get(),
+            spec.search.rate_step
+        ))
         .into());
     }
     for candidate in &mut candidates {
@@ -214,19 +218,4 @@ fn greedy(space: &Space<'_>, additive: &Additive, band: Band) -> Option<Point> {
         space.shift(&mut point, group, level);
     }
     Some(point)
-}
-
-impl Space<'_> {
-    /// The point whose widths are nearest to these.
-    pub fn nearest(&self, widths: &[usize]) -> Levels {
-        widths
-            .iter()
-            .enumerate()
-            .map(|(group, &width)| {
-                let levels = self.widths(group).iter().enumerate();
-                let (level, _) = levels.min_by_key(|(_, at)| at.abs_diff(width)).expect("every group has a level");
-                level as u8
-            })
-            .collect()
-    }
 }

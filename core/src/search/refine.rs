@@ -10,15 +10,12 @@
 //! greedily from the best on. So the best never gets worse, and whatever leaves had a better one beside it or as many better
 //! ones as the population holds.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::space::{Band, Levels, Point, Space};
 use super::top::{Scored, diverse};
-use super::{Progress, Ranking, Refinement};
+use super::{Progress, Ranking, Refinement, on_threads};
 
 /// Children of one block.
 const BLOCK: u64 = 512;
@@ -67,7 +64,8 @@ pub fn run(
         }
     };
     for generation in generations..plan.candidates.div_ceil(GENERATION) {
-        let mut all = children(plan, generation, &progress.best, space, band, ranking);
+        let parents = Generation { plan, population: &progress.best, space, band, ranking };
+        let mut all = parents.children(generation);
         all.append(&mut progress.best);
         all.sort_unstable();
         all.dedup();
@@ -78,75 +76,57 @@ pub fn run(
     progress
 }
 
-/// The children of a generation that are no worse than the population's worst, in any order.
-fn children<R: Ranking>(
-    plan: &Plan,
-    generation: u64,
-    population: &[Scored],
-    space: &Space<'_>,
+/// What the children of one generation come from.
+struct Generation<'a, R> {
+    plan: &'a Plan,
+    population: &'a [Scored],
+    space: &'a Space<'a>,
     band: Band,
-    ranking: &R,
-) -> Vec<Scored> {
-    let next = AtomicU64::new(generation * BLOCKS);
-    let born = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..plan.threads.clamp(1, BLOCKS as usize) {
-            scope.spawn(|| {
-                let mut own = Vec::new();
-                loop {
-                    let block = next.fetch_add(1, Ordering::Relaxed);
-                    if block >= (generation + 1) * BLOCKS {
-                        break;
-                    }
-                    self::block(plan, block, population, space, band, ranking, &mut own);
-                }
-                born.lock().expect("no thread panics while it holds the lock").append(&mut own);
-            });
-        }
-    });
-    born.into_inner().expect("as above")
+    ranking: &'a R,
 }
 
-fn block<R: Ranking>(
-    plan: &Plan,
-    block: u64,
-    population: &[Scored],
-    space: &Space<'_>,
-    band: Band,
-    ranking: &R,
-    born: &mut Vec<Scored>,
-) {
-    let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
-    // The walk has the streams from 0 up.
-    random.set_stream(!block);
-    let threshold = match population.last() {
-        Some(worst) if population.len() == plan.population => worst.score,
-        _ => f32::NEG_INFINITY,
-    };
-    let mut state = ranking.state(&population[0].levels);
-    let mut fresh = state.clone();
-    for _ in 0..BLOCK / LITTER {
-        let parent = pick(population, &mut random);
-        let mut point = space.point(parent.clone());
-        ranking.reset(&mut state, parent);
-        for _ in 0..LITTER {
-            space.follow(&mut point, parent);
-            match random.random_range(0..4) {
-                0 => mutate(space, &mut point, &mut random),
-                1 => cross(space, &mut point, pick(population, &mut random), &mut random),
-                _ => exchange(space, &mut point, band, &mut random),
-            }
-            if !space.enter(&mut point, band, &mut random) || point.levels == *parent {
-                continue;
-            }
-            ranking.follow(&mut state, &point.levels);
-            if ranking.score(&state) + ranking.slack(&state) < threshold {
-                continue;
-            }
-            ranking.reset(&mut fresh, &point.levels);
-            let score = ranking.score(&fresh);
-            if score >= threshold {
-                born.push(Scored { score, levels: point.levels.clone() });
+impl<R: Ranking> Generation<'_, R> {
+    /// The children of the generation of this number that are no worse than the population's worst, in any order.
+    fn children(&self, number: u64) -> Vec<Scored> {
+        let threads = self.plan.threads.min(BLOCKS as usize);
+        let blocks = number * BLOCKS..(number + 1) * BLOCKS;
+        on_threads(threads, blocks, Vec::new, |block, born| self.block(block, born)).concat()
+    }
+
+    fn block(&self, block: u64, born: &mut Vec<Scored>) {
+        let &Self { plan, population, space, band, ranking } = self;
+        let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
+        // The walk has the streams from 0 up.
+        random.set_stream(!block);
+        let threshold = match population.last() {
+            Some(worst) if population.len() == plan.population => worst.score,
+            _ => f32::NEG_INFINITY,
+        };
+        let mut state = ranking.state(&population[0].levels);
+        let mut fresh = state.clone();
+        for _ in 0..BLOCK / LITTER {
+            let parent = pick(population, &mut random);
+            let mut point = space.point(parent.clone());
+            ranking.reset(&mut state, parent);
+            for _ in 0..LITTER {
+                space.follow(&mut point, parent);
+                match random.random_range(0..4) {
+                    0 => mutate(space, &mut point, &mut random),
+                    1 => cross(space, &mut point, pick(population, &mut random), &mut random),
+                    _ => exchange(space, &mut point, band, &mut random),
+                }
+                if !space.enter(&mut point, band, &mut random) || point.levels == *parent {
+                    continue;
+                }
+                ranking.follow(&mut state, &point.levels);
+                if ranking.score(&state) + ranking.slack(&state) < threshold {
+                    continue;
+                }
+                ranking.reset(&mut fresh, &point.levels);
+                let score = ranking.score(&fresh);
+                if score >= threshold {
+                    born.push(Scored { score, levels: point.levels.clone() });
+                }
             }
         }
     }

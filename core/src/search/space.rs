@@ -2,9 +2,9 @@
 
 use rand::{Rng, RngExt};
 
-use crate::candidate::Limits;
+use crate::candidate::{Limits, TARGET_TOLERANCE};
 use crate::cost::{CostModel, Term};
-use crate::spec::Metric;
+use crate::spec::{Metric, Reduction};
 
 /// A point of the space: for each group an index into [`Space::widths`], 0 the narrowest.
 pub type Levels = Vec<u8>;
@@ -17,6 +17,11 @@ pub struct Band {
 }
 
 impl Band {
+    /// Where a search for a target looks: from the target to one percentage point above.
+    pub fn of_target(target: Reduction) -> Self {
+        Self { low: target.get(), high: target.get() + TARGET_TOLERANCE }
+    }
+
     pub fn holds(&self, reduction: f64) -> bool {
         (self.low..=self.high).contains(&reduction)
     }
@@ -89,6 +94,19 @@ impl<'a> Space<'a> {
         self.widths.iter().map(|widths| widths.len() as u8 - 1).collect()
     }
 
+    /// The point whose widths are nearest to these.
+    pub fn nearest(&self, widths: &[usize]) -> Levels {
+        widths
+            .iter()
+            .enumerate()
+            .map(|(group, &width)| {
+                let levels = self.widths(group).iter().enumerate();
+                let (level, _) = levels.min_by_key(|(_, at)| at.abs_diff(width)).expect("every group has a level");
+                level as u8
+            })
+            .collect()
+    }
+
     /// Channels kept at a point.
     pub fn kept(&self, levels: &[u8]) -> Vec<usize> {
         levels.iter().enumerate().map(|(group, &level)| self.widths[group][level as usize]).collect()
@@ -127,11 +145,9 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Draws a point inside the band: a random direction first, then single random steps towards the band. `None` when
-    /// the steps do not lead into it.
+    /// Draws a point inside the band: random levels first, each group's uniform, then single random steps towards the band.
+    /// `None` when the steps do not lead into it.
     pub fn draw(&self, band: Band, random: &mut impl Rng) -> Option<Point> {
-        // The direction: each group's level uniform between a random floor and the top, so that draws reach mild and
-        // harsh allocations alike.
         let levels = self.widths.iter().map(|widths| random.random_range(0..widths.len()) as u8).collect();
         let mut point = self.point(levels);
         self.enter(&mut point, band, random).then_some(point)

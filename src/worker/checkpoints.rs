@@ -55,7 +55,10 @@ pub(super) async fn keep(
                 }
             }
             Ok(None) => forget_file(folder, &name).await,
-            Err(_) => tracing::warn!(name, "storing a checkpoint takes too long, going on without it"),
+            Err(_) => {
+                tracing::warn!(name, "storing a checkpoint takes too long, going on without it");
+                forget_file(folder, &name).await;
+            }
         }
     }
     recorded

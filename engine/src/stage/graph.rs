@@ -20,6 +20,7 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
     let summary = summary::summarise(&graph, &grouping);
     task.write_json(file::SUMMARY, &summary)?;
     let criterion = task.spec.importance.criterion;
+    let limits = Limits::new(&graph, &grouping, &task.spec.constraints)?;
     if groups_without(criterion, &graph, &grouping).len() == grouping.groups().len() {
         return Err(Rejection::new(
             Code::InvalidSpec,
@@ -29,7 +30,6 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         .hint("`bn_scale` needs batch norms; `l1` needs nothing but weights")
         .into());
     }
-    let limits = Limits::new(&graph, &grouping, &task.spec.constraints)?;
     // Latency is not known before it has been measured.
     let reachable = match task.spec.target.metric {
         Metric::Latency => None,

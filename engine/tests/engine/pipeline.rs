@@ -6,7 +6,8 @@ use secateur_core::rejection::Code;
 use secateur_core::report::Report;
 use secateur_core::spec::EncoderObjective;
 use secateur_core::stage::Stage;
-use secateur_core::task::{TaskResult, Work, file};
+use secateur_core::task::{Outcome, TaskResult, Work, file};
+use secateur_core::testing::Net;
 use secateur_engine::weights::save_named;
 use tch::Tensor;
 use tempfile::TempDir;
@@ -162,6 +163,21 @@ fn batch_norm_scales_are_rejected_as_the_criterion_of_a_network_without_batch_no
         r#"{"target": {"flops_reduction": 0.5}, "input_shape": [[4], [5]], "importance": {"criterion": "bn_scale"}}"#;
     let rejection = Job::new(spec, &fixture("two-inputs.pt"), None).rejection();
     assert!(rejection.hint.unwrap().contains("batch norms"), "{}", rejection.detail);
+}
+
+#[test]
+fn a_network_of_one_layer_has_nothing_to_prune_whatever_the_criterion() {
+    let mut net = Net::new(&[4]);
+    net.linear("only", 3);
+    for criterion in ["l1", "bn_scale"] {
+        let spec = format!(
+            r#"{{"target": {{"flops_reduction": 0.5}}, "input_shape": [4], "importance": {{"criterion": "{criterion}"}}}}"#
+        );
+        let job = Job::new(&spec, &fixture("two-inputs.pt"), None);
+        std::fs::write(job.path(file::GRAPH), net.graph().to_json()).unwrap();
+        let Outcome::Rejected { rejection } = job.run(Work::Graph) else { panic!("it is rejected") };
+        assert_eq!(rejection.code, Code::NothingPrunable, "{}", rejection.detail);
+    }
 }
 
 #[test]

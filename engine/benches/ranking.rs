@@ -2,21 +2,24 @@
 //!
 //! `cargo bench -p secateur-engine --bench ranking -- MODEL.pt DATA.npz [MEAN STD [CONFIGURATIONS]]`. For each cost band (50, 70, 85 %
 //! of the MACs removed) random configurations are drawn, cut, their batch norm recalibrated and their accuracy
-//! measured; then Spearman's rho with a bootstrap interval is printed for every ranking.
+//! measured; then Spearman's rho with a bootstrap interval is printed for every ranking. `sensitivity sum` is the ranking that
+//! specs call `calibrated`; `calibrated` is its fit to measurements in the band, which no job uses. The data set must have labels.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::candidate::{self, Configuration, Limits};
+use secateur_core::candidate::{self, Limits};
 use secateur_core::cost::CostModel;
 use secateur_core::dataset::{Dataset, Split as SplitName};
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance};
 use secateur_core::layer::LayerGraph;
+use secateur_core::report::Accuracy;
 use secateur_core::search::additive::{self, Additive, Sensitivity};
 use secateur_core::search::calibrated::{Calibrated, InBand};
+use secateur_core::search::proposal;
 use secateur_core::search::score::Scorer;
 use secateur_core::search::space::{Band, Space};
 use secateur_core::search::top::Scored;
@@ -26,6 +29,8 @@ use secateur_core::statistics::spearman;
 use secateur_engine::data::Data;
 use secateur_engine::distortion::Judge;
 use secateur_engine::encoder::{self, Settings};
+use secateur_engine::error::Error;
+use secateur_engine::evaluate;
 use secateur_engine::network::Network;
 use secateur_engine::torch::{self, runtime};
 use secateur_engine::weights;
@@ -39,10 +44,10 @@ fn main() {
     let number =
         |index: usize, default: f64| arguments.get(index).map_or(default, |text| text.parse().expect("a number"));
     let (mean, std, count) = (number(2, 0.0), number(3, 1.0), number(4, 100.0) as usize);
-    evaluate(&PathBuf::from(model), &PathBuf::from(data), mean, std, count).expect("the benchmark runs");
+    compare(&PathBuf::from(model), &PathBuf::from(data), mean, std, count).expect("the benchmark runs");
 }
 
-fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Result<(), secateur_engine::error::Error> {
+fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Result<(), Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let device = runtime::initialise(threads, secateur_core::task::Device::Cpu)?;
     let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input": {{"mean": {mean}, "std": {std}}}}}"#);
@@ -80,17 +85,12 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
     println!("  sensitivity: {measurements} measurements in {:.1} s", started.elapsed().as_secs_f64());
     let sum = Additive::interpolate(&space, &measured);
 
-    let configuration = |levels: &[u8]| Configuration {
-        keep: space
-            .kept(levels)
-            .iter()
-            .enumerate()
-            .map(|(group, &width)| importance.most_important(group, width))
-            .collect(),
-    };
+    let uninformed = judge.uninformed()?;
+    let configuration = |levels: &[u8]| proposal::configuration(&space, &importance, levels);
     // Both held-out splits, for less noise.
-    let held_out = |network: &Network| -> Result<f64, secateur_engine::error::Error> {
-        let (on_val, on_test) = (judge.accuracy(network, &val)?, judge.accuracy(network, &test)?);
+    let held_out = |network: &Network| -> Result<f64, Error> {
+        let Accuracy { val: on_val, test: on_test } =
+            evaluate::held_out(network, &val, &test)?.expect("the data set has labels");
         let (vals, tests) = (val.count() as f64, test.count() as f64);
         Ok((on_val * vals + on_test * tests) / (vals + tests))
     };
@@ -100,9 +100,17 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
         let points: Vec<_> = std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(count).collect();
         let started = Instant::now();
         let in_band: Vec<InBand> = (0..4 * space.groups() as u64)
-            .map(|draw| judge.in_band(&importance, &space, band, draw))
-            .filter_map(Result::transpose)
-            .collect::<Result<_, _>>()?;
+            .filter_map(|draw| {
+                let mut random = ChaCha8Rng::seed_from_u64(0);
+                // The search draws from the streams that count up from 0.
+                random.set_stream(u64::MAX - draw);
+                space.draw(band, &mut random)
+            })
+            .map(|point| {
+                let network = judge.network(&configuration(&point.levels))?;
+                Ok(InBand { widths: space.kept(&point.levels), divergence: judge.divergence(&network)?, uninformed })
+            })
+            .collect::<Result<_, Error>>()?;
         println!(
             "band {target}: {} calibration measurements in {:.1} s",
             in_band.len(),
@@ -132,7 +140,7 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
             println!("  {method}: accuracy {:.3}", held_out(&network)?);
         }
         let plan = Plan { seed: 0, candidates: 200_000, top: 24, threads };
-        let top = |found: Vec<Scored>| -> Result<Vec<f64>, secateur_engine::error::Error> {
+        let top = |found: Vec<Scored>| -> Result<Vec<f64>, Error> {
             found.iter().map(|scored| held_out(&judge.network(&configuration(&scored.levels))?)).collect()
         };
         let of_sum = run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
@@ -166,7 +174,7 @@ fn evaluate(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Res
 }
 
 /// One sample as it is stored, without the batch.
-fn sample_shape(data: &Path) -> Result<Vec<i64>, secateur_engine::error::Error> {
+fn sample_shape(data: &Path) -> Result<Vec<i64>, Error> {
     Ok(Dataset::open(data)?.summary().sample_shape.iter().map(|&size| size as i64).collect())
 }
 

@@ -1,11 +1,22 @@
 //! Surgery on tensors: what [`secateur_core::surgery`] decided by name and axis, carried out with `index_select`.
 
+use secateur_core::candidate::Configuration;
 use secateur_core::graph::Graph;
-use secateur_core::surgery::{AxisIndices, Cut};
+use secateur_core::group::Grouping;
+use secateur_core::surgery::{self, AxisIndices, Cut};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
+use crate::network::Network;
 use crate::weights;
+
+/// The network that a configuration makes of the original.
+pub fn network(original: &Network, grouping: &Grouping, configuration: &Configuration) -> Result<Network, Error> {
+    let cut = surgery::cut(original.graph(), grouping, configuration)
+        .map_err(|error| Error::internal(format!("widths {:?}: {error}", configuration.widths())))?;
+    let weights = apply(original.graph(), &cut, original.weights())?;
+    Network::new(cut.graph, weights)
+}
 
 /// The tensors of the cut network, in the order of its parameters. `graph` is the uncut one.
 ///

@@ -104,6 +104,14 @@ impl LatencyTable {
     }
 }
 
+/// The costs of a job's network; with latency where that is the target and a table was measured.
+pub fn costs(graph: &Graph, grouping: &Grouping, table: Option<&LatencyTable>) -> CostModel {
+    match table {
+        Some(table) => table.costs(graph, grouping),
+        None => CostModel::of(graph, grouping),
+    }
+}
+
 impl NodeLatency {
     fn at(&self, widths: &[f64]) -> f64 {
         self.constant_ms + self.terms.iter().map(|term| term.at(widths)).sum::<f64>()

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use secateur_core::candidate::{Limits, TARGET_TOLERANCE};
-use secateur_core::cost::CostModel;
+use secateur_core::candidate::Limits;
 use secateur_core::group::Grouping;
-use secateur_core::latency::LatencyTable;
+use secateur_core::latency::{self, LatencyTable};
 use secateur_core::search::calibration::{self, Sampled};
 use secateur_core::search::proposal::configuration;
 use secateur_core::search::space::{Band, Space};
@@ -24,15 +23,11 @@ pub fn run(task: &Task, sample: Range<usize>, latency: Option<&LatencyTable>) ->
     let grouping = Grouping::of(original.graph());
     let host = weights::to_host(original.graph(), original.weights())?;
     let importance = importance::order(task, original.graph(), &grouping, &host)?;
-    let costs = match latency {
-        Some(table) => table.costs(original.graph(), &grouping),
-        None => CostModel::of(original.graph(), &grouping),
-    };
+    let costs = latency::costs(original.graph(), &grouping, latency);
     let limits = Limits::new(original.graph(), &grouping, &task.spec.constraints)?;
     let space = Space::new(&costs, &limits, task.spec.target.metric, task.spec.search.rate_step);
     let judge = Judge::new(&original, &grouping, &train, task.spec.seed)?;
-    let low = task.spec.target.reduction.get();
-    let band = Band { low, high: low + TARGET_TOLERANCE };
+    let band = Band::of_target(task.spec.target.reduction);
 
     let mut progress = task.messages.count(sample.len() as u64, "configurations");
     let mut measured = Vec::with_capacity(sample.len());

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use secateur_core::candidate::{self, Configuration, Limits};
 use secateur_core::group::Grouping;
 use secateur_core::latency::{self, LatencyTable, Measured, Setting, Timing};
-use secateur_core::surgery;
 use secateur_core::task::{LatencyResult, TaskResult};
 use tch::Tensor;
 
@@ -84,10 +83,7 @@ fn measure(task: &Task, original: &Network, grouping: &Grouping, widths: &[Vec<u
 /// The network with the first channels of every group. Which they are does not change how long it takes.
 fn narrowed(original: &Network, grouping: &Grouping, widths: &[usize]) -> Result<Network, Error> {
     let keep = widths.iter().map(|&width| (0..width as u32).collect()).collect();
-    let cut = surgery::cut(original.graph(), grouping, &Configuration { keep })
-        .map_err(|error| Error::internal(format!("widths {widths:?}: {error}")))?;
-    let weights = cut::apply(original.graph(), &cut, original.weights())?;
-    Network::new(cut.graph, weights)
+    cut::network(original, grouping, &Configuration { keep })
 }
 
 /// What was measured of one network, run by run.

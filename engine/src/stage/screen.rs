@@ -8,7 +8,6 @@ use secateur_core::importance::{Evidence, Importance};
 use secateur_core::report::{ChannelChoice, Equivalence};
 use secateur_core::spec::ImportanceSpec;
 use secateur_core::statistics::Spread;
-use secateur_core::surgery;
 use secateur_core::task::{ScreenResult, Screened, TaskResult, file};
 use tch::Tensor;
 
@@ -131,9 +130,8 @@ fn compare_channels(task: &Task, original: &Network, splits: &Splits, index: usi
     let grouping = Grouping::of(graph);
     let widths = task.candidate(index)?.configuration.widths();
     let value = |configuration: Configuration| -> Result<f64, Error> {
-        let cut = surgery::cut(graph, &grouping, &configuration).map_err(|error| Error::internal(error.to_string()))?;
-        let tensors = cut::apply(graph, &cut, original.weights())?;
-        let network = recalibrate::batch_norm(Network::new(cut.graph, tensors)?, &splits.train, task.spec.seed)?;
+        let network = cut::network(original, &grouping, &configuration)?;
+        let network = recalibrate::batch_norm(network, &splits.train, task.spec.seed)?;
         let (Measured::Accuracy(value) | Measured::Agreement(value)) = measure(original, &network, &splits.val)?;
         Ok(value)
     };

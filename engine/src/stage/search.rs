@@ -1,9 +1,9 @@
 //! From target, importance and method to the configurations that are tried.
 
 use secateur_core::candidate::{self, Candidate};
-use secateur_core::cost::{CostModel, reduction};
+use secateur_core::cost::reduction;
 use secateur_core::group::Grouping;
-use secateur_core::latency::LatencyTable;
+use secateur_core::latency::{self, LatencyTable};
 use secateur_core::measurement;
 use secateur_core::search::Progress;
 use secateur_core::search::additive::Sensitivity;
@@ -21,10 +21,7 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyT
     let grouping = Grouping::of(&graph);
     let tensors = weights::load(&task.path(file::WEIGHTS), &graph, tch::Device::Cpu)?;
     let host = weights::to_host(&graph, &tensors)?;
-    let costs = match latency {
-        Some(table) => table.costs(&graph, &grouping),
-        None => CostModel::of(&graph, &grouping),
-    };
+    let costs = latency::costs(&graph, &grouping, latency);
     let (candidates, search) = if task.spec.method == Method::Sacp {
         let ingredients = Ingredients {
             graph: &graph,

@@ -126,11 +126,12 @@ fn report(
         };
         (metric.field().to_owned(), share)
     });
+    let similarity_correlation = correlation(&candidates, |candidate| candidate.similarity);
     let mut report = Report {
         spec: task.spec.clone(),
         winner: candidate.origin.clone(),
-        spearman_rho: correlation(&candidates, |candidate| candidate.similarity).map(|found| found.rho),
-        similarity_correlation: correlation(&candidates, |candidate| candidate.similarity),
+        spearman_rho: similarity_correlation.map(|found| found.rho),
+        similarity_correlation,
         calibrated_correlation: correlation(&candidates, |candidate| Some(-candidate.predicted_divergence?)),
         regression_correlation: correlation(&candidates, |candidate| candidate.predicted_value),
         search: search.clone(),

@@ -23,7 +23,7 @@ fn job_after(stage: Stage) -> Job {
     job
 }
 
-/// The work of the latest stage's first task.
+/// Runs a task that may write a checkpoint at every opportunity, with a planned fault.
 fn run(job: &Job, work: &Work, fault: &str) -> (Engine, Option<Outcome>) {
     let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", fault)]);
     let mut request = job.request(work.clone());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::graph::Graph;
 use crate::group::Grouping;
 use crate::report::Obstacle;
+use crate::spec::Constraints;
 
 /// How many operators the advice names.
 const NAMED: usize = 3;
@@ -56,8 +57,9 @@ pub fn advice(graph: &Graph, grouping: &Grouping, obstacles: &[Obstacle], larges
         advice.push("Nothing of this model can be pruned as it is written.".to_owned());
     } else if largest_flops_reduction < SMALL_REDUCTION {
         advice.push(format!(
-            "Ask for a `flops_reduction` of at most {:.2}, or raise `constraints.max_layer_reduction` above 0.9.",
-            (largest_flops_reduction * 100.0).floor() / 100.0
+            "Ask for a `flops_reduction` of at most {:.2}, or raise `constraints.max_layer_reduction` above {}.",
+            (largest_flops_reduction * 100.0).floor() / 100.0,
+            Constraints::default().max_layer_reduction.get(),
         ));
     }
     let specialisations = graph.file().specialisations.len();
@@ -100,6 +102,7 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert!(told[0].starts_with("`aten::special_thing` at 1 node keeps 10 channels"), "{}", told[0]);
         assert!(told[1].contains("at most 0.32"), "{}", told[1]);
+        assert!(told[1].contains("above 0.9."), "{}", told[1]);
 
         let mut file = graph.into_file();
         file.specialisations.push("neck (code/__torch__.py:7)".to_owned());

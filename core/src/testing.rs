@@ -62,6 +62,31 @@ impl Net {
         net
     }
 
+    /// A network chosen by `steps`, of the shapes that the operators know: branches that add or concatenate, depthwise and
+    /// grouped convolutions, a flattening head.
+    pub fn random(steps: &[(u8, u8)]) -> Self {
+        let mut net = Self::new(&[3, 4, 4]);
+        net.conv("stem", 8, 3, 1);
+        for (number, &(kind, width)) in steps.iter().enumerate() {
+            let (name, width) = (format!("block{number}"), i64::from(width % 6 + 1) * 4);
+            let before = net.here();
+            let channels = net.graph().value(before).shape[1].fixed;
+            match kind % 5 {
+                0 => net.conv(&name, width, 3, 1).batch_norm(&format!("{name}.bn")).relu(),
+                1 => net
+                    .conv(&format!("{name}.a"), width, 1, 1)
+                    .relu()
+                    .conv(&format!("{name}.b"), channels, 3, 1)
+                    .add(before),
+                2 => net.conv(&name, width, 1, 1).cat(before),
+                3 => net.conv(&name, channels, 3, channels).batch_norm(&format!("{name}.bn")).unary("aten::relu6"),
+                _ => net.conv(&name, channels, 3, 4),
+            };
+        }
+        net.flatten().linear("hidden", 10).relu().addmm("head", 5);
+        net
+    }
+
     pub fn here(&self) -> ValueId {
         self.here
     }
@@ -126,10 +151,7 @@ impl Net {
             name,
             op: op.to_owned(),
             overload: String::new(),
-            args: args
-                .iter()
-                .map(|(name, value)| Argument { name: (*name).to_owned(), keyword: false, value: value.clone() })
-                .collect(),
+            args: args.iter().map(|(name, value)| Argument::positional(name, value.clone())).collect(),
             outputs: vec![output],
             list: false,
         });

@@ -126,6 +126,12 @@ pub struct Argument {
     pub value: Literal,
 }
 
+impl Argument {
+    pub fn positional(name: &str, value: Literal) -> Self {
+        Self { name: name.to_owned(), keyword: false, value }
+    }
+}
+
 /// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

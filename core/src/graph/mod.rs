@@ -2,8 +2,8 @@
 //!
 //! The engine's importer makes a [`GraphFile`] (the wire form, JSON) from a TorchScript archive;
 //! [`Graph::new`] checks it and builds the petgraph DAG. Node order is program order: running the nodes in order of
-//! their index is always right, in-place operators included, because the importer refuses a program in which a value
-//! is read after it was overwritten. Sizes are affine in the batch (see [`Size`]); everything else that the program
+//! their index is always right, in-place operators included, because the importer makes every write a new value, through
+//! which all that shares the written memory is read from then on, or refuses the program. Sizes are affine in the batch (see [`Size`]); everything else that the program
 //! computes about shapes is a literal by the time a graph exists.
 //!
 //! A graph owns no tensors: weights travel beside it as safetensors, by parameter name.

@@ -191,7 +191,7 @@ mod tests {
         net.linear("embed", 6);
         let patches = net.here();
         let token = net.weight("token", &[1, 1, 6]);
-        let crate::graph::Literal::Tensor(token) = token else { unreachable!() };
+        let Literal::Tensor(token) = token else { unreachable!("a weight is a tensor") };
         net.at(token).apply("aten::expand", &[("size", ints(&[2, -1, -1]))], &[1, 6]);
         let token = net.here();
         net.at(patches).cat(token);

@@ -177,6 +177,13 @@ fn dimension(dim: i64, rank: usize) -> Result<usize, String> {
         .ok_or_else(|| format!("dimension {dim} is outside a tensor of rank {rank}"))
 }
 
+/// What an operator takes apart (`self`), and along which dimension (`dim`).
+fn place(node: &Node, graph: &Graph) -> Result<(ValueId, usize), String> {
+    let input = operand(node, "self")?;
+    let along = node.int("dim").ok_or("the dimension is not a constant")?;
+    Ok((input, dimension(along, graph.value(input).shape.len())?))
+}
+
 /// A size that is the same for every batch.
 fn fixed_size(size: Size) -> Result<usize, String> {
     let size = size.as_fixed().ok_or("the dimension grows with the batch")?;

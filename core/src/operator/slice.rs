@@ -1,6 +1,6 @@
 //! `slice`, `narrow` and `select`: some of a dimension's elements. Bounds count what remains before them.
 
-use super::{Operator, Shapes, dimension, fixed_size, operand, result};
+use super::{Operator, Shapes, dimension, fixed_size, place, result};
 use crate::graph::{Graph, Literal, Node, Size, ValueId};
 use crate::group::{Axes, Dim};
 
@@ -71,13 +71,6 @@ fn bounds(node: &Node, size: usize) -> Result<Bounds, String> {
         None => bound("end", size)?.max(start),
     };
     Ok(Bounds { start, end, step: node.int("step").unwrap_or(1) as usize })
-}
-
-/// What is sliced, and along which dimension.
-fn place(node: &Node, graph: &Graph) -> Result<(ValueId, usize), String> {
-    let input = operand(node, "self")?;
-    let along = node.int("dim").ok_or("the dimension is not a constant")?;
-    Ok((input, dimension(along, graph.value(input).shape.len())?))
 }
 
 /// One index of a dimension; that one must stay, and its number counts what remains before it.

@@ -24,8 +24,8 @@ impl Operator for Softmax {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::{Literal, Size};
-    use crate::testing::Net;
+    use crate::graph::Literal;
+    use crate::testing::{Net, int};
 
     #[test]
     fn a_softmax_over_channels_forbids_the_cut_and_one_beside_them_does_not() {
@@ -33,7 +33,7 @@ mod tests {
             let mut net = Net::new(&[5, 3]);
             net.linear("a", 6);
             let (input, shape) = (Literal::Tensor(net.here()), net.graph().value(net.here()).shape.clone());
-            net.node("", "aten::softmax", &[("self", input), ("dim", Literal::Int(Size::fixed(dim)))], shape);
+            net.node("", "aten::softmax", &[("self", input), ("dim", int(dim))], shape);
             net.linear("b", 4);
             assert_eq!(net.groups().len(), groups);
             assert_eq!(net.reasons("a.weight", 0).contains("normalises over it"), groups == 0);

@@ -1,6 +1,6 @@
 //! `split`, `chunk`, `tensor_split`: consecutive runs of a dimension's elements. A cut one becomes `split_with_sizes`.
 
-use super::{Operator, Shapes, dimension, fixed_size, operand};
+use super::{Operator, Shapes, fixed_size, place};
 use crate::graph::{Argument, Graph, Literal, Node, Size, ValueId};
 use crate::group::{Axes, Dim};
 
@@ -46,22 +46,14 @@ impl Operator for Split {
             return;
         }
         let sizes: Vec<Size> = node.outputs.iter().map(|&output| shapes.after(output)[along]).collect();
-        let argument = |name: &str, value| Argument { name: name.to_owned(), keyword: false, value };
         node.op = "aten::split_with_sizes".to_owned();
         node.overload = String::new();
         node.args = vec![
-            argument("self", Literal::Tensor(input)),
-            argument("split_sizes", Literal::Ints(sizes)),
-            argument("dim", Literal::Int(Size::fixed(along as i64))),
+            Argument::positional("self", Literal::Tensor(input)),
+            Argument::positional("split_sizes", Literal::Ints(sizes)),
+            Argument::positional("dim", Literal::Int(Size::fixed(along as i64))),
         ];
     }
-}
-
-/// What is split, and along which dimension.
-fn place(node: &Node, graph: &Graph) -> Result<(ValueId, usize), String> {
-    let input = operand(node, "self")?;
-    let along = node.int("dim").ok_or("the dimension is not a constant")?;
-    Ok((input, dimension(along, graph.value(input).shape.len())?))
 }
 
 /// `unbind`: every index of a dimension as a tensor of its own, so that none may go.

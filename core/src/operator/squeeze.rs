@@ -39,9 +39,11 @@ impl Operator for Squeeze {
             return;
         }
         let dims = before.into_iter().map(|axis| Size::fixed(axis as i64)).collect();
-        let argument = |name: &str, value| Argument { name: name.to_owned(), keyword: false, value };
         node.overload = "dims".to_owned();
-        node.args = vec![argument("self", Literal::Tensor(input)), argument("dim", Literal::Ints(dims))];
+        node.args = vec![
+            Argument::positional("self", Literal::Tensor(input)),
+            Argument::positional("dim", Literal::Ints(dims)),
+        ];
     }
 }
 

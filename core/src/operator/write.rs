@@ -33,18 +33,17 @@ impl Operator for Scatter {
 #[cfg(test)]
 mod tests {
     use crate::graph::{Literal, Size, ValueId};
-    use crate::testing::Net;
+    use crate::testing::{Net, int};
 
     /// Appends a write of `part` into every `step`-th index of a dimension of the current end, which is 8x8.
     fn scatter(net: &mut Net, part: ValueId, dim: i64, step: i64) {
-        let number = |value| Literal::Int(Size::fixed(value));
         let args = [
             ("self", Literal::Tensor(net.here())),
             ("src", Literal::Tensor(part)),
-            ("dim", number(dim)),
-            ("start", number(0)),
-            ("end", number(8)),
-            ("step", number(step)),
+            ("dim", int(dim)),
+            ("start", int(0)),
+            ("end", int(8)),
+            ("step", int(step)),
         ];
         net.node("", "aten::slice_scatter", &args, vec![Size::BATCH, Size::fixed(6), Size::fixed(8), Size::fixed(8)]);
     }

@@ -14,29 +14,6 @@ use crate::layer::LayerGraph;
 use crate::spec::{Constraints, Metric};
 use crate::testing::Net;
 
-/// A chain of blocks with skips and concatenations, chosen by `steps`.
-fn network(steps: &[(u8, u8)]) -> Graph {
-    let mut net = Net::new(&[3, 4, 4]);
-    net.conv("stem", 8, 3, 1);
-    for (number, &(kind, width)) in steps.iter().enumerate() {
-        let (name, width) = (format!("block{number}"), i64::from(width % 5 + 1) * 3);
-        let before = net.here();
-        let channels = net.graph().value(before).shape[1].fixed;
-        match kind % 4 {
-            0 => net.conv(&name, width, 3, 1).batch_norm(&format!("{name}.bn")).relu(),
-            1 => net
-                .conv(&format!("{name}.a"), width, 1, 1)
-                .relu()
-                .conv(&format!("{name}.b"), channels, 3, 1)
-                .add(before),
-            2 => net.conv(&name, width, 1, 1).cat(before),
-            _ => net.conv(&name, channels, 3, channels).batch_norm(&format!("{name}.bn")),
-        };
-    }
-    net.flatten().linear("head", 5);
-    net.graph()
-}
-
 fn random_encoder(layers: &LayerGraph, hidden: usize, seed: u64) -> Encoder {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = |count: usize| (0..count).map(|_| random.random::<f32>() - 0.5).collect();
@@ -52,7 +29,7 @@ struct Setting {
 
 impl Setting {
     fn new(steps: &[(u8, u8)]) -> Self {
-        let graph = network(steps);
+        let graph = Net::random(steps).graph();
         let grouping = Grouping::of(&graph);
         let costs = CostModel::of(&graph, &grouping);
         let limits = Limits::new(&graph, &grouping, &Constraints::default()).unwrap();
@@ -211,6 +188,24 @@ fn the_ranking_depends_on_the_seed_alone() {
     // Two thousand draws see less than the whole band.
     let short = |seed| ranking(seed, 1, 1);
     assert_ne!(short(1), short(2));
+}
+
+#[test]
+fn only_candidates_that_were_in_the_band_count_as_scored() {
+    let setting = Setting::new(&[(0, 4), (1, 4), (2, 3)]);
+    let (space, layers) = (setting.space(0.1), setting.layers());
+    let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 24, 1));
+    let plan = Plan { seed: 5, candidates: 3 * BLOCK, top: 30, threads: 2 };
+    let scored = |band| run(&plan, &space, band, &scorer, Progress::default(), 2, &mut |_| {}).scored;
+    let visited = |band| {
+        let mut count = 0;
+        (0..3).for_each(|block| walk::draw(plan.seed, block, &space, band, |_| count += 1));
+        count
+    };
+    let (wide, unreachable) = (Band { low: 0.6, high: 0.62 }, Band { low: 0.999, high: 0.9999 });
+    assert_eq!(scored(wide), visited(wide));
+    assert!(scored(wide) > 0);
+    assert_eq!(scored(unreachable), 0);
 }
 
 #[test]

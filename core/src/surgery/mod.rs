@@ -157,31 +157,6 @@ mod tests {
     use crate::report::Costs;
     use crate::testing::Net;
 
-    /// A random network of the shapes that the operators know: branches that add or concatenate, depthwise and grouped
-    /// convolutions, a flattening head.
-    fn random_net(steps: &[(u8, u8)]) -> Net {
-        let mut net = Net::new(&[3, 4, 4]);
-        net.conv("stem", 8, 3, 1);
-        for (number, &(kind, width)) in steps.iter().enumerate() {
-            let (name, width) = (format!("block{number}"), i64::from(width % 6 + 1) * 4);
-            let before = net.here();
-            let channels = net.graph().value(before).shape[1].fixed;
-            match kind % 5 {
-                0 => net.conv(&name, width, 3, 1).batch_norm(&format!("{name}.bn")).relu(),
-                1 => net
-                    .conv(&format!("{name}.a"), width, 1, 1)
-                    .relu()
-                    .conv(&format!("{name}.b"), channels, 3, 1)
-                    .add(before),
-                2 => net.conv(&name, width, 1, 1).cat(before),
-                3 => net.conv(&name, channels, 3, channels).batch_norm(&format!("{name}.bn")).unary("aten::relu6"),
-                _ => net.conv(&name, channels, 3, 4),
-            };
-        }
-        net.flatten().linear("hidden", 10).relu().addmm("head", 5);
-        net
-    }
-
     /// A random transformer on six tokens of twelve features: attention of several shapes with or without a residual
     /// addition, and hidden layers.
     fn random_transformer(steps: &[(u8, u8)]) -> Net {
@@ -321,7 +296,7 @@ mod tests {
             shares in prop::collection::vec(0.01f64..1.0, 40),
             offset in 0u32..4,
         ) {
-            assert_costs_are_predicted(&random_net(&steps).graph(), &shares, offset)?;
+            assert_costs_are_predicted(&Net::random(&steps).graph(), &shares, offset)?;
         }
 
         #[test]

@@ -202,16 +202,11 @@ impl Builder<'_> {
 
     fn call(&mut self, op: &str, overload: &str, arguments: &[(&str, Literal)], shape: Vec<Size>) -> ValueId {
         let output = self.value(shape, DType::Float32);
-        let argument = |(name, value): &(&str, Literal)| Argument {
-            name: (*name).to_owned(),
-            keyword: false,
-            value: value.clone(),
-        };
         self.file.nodes.push(Node {
             name: format!("reference.{}", output.0),
             op: op.to_owned(),
             overload: overload.to_owned(),
-            args: arguments.iter().map(argument).collect(),
+            args: arguments.iter().map(|(name, value)| Argument::positional(name, value.clone())).collect(),
             outputs: vec![output],
             list: false,
         });

@@ -334,6 +334,10 @@ impl NodeNames {
 /// A traced model can have its batch written into a `view`; then no output grows with the batch.
 fn check_batch_reaches_output(file: &GraphFile) -> Result<(), Rejection> {
     let outputs = file.output.tensors();
+    if outputs.is_empty() {
+        return Err(Rejection::new(Code::UnsupportedModel, "The model returns no tensor.")
+            .hint("let `forward` return at least one tensor"));
+    }
     let first_size = |value: ValueId| file.values[value.index()].shape.first().copied();
     if outputs.iter().any(|&output| first_size(output).is_some_and(|size| size.per_sample > 0)) {
         return Ok(());

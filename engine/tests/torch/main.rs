@@ -5,4 +5,6 @@ mod export;
 mod fixture;
 mod import;
 mod program;
+mod refusal;
 mod surgery;
+mod write;

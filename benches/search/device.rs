@@ -57,14 +57,16 @@ fn main() {
     let first = Plan { candidates: 1, ..plan };
     device::run(&first, &space, band, &scorer, &tables, Progress::default(), 64, &mut |_| {})
         .expect("the device scores");
-    let report = |name: &str, seconds: f64| {
-        println!("{network} on {name}, {threads} threads: {:.0} candidates/s", candidates as f64 / seconds);
+    let report = |name: &str, scored: u64, seconds: f64| {
+        println!("{network} on {name}, {threads} threads: {:.0} candidates/s", scored as f64 / seconds);
     };
     let started = Instant::now();
     let plain = run(&plan, &space, band, &scorer, Progress::default(), 64, &mut |_| {});
-    report("the processor", started.elapsed().as_secs_f64());
+    report("the processor", plain.scored, started.elapsed().as_secs_f64());
     let started = Instant::now();
     let found = device::run(&plan, &space, band, &scorer, &tables, Progress::default(), 64, &mut |_| {});
-    report(&format!("tensors, {}", on_device.name()), started.elapsed().as_secs_f64());
-    assert_eq!(found.expect("the device scores"), plain, "both give the same ranking");
+    let seconds = started.elapsed().as_secs_f64();
+    let found = found.expect("the device scores");
+    report(&format!("tensors, {}", on_device.name()), found.scored, seconds);
+    assert_eq!(found, plain, "both give the same ranking");
 }

@@ -53,19 +53,19 @@ fn main() {
     let before = peak_kib();
     let start = Instant::now();
     let walk = Plan { seed: 0, candidates, top: 150, threads };
-    let best = match ranking {
+    let (best, scored) = match ranking {
         "similarity" => search(&walk, refine, &space, &scorer),
         "calibrated" => search(&walk, refine, &space, &additive),
         other => panic!("unknown ranking {other}: similarity or calibrated"),
     };
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{{\"network\": \"{network}\", \"layers\": {}, \"groups\": {}, \"c_max\": {}, \"candidates\": {candidates}, \"refine\": {refine}, \"ranking\": \"{ranking}\", \"threads\": {threads}, \
+        "{{\"network\": \"{network}\", \"layers\": {}, \"groups\": {}, \"c_max\": {}, \"candidates\": {scored}, \"refine\": {refine}, \"ranking\": \"{ranking}\", \"threads\": {threads}, \
          \"seconds\": {seconds:.3}, \"candidates_per_s\": {:.0}, \"tables_s\": {:.3}, \"peak_mib_before\": {:.1}, \"peak_mib\": {:.1}, \"best\": {:.6}}}",
         layers.len(),
         grouping.groups().len(),
         layers.max_channels(),
-        (candidates + refine) as f64 / seconds,
+        (scored + refine) as f64 / seconds,
         tables.as_secs_f64(),
         before as f64 / 1024.0,
         peak_kib() as f64 / 1024.0,
@@ -73,8 +73,8 @@ fn main() {
     );
 }
 
-/// The best score of both phases.
-fn search(walk: &Plan, refine: u64, space: &Space<'_>, ranking: &impl Ranking) -> f32 {
+/// The best score of both phases, and how many draws of the walk were in the band.
+fn search(walk: &Plan, refine: u64, space: &Space<'_>, ranking: &impl Ranking) -> (f32, u64) {
     let band = Band { low: 0.7, high: 0.71 };
     let moves = refine::Plan {
         seed: walk.seed,
@@ -85,7 +85,7 @@ fn search(walk: &Plan, refine: u64, space: &Space<'_>, ranking: &impl Ranking) -
     };
     let walked = run(walk, space, band, ranking, Progress::default(), 64, &mut |_| {});
     let found = refine::run(&moves, space, band, ranking, walked, &mut |_| {});
-    found.best.first().map_or(f32::NAN, |best| best.score)
+    (found.best.first().map_or(f32::NAN, |best| best.score), found.scored)
 }
 
 /// Penalties that rise with the square of the share cut, some groups up to ten times as sensitive as others.

@@ -143,7 +143,7 @@ fn baseline(report: &Report) -> Option<String> {
         let searched = |candidate: &&CandidateReport| !Method::is_baseline(&candidate.origin);
         format!(
             "The winner is the baseline `{}`: none of the {} searched candidates was better on validation. Baselines \
-             always take part, so that a job is never worse than the best of them.",
+             always take part, so that a job is no worse on validation than any of them was measured to be.",
             report.winner,
             report.candidates.iter().filter(searched).count()
         )
@@ -395,7 +395,10 @@ mod tests {
             report.winner = "uniform".to_owned();
             report.candidates = vec![screened("calibrated", 0.5), screened("uniform", 0.6)];
         });
-        assert!(text.contains("none of the 1 searched") && text.contains("never worse"), "{text}");
+        assert!(
+            text.contains("none of the 1 searched") && text.contains("no worse on validation than any of them"),
+            "{text}"
+        );
         assert_silent(|report| {
             report.spec.method = Method::Uniform;
             report.winner = "uniform".to_owned();

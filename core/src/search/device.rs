@@ -55,6 +55,7 @@ pub fn run<B: Bounds>(
         let end = (done.next + blocks_per_report.max(1)).min(blocks);
         let next = AtomicU64::new(done.next);
         let mut best = Top::new(plan.top, done.best);
+        let mut scored = done.scored;
         std::thread::scope(|scope| {
             let (drawn, batches) = sync_channel::<Vec<u8>>(2 * threads);
             for _ in 0..threads {
@@ -72,6 +73,7 @@ pub fn run<B: Bounds>(
             drop(drawn);
             for levels in batches {
                 let bounds = device.at_most(&levels)?;
+                scored += bounds.len() as u64;
                 for (levels, bound) in levels.chunks_exact(space.groups()).zip(bounds) {
                     if bound < best.threshold() {
                         continue;
@@ -82,7 +84,7 @@ pub fn run<B: Bounds>(
             }
             Ok(())
         })?;
-        done = Progress { next: end, best: best.into_sorted(), refinement: None };
+        done = Progress { next: end, scored, best: best.into_sorted(), refinement: None };
         report(&done);
     }
     Ok(done)

@@ -79,6 +79,9 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
     pub next: u64,
+    /// Candidates of those blocks that were scored; a draw that misses the band is none.
+    #[serde(default)]
+    pub scored: u64,
     pub best: Vec<Scored>,
     /// `None` until the walk is over and [`refine`] has begun.
     #[serde(default)]
@@ -122,12 +125,16 @@ pub fn run(
     while done.next < blocks {
         let end = (done.next + blocks_per_report.max(1)).min(blocks);
         let mut best = Top::new(plan.top, done.best);
-        let empty = || Top::new(plan.top, Vec::new());
-        let walk = |block, own: &mut Top| walk::block(plan.seed, block, space, band, ranking, own);
-        for own in on_threads(plan.threads, done.next..end, empty, walk) {
+        let mut scored = done.scored;
+        let empty = || (Top::new(plan.top, Vec::new()), 0);
+        let walk = |block, (own, scored): &mut (Top, u64)| {
+            *scored += walk::block(plan.seed, block, space, band, ranking, own);
+        };
+        for (own, of_thread) in on_threads(plan.threads, done.next..end, empty, walk) {
             best.merge(own);
+            scored += of_thread;
         }
-        done = Progress { next: end, best: best.into_sorted(), refinement: None };
+        done = Progress { next: end, scored, best: best.into_sorted(), refinement: None };
         report(&done);
     }
     done
@@ -152,7 +159,7 @@ fn on_threads<T: Send>(
         }
     };
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(&run)).collect();
+        let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(run)).collect();
         let own = |thread: ScopedJoinHandle<'_, T>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         running.into_iter().map(own).collect()
     })

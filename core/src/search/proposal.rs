@@ -154,7 +154,7 @@ where
     }
     let report = SearchReport {
         ranking: ranking.to_owned(),
-        candidates: walk.candidates,
+        candidates: found.scored,
         refinement,
         log10_space: space.log10_size(),
         band: [band.low, band.high],

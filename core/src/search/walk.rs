@@ -43,8 +43,9 @@ pub fn draw(seed: u64, block: u64, space: &Space<'_>, band: Band, mut visit: imp
     }
 }
 
-/// Scores the candidates of one block and offers them to `top`.
-pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) {
+/// Scores the candidates of one block and offers them to `top`; returns how many there were.
+pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) -> u64 {
+    let mut scored = 0;
     let mut state = ranking.state(&space.widest());
     let mut fresh = state.clone();
     draw(seed, block, space, band, |drawn| {
@@ -53,7 +54,9 @@ pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, r
             Drawn::Next(levels) => ranking.follow(&mut state, levels),
         }
         offer(top, ranking, &state, &mut fresh);
+        scored += 1;
     });
+    scored
 }
 
 /// What enters the ranking is scored from scratch, so that a point has one score whichever way a walk came to it.

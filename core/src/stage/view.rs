@@ -133,7 +133,7 @@ impl<'a> JobView<'a> {
     }
 
     /// The candidates that are fully fine-tuned, each with the file that it starts from, if there is one: the `top_k` best
-    /// and the best baseline, so that a job is never worse than the classical methods.
+    /// and the best baseline, so that a job is no worse on validation than any classical method was measured to be.
     pub(super) fn tune_starts(self) -> Vec<(usize, Option<Input>)> {
         let mut ranked: Vec<(f64, usize, Option<Input>)> = self
             .lightly_tuned()

@@ -47,8 +47,8 @@ impl Product {
 pub struct CostModel {
     /// Node index and multiply-accumulates of one sample; an attention has two products.
     macs: Vec<(usize, Product)>,
-    /// Parameter index and its elements.
-    params: Vec<(usize, Product)>,
+    /// The elements of each parameter, tied ones once.
+    params: Vec<Product>,
     /// Milliseconds of one forward pass, once they have been measured: of the uncut network, and the model of others.
     latency: Option<(f64, Vec<Term>)>,
     full_widths: Vec<usize>,
@@ -72,11 +72,10 @@ impl CostModel {
         let params = graph
             .parameters()
             .iter()
-            .enumerate()
-            .filter(|(_, parameter)| parameter.kind == ParameterKind::Parameter && parameter.tied_to.is_none())
-            .map(|(index, parameter)| {
+            .filter(|parameter| parameter.kind == ParameterKind::Parameter && parameter.tied_to.is_none())
+            .map(|parameter| {
                 let rank = graph.value(parameter.value).shape.len();
-                (index, product(1, (0..rank).map(|axis| (parameter.value, axis)).collect()))
+                product(1, (0..rank).map(|axis| (parameter.value, axis)).collect())
             })
             .collect();
         let full_widths = grouping.groups().iter().map(|group| group.channels()).collect();
@@ -93,7 +92,7 @@ impl CostModel {
     pub fn at(&self, widths: &[usize]) -> Costs {
         Costs {
             macs: self.macs.iter().map(|(_, product)| product.at(widths)).sum(),
-            params: self.params.iter().map(|(_, product)| product.at(widths)).sum(),
+            params: self.params.iter().map(|product| product.at(widths)).sum(),
             channels: widths.iter().map(|&width| width as u64).sum(),
             latency_ms: self.latency.as_ref().map(|(_, terms)| {
                 let widths: Vec<f64> = widths.iter().map(|&width| width as f64).collect();
@@ -106,7 +105,7 @@ impl CostModel {
     pub fn terms(&self, metric: Metric) -> Vec<Term> {
         match metric {
             Metric::Flops => self.macs.iter().map(|(_, product)| product.into()).collect(),
-            Metric::Params => self.params.iter().map(|(_, product)| product.into()).collect(),
+            Metric::Params => self.params.iter().map(Term::from).collect(),
             Metric::Channels => (0..self.full_widths.len())
                 .map(|group| Term { coefficient: 1.0, factors: vec![Factor::of_group(group)] })
                 .collect(),
@@ -131,11 +130,6 @@ impl CostModel {
             *by_node.entry(*node).or_default() += product.at(widths);
         }
         by_node
-    }
-
-    /// Parameter index and elements at these widths.
-    pub fn params_by_parameter(&self, widths: &[usize]) -> Vec<(usize, u64)> {
-        self.params.iter().map(|(parameter, product)| (*parameter, product.at(widths))).collect()
     }
 }
 

@@ -56,9 +56,11 @@ pub fn advice(graph: &Graph, grouping: &Grouping, obstacles: &[Obstacle], larges
     if grouping.groups().is_empty() {
         advice.push("Nothing of this model can be pruned as it is written.".to_owned());
     } else if largest_flops_reduction < SMALL_REDUCTION {
+        // Rounded down, and below one per cent still not to zero.
+        let steps = if largest_flops_reduction < 0.01 { 1e6 } else { 100.0 };
         advice.push(format!(
-            "Ask for a `flops_reduction` of at most {:.2}, or raise `constraints.max_layer_reduction` above {}.",
-            (largest_flops_reduction * 100.0).floor() / 100.0,
+            "Ask for a `flops_reduction` of at most {}, or raise `constraints.max_layer_reduction` above {}.",
+            (largest_flops_reduction * steps).floor() / steps,
             Constraints::default().max_layer_reduction.get(),
         ));
     }
@@ -101,7 +103,9 @@ mod tests {
         let told = advice(&graph, &grouping, &found, 0.327);
         assert_eq!(told.len(), 2);
         assert!(told[0].starts_with("`aten::special_thing` at 1 node keeps 10 channels"), "{}", told[0]);
-        assert!(told[1].contains("at most 0.32"), "{}", told[1]);
+        assert!(told[1].contains("at most 0.32,"), "{}", told[1]);
+        let little = advice(&graph, &grouping, &found, 0.004_321_9);
+        assert!(little[1].contains("at most 0.004321,"), "{}", little[1]);
         assert!(told[1].contains("above 0.9."), "{}", told[1]);
 
         let mut file = graph.into_file();

@@ -97,7 +97,8 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
     assert!(encoder.contrastive_accuracy.unwrap() > 0.95, "{encoder:?}");
     assert_eq!(encoder.contrastive_accuracies.len(), encoder.losses.len());
     let search = report.search.expect("sacp searches");
-    assert_eq!((search.ranking.as_str(), search.candidates), ("calibrated", 100_000));
+    assert_eq!(search.ranking, "calibrated");
+    assert!((100_000..110_000).contains(&search.candidates), "whole blocks were asked for: {}", search.candidates);
     let origins: Vec<&str> = report.candidates.iter().map(|candidate| candidate.origin.as_str()).collect();
     for origin in ["calibrated", "uniform", "global_l1", "global_l2"] {
         assert!(origins.contains(&origin), "{origins:?}");

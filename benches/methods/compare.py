@@ -4,8 +4,9 @@
                                        [--networks resnet20-digits …] [--targets 0.5 …] [--seeds 0 …] [--epochs N]
                                        [--results FILE.jsonl]
 
-SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of every method gets
-the same number of epochs; what SACP spends in all (light fine-tunes, finalists that lose) is a column of its own. A finished
+SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of a classical method gets
+at least the epochs that SACP's got on its way (repair, light fine-tune, --epochs); what SACP spends in all, on networks that
+lose too, is a column of its own. A finished
 run is one line of the results file and is not done again, so an interrupted comparison goes on where it was; the line below
 the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
 validation split. docs/evaluation.md says what was found.
@@ -28,6 +29,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 BASELINES = ("uniform", "global_l1", "global_l2")
+# SACP's finalists have had a light epoch and less than one of repair before their --epochs.
+EARLIER_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Run:
             "input": {"mean": network.mean, "std": network.std},
             "fine_tune": {"objective": "cross_entropy", "distill": 0.5, "epochs": self.epochs, "batch_size": 64},
         }
+        if self.setting in BASELINES:
+            spec["fine_tune"]["epochs"] += EARLIER_EPOCHS
         return spec | STUDIES[self.study].spec(self.setting)
 
 
@@ -172,9 +177,11 @@ def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
             sys.exit(f"secateur prune failed on {json.dumps(spec)}:\n{finished.stderr[-2000:]}")
         report = json.loads(report_file.read_text())
     candidates = report["candidates"]
+    repaired = sum(candidate.get("repaired_accuracy") is not None for candidate in candidates)
     light = sum(candidate["light_accuracy"] is not None for candidate in candidates)
     tuned = sum(candidate["tuned_accuracy"] is not None for candidate in candidates)
     fine_tune = report["spec"]["fine_tune"]
+    repair = repaired * report["spec"]["search"]["repair_steps"] * fine_tune["batch_size"] / report["data"]["samples"]["train"]
     return {
         "key": run.key(),
         "base": report["base"]["accuracy"],
@@ -182,8 +189,9 @@ def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
         "screened": report["screened_accuracy"],
         "reduction": report["reduction"]["flops_reduction"],
         "winner": report["winner"],
-        "epochs": light * fine_tune["light_epochs"] + tuned * fine_tune["epochs"],
+        "epochs": repair + light * fine_tune["light_epochs"] + tuned * fine_tune["epochs"],
         "similarity_rho": report["spearman_rho"],
+        "repair": report["repair"],
         "calibrated_rho": (report["calibrated_correlation"] or {}).get("rho"),
         "candidates": candidates,
         "seconds": report["seconds"],

@@ -18,12 +18,14 @@ pub fn logits(network: &Network, split: &Split) -> Result<Tensor, Error> {
 /// Share of samples whose class of largest output is the label; `None` without labels or samples.
 pub fn accuracy(network: &Network, split: &Split) -> Result<Option<f64>, Error> {
     match split.labels() {
-        Some(labels) if split.count() > 0 => {
-            let predicted = logits(network, split)?.f_argmax(1, false)?;
-            Ok(Some(share_of_equal(&predicted, labels)?))
-        }
+        Some(labels) if split.count() > 0 => Ok(Some(accuracy_of(&logits(network, split)?, labels)?)),
         _ => Ok(None),
     }
+}
+
+/// Share of samples whose class of largest output is the label.
+pub fn accuracy_of(logits: &Tensor, labels: &Tensor) -> Result<f64, Error> {
+    share_of_equal(&logits.f_argmax(1, false)?, labels)
 }
 
 /// Accuracy on both held-out splits; `None` when one of them has no labels.

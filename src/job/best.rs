@@ -45,8 +45,8 @@ fn best_tuned(finished: &[FinishedTask]) -> Option<Measured> {
         _ => None,
     });
     let best = tuned.reduce(|best, tuned| {
-        let better = tuned.score > best.score || (tuned.score == best.score && tuned.candidate < best.candidate);
-        if better { tuned } else { best }
+        let order = tuned.score.order(&best.score).then(best.candidate.cmp(&tuned.candidate));
+        if order.is_gt() { tuned } else { best }
     })?;
     Some((Stage::Tune, best.candidate, best.accuracy.map(|accuracy| accuracy.val)))
 }

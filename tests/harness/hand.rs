@@ -17,8 +17,8 @@ use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
     CalibrationResult, CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult,
-    ImportanceResult, LatencyResult, LightTuneResult, LightlyTuned, ScreenResult, Screened, SearchResult,
-    SensitivityResult, TaskResult, TuneResult, VerifyResult, Work, file,
+    ImportanceResult, LatencyResult, Rated, RungResult, Score, ScreenResult, Screened, SearchResult, SensitivityResult,
+    TaskResult, TuneResult, VerifyResult, Work, file,
 };
 
 use super::TestServer;
@@ -170,18 +170,14 @@ impl Hand {
                     .collect(),
                 channel_choice: None,
             }),
-            Stage::LightTune => TaskResult::LightTune(LightTuneResult {
-                tuned: shard(&task.plan.work)
-                    .iter()
-                    .map(|&candidate| LightlyTuned { candidate, accuracy: Some(0.6), score: 0.6 })
-                    .collect(),
-            }),
+            Stage::Repair => TaskResult::Repair(rung(&task.plan.work, 0.55)),
+            Stage::LightTune => TaskResult::LightTune(rung(&task.plan.work, 0.6)),
             Stage::Tune => TaskResult::Tune(TuneResult {
                 candidate,
                 epochs: Vec::new(),
                 best_epoch: 1,
                 accuracy: Some(ACCURACY),
-                score: 0.9,
+                score: Score { accuracy: Some(0.9), loss: 0.1 },
             }),
             Stage::Export => {
                 TaskResult::Export(ExportResult { candidate, base_bytes: 2, pruned_bytes: 1, accuracy: Some(ACCURACY) })
@@ -191,10 +187,15 @@ impl Hand {
     }
 }
 
+fn rung(work: &Work, accuracy: f64) -> RungResult {
+    let score = Score { accuracy: Some(accuracy), loss: 0.1 };
+    RungResult { rated: shard(work).iter().map(|&candidate| Rated { candidate, score }).collect() }
+}
+
 /// The candidates of a task that has several.
 fn shard(work: &Work) -> &[usize] {
     match work {
-        Work::Screen { candidates, .. } | Work::LightTune { candidates } => candidates,
+        Work::Screen { candidates, .. } | Work::Repair { candidates } | Work::LightTune { candidates } => candidates,
         _ => &[],
     }
 }
@@ -210,6 +211,7 @@ fn output_names(task: &ClaimedTask) -> Vec<String> {
         Stage::Latency | Stage::Calibration | Stage::Sensitivity => Vec::new(),
         Stage::Search => vec![file::CANDIDATES],
         Stage::Screen => return of_shard(file::screened),
+        Stage::Repair => return of_shard(file::repaired),
         Stage::LightTune => return of_shard(file::lightly_tuned),
         Stage::Tune => return vec![file::tuned(task.plan.index)],
         Stage::Export => vec![file::PRUNED_MODEL, file::BASE_MODEL, file::PROBES, file::CONFIG],
@@ -242,6 +244,7 @@ fn report(spec: JobSpec) -> Report {
         spec,
         winner: "uniform".to_owned(),
         spearman_rho: None,
+        repair: None,
         similarity_correlation: None,
         calibrated_correlation: None,
         regression_correlation: None,

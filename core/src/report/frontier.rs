@@ -10,6 +10,9 @@ use super::CandidateReport;
 pub struct Frontier {
     /// By validation accuracy after surgery and BN recalibration.
     pub screened: Vec<FrontierPoint>,
+    /// By validation accuracy after the repair.
+    #[serde(default)]
+    pub repaired: Vec<FrontierPoint>,
     /// By validation accuracy after the light fine-tune.
     pub lightly_tuned: Vec<FrontierPoint>,
     /// By validation accuracy after the full fine-tune.
@@ -29,6 +32,7 @@ impl Frontier {
     pub fn of(candidates: &[CandidateReport]) -> Self {
         Self {
             screened: best(candidates, |candidate| candidate.screened_accuracy),
+            repaired: best(candidates, |candidate| candidate.repaired_accuracy),
             lightly_tuned: best(candidates, |candidate| candidate.light_accuracy),
             tuned: best(candidates, |candidate| candidate.tuned_accuracy),
         }
@@ -71,6 +75,7 @@ mod tests {
             predicted_latency_ms: None,
             predicted_value: None,
             screened_accuracy: Some(screened),
+            repaired_accuracy: None,
             light_accuracy: None,
             tuned_accuracy: tuned,
         }

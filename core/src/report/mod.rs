@@ -180,6 +180,20 @@ pub struct RefinementReport {
     pub score_after: f64,
 }
 
+/// What the repair tells that the screen could not: rank correlations with the validation accuracy after it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RepairReport {
+    /// Steps of distillation that every screened network got.
+    pub steps: u32,
+    /// Of the accuracy after surgery and BN recalibration.
+    pub screened: Option<RankCorrelation>,
+    pub similarity: Option<RankCorrelation>,
+    /// Of minus the predicted divergence.
+    pub calibrated: Option<RankCorrelation>,
+    /// Of the fitted encoder's prediction.
+    pub regression: Option<RankCorrelation>,
+}
+
 /// One configuration that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateReport {
@@ -202,6 +216,9 @@ pub struct CandidateReport {
     pub predicted_value: Option<f64>,
     /// Validation accuracy after surgery and BN recalibration.
     pub screened_accuracy: Option<f64>,
+    /// Validation accuracy after the repair, some steps of distillation.
+    #[serde(default)]
+    pub repaired_accuracy: Option<f64>,
     /// Validation accuracy after the light fine-tune.
     pub light_accuracy: Option<f64>,
     /// Validation accuracy after the full fine-tune.
@@ -226,6 +243,9 @@ pub struct Report {
     /// Spearman's rho between the fitted encoder's prediction and measured accuracy; `null` without `regression`.
     #[serde(default)]
     pub regression_correlation: Option<RankCorrelation>,
+    /// `null` when nothing was repaired or there are no labels.
+    #[serde(default)]
+    pub repair: Option<RepairReport>,
     /// What the search did; `null` for methods that do not search.
     #[serde(default)]
     pub search: Option<SearchReport>,

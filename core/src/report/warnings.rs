@@ -2,7 +2,7 @@
 //!
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
-use super::{CandidateReport, LatencyReport, Report};
+use super::{CandidateReport, LatencyReport, RepairReport, Report};
 use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
 
@@ -20,8 +20,13 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
         latency_setting(report),
         accuracy(report),
         classes(report),
-        ranking("similarity", "The encoder's similarity", report.similarity_correlation),
+        ranking(
+            "similarity",
+            "The encoder's similarity",
+            judged(report, report.similarity_correlation, |repair| repair.similarity),
+        ),
         calibrated(report),
+        regression(report),
         noise(report),
         channel_choice(report),
         baseline(report),
@@ -96,9 +101,23 @@ fn classes(report: &Report) -> Option<String> {
     })
 }
 
-fn ranking(name: &str, subject: &str, correlation: Option<RankCorrelation>) -> Option<String> {
-    let RankCorrelation { rho, p_value, samples } = correlation?;
-    let figures = format!("Spearman's rho with the screened accuracy is {rho:.2} (p {p_value:.2}, n {samples})");
+/// A correlation and what it is with: the accuracy after the repair where there was one.
+type Judged = Option<(RankCorrelation, &'static str)>;
+
+fn judged(
+    report: &Report,
+    screened: Option<RankCorrelation>,
+    repaired: impl Fn(&RepairReport) -> Option<RankCorrelation>,
+) -> Judged {
+    match &report.repair {
+        Some(repair) => Some((repaired(repair)?, "repaired")),
+        None => Some((screened?, "screened")),
+    }
+}
+
+fn ranking(name: &str, subject: &str, judged: Judged) -> Option<String> {
+    let (RankCorrelation { rho, p_value, samples }, what) = judged?;
+    let figures = format!("Spearman's rho with the {what} accuracy is {rho:.2} (p {p_value:.2}, n {samples})");
     if p_value > SIGNIFICANCE {
         Some(format!("{subject} ranks no better than chance: {figures}."))
     } else if rho < -LEAST_RHO {
@@ -113,17 +132,29 @@ fn ranking(name: &str, subject: &str, correlation: Option<RankCorrelation>) -> O
 /// Only where it decided what was screened.
 fn calibrated(report: &Report) -> Option<String> {
     report.search.as_ref().filter(|search| search.ranking == "calibrated")?;
-    ranking("calibrated", "The calibrated ranking", report.calibrated_correlation)
+    let judged = judged(report, report.calibrated_correlation, |repair| repair.calibrated);
+    ranking("calibrated", "The calibrated ranking", judged)
 }
 
+fn regression(report: &Report) -> Option<String> {
+    let judged = judged(report, report.regression_correlation, |repair| repair.regression);
+    ranking("regression", "The fitted encoder's prediction", judged)
+}
+
+/// Of what chose the networks that were trained further: the repair, or without one the screen.
 fn noise(report: &Report) -> Option<String> {
-    let measured: Vec<f64> = report.candidates.iter().filter_map(|candidate| candidate.screened_accuracy).collect();
+    let accuracies = |of: fn(&CandidateReport) -> Option<f64>| report.candidates.iter().filter_map(of).collect();
+    let repaired: Vec<f64> = accuracies(|candidate| candidate.repaired_accuracy);
+    let (what, measured) = match repaired[..] {
+        [] => ("screen", accuracies(|candidate| candidate.screened_accuracy)),
+        _ => ("repair", repaired),
+    };
     let Spread { mean, std, n } = Spread::of(&measured).filter(|spread| spread.n >= 3)?;
     let samples = report.data?.samples.val;
     let error = binomial_standard_error(mean, samples);
     (std <= error).then(|| {
         format!(
-            "The screen could not tell its {n} candidates apart: their accuracies (mean {mean:.4}) have a standard deviation \
+            "The {what} could not tell its {n} candidates apart: their accuracies (mean {mean:.4}) have a standard deviation \
              of {std:.4}, the error of measuring one on {samples} validation samples is {error:.4}."
         )
     })
@@ -187,6 +218,7 @@ mod tests {
             spec: JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}}"#).unwrap(),
             winner: "calibrated".to_owned(),
             spearman_rho: None,
+            repair: None,
             similarity_correlation: None,
             calibrated_correlation: None,
             regression_correlation: None,
@@ -247,6 +279,7 @@ mod tests {
             predicted_latency_ms: None,
             predicted_value: None,
             screened_accuracy: Some(accuracy),
+            repaired_accuracy: None,
             light_accuracy: None,
             tuned_accuracy: None,
         }
@@ -326,6 +359,14 @@ mod tests {
         assert!(warning(|report| report.similarity_correlation = of(0.2, 0.01)).contains("hardly ranks"));
         assert!(warning(|report| report.similarity_correlation = of(-0.6, 0.001)).contains("wrong way round"));
         assert_silent(|report| report.similarity_correlation = of(0.6, 0.001));
+        // A repair knows better than the screen what the networks are worth.
+        let repair =
+            RepairReport { steps: 50, screened: None, similarity: of(0.1, 0.6), calibrated: None, regression: None };
+        let text = warning(|report| {
+            report.similarity_correlation = of(0.6, 0.001);
+            report.repair = Some(repair);
+        });
+        assert!(text.contains("repaired accuracy is 0.10"), "{text}");
     }
 
     /// A spec says `calibrated` by default even where there was nothing to calibrate on, or a fitted encoder ranked.

@@ -113,6 +113,9 @@ pub struct SearchSpec {
     pub rate_step: f64,
     /// Configurations that are screened, beside the baselines.
     pub top_m: Positive,
+    /// Steps of distillation that every screened network gets before the better third of them is chosen, 0 for none; with fine-tuning
+    /// only. After a large reduction batch norm recalibration alone leaves all of them near chance.
+    pub repair_steps: u32,
     /// Screened networks that are fully fine-tuned.
     pub top_k: Positive,
     pub ranking: RankingChoice,
@@ -125,6 +128,7 @@ impl Default for SearchSpec {
             refine: None,
             rate_step: 0.1,
             top_m: Positive::new(150),
+            repair_steps: 50,
             top_k: Positive::new(10),
             ranking: RankingChoice::Calibrated,
         }
@@ -178,7 +182,7 @@ pub(super) fn check(
             format!("`encoder.negatives` {} is out of range: 1 to 256.", negatives.get()),
         );
     }
-    let SearchSpec { rate_step, top_m, top_k, refine, .. } = search;
+    let SearchSpec { candidates: _, refine, rate_step, top_m, repair_steps, top_k, ranking: _ } = search;
     if let Some(refine) = refine.filter(|&refine| refine > 1_000_000_000) {
         return invalid("search.refine", format!("`search.refine` {refine} is out of range: 0 to 1000000000."));
     }
@@ -187,6 +191,12 @@ pub(super) fn check(
     }
     if top_m.get() > 10_000 {
         return invalid("search.top_m", format!("`search.top_m` {} is out of range: 1 to 10000.", top_m.get()));
+    }
+    if *repair_steps > 10_000 {
+        return invalid(
+            "search.repair_steps",
+            format!("`search.repair_steps` {repair_steps} is out of range: 0 to 10000."),
+        );
     }
     if top_k.get() > 1000 {
         return invalid("search.top_k", format!("`search.top_k` {} is out of range: 1 to 1000.", top_k.get()));

@@ -13,8 +13,10 @@ use crate::search::additive::{Probe, Sensitivity};
 use crate::spec::{EncoderObjective, JobSpec, Method, Metric};
 use crate::task::{Screened, TaskResult, Work, file};
 
-/// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`
-/// and `LightTune` belong to the method `sacp`.
+use view::Contender;
+
+/// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`,
+/// `Repair` and `LightTune` belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -30,6 +32,8 @@ pub enum Stage {
     Sensitivity,
     Search,
     Screen,
+    /// A few steps of distillation for every screened network.
+    Repair,
     LightTune,
     Tune,
     Export,
@@ -37,7 +41,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Import,
         Self::Graph,
         Self::Latency,
@@ -47,6 +51,7 @@ impl Stage {
         Self::Sensitivity,
         Self::Search,
         Self::Screen,
+        Self::Repair,
         Self::LightTune,
         Self::Tune,
         Self::Export,
@@ -64,6 +69,7 @@ impl Stage {
             Self::Sensitivity => "sensitivity",
             Self::Search => "search",
             Self::Screen => "screen",
+            Self::Repair => "repair",
             Self::LightTune => "light_tune",
             Self::Tune => "tune",
             Self::Export => "export",
@@ -78,6 +84,7 @@ impl Stage {
     /// The stage after this one; `None` when the job is done.
     pub fn next(self, spec: &JobSpec, has_dataset: bool) -> Option<Self> {
         let tunes = spec.fine_tune.is_some() && has_dataset;
+        let halves = tunes && spec.method == Method::Sacp;
         let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
         let fits = spec.encoder.objective == EncoderObjective::Regression && has_dataset;
         match self {
@@ -96,9 +103,10 @@ impl Stage {
             Self::Encoder if has_dataset => Some(Self::Sensitivity),
             Self::Graph | Self::Latency | Self::Encoder | Self::Sensitivity => Some(Self::Search),
             Self::Search => Some(Self::Screen),
-            Self::Screen if tunes && spec.method == Method::Sacp && light_epochs > 0 => Some(Self::LightTune),
-            Self::Screen | Self::LightTune if tunes => Some(Self::Tune),
-            Self::Screen | Self::LightTune | Self::Tune => Some(Self::Export),
+            Self::Screen if halves && spec.search.repair_steps > 0 => Some(Self::Repair),
+            Self::Screen | Self::Repair if halves && light_epochs > 0 => Some(Self::LightTune),
+            Self::Screen | Self::Repair | Self::LightTune if tunes => Some(Self::Tune),
+            Self::Screen | Self::Repair | Self::LightTune | Self::Tune => Some(Self::Export),
             Self::Export => Some(Self::Verify),
             Self::Verify => None,
         }
@@ -209,7 +217,7 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
         None if job.spec.target.metric == Metric::Latency => Err(missing("latency")),
         table => Ok(table.cloned().map(Box::new)),
     };
-    let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
+    let dataset = || job.has_dataset.then(dataset_input);
 
     match stage {
         Stage::Import => {
@@ -269,44 +277,13 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
                 })
                 .collect())
         }
+        // The rungs of successive halving: all of the screened, then the better third and every baseline, then the best few.
+        Stage::Repair => rung(stage, job, job.contenders(), CANDIDATES_PER_REPAIR_TASK),
         Stage::LightTune => {
-            let screened = job.screened();
-            if screened.is_empty() {
-                return Err(missing("screen"));
-            }
-            // Successive halving: the better third by what the screen measured, and every baseline.
-            let third = screened.len().div_ceil(3).max(job.spec.search.top_k.get());
-            let chosen = job.best_and_baselines(third);
-            Ok(sharded(&chosen, CANDIDATES_PER_LIGHT_TASK)
-                .map(|(index, shard)| PlannedTask {
-                    index,
-                    work: Work::LightTune {
-                        candidates: shard.iter().map(|(_, screened)| screened.candidate).collect(),
-                    },
-                    inputs: graph()
-                        .into_iter()
-                        .chain([candidates()])
-                        .chain(shard.iter().filter_map(|&(task, screened)| screened_file(task, screened.candidate)))
-                        .chain(dataset())
-                        .collect(),
-                })
-                .collect())
+            let third = job.screened().len().div_ceil(3).max(job.spec.search.top_k.get());
+            rung(stage, job, job.best_and_baselines(third), CANDIDATES_PER_LIGHT_TASK)
         }
-        Stage::Tune => {
-            let starts = job.tune_starts();
-            if starts.is_empty() {
-                return Err(missing("screen"));
-            }
-            Ok(starts
-                .into_iter()
-                .enumerate()
-                .map(|(index, (candidate, start))| PlannedTask {
-                    index,
-                    work: Work::Tune { candidate },
-                    inputs: graph().into_iter().chain([candidates()]).chain(start).chain(dataset()).collect(),
-                })
-                .collect())
-        }
+        Stage::Tune => rung(stage, job, job.finalists(), 1),
         Stage::Export => {
             let winner = job.winner().ok_or_else(|| missing("screen or tune"))?;
             one(
@@ -330,11 +307,51 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
     }
 }
 
+/// Training tasks for contenders, `size` in each.
+fn rung(
+    stage: Stage,
+    job: JobView<'_>,
+    contenders: Vec<Contender>,
+    size: usize,
+) -> Result<Vec<PlannedTask>, PlanError> {
+    if contenders.is_empty() {
+        return Err(PlanError { stage, missing: "screen" });
+    }
+    let work = |shard: &[Contender]| {
+        let candidates = shard.iter().map(|contender| contender.candidate).collect();
+        match stage {
+            Stage::Repair => Work::Repair { candidates },
+            Stage::LightTune => Work::LightTune { candidates },
+            _ => Work::Tune { candidate: shard[0].candidate },
+        }
+    };
+    let planned = |(index, shard): (usize, &[Contender])| PlannedTask {
+        index,
+        work: work(shard),
+        inputs: [
+            output(Stage::Import, 0, file::GRAPH),
+            output(Stage::Import, 0, file::WEIGHTS),
+            output(Stage::Search, 0, file::CANDIDATES),
+        ]
+        .into_iter()
+        .chain(shard.iter().filter_map(|contender| contender.weights.clone()))
+        .chain(job.has_dataset.then(dataset_input))
+        .collect(),
+    };
+    Ok(sharded(&contenders, size).map(planned).collect())
+}
+
+fn dataset_input() -> Input {
+    Input { name: file::DATASET.to_owned(), source: Source::Dataset }
+}
+
 /// Sensitivities that one task measures.
 const PROBES_PER_TASK: usize = 64;
 
 /// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
 const CANDIDATES_PER_TASK: usize = 32;
+
+const CANDIDATES_PER_REPAIR_TASK: usize = 16;
 
 const CANDIDATES_PER_LIGHT_TASK: usize = 8;
 

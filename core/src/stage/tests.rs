@@ -5,8 +5,8 @@ use crate::latency::{LatencyFit, LatencyTable, Setting};
 use crate::report::{Accuracy, Costs, Equivalence};
 use crate::search::calibration::Sampled;
 use crate::task::{
-    CalibrationResult, CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult,
-    ScreenResult, Screened, SearchResult, SensitivityResult, TuneResult,
+    CalibrationResult, CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult, Rated,
+    RungResult, Score, ScreenResult, Screened, SearchResult, SensitivityResult, TuneResult,
 };
 
 fn spec(more: &str) -> JobSpec {
@@ -58,7 +58,11 @@ fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
     finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened, channel_choice: None }))
 }
 
-fn tuned(task: usize, candidate: usize, score: f64) -> FinishedTask {
+fn tuned(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
+    tuned_with(task, candidate, Score { accuracy: Some(accuracy), loss: 0.5 })
+}
+
+fn tuned_with(task: usize, candidate: usize, score: Score) -> FinishedTask {
     let result = TuneResult { candidate, epochs: Vec::new(), best_epoch: 1, accuracy: None, score };
     finished(Stage::Tune, task, TaskResult::Tune(result))
 }
@@ -94,13 +98,28 @@ fn a_classical_job_with_data_screens_and_tunes() {
 
 #[test]
 fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
-    let whole =
-        ["import", "graph", "encoder", "sensitivity", "search", "screen", "light_tune", "tune", "export", "verify"];
+    let whole = [
+        "import",
+        "graph",
+        "encoder",
+        "sensitivity",
+        "search",
+        "screen",
+        "repair",
+        "light_tune",
+        "tune",
+        "export",
+        "verify",
+    ];
     assert_eq!(road(&spec(""), true), whole);
     let without_data = ["import", "graph", "encoder", "search", "screen", "export", "verify"];
     assert_eq!(road(&spec(""), false), without_data);
     let without_halving = road(&spec(r#", "fine_tune": {"light_epochs": 0}"#), true);
-    assert!(!without_halving.contains(&"light_tune"));
+    assert!(!without_halving.contains(&"light_tune") && without_halving.contains(&"repair"));
+    let by_the_screen =
+        JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}, "search": {"repair_steps": 0}}"#).unwrap();
+    assert!(!road(&by_the_screen, true).contains(&"repair"));
+    assert!(!road(&spec(r#", "fine_tune": null"#), true).contains(&"repair"), "prune only trains nothing");
 }
 
 #[test]
@@ -220,6 +239,37 @@ fn the_better_third_and_every_baseline_are_lightly_tuned() {
     let light = plan_after(Stage::LightTune, &done).unwrap();
     assert_eq!(light[0].work, Work::LightTune { candidates: vec![0, 1, 2, 8] }, "8 is the baseline");
     assert!(light[0].inputs.contains(&output(Stage::Screen, 0, "screened-8.safetensors")));
+}
+
+#[test]
+fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
+    let mut done = vec![proposed(9)];
+    done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
+    let repair = plan_after(Stage::Repair, &done).unwrap();
+    assert_eq!(repair[0].work, Work::Repair { candidates: (0..9).collect() });
+    assert!(repair[0].inputs.contains(&output(Stage::Screen, 0, "screened-8.safetensors")));
+
+    let rated = (0..9).map(|candidate| Rated {
+        candidate,
+        score: Score { accuracy: Some(0.5), loss: (candidate as f64 - 5.0).abs() },
+    });
+    let result = TaskResult::Repair(RungResult { rated: rated.collect() });
+    done.push(finished(Stage::Repair, 0, result));
+    let light = plan_after(Stage::LightTune, &done).unwrap();
+    assert_eq!(
+        light[0].work,
+        Work::LightTune { candidates: vec![4, 5, 6, 8] },
+        "of equal accuracy those of least loss"
+    );
+    assert!(light[0].inputs.contains(&output(Stage::Repair, 0, "repaired-5.safetensors")));
+}
+
+#[test]
+fn of_equally_accurate_networks_the_one_of_smaller_loss_wins() {
+    let score = |loss| Score { accuracy: Some(0.9), loss };
+    let done = [proposed(2), screened(0, 0, 0.9), tuned_with(0, 0, score(0.4)), tuned_with(1, 1, score(0.3))];
+    let export = plan_after(Stage::Export, &done).unwrap();
+    assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: true });
 }
 
 #[test]

@@ -7,8 +7,17 @@ use crate::search::additive::{Probe, Sensitivity};
 use crate::search::calibration::Sampled;
 use crate::spec::Method;
 use crate::task::{
-    CandidateCosts, GraphResult, History, LightlyTuned, Screened, TaskResult, TuneResult, file, measured,
+    CandidateCosts, GraphResult, History, Rated, Score, Screened, TaskResult, TuneResult, file, measured,
 };
+
+/// A candidate that may be trained further, as it was last measured.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Contender {
+    pub(super) candidate: usize,
+    pub(super) score: Score,
+    /// `None` when they are to be made again.
+    pub(super) weights: Option<Input>,
+}
 
 /// The network that export takes.
 pub(super) struct Winner {
@@ -101,18 +110,18 @@ impl<'a> JobView<'a> {
         all
     }
 
-    /// Every lightly tuned candidate with the index of its task, in candidate order.
-    pub(super) fn lightly_tuned(self) -> Vec<(usize, &'a LightlyTuned)> {
-        let mut tuned: Vec<_> = self
-            .results(Stage::LightTune)
+    /// Every candidate of a rung with the index of its task, in candidate order.
+    pub(super) fn rated(self, rung: Stage) -> Vec<(usize, &'a Rated)> {
+        let mut rated: Vec<_> = self
+            .results(rung)
             .filter_map(|task| match &task.result {
-                TaskResult::LightTune(result) => Some(result.tuned.iter().map(|tuned| (task.index, tuned))),
+                TaskResult::Repair(result) | TaskResult::LightTune(result) => Some((task.index, result)),
                 _ => None,
             })
-            .flatten()
+            .flat_map(|(task, result)| result.rated.iter().map(move |rated| (task, rated)))
             .collect();
-        tuned.sort_by_key(|(_, tuned)| tuned.candidate);
-        tuned
+        rated.sort_by_key(|(_, rated)| rated.candidate);
+        rated
     }
 
     /// Whether a candidate is a classical method's.
@@ -121,43 +130,55 @@ impl<'a> JobView<'a> {
         proposed.iter().any(|costs| costs.index == candidate && Method::is_baseline(&costs.origin))
     }
 
-    /// The `count` best screened candidates and every baseline, in candidate order; ties go to the earlier.
-    pub(super) fn best_and_baselines(self, count: usize) -> Vec<(Option<usize>, &'a Screened)> {
-        let mut ranked = self.screened();
-        ranked.sort_by(|(_, a), (_, b)| b.value().total_cmp(&a.value()).then(a.candidate.cmp(&b.candidate)));
-        let (best, rest) = ranked.split_at(count.min(ranked.len()));
-        let baselines = rest.iter().filter(|(_, screened)| self.is_baseline(screened.candidate));
-        let mut chosen: Vec<_> = best.iter().chain(baselines).copied().collect();
-        chosen.sort_by_key(|(_, screened)| screened.candidate);
+    /// The candidates that the latest rung, or else the screen, has measured, in candidate order.
+    pub(super) fn contenders(self) -> Vec<Contender> {
+        for (rung, file) in
+            [(Stage::LightTune, file::lightly_tuned as fn(usize) -> String), (Stage::Repair, file::repaired)]
+        {
+            let contender = |(task, &Rated { candidate, score }): (usize, &Rated)| Contender {
+                candidate,
+                score,
+                weights: Some(output(rung, task, &file(candidate))),
+            };
+            let rated: Vec<_> = self.rated(rung).into_iter().map(contender).collect();
+            if !rated.is_empty() {
+                return rated;
+            }
+        }
+        let screened = self.screened().into_iter();
+        screened
+            .map(|(task, screened)| Contender {
+                candidate: screened.candidate,
+                score: Score { accuracy: Some(screened.value()), loss: 0.0 },
+                weights: screened_file(task, screened.candidate),
+            })
+            .collect()
+    }
+
+    /// The contenders, the best first; ties go to the earlier.
+    fn ranked(self) -> Vec<Contender> {
+        let mut ranked = self.contenders();
+        ranked.sort_by(|a, b| b.score.order(&a.score).then(a.candidate.cmp(&b.candidate)));
+        ranked
+    }
+
+    /// The `count` best contenders and every baseline, in candidate order.
+    pub(super) fn best_and_baselines(self, count: usize) -> Vec<Contender> {
+        let ranked = self.ranked().into_iter().enumerate();
+        let chosen = ranked.filter(|(rank, contender)| *rank < count || self.is_baseline(contender.candidate));
+        let mut chosen: Vec<_> = chosen.map(|(_, contender)| contender).collect();
+        chosen.sort_by_key(|contender| contender.candidate);
         chosen
     }
 
-    /// The candidates that are fully fine-tuned, each with the file that it starts from, if there is one: the `top_k` best
-    /// and the best baseline, so that a job is no worse on validation than any classical method was measured to be.
-    pub(super) fn tune_starts(self) -> Vec<(usize, Option<Input>)> {
-        let mut ranked: Vec<(f64, usize, Option<Input>)> = self
-            .lightly_tuned()
-            .into_iter()
-            .map(|(task, light)| {
-                let start = output(Stage::LightTune, task, &file::lightly_tuned(light.candidate));
-                (light.score, light.candidate, Some(start))
-            })
-            .collect();
-        if ranked.is_empty() {
-            ranked.extend(self.screened().into_iter().map(|(task, screened)| {
-                (screened.value(), screened.candidate, screened_file(task, screened.candidate))
-            }));
-        }
-        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    /// The candidates that are fully fine-tuned: the `top_k` best and the best baseline, so that a job is no worse on validation
+    /// than any classical method was measured to be.
+    pub(super) fn finalists(self) -> Vec<Contender> {
+        let ranked = self.ranked();
         let top_k = self.spec.search.top_k.get();
-        let best_baseline = ranked.iter().position(|(_, candidate, _)| self.is_baseline(*candidate));
+        let best_baseline = ranked.iter().position(|contender| self.is_baseline(contender.candidate));
         let is_chosen = |rank: usize| rank < top_k || Some(rank) == best_baseline;
-        ranked
-            .into_iter()
-            .enumerate()
-            .filter(|(rank, _)| is_chosen(*rank))
-            .map(|(_, (_, candidate, start))| (candidate, start))
-            .collect()
+        ranked.into_iter().enumerate().filter(|(rank, _)| is_chosen(*rank)).map(|(_, contender)| contender).collect()
     }
 
     /// Every tuned candidate with the index of its task, in candidate order.
@@ -175,13 +196,16 @@ impl<'a> JobView<'a> {
 
     /// The best by validation; the first of equals. Tuned candidates go before screened ones.
     pub(super) fn winner(self) -> Option<Winner> {
-        let best_tuned = first_of_greatest(self.tuned(), |(_, tuned)| tuned.score).map(|(task, tuned)| Winner {
+        let better_tuned =
+            |(_, a): &(usize, &TuneResult), (_, b): &(usize, &TuneResult)| a.score.is_better_than(&b.score);
+        let best_tuned = first_of_best(self.tuned(), better_tuned).map(|(task, tuned)| Winner {
             candidate: tuned.candidate,
             stage: Stage::Tune,
             weights: Some(output(Stage::Tune, task, &file::tuned(tuned.candidate))),
         });
         best_tuned.or_else(|| {
-            first_of_greatest(self.screened(), |(_, screened)| screened.value()).map(|(task, screened)| Winner {
+            let better_screened = |(_, a): &(_, &Screened), (_, b): &(_, &Screened)| a.value() > b.value();
+            first_of_best(self.screened(), better_screened).map(|(task, screened)| Winner {
                 candidate: screened.candidate,
                 stage: Stage::Screen,
                 weights: screened_file(task, screened.candidate),
@@ -193,9 +217,9 @@ impl<'a> JobView<'a> {
     pub fn candidates(self) -> Vec<CandidateReport> {
         let proposed: Vec<&CandidateCosts> = self.search().unwrap_or_default().iter().collect();
         let screened: Vec<&Screened> = self.screened().into_iter().map(|(_, screened)| screened).collect();
-        let light: Vec<&LightlyTuned> = self.lightly_tuned().into_iter().map(|(_, light)| light).collect();
+        let of_rung = |rung| self.rated(rung).into_iter().map(|(_, rated)| rated).collect::<Vec<_>>();
         let tuned: Vec<&TuneResult> = self.tuned().into_iter().map(|(_, tuned)| tuned).collect();
-        measured(&proposed, &screened, &light, &tuned)
+        measured(&proposed, &screened, &of_rung(Stage::Repair), &of_rung(Stage::LightTune), &tuned)
     }
 
     pub(super) fn history(self) -> Option<History> {
@@ -230,7 +254,8 @@ impl<'a> JobView<'a> {
             encoder,
             search,
             proposed: self.search().unwrap_or_default().to_vec(),
-            lightly_tuned: self.lightly_tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
+            repaired: self.rated(Stage::Repair).into_iter().map(|(_, rated)| rated.clone()).collect(),
+            lightly_tuned: self.rated(Stage::LightTune).into_iter().map(|(_, rated)| rated.clone()).collect(),
             screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
             tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             channel_choice,
@@ -243,6 +268,6 @@ impl<'a> JobView<'a> {
     }
 }
 
-fn first_of_greatest<T>(items: Vec<T>, score: impl Fn(&T) -> f64) -> Option<T> {
-    items.into_iter().reduce(|best, item| if score(&item) > score(&best) { item } else { best })
+fn first_of_best<T>(items: Vec<T>, is_better: impl Fn(&T, &T) -> bool) -> Option<T> {
+    items.into_iter().reduce(|best, item| if is_better(&item, &best) { item } else { best })
 }

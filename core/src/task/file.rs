@@ -34,6 +34,11 @@ pub fn screened(candidate: usize) -> String {
     format!("screened-{candidate}.safetensors")
 }
 
+/// The tensors of a candidate after its repair.
+pub fn repaired(candidate: usize) -> String {
+    format!("repaired-{candidate}.safetensors")
+}
+
 /// The tensors of a candidate after its light fine-tune.
 pub fn lightly_tuned(candidate: usize) -> String {
     format!("light-{candidate}.safetensors")

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CandidateCosts, EncoderResult, ExportResult, ImportResult, LightlyTuned, Screened, TuneResult};
+use super::{CandidateCosts, EncoderResult, ExportResult, ImportResult, Rated, Screened, TuneResult};
 use crate::latency::LatencyTable;
 use crate::measurement::Reused;
 use crate::report::{CandidateReport, ChannelChoice, SearchReport, StageDevices, StageSeconds};
@@ -21,7 +21,9 @@ pub struct History {
     #[serde(default)]
     pub proposed: Vec<CandidateCosts>,
     #[serde(default)]
-    pub lightly_tuned: Vec<LightlyTuned>,
+    pub repaired: Vec<Rated>,
+    #[serde(default)]
+    pub lightly_tuned: Vec<Rated>,
     pub screened: Vec<Screened>,
     #[serde(default)]
     pub channel_choice: Option<ChannelChoice>,
@@ -41,9 +43,10 @@ impl History {
     pub fn candidates(&self) -> Vec<CandidateReport> {
         let proposed: Vec<&CandidateCosts> = self.proposed.iter().collect();
         let screened: Vec<&Screened> = self.screened.iter().collect();
-        let light: Vec<&LightlyTuned> = self.lightly_tuned.iter().collect();
+        let repaired: Vec<&Rated> = self.repaired.iter().collect();
+        let light: Vec<&Rated> = self.lightly_tuned.iter().collect();
         let tuned: Vec<&TuneResult> = self.tuned.iter().collect();
-        measured(&proposed, &screened, &light, &tuned)
+        measured(&proposed, &screened, &repaired, &light, &tuned)
     }
 }
 
@@ -51,9 +54,13 @@ impl History {
 pub fn measured(
     proposed: &[&CandidateCosts],
     screened: &[&Screened],
-    light: &[&LightlyTuned],
+    repaired: &[&Rated],
+    light: &[&Rated],
     tuned: &[&TuneResult],
 ) -> Vec<CandidateReport> {
+    let accuracy_of = |rung: &[&Rated], candidate| {
+        rung.iter().find(|rated| rated.candidate == candidate).and_then(|rated| rated.score.accuracy)
+    };
     let report = |proposed: &&CandidateCosts| {
         let index = proposed.index;
         let tuned = tuned.iter().find(|tuned| tuned.candidate == index);
@@ -68,7 +75,8 @@ pub fn measured(
             predicted_latency_ms: proposed.costs.latency_ms,
             predicted_value: proposed.predicted_value,
             screened_accuracy: screened.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
-            light_accuracy: light.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
+            repaired_accuracy: accuracy_of(repaired, index),
+            light_accuracy: accuracy_of(light, index),
             tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
         }
     };

@@ -76,12 +76,15 @@ pub enum Work {
         #[serde(default)]
         compare_channels_of: Option<usize>,
     },
-    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)` of the shard; fine-tunes each for
-    /// `light_epochs`; writes `lightly_tuned(candidate)`. A `screened(candidate)` that is not there, because an earlier job's
-    /// screen was taken over, is made again, here and in the stages below.
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `screened(candidate)` of the shard; takes each through `repair_steps` steps of
+    /// distillation; writes `repaired(candidate)`. A `screened(candidate)` that is not there, because an earlier job's screen was
+    /// taken over, is made again, here and in the stages below.
+    Repair { candidates: Vec<usize> },
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `repaired(candidate)` or else `screened(candidate)` of the shard; fine-tunes
+    /// each for `light_epochs`; writes `lightly_tuned(candidate)`.
     LightTune { candidates: Vec<usize> },
-    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `lightly_tuned(candidate)` or else `screened(candidate)`; writes
-    /// `tuned(candidate)`.
+    /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET, `lightly_tuned(candidate)`, `repaired(candidate)` or else `screened(candidate)`;
+    /// writes `tuned(candidate)`.
     Tune { candidate: usize },
     /// Reads GRAPH, WEIGHTS, CANDIDATES, DATASET?, `tuned(candidate)` or else `screened(candidate)`; writes PRUNED_MODEL,
     /// BASE_MODEL, PROBES, CONFIG, PRUNED_GRAPH. Rejects an accuracy that fell by more than `max_accuracy_drop`.
@@ -103,6 +106,7 @@ impl Work {
             Self::Sensitivity { .. } => Stage::Sensitivity,
             Self::Search { .. } => Stage::Search,
             Self::Screen { .. } => Stage::Screen,
+            Self::Repair { .. } => Stage::Repair,
             Self::LightTune { .. } => Stage::LightTune,
             Self::Tune { .. } => Stage::Tune,
             Self::Export { .. } => Stage::Export,

@@ -1,5 +1,7 @@
 //! What each stage reports beside its files.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,7 +25,8 @@ pub enum TaskResult {
     Encoder(EncoderResult),
     Sensitivity(SensitivityResult),
     Search(SearchResult),
-    LightTune(LightTuneResult),
+    Repair(RungResult),
+    LightTune(RungResult),
     Screen(ScreenResult),
     Tune(TuneResult),
     Export(ExportResult),
@@ -43,6 +46,7 @@ impl TaskResult {
             Self::Sensitivity(_) => Stage::Sensitivity,
             Self::Search(_) => Stage::Search,
             Self::Screen(_) => Stage::Screen,
+            Self::Repair(_) => Stage::Repair,
             Self::LightTune(_) => Stage::LightTune,
             Self::Tune(_) => Stage::Tune,
             Self::Export(_) => Stage::Export,
@@ -145,20 +149,40 @@ pub struct SensitivityResult {
     pub measured: Vec<Sensitivity>,
 }
 
+/// A rung of successive halving: every candidate of a shard after the same little training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LightTuneResult {
-    pub tuned: Vec<LightlyTuned>,
+pub struct RungResult {
+    pub rated: Vec<Rated>,
 }
 
-/// A candidate after its light fine-tune.
+/// A candidate after a rung.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LightlyTuned {
+pub struct Rated {
     pub candidate: usize,
-    /// Validation accuracy; `None` without labels.
+    pub score: Score,
+}
+
+/// What networks and epochs are compared by, on the validation split: the greater accuracy, of equals the smaller loss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// `None` without labels.
     #[serde(default)]
     pub accuracy: Option<f64>,
-    /// As [`TuneResult::score`].
-    pub score: f64,
+    /// Cross-entropy, without labels the distillation loss.
+    pub loss: f64,
+}
+
+impl Score {
+    /// `Greater` for the better one. A loss that is no number is the worst.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let accuracy = |score: &Self| score.accuracy.unwrap_or(0.0);
+        let loss = |score: &Self| if score.loss.is_nan() { f64::INFINITY } else { score.loss };
+        accuracy(self).total_cmp(&accuracy(other)).then(loss(other).total_cmp(&loss(self)))
+    }
+
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        self.order(other) == Ordering::Greater
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,13 +241,13 @@ impl Screened {
 pub struct TuneResult {
     pub candidate: usize,
     pub epochs: Vec<Epoch>,
-    /// 0 when no epoch was better than the screened network.
+    /// 0 when no epoch was better than the network before them.
     pub best_epoch: u32,
     /// Of the best epoch; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
-    /// What the best epoch is chosen by: validation accuracy, or minus the distillation loss when there are no labels.
-    pub score: f64,
+    /// Of the best epoch, which is chosen by it.
+    pub score: Score,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -33,11 +33,9 @@ impl Loss {
     /// `labels` are there unless all is distillation, `target` is unless none is.
     pub fn of(&self, logits: &Tensor, labels: Option<&Tensor>, target: Option<&Tensor>) -> Result<Tensor, Error> {
         let cross_entropy = match labels {
-            Some(labels) if self.distill < 1.0 => Some(
-                logits
-                    .f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, 0.0)?
-                    .f_mul_scalar(1.0 - self.distill)?,
-            ),
+            Some(labels) if self.distill < 1.0 => {
+                Some(cross_entropy(logits, labels)?.f_mul_scalar(1.0 - self.distill)?)
+            }
             _ => None,
         };
         let distilled = match target {
@@ -50,6 +48,11 @@ impl Loss {
             (None, None) => Err(Error::internal("fine-tuning without labels and without the original's outputs")),
         }
     }
+}
+
+/// Mean over the samples, nats.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, Error> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, 0.0)?)
 }
 
 /// T² · KL divergence of the distributions over dim 1, softened by T, averaged over everything else.
@@ -72,17 +75,23 @@ pub enum Teacher<'a> {
 
 impl<'a> Teacher<'a> {
     pub fn new(network: &'a Network, train: &Split, loss: &Loss, samples_are_fixed: bool) -> Result<Self, Error> {
-        if !loss.needs_teacher() {
-            return Ok(Self::NotNeeded);
+        match (loss.needs_teacher(), samples_are_fixed) {
+            (false, _) => Ok(Self::NotNeeded),
+            (true, true) => Self::of_fixed(network, train),
+            (true, false) => Ok(Self::Live(network)),
         }
+    }
+
+    /// For samples that are not augmented.
+    pub fn of_fixed(network: &'a Network, train: &Split) -> Result<Self, Error> {
         let width: i64 = network.logits(train.range(0..1)?)?.numel() as i64;
-        if samples_are_fixed && width * train.count() <= CACHED_ELEMENTS {
+        if width * train.count() <= CACHED_ELEMENTS {
             return Ok(Self::Cached(evaluate::logits(network, train)?));
         }
         Ok(Self::Live(network))
     }
 
-    pub fn answer(&mut self, batch: &Tensor, input: &Tensor) -> Result<Option<Tensor>, Error> {
+    pub fn answer(&self, batch: &Tensor, input: &Tensor) -> Result<Option<Tensor>, Error> {
         Ok(match self {
             Self::NotNeeded => None,
             Self::Cached(logits) => Some(logits.f_index_select(0, batch)?),

@@ -7,6 +7,7 @@
 //! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
 
 mod loss;
+pub mod repair;
 mod schedule;
 mod sgd;
 mod standing;
@@ -17,6 +18,7 @@ use secateur_core::graph::{Graph, Parameter, ParameterKind};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::Epoch;
 use secateur_core::spec::{FineTune, Objective, Optimizer};
+use secateur_core::task::Score;
 use tch::{Kind, Tensor};
 
 use crate::checkpoint::Checkpoints;
@@ -29,7 +31,7 @@ use crate::recalibrate::for_training;
 use crate::torch::channels_last;
 use crate::weights;
 
-use loss::{Loss, Teacher, distillation};
+use loss::{Loss, Teacher, cross_entropy, distillation};
 use schedule::Schedule;
 use sgd::Sgd;
 use standing::{Standing, State};
@@ -40,8 +42,7 @@ pub struct Tuned {
     pub epochs: Vec<Epoch>,
     /// 0 when no epoch was better than the screened network.
     pub best_epoch: u32,
-    /// Validation accuracy, or minus the distillation loss on the validation split when there are no labels.
-    pub score: f64,
+    pub score: Score,
 }
 
 /// What a job fine-tunes with.
@@ -151,7 +152,7 @@ fn attempt(
     let mut sgd = Sgd::new(trained(graph, student.weights())?, settings.weight_decay)?;
     let loss = Loss::new(settings);
     let mut augment = Augment::new(&settings.augment, train, seed)?;
-    let mut lessons = Teacher::new(teacher, train, &loss, augment.is_none())?;
+    let lessons = Teacher::new(teacher, train, &loss, augment.is_none())?;
     let judge = Judge::new(teacher, val)?;
 
     let steps = train.shuffled(session.batch_size(), seed, 0)?.len() as u64;
@@ -164,7 +165,7 @@ fn attempt(
             (standing.best.in_layout_of_its_epoch(graph)?, standing.epochs)
         }
         None => {
-            let score = judge.score(&student)?.0;
+            let score = judge.score(&student)?;
             (Best { weights: weights::deep_copy(graph, start)?, epoch: 0, score }, Vec::new())
         }
     };
@@ -195,17 +196,18 @@ fn attempt(
         }
         let total = sum.map_or(Ok(0.0), |sum| sum.f_double_value(&[]))?;
         let train_loss = total / seen.max(1) as f64;
-        let (score, val_accuracy) = judge.score(&student)?;
-        if !train_loss.is_finite() || !score.is_finite() {
+        let score = judge.score(&student)?;
+        if !train_loss.is_finite() || score.loss == f64::MAX {
             return Ok(Attempt::NotFinite { epoch });
         }
-        if score > best.score || !best.score.is_finite() {
+        if score.is_better_than(&best.score) {
             best = Best { weights: weights::deep_copy(graph, student.weights())?, epoch, score };
         }
-        epochs.push(Epoch { epoch, train_loss, val_accuracy, seconds: started.elapsed().as_secs_f64() });
-        progress.note(match val_accuracy {
+        let seconds = started.elapsed().as_secs_f64();
+        epochs.push(Epoch { epoch, train_loss, val_accuracy: score.accuracy, seconds });
+        progress.note(match score.accuracy {
             Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
-            None => format!("epoch {epoch} of {}: distillation loss {:.4}", settings.epochs, -score),
+            None => format!("epoch {epoch} of {}: distillation loss {:.4}", settings.epochs, score.loss),
         });
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
             let state = State { is_lowered: rate == Rate::Lowered, best_epoch: best.epoch };
@@ -220,7 +222,7 @@ fn attempt(
 struct Best {
     weights: Vec<Tensor>,
     epoch: u32,
-    score: f64,
+    score: Score,
 }
 
 impl Best {
@@ -231,15 +233,15 @@ impl Best {
     }
 }
 
-/// What an epoch is judged by.
-struct Judge<'a> {
+/// Measures networks on the validation split.
+pub struct Judge<'a> {
     val: &'a Split,
     /// The original's outputs on the validation split, where there are no labels.
     reference: Option<Tensor>,
 }
 
 impl<'a> Judge<'a> {
-    fn new(teacher: &Network, val: &'a Split) -> Result<Self, Error> {
+    pub fn new(teacher: &Network, val: &'a Split) -> Result<Self, Error> {
         let reference = match val.labels() {
             Some(_) => None,
             None => Some(evaluate::logits(teacher, val)?),
@@ -247,19 +249,20 @@ impl<'a> Judge<'a> {
         Ok(Self { val, reference })
     }
 
-    /// The score, and the accuracy when there are labels.
-    fn score(&self, student: &Network) -> Result<(f64, Option<f64>), Error> {
-        match &self.reference {
-            Some(reference) => {
-                let _no_grad = tch::no_grad_guard();
-                let loss = distillation(&evaluate::logits(student, self.val)?, reference)?;
-                Ok((-loss.f_double_value(&[])?, None))
-            }
-            None => {
-                let accuracy = evaluate::accuracy(student, self.val)?;
-                Ok((accuracy.unwrap_or(0.0), accuracy))
-            }
+    /// Accuracy and cross-entropy, without labels the distillation loss; a loss that is not finite becomes the largest number.
+    pub fn score(&self, student: &Network) -> Result<Score, Error> {
+        if self.val.count() == 0 {
+            return Ok(Score { accuracy: None, loss: 0.0 });
         }
+        let _no_grad = tch::no_grad_guard();
+        let logits = evaluate::logits(student, self.val)?;
+        let (accuracy, loss) = match (&self.reference, self.val.labels()) {
+            (None, Some(labels)) => (Some(evaluate::accuracy_of(&logits, labels)?), cross_entropy(&logits, labels)?),
+            (Some(reference), _) => (None, distillation(&logits, reference)?),
+            (None, None) => return Err(Error::internal("a split without labels and without the original's outputs")),
+        };
+        let loss = loss.f_double_value(&[])?;
+        Ok(Score { accuracy, loss: if loss.is_finite() { loss } else { f64::MAX } })
     }
 }
 

@@ -4,6 +4,7 @@
 
 use secateur_core::graph::Graph;
 use secateur_core::report::Epoch;
+use secateur_core::task::Score;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -50,7 +51,7 @@ impl Standing {
             tensors.push((momentum(index), velocity.shallow_clone()));
         }
         let column = |value: fn(&Epoch) -> f64| epochs.iter().map(value).collect::<Vec<f64>>();
-        tensors.push(numbers(BEST_SCORE, &[best.score])?);
+        tensors.push(numbers(BEST_SCORE, &[best.score.accuracy.unwrap_or(f64::NAN), best.score.loss])?);
         tensors.push(numbers(TRAIN_LOSS, &column(|epoch| epoch.train_loss))?);
         tensors.push(numbers(VAL_ACCURACY, &column(|epoch| epoch.val_accuracy.unwrap_or(f64::NAN)))?);
         tensors.push(numbers(SECONDS, &column(|epoch| epoch.seconds))?);
@@ -68,8 +69,11 @@ impl Standing {
             .collect::<Result<_, Error>>()?;
         let score = saved.numbers(BEST_SCORE)?;
         let best = match score[..] {
-            [score] => Best { weights: best_weights, epoch: best_epoch, score },
-            _ => return Err(Error::internal(format!("it holds {} best scores", score.len()))),
+            [accuracy, loss] => {
+                let accuracy = Some(accuracy).filter(|accuracy| !accuracy.is_nan());
+                Best { weights: best_weights, epoch: best_epoch, score: Score { accuracy, loss } }
+            }
+            _ => return Err(Error::internal(format!("its best score has {} parts", score.len()))),
         };
         let columns = [saved.numbers(TRAIN_LOSS)?, saved.numbers(VAL_ACCURACY)?, saved.numbers(SECONDS)?];
         let count = columns[0].len();

@@ -24,7 +24,7 @@ pub fn run(task: &Task, candidate: usize, tuned: bool) -> Result<Finished, Error
         weights::load(&task.path(&file::tuned(candidate.index)), &graph, task.device)?
     } else {
         let train = data.as_ref().map(|data| data.split(SplitName::Train)).transpose()?;
-        screen::weights_after(task, &original, &candidate, train.as_ref())?
+        screen::weights_of(task, &original, &candidate, train.as_ref(), &[file::screened])?
     };
     let tensors = weights::flush_subnormals(&graph, &tensors)?;
     let pruned = Network::new(graph, tensors)?;

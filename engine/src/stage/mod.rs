@@ -10,7 +10,7 @@ mod graph;
 mod import;
 mod importance;
 mod latency;
-mod light_tune;
+mod rung;
 mod screen;
 mod search;
 mod sensitivity;
@@ -69,7 +69,8 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
         Work::Sensitivity { probes } => sensitivity::run(&task, probes),
         Work::Search { sensitivities, latency } => search::run(&task, sensitivities, latency.as_deref()),
         Work::Screen { candidates, compare_channels_of } => screen::run(&task, candidates, *compare_channels_of),
-        Work::LightTune { candidates } => light_tune::run(&task, candidates),
+        Work::Repair { candidates } => rung::repair(&task, candidates),
+        Work::LightTune { candidates } => rung::light_tune(&task, candidates),
         Work::Tune { candidate } => tune::run(&task, *candidate),
         Work::Export { candidate, tuned } => export::run(&task, *candidate, *tuned),
         Work::Verify { history } => verify::run(&task, history),

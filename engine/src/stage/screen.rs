@@ -51,16 +51,16 @@ struct Splits {
     val: Split,
 }
 
-/// The weights that a candidate has after the screen: from the screen's file or, where an earlier job's result was taken
-/// over and there is none, made again in the same way.
-pub fn weights_after(
+/// The weights of a candidate as the stages before have left them: from the first of `files` that is there or, where an earlier
+/// job's screen was taken over and there is none, made again as the screen makes them.
+pub fn weights_of(
     task: &Task,
     original: &Network,
     candidate: &Candidate,
     train: Option<&Split>,
+    files: &[fn(usize) -> String],
 ) -> Result<Vec<Tensor>, Error> {
-    let path = task.path(&file::screened(candidate.index));
-    if path.exists() {
+    if let Some(path) = files.iter().map(|file| task.path(&file(candidate.index))).find(|path| path.exists()) {
         return weights::load(&path, &task.cut(original.graph(), candidate)?.graph, task.device);
     }
     let (pruned, _) = cut_and_recalibrated(task, original, candidate, train)?;

@@ -19,12 +19,8 @@ pub fn run(task: &Task, candidate: usize) -> Result<Finished, Error> {
 
     let proposed = task.candidate(candidate)?;
     let graph = task.cut(original.graph(), &proposed)?.graph;
-    let light = task.path(&file::lightly_tuned(candidate));
-    let start = if light.exists() {
-        weights::load(&light, &graph, task.device)?
-    } else {
-        screen::weights_after(task, &original, &proposed, Some(&train))?
-    };
+    let left: [fn(usize) -> String; 3] = [file::lightly_tuned, file::repaired, file::screened];
+    let start = screen::weights_of(task, &original, &proposed, Some(&train), &left)?;
     let session = Session {
         teacher: &original,
         train: &train,

@@ -9,7 +9,8 @@ use secateur_core::group::Grouping;
 use secateur_core::importance::groups_without;
 use secateur_core::latency::LatencyTable;
 use secateur_core::report::{
-    CandidateReport, Costs, Equivalence, Frontier, Latency, LatencyReport, NetworkReport, Reload, Report, warnings,
+    CandidateReport, Costs, Equivalence, Frontier, Latency, LatencyReport, NetworkReport, Reload, RepairReport, Report,
+    warnings,
 };
 use secateur_core::spec::Metric;
 use secateur_core::statistics::{RankCorrelation, spearman};
@@ -126,14 +127,27 @@ fn report(
         };
         (metric.field().to_owned(), share)
     });
-    let similarity_correlation = correlation(&candidates, |candidate| candidate.similarity);
+    let screened_accuracy = |candidate: &CandidateReport| candidate.screened_accuracy;
+    let repaired_accuracy = |candidate: &CandidateReport| candidate.repaired_accuracy;
+    let similarity = |candidate: &CandidateReport| candidate.similarity;
+    let calibrated = |candidate: &CandidateReport| Some(-candidate.predicted_divergence?);
+    let regression = |candidate: &CandidateReport| candidate.predicted_value;
+    let similarity_correlation = correlation(&candidates, similarity, screened_accuracy);
+    let repair = candidates.iter().any(|candidate| candidate.repaired_accuracy.is_some()).then(|| RepairReport {
+        steps: task.spec.search.repair_steps,
+        screened: correlation(&candidates, screened_accuracy, repaired_accuracy),
+        similarity: correlation(&candidates, similarity, repaired_accuracy),
+        calibrated: correlation(&candidates, calibrated, repaired_accuracy),
+        regression: correlation(&candidates, regression, repaired_accuracy),
+    });
     let mut report = Report {
         spec: task.spec.clone(),
         winner: candidate.origin.clone(),
         spearman_rho: similarity_correlation.map(|found| found.rho),
         similarity_correlation,
-        calibrated_correlation: correlation(&candidates, |candidate| Some(-candidate.predicted_divergence?)),
-        regression_correlation: correlation(&candidates, |candidate| candidate.predicted_value),
+        calibrated_correlation: correlation(&candidates, calibrated, screened_accuracy),
+        regression_correlation: correlation(&candidates, regression, screened_accuracy),
+        repair,
         search: search.clone(),
         encoder: encoder.clone(),
         base: network(base_costs, import.bytes, import.accuracy, base_latency),
@@ -188,12 +202,13 @@ fn predicted_and_measured(
     }
 }
 
-/// Spearman's rho between a prediction and the accuracy that the screen measured.
+/// Spearman's rho between a prediction and what was measured.
 fn correlation(
     candidates: &[CandidateReport],
     prediction: impl Fn(&CandidateReport) -> Option<f64>,
+    measurement: impl Fn(&CandidateReport) -> Option<f64>,
 ) -> Option<RankCorrelation> {
-    let pairs = candidates.iter().filter_map(|candidate| Some((prediction(candidate)?, candidate.screened_accuracy?)));
+    let pairs = candidates.iter().filter_map(|candidate| Some((prediction(candidate)?, measurement(candidate)?)));
     let (predicted, measured): (Vec<f64>, Vec<f64>) = pairs.unzip();
     spearman(&predicted, &measured)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use secateur_core::rejection::Code;
-use secateur_core::report::Report;
+use secateur_core::report::{CandidateReport, Report};
 use secateur_core::spec::EncoderObjective;
 use secateur_core::stage::Stage;
 use secateur_core::task::{Outcome, TaskResult, Work, file};
@@ -114,7 +114,18 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
     assert_eq!((uniform.origin.as_str(), choice.measure.as_str(), choice.random.n), ("uniform", "accuracy", 4));
     assert_eq!(Some(choice.l1), uniform.screened_accuracy, "the baseline is the same network");
     assert!((choice.l1_gap - (choice.l1 - choice.random.mean)).abs() < 1e-12);
-    for points in [&report.frontier.screened, &report.frontier.lightly_tuned, &report.frontier.tuned] {
+    let repair = report.repair.expect("the screened networks were repaired");
+    assert_eq!(repair.steps, 50);
+    assert!(report.candidates.iter().all(|candidate| candidate.repaired_accuracy.is_some()));
+    let mean = |accuracy: fn(&CandidateReport) -> Option<f64>| {
+        report.candidates.iter().filter_map(accuracy).sum::<f64>() / report.candidates.len() as f64
+    };
+    let (screened, repaired) =
+        (mean(|candidate| candidate.screened_accuracy), mean(|candidate| candidate.repaired_accuracy));
+    assert!(repaired > screened + 0.05, "{screened} screened, {repaired} repaired");
+    for points in
+        [&report.frontier.screened, &report.frontier.repaired, &report.frontier.lightly_tuned, &report.frontier.tuned]
+    {
         assert!(points.is_sorted_by(|a, b| a.macs < b.macs && a.accuracy < b.accuracy), "{points:?}");
     }
     let best = report.frontier.tuned.last().map(|point| point.accuracy);

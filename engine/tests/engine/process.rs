@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use secateur_core::task::{Outcome, Work, file};
+use secateur_core::task::{Outcome, PROTOCOL, Work, file};
 
 use crate::job::{Engine, Job, example, fixture};
 
@@ -49,7 +49,8 @@ fn another_protocol_is_refused_by_number() {
     request.protocol += 1;
     engine.send(&request);
     let Outcome::Failed { message } = engine.outcome() else { panic!("it is refused") };
-    assert!(message.contains("protocol is 3") && message.contains("speaks 2"), "{message}");
+    let said = format!("protocol is {}, this engine speaks {PROTOCOL}", PROTOCOL + 1);
+    assert!(message.contains(&said), "{message}");
     assert!(engine.wait().success());
 }
 

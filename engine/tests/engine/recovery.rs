@@ -5,12 +5,13 @@ use std::path::Path;
 use secateur_core::candidate::{Candidate, propose};
 use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
-use secateur_core::spec::{FineTune, JobSpec};
+use secateur_core::spec::{FineTune, JobSpec, Positive};
 use secateur_core::surgery::{self, Cut};
 use secateur_core::task::Device;
 use secateur_engine::data::{Data, Split, SplitName};
 use secateur_engine::error::Error;
-use secateur_engine::fine_tune::{Session, Tuned, fine_tune};
+use secateur_engine::fine_tune::repair::Repair;
+use secateur_engine::fine_tune::{Judge, Session, Tuned, fine_tune};
 use secateur_engine::messages::Messages;
 use secateur_engine::network::Network;
 use secateur_engine::{cut, evaluate, oracle, recalibrate, torch, weights};
@@ -158,6 +159,34 @@ fn divergence_at_both_learning_rates_is_a_failure() {
     let settings = FineTune { epochs: 2, lr: 1e30, ..FineTune::default() };
     let message = tune(&cutting, &settings).err().unwrap().to_string();
     assert!(message.contains("fine-tuning diverged"), "{message}");
+}
+
+#[test]
+fn some_steps_of_distillation_repair_much_the_same_way_every_time() {
+    let cutting = cut_example("resnet20-digits.pt");
+    let spec = spec();
+    let (train, val) =
+        (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
+    let judge = Judge::new(&cutting.original, &val).unwrap();
+    let cut = || recalibrate::batch_norm(cutting.pruned(), &train, 0).unwrap();
+    let settings = FineTune { lr: 0.02, batch_size: Positive::new(64), ..FineTune::default() };
+    let repair = Repair::new(&cutting.original, &train, &settings, 30, 0).unwrap();
+    let repaired = repair.network(cut()).unwrap();
+
+    let (before, after) = (judge.score(&cut()).unwrap(), judge.score(&repaired).unwrap());
+    assert!(after.loss < 0.7 * before.loss && after.is_better_than(&before), "{before:?} before, {after:?} after");
+    let again = repair.network(cut()).unwrap();
+    assert!(repaired.weights().iter().zip(again.weights()).all(|(one, other)| one.equal(other)));
+    assert!(repaired.weights().iter().all(|tensor| !tensor.requires_grad()));
+}
+
+#[test]
+fn a_repair_that_diverges_leaves_the_network_as_it_was() {
+    let cutting = cut_example("vgg-digits.pt");
+    let train = split(&cutting.original, &spec(), SplitName::Train);
+    let settings = FineTune { lr: 1e30, ..FineTune::default() };
+    let repaired = Repair::new(&cutting.original, &train, &settings, 5, 0).unwrap().network(cutting.pruned()).unwrap();
+    assert!(cutting.pruned().weights().iter().zip(repaired.weights()).all(|(before, after)| before.equal(after)));
 }
 
 #[test]

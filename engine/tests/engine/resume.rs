@@ -62,7 +62,7 @@ fn interrupted(job: &Job, work: &Work) -> (TaskResult, TaskResult) {
 fn tuning_ends_with_the_same_weights_and_the_same_history() {
     let job = job_after(Stage::LightTune);
     let TaskResult::LightTune(light) = &job.finished.last().unwrap().result else { panic!("it is the light tune") };
-    let work = Work::Tune { candidate: light.tuned[0].candidate };
+    let work = Work::Tune { candidate: light.rated[0].candidate };
     let (TaskResult::Tune(whole), TaskResult::Tune(mut resumed)) = interrupted(&job, &work) else {
         panic!("both are tuned")
     };
@@ -77,8 +77,17 @@ fn tuning_ends_with_the_same_weights_and_the_same_history() {
 fn a_light_tune_goes_on_with_the_next_candidate() {
     let job = job_after(Stage::LightTune);
     let TaskResult::LightTune(light) = &job.finished.last().unwrap().result else { panic!("it is the light tune") };
-    let candidates: Vec<usize> = light.tuned.iter().take(3).map(|light| light.candidate).collect();
+    let candidates: Vec<usize> = light.rated.iter().take(3).map(|light| light.candidate).collect();
     let (whole, resumed) = interrupted(&job, &Work::LightTune { candidates });
+    assert_eq!(resumed, whole);
+}
+
+#[test]
+fn a_repair_goes_on_with_the_next_candidate() {
+    let job = job_after(Stage::Repair);
+    let TaskResult::Repair(repair) = &job.finished.last().unwrap().result else { panic!("it is the repair") };
+    let candidates: Vec<usize> = repair.rated.iter().take(3).map(|rated| rated.candidate).collect();
+    let (whole, resumed) = interrupted(&job, &Work::Repair { candidates });
     assert_eq!(resumed, whole);
 }
 

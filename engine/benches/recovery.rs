@@ -5,7 +5,7 @@
 //! recalibration and after some steps of distillation, and then fine-tuned. Rows go to standard output, rank correlations
 //! with the accuracy after fine-tuning to standard error.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,14 +14,13 @@ use secateur_core::cost::CostModel;
 use secateur_core::dataset::{Dataset, Split as SplitName};
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance};
-use secateur_core::report::Accuracy;
 use secateur_core::search::additive::{self, Additive, Sensitivity};
 use secateur_core::search::proposal;
 use secateur_core::search::space::{Band, Space};
-use secateur_core::search::{Plan, Progress, run};
+use secateur_core::search::{self, Plan, Progress};
 use secateur_core::spec::{JobSpec, Metric};
 use secateur_core::statistics::spearman;
-use secateur_engine::data::Data;
+use secateur_engine::data::{Data, Split};
 use secateur_engine::distortion::Judge;
 use secateur_engine::error::Error;
 use secateur_engine::evaluate;
@@ -32,34 +31,44 @@ use secateur_engine::network::Network;
 use secateur_engine::torch::{self, runtime};
 use secateur_engine::weights;
 
+/// Steps of distillation after which is measured.
 const STEPS: [usize; 4] = [25, 50, 100, 200];
+
+/// The configurations by the sum of sensitivities are spread over this many of its best.
+const BEST: usize = 200;
+
+struct Study {
+    model: PathBuf,
+    data: PathBuf,
+    mean: f64,
+    std: f64,
+    /// Share of the MACs that is removed.
+    target: f64,
+    configurations: usize,
+    epochs: u32,
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let [model, data, ..] = &arguments[..] else {
+    let [model, data, mean, std, target, configurations, epochs] = &arguments[..] else {
         eprintln!("usage: recovery MODEL.pt DATA.npz MEAN STD TARGET CONFIGURATIONS EPOCHS");
         return;
     };
-    let number = |index: usize| -> f64 { arguments[index].parse().expect("a number") };
-    compare(
-        &PathBuf::from(model),
-        &PathBuf::from(data),
-        [number(2), number(3)],
-        number(4),
-        number(5) as usize,
-        number(6) as u32,
-    )
-    .expect("the benchmark runs");
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    let study = Study {
+        model: model.into(),
+        data: data.into(),
+        mean: number(mean),
+        std: number(std),
+        target: number(target),
+        configurations: number(configurations) as usize,
+        epochs: number(epochs) as u32,
+    };
+    run(&study).expect("the benchmark runs");
 }
 
-fn compare(
-    model: &Path,
-    data: &Path,
-    [mean, std]: [f64; 2],
-    target: f64,
-    count: usize,
-    epochs: u32,
-) -> Result<(), Error> {
+fn run(study: &Study) -> Result<(), Error> {
+    let Study { model, data, mean, std, target, configurations, epochs } = study;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let device = runtime::initialise(threads, secateur_core::task::Device::Cpu)?;
     let spec = format!(
@@ -97,12 +106,9 @@ fn compare(
     let mut chosen: Vec<(String, Configuration)> = Vec::new();
     let mut random = ChaCha8Rng::seed_from_u64(77);
     let at = |levels: &[u8]| proposal::configuration(&space, &importance, levels);
-    for point in std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(count) {
-        chosen.push(("random".to_owned(), at(&point.levels)));
-    }
-    let plan = Plan { seed: 0, candidates: 200_000, top: 200, threads };
-    let best = run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
-    for scored in best.iter().step_by(200 / count.max(2) * 2) {
+    let plan = Plan { seed: 0, candidates: 200_000, top: BEST, threads };
+    let best = search::run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
+    for scored in best.iter().step_by((2 * BEST / configurations.max(&1)).max(1)) {
         chosen.push(("sum".to_owned(), at(&scored.levels)));
     }
     for method in ["uniform", "global_l1", "global_l2"] {
@@ -110,6 +116,9 @@ fn compare(
         let spec = JobSpec::from_json(&spec)?;
         let candidate = candidate::propose(original.graph(), &grouping, &costs, &host, &spec)?.remove(0);
         chosen.push((method.to_owned(), candidate.configuration));
+    }
+    for point in std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(*configurations) {
+        chosen.push(("random".to_owned(), at(&point.levels)));
     }
 
     let messages = Messages::discard();
@@ -121,10 +130,10 @@ fn compare(
         let cut = judge.network(&configuration)?;
         let predicted = -sum.distortion(&space.nearest(&configuration.widths()));
         let params = costs.at(&configuration.widths()).params as f64;
-        let mut row = vec![predicted, params, held_out(&cut, &val, &val)?, -on_val.divergence(&cut)?];
+        let mut row = vec![predicted, params, on(&cut, &val)?, -on_val.divergence(&cut)?];
         for repair in &repairs {
             let repaired = repair.network(judge.network(&configuration)?)?;
-            row.extend([held_out(&repaired, &val, &val)?, -on_val.divergence(&repaired)?]);
+            row.extend([on(&repaired, &val)?, -on_val.divergence(&repaired)?]);
         }
         let session = Session {
             teacher: &original,
@@ -142,7 +151,7 @@ fn compare(
         println!(
             "{}",
             serde_json::json!({"origin": origin, "widths": configuration.widths(), "row": row, "tuned": accuracy,
-                "tuned_divergence": on_val.divergence(&tuned)?, "tuned_val": held_out(&tuned, &val, &val)?})
+                "tuned_divergence": on_val.divergence(&tuned)?, "tuned_val": on(&tuned, &val)?})
         );
         truth.push(accuracy);
         columns.iter_mut().zip(&row).for_each(|(column, &value)| column.push(value));
@@ -158,12 +167,12 @@ fn compare(
     Ok(())
 }
 
-fn held_out(
-    network: &Network,
-    one: &secateur_engine::data::Split,
-    other: &secateur_engine::data::Split,
-) -> Result<f64, Error> {
-    let Accuracy { val, test } = evaluate::held_out(network, one, other)?.expect("the data set has labels");
-    let (vals, tests) = (one.count() as f64, other.count() as f64);
-    Ok((val * vals + test * tests) / (vals + tests))
+fn on(network: &Network, split: &Split) -> Result<f64, Error> {
+    Ok(evaluate::accuracy(network, split)?.expect("the data set has labels"))
+}
+
+/// On both held-out splits together, for less noise.
+fn held_out(network: &Network, val: &Split, test: &Split) -> Result<f64, Error> {
+    let (vals, tests) = (val.count() as f64, test.count() as f64);
+    Ok((on(network, val)? * vals + on(network, test)? * tests) / (vals + tests))
 }

@@ -139,7 +139,7 @@ impl Net {
 
     fn parameter(&mut self, name: String, shape: &[i64], kind: ParameterKind) -> Literal {
         let value = self.value(shape.iter().map(|&size| Size::fixed(size)).collect());
-        self.file.parameters.push(Parameter { name, kind, value, requires_grad: true, tied_to: None });
+        self.file.parameters.push(Parameter { name, kind, value, requires_grad: true, tied_to: None, numbers: None });
         Literal::Tensor(value)
     }
 
@@ -186,6 +186,14 @@ impl Net {
     /// A parameter of its own, as an argument.
     pub fn weight(&mut self, name: &str, shape: &[i64]) -> Literal {
         self.parameter(name.to_owned(), shape, ParameterKind::Parameter)
+    }
+
+    /// A buffer of these integers, as an argument.
+    pub fn numbers(&mut self, name: &str, numbers: &[i64]) -> Literal {
+        let literal = self.parameter(name.to_owned(), &[numbers.len() as i64], ParameterKind::Buffer);
+        let parameter = self.file.parameters.last_mut().expect("it was appended above");
+        parameter.numbers = Some(numbers.to_vec());
+        literal
     }
 
     /// A convolution with bias that keeps the image's size.

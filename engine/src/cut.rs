@@ -24,7 +24,10 @@ pub fn network(original: &Network, grouping: &Grouping, configuration: &Configur
 /// When a tensor's shape is not the one that the cut graph records: our own bug.
 pub fn apply(graph: &Graph, cut: &Cut, original: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     weights::for_each_owned(graph, |index, parameter| {
-        let tensor = select(&original[index], &parameter.name, &cut.kept)?;
+        let mut tensor = select(&original[index], &parameter.name, &cut.kept)?;
+        if let Some(numbers) = &cut.graph.parameters()[index].numbers {
+            tensor = Tensor::f_from_slice(numbers)?.f_to_kind(tensor.kind())?.f_to(tensor.device())?;
+        }
         let expected = weights::shape_of(&cut.graph, &cut.graph.parameters()[index]);
         if tensor.size() != expected {
             return Err(Error::internal(format!(

@@ -114,6 +114,10 @@ pub struct Parameter {
     /// The name of the parameter whose very tensor this one is (tied weights); `value` is then the same too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied_to: Option<String>,
+    /// What it holds, when it is a vector that numbers indices of a dimension (`index_select`): a cut numbers those that
+    /// remain anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Vec<i64>>,
 }
 
 /// One argument of an ATen call, by the name in the operator's schema.

@@ -245,7 +245,9 @@ impl Grouping {
                 Owner::Parameter { name, axis } => Some((name, *axis)),
                 Owner::Activation { .. } => None,
             });
-            let first = parameters.clone().find(|&(_, axis)| axis == 0).or_else(|| parameters.clone().next());
+            let is_weight = |name: &str| graph.parameter(name).is_some_and(|parameter| parameter.numbers.is_none());
+            let first = parameters.clone().find(|&(name, axis)| axis == 0 && is_weight(name));
+            let first = first.or_else(|| parameters.clone().next());
             let (parameter, _) = first.expect("a group cuts at least one parameter");
             let name = layer_of(parameter).map_or_else(|| parameter.clone(), |node| node.name.clone());
             let count = used.entry(name.clone()).or_default();

@@ -32,6 +32,8 @@ mod statistics;
 mod transposed;
 mod write;
 
+pub use lookup::{places_numbered_by, renumbered};
+
 use crate::graph::{Graph, Node, Size, ValueId};
 use crate::group::{Axes, Remaining};
 

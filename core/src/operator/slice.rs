@@ -1,4 +1,9 @@
 //! `slice`, `narrow` and `select`: some of a dimension's elements. Bounds count what remains before them.
+//!
+//! A slice with a step takes one of every so many indices. These runs, counted from the first index so that slices from the first and
+//! from the second on agree, are cut whole: then the same place of each that remains is taken, and the step stays what it is.
+
+use std::ops::Range;
 
 use super::{Operator, Shapes, dimension, fixed_size, place, result};
 use crate::graph::{Graph, Literal, Node, Size, ValueId};
@@ -15,14 +20,14 @@ impl Operator for Slice {
         let output = result(node)?;
         let (input, along) = place(node, graph)?;
         let mut dims = axes.dims(input).to_vec();
-        if let Dim::Channels(elements) = &dims[along] {
-            let Bounds { start, end, step } = bounds(node, fixed_size(graph.value(input).shape[along])?)?;
-            if step != 1 {
-                let reason =
-                    axes.reason(format!("node `{}` takes every index at a distance of {step} of it", node.name));
-                axes.freeze(&dims[along], reason);
+        // `x[:, a:b]` is traced with a slice of the whole batch, which heads may be merged with.
+        let takes_all = graph.value(input).shape[along] == graph.value(output).shape[along];
+        if let (Dim::Channels(elements), false) = (&dims[along], takes_all) {
+            let bounds = bounds(node, fixed_size(graph.value(input).shape[along])?)?;
+            for run in elements[bounds.runs(elements.len())].chunks(bounds.step) {
+                run.iter().for_each(|&element| axes.unify_elements(run[0], element));
             }
-            let taken = elements[start..end].iter().copied().step_by(step);
+            let taken = elements[bounds.start..bounds.end].iter().copied().step_by(bounds.step);
             dims[along] = Dim::Channels(taken.collect());
         }
         axes.set(output, dims);
@@ -39,9 +44,11 @@ impl Operator for Slice {
         if !shapes.is_cut(input, along) {
             return;
         }
-        let size = shapes.before.value(input).shape[along].fixed as usize;
-        let Ok(Bounds { start, end, .. }) = bounds(node, size) else { return };
-        let [start, end] = [start, end].map(|index| shapes.remaining_before(input, along, index) as i64);
+        let Ok(size) = fixed_size(shapes.before.value(input).shape[along]) else { return };
+        let Ok(bounds) = bounds(node, size) else { return };
+        let runs = bounds.runs(size);
+        let [start, end] = [runs.start, runs.end].map(|index| shapes.remaining_before(input, along, index) as i64);
+        let start = start + (bounds.start - runs.start) as i64;
         node.set("start", Literal::Int(Size::fixed(start)));
         let (name, value) = if node.arg("length").is_some() { ("length", end - start) } else { ("end", end) };
         node.set(name, Literal::Int(Size::fixed(value)));
@@ -52,6 +59,16 @@ struct Bounds {
     start: usize,
     end: usize,
     step: usize,
+}
+
+impl Bounds {
+    /// The indices of a dimension of `size` in runs as long as the step, of which one index each is taken.
+    fn runs(&self, size: usize) -> Range<usize> {
+        let start = self.start - self.start % self.step;
+        let taken = (self.end - self.start).div_ceil(self.step);
+        // The last run may lack some at its end.
+        start..(start + taken * self.step).min(size)
+    }
 }
 
 /// The bounds of a slice of a dimension of `size`: from the front, and inside it.
@@ -113,7 +130,7 @@ fn selected(node: &Node, size: usize) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::graph::Literal;
+    use crate::graph::{Literal, Size};
     use crate::testing::{Net, int};
 
     const END: i64 = i64::MAX;
@@ -144,6 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_of_a_whole_batch_with_heads_passes() {
+        let mut net = Net::new(&[5, 12]);
+        let heads = |per_sample: i64| Size { per_sample, fixed: 0 };
+        net.linear("a", 6).view(&[Size::BATCH, Size::fixed(5), Size::fixed(2), Size::fixed(3)]).transpose(1, 2);
+        net.view(&[heads(2), Size::fixed(5), Size::fixed(3)]);
+        let input = Literal::Tensor(net.here());
+        let args = [("self", input), ("dim", int(0)), ("start", int(0)), ("end", int(END)), ("step", int(1))];
+        net.node("", "aten::slice", &args, vec![heads(2), Size::fixed(5), Size::fixed(3)]);
+        net.view(&[Size::BATCH, Size::fixed(2), Size::fixed(5), Size::fixed(3)]).transpose(1, 2);
+        net.view(&[Size::BATCH, Size::fixed(5), Size::fixed(6)]).linear("b", 4);
+        assert_eq!(net.groups().iter().map(|group| group.channels()).collect::<Vec<_>>(), [3]);
+        let cut = net.cut(&[vec![0, 2]]);
+        assert_eq!((cut.graph.nodes()[4].int("start"), cut.graph.nodes()[4].int("end")), (Some(0), Some(END)));
+    }
+
+    #[test]
     fn narrow_gives_its_length() {
         let mut net = Net::new(&[3, 4, 4]);
         net.conv("a", 6, 3, 1);
@@ -156,13 +189,47 @@ mod tests {
     }
 
     #[test]
-    fn every_second_channel_cannot_be_taken_of_a_cut_dimension() {
+    fn channels_between_those_of_a_step_go_with_them() {
         let mut net = Net::new(&[3, 4, 4]);
-        net.conv("a", 6, 3, 1);
-        slice(&mut net, 0, END, 2, 3);
-        net.conv("out", 2, 1, 1);
-        assert!(net.groups().is_empty());
-        assert!(net.reasons("a.weight", 0).contains("at a distance of 2"));
+        net.conv("a", 8, 3, 1);
+        let all = net.here();
+        slice(&mut net, 2, 8, 3, 2);
+        let first = net.here();
+        net.at(all);
+        slice(&mut net, 3, END, 3, 2);
+        net.conv("second", 5, 1, 1);
+        let second = net.here();
+        net.at(first).conv("first", 5, 1, 1).add(second).conv("out", 2, 1, 1);
+        let axes: Vec<Vec<usize>> = net
+            .groups()
+            .iter()
+            .map(|group| group.members.iter().map(|member| member.indices.len()).collect())
+            .collect();
+        let runs = ["the first three, which only one slice reads", "three of both", "the last two, of the other"];
+        assert_eq!(axes.len(), runs.len() + 1, "{axes:?}");
+        assert_eq!([axes[0][0], axes[1][0], axes[2][0]], [3, 3, 2], "{runs:?}");
+    }
+
+    #[test]
+    fn a_step_stays_what_it_is() {
+        let mut net = Net::new(&[3, 4, 4]);
+        net.conv("a", 7, 3, 1);
+        let all = net.here();
+        slice(&mut net, 0, END, 2, 4);
+        net.conv("even", 5, 1, 1);
+        let even = net.here();
+        net.at(all);
+        slice(&mut net, 1, END, 2, 3);
+        net.conv("odd", 5, 1, 1).add(even).conv("out", 2, 1, 1);
+        let cut = net.cut(&[vec![0, 2], vec![0], vec![0, 1, 2, 3, 4]]);
+        assert_eq!(cut.kept.0["a.weight"][&0], [0, 1, 4, 5, 6]);
+        assert_eq!(cut.kept.0["even.weight"][&1], [0, 2, 3]);
+        assert_eq!(cut.kept.0["odd.weight"][&1], [0, 2]);
+        let bounds = |node: usize| {
+            let node = &cut.graph.nodes()[node];
+            (node.int("start").unwrap(), node.int("end").unwrap(), node.int("step").unwrap())
+        };
+        assert_eq!((bounds(1), bounds(3)), ((0, 5, 2), (1, 4, 2)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl TryFrom<BTreeMap<String, BTreeMap<String, Vec<u32>>>> for AxisIndices {
 /// A network cut by a configuration.
 #[derive(Debug, Clone)]
 pub struct Cut {
-    /// Smaller shapes, rewritten literals; the same nodes, parameters and names.
+    /// Smaller shapes, rewritten literals and numbers; the same nodes, parameters and names.
     pub graph: Graph,
     /// For every changed tensor, per changed axis, the kept original indices, ascending.
     pub kept: AxisIndices,
@@ -139,6 +139,9 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
         if let Some(operator) = operator::of(node) {
             operator.rewrite(node, &shapes);
         }
+    }
+    for parameter in &mut file.parameters {
+        parameter.numbers = operator::renumbered(parameter, &shapes);
     }
     for (value, shape) in file.values.iter_mut().zip(after) {
         value.shape = shape;

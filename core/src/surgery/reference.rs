@@ -168,7 +168,7 @@ impl Builder<'_> {
         };
         let name = format!("reference.constant.{}", self.constants.len());
         let kind = ParameterKind::Constant;
-        self.file.parameters.push(Parameter { name, kind, value, requires_grad: false, tied_to: None });
+        self.file.parameters.push(Parameter { name, kind, value, requires_grad: false, tied_to: None, numbers: None });
         self.constants.push(constant);
         value
     }

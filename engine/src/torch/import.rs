@@ -7,7 +7,8 @@
 use std::path::Path;
 use std::ptr::null_mut;
 
-use secateur_core::graph::{DType, Graph};
+use secateur_core::graph::{DType, Graph, GraphFile};
+use secateur_core::operator::places_numbered_by;
 use secateur_core::rejection::{Code, Rejection};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
@@ -46,7 +47,7 @@ pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported
     let record = |batch| archive.record(&inputs, batch).map_err(|error| archive.explain(error, &inputs));
     let (first, first_weights) = record(BATCHES.0)?;
     let (second, second_weights) = record(BATCHES.1)?;
-    let Fitted { file, kept } = fit(&first, &second, BATCHES)?;
+    let Fitted { mut file, kept } = fit(&first, &second, BATCHES)?;
     let mut weights = Vec::with_capacity(kept.len());
     for &index in &kept {
         let (one, other) = (&first_weights[index], &second_weights[index]);
@@ -56,10 +57,23 @@ pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported
         }
         weights.push(one.shallow_clone());
     }
+    read_numbers(&mut file, &weights)?;
     let graph = Graph::new(file)?;
     let max_abs_diff = archive.compare(&graph, &weights, &inputs)?;
     let input_shapes = inputs.into_iter().map(|input| input.shape).collect();
     Ok(Imported { graph, weights, input_shapes, max_abs_diff })
+}
+
+/// Writes into the graph what the vectors hold by which indices of activations are chosen, so that a cut can number them anew.
+fn read_numbers(file: &mut GraphFile, weights: &[Tensor]) -> Result<(), TorchError> {
+    let graph = Graph::new(file.clone())?;
+    for (parameter, weight) in file.parameters.iter_mut().zip(weights) {
+        let is_vector_of_integers = weight.dim() == 1 && matches!(weight.kind(), Kind::Int64 | Kind::Int);
+        if is_vector_of_integers && parameter.tied_to.is_none() && !places_numbered_by(&graph, parameter).is_empty() {
+            parameter.numbers = Some(Vec::<i64>::try_from(&weight.f_to_kind(Kind::Int64)?)?);
+        }
+    }
+    Ok(())
 }
 
 /// An input of the model, one sample of it.

@@ -259,6 +259,7 @@ mod tests {
                 value: ValueId(1),
                 requires_grad: true,
                 tied_to: None,
+                numbers: None,
             }],
             nodes: vec![
                 node(

@@ -6,5 +6,6 @@ mod fixture;
 mod import;
 mod program;
 mod refusal;
+mod selection;
 mod surgery;
 mod write;

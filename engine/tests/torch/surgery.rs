@@ -337,7 +337,10 @@ fn operators_without_a_rule_say_so_in_words() {
             "node `linalg_vector_norm_1` (aten::linalg_vector_norm) reduces over it",
         ),
         ("x.tril()", "the operator aten::tril has no channel rule"),
-        ("torch.cat([x[:, ::2], x[:, ::2]], 1)", "at a distance of 2"),
+        (
+            "x.index_select(1, torch.arange(6))",
+            "node `index_select_1` (aten::index_select) chooses its indices by number",
+        ),
     ] {
         let forward = format!(
             "def forward(self, x):

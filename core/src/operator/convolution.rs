@@ -1,7 +1,7 @@
 //! Convolutions: dense, depthwise, grouped; 1, 2 and 3 spatial dimensions.
 
 use super::transposed::TransposedConvolution;
-use super::{Macs, Operator, Shapes, operand, per_sample, result};
+use super::{Macs, Operator, Shapes, operand, per_sample, result, sum_over_columns};
 use crate::graph::{Graph, Literal, Node, Size};
 use crate::group::{Axes, Dim, Reason};
 
@@ -38,7 +38,7 @@ impl Operator for Convolution {
         let in_channels = groups * in_per_group;
         if groups == 1 {
             axes.unify(&in_dims[channel_dim], &weight_dims[1])?;
-            axes.contract(&weight_dims[1]);
+            sum_over_columns(node, graph, axes, weight, 1);
         } else if in_per_group == 1 {
             // Depthwise: input channel c feeds the output channels c*m .. (c+1)*m and nothing is summed over channels.
             let multiplier = out_channels / groups;
@@ -54,7 +54,7 @@ impl Operator for Convolution {
             for (index, &element) in input_elements.iter().enumerate() {
                 axes.unify_elements(element, weight_in[index % in_per_group]);
             }
-            axes.contract(&weight_dims[1]);
+            sum_over_columns(node, graph, axes, weight, 1);
             let out_per_group = out_channels / groups;
             for (index, &element) in weight_out.iter().enumerate() {
                 axes.unify_elements(element, weight_out[index % out_per_group]);

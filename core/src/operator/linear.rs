@@ -1,6 +1,6 @@
 //! Matrix products with a weight: `linear`, and `addmm` as traced models spell it.
 
-use super::{Macs, Operator, operand, per_sample, result};
+use super::{Macs, Operator, operand, per_sample, result, sum_over_columns};
 use crate::graph::{Graph, Node, Producer, ValueId};
 use crate::group::Axes;
 
@@ -12,7 +12,7 @@ impl Operator for Linear {
         &["aten::linear"]
     }
 
-    fn axes(&self, node: &Node, _graph: &Graph, axes: &mut Axes) -> Result<(), String> {
+    fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let (input, weight, output) = (operand(node, "input")?, operand(node, "weight")?, result(node)?);
         let weight_dims = axes.dims(weight).to_vec();
         let [weight_out, weight_in] = &weight_dims[..] else {
@@ -21,7 +21,7 @@ impl Operator for Linear {
         let mut dims = axes.dims(input).to_vec();
         let features = dims.last().ok_or("a linear layer reads a scalar")?.clone();
         axes.unify(&features, weight_in)?;
-        axes.contract(weight_in);
+        sum_over_columns(node, graph, axes, weight, 1);
         if let Some(bias) = node.tensor("bias") {
             let bias_dim = axes.dims(bias)[0].clone();
             axes.unify(weight_out, &bias_dim)?;

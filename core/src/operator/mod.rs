@@ -35,7 +35,7 @@ mod write;
 pub use lookup::{places_numbered_by, renumbered};
 
 use crate::graph::{Graph, Node, Size, ValueId};
-use crate::group::{Axes, Remaining};
+use crate::group::{Axes, Contraction, Remaining};
 
 /// Everything that pruning needs to know of a family of operators.
 pub trait Operator: Sync {
@@ -60,6 +60,11 @@ pub trait Operator: Sync {
 
     /// The dimensions of `input` over which it averages, so that a cut of them changes what it computes for the others.
     fn statistics_over(&self, _node: &Node, _graph: &Graph) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// For each dimension of the other tensors that such an operator reads, the dimension of `input` whose indices it has.
+    fn weighted(&self, _node: &Node, _graph: &Graph) -> Vec<usize> {
         Vec::new()
     }
 
@@ -184,6 +189,16 @@ fn place(node: &Node, graph: &Graph) -> Result<(ValueId, usize), String> {
     let input = operand(node, "self")?;
     let along = node.int("dim").ok_or("the dimension is not a constant")?;
     Ok((input, dimension(along, graph.value(input).shape.len())?))
+}
+
+/// Marks the columns of a weight, over which the node sums. Of a weight that is computed (standardised, or mixed of several) the
+/// columns need not be zero where those of its parameters are.
+fn sum_over_columns(node: &Node, graph: &Graph, axes: &mut Axes, weight: ValueId, axis: usize) {
+    let columns = axes.dims(weight)[axis].clone();
+    axes.contract(&columns);
+    if graph.as_parameter(weight).is_none() {
+        axes.sum_over(Contraction { result: node.outputs[0], operand: weight, axis });
+    }
 }
 
 /// A size that is the same for every batch.

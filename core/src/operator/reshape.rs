@@ -1,11 +1,14 @@
 //! `flatten`, `view`, `reshape`, `unflatten`, `unsqueeze`: dimensions are regrouped, elements keep their places.
 //!
+//! `view_as` and `reshape_as` take a tensor's shape and nothing else of it, so that they do not couple it; where it is not cut
+//! like the output, they become `view` and `reshape` with the sizes in numbers.
 //! Input and output dimensions fall into blocks of equal product; [`regroup`](super::regroup) relates those of one block.
-//! A batch that is merged with heads (`[B, h, ..] -> [B * h, ..]`) is the outermost factor on both sides and left out.
+//! A dimension that grows with the batch is taken apart first: the batch, which is never cut, and what it has for each sample. So heads
+//! are followed into the batch and out of it, in `[B, h, ..] -> [B * h, ..]` and in `[n, B * h, d] -> [n * B, h * d]` alike.
 
 use super::regroup::regroup;
 use super::{Operator, Shapes, operand, result};
-use crate::graph::{Graph, Literal, Node, Size};
+use crate::graph::{Argument, Graph, Literal, Node, Size};
 use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Reshape;
@@ -15,27 +18,41 @@ const PROBE_BATCH: i64 = 10_007;
 
 impl Operator for Reshape {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::flatten", "aten::view", "aten::reshape", "aten::unflatten", "aten::unsqueeze", "aten::_unsafe_view"]
+        &[
+            "aten::flatten",
+            "aten::view",
+            "aten::reshape",
+            "aten::unflatten",
+            "aten::unsqueeze",
+            "aten::_unsafe_view",
+            "aten::view_as",
+            "aten::reshape_as",
+        ]
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let (input, output) = (operand(node, "self")?, result(node)?);
-        let in_sizes = probe(&graph.value(input).shape);
-        let out_sizes = probe(&graph.value(output).shape);
+        let ins = factors(&graph.value(input).shape);
+        let outs = factors(&graph.value(output).shape);
         let in_dims = axes.dims(input).to_vec();
-        let mut out_dims = Vec::with_capacity(out_sizes.len());
-        for (ins, outs) in blocks(&in_sizes, &out_sizes)? {
-            let (mut in_sizes, mut out_sizes) = (in_sizes[ins.clone()].to_vec(), out_sizes[outs].to_vec());
-            let in_dims = &in_dims[ins];
-            let without_batch = leave_out_batch(&mut in_sizes) == leave_out_batch(&mut out_sizes)
-                && !in_sizes.iter().chain(&out_sizes).any(|size| size % PROBE_BATCH as usize == 0);
-            if without_batch {
-                out_dims.extend(regroup(axes, in_dims, &in_sizes, &out_sizes));
-                continue;
+        let of_factor = |factor: &Factor| match factor.part {
+            Part::Batch => Dim::Fixed(Reason::NOT_A_CHANNEL),
+            Part::Whole | Part::Sample => in_dims[factor.dim].clone(),
+        };
+        let mut out_dims = vec![Dim::Fixed(Reason::NOT_A_CHANNEL); graph.value(output).shape.len()];
+        for (in_factors, out_factors) in blocks(&sizes(&ins), &sizes(&outs))? {
+            let (in_factors, out_factors) = (&ins[in_factors], &outs[out_factors]);
+            let in_dims: Vec<Dim> = in_factors.iter().map(of_factor).collect();
+            let found = if in_factors.iter().chain(out_factors).any(|factor| factor.part == Part::Batch) {
+                let reason = axes.reason("it is reshaped together with the batch".to_owned());
+                in_dims.iter().for_each(|dim| axes.freeze(dim, reason));
+                vec![Dim::Fixed(Reason::NOT_A_CHANNEL); out_factors.len()]
+            } else {
+                regroup(axes, &in_dims, &sizes(in_factors), &sizes(out_factors))
+            };
+            for (factor, dim) in out_factors.iter().zip(found).filter(|(factor, _)| factor.part != Part::Batch) {
+                out_dims[factor.dim] = dim;
             }
-            let reason = axes.reason("it is reshaped together with the batch".to_owned());
-            in_dims.iter().for_each(|dim| axes.freeze(dim, reason));
-            out_dims.extend(vec![Dim::Fixed(Reason::NOT_A_CHANNEL); out_sizes.len()]);
         }
         axes.set(output, out_dims);
         Ok(())
@@ -43,6 +60,18 @@ impl Operator for Reshape {
 
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {
         let after = shapes.after(node.outputs[0]).to_vec();
+        if let (Some(input), Some(other)) = (node.tensor("self"), node.tensor("other")) {
+            if shapes.after(other) != after {
+                let is_view = node.op == "aten::view_as";
+                let (op, sizes) = if is_view { ("aten::view", "size") } else { ("aten::reshape", "shape") };
+                node.op = op.to_owned();
+                node.args = vec![
+                    Argument::positional("self", Literal::Tensor(input)),
+                    Argument::positional(sizes, Literal::Ints(after)),
+                ];
+            }
+            return;
+        }
         for name in ["size", "shape"] {
             if let Some(sizes) = node.ints(name)
                 && sizes.len() == after.len()
@@ -66,8 +95,40 @@ impl Operator for Reshape {
     }
 }
 
-fn probe(shape: &[Size]) -> Vec<usize> {
-    shape.iter().map(|size| size.at_batch(PROBE_BATCH) as usize).collect()
+/// What of a dimension a factor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// The batch itself: the outer factor of a dimension that grows with it, of which no index can go.
+    Batch,
+    /// What such a dimension has for each sample.
+    Sample,
+}
+
+/// A dimension, or one of the two factors of one that grows with the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Factor {
+    dim: usize,
+    size: usize,
+    part: Part,
+}
+
+fn factors(shape: &[Size]) -> Vec<Factor> {
+    let of_dimension = |(dim, size): (usize, &Size)| {
+        let (size, batch) = (size.at_batch(PROBE_BATCH) as usize, PROBE_BATCH as usize);
+        let factor = |size, part| Factor { dim, size, part };
+        match size / batch {
+            0 => vec![factor(size, Part::Whole)],
+            _ if size % batch != 0 => vec![factor(size, Part::Whole)],
+            1 => vec![factor(batch, Part::Batch)],
+            per_sample => vec![factor(batch, Part::Batch), factor(per_sample, Part::Sample)],
+        }
+    };
+    shape.iter().enumerate().flat_map(of_dimension).collect()
+}
+
+fn sizes(factors: &[Factor]) -> Vec<usize> {
+    factors.iter().map(|factor| factor.size).collect()
 }
 
 type Block = (std::ops::Range<usize>, std::ops::Range<usize>);
@@ -101,17 +162,6 @@ fn blocks(ins: &[usize], outs: &[usize]) -> Result<Vec<Block>, String> {
         blocks.push((start_i..i, start_o..o));
     }
     Ok(blocks)
-}
-
-/// Takes the batch out of the outermost size that is not one; says whether it was there.
-fn leave_out_batch(sizes: &mut [usize]) -> bool {
-    match sizes.iter_mut().find(|size| **size != 1) {
-        Some(outermost) if *outermost % PROBE_BATCH as usize == 0 => {
-            *outermost /= PROBE_BATCH as usize;
-            true
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -154,6 +204,55 @@ mod tests {
         assert_eq!(cut.kept.0["b.weight"][&1], [0, 2, 3, 5]);
         assert_eq!(cut.graph.nodes()[1].ints("size").unwrap()[2], Size::fixed(2));
         assert_eq!(cut.graph.nodes()[2].ints("size").unwrap()[1], Size::fixed(4));
+    }
+
+    #[test]
+    fn heads_are_followed_into_the_batch_and_out_of_it_where_it_is_not_the_first() {
+        let mut net = Net::new(&[5, 12]);
+        net.linear("a", 6).transpose(0, 1);
+        let batch = |per_sample: i64| Size { per_sample, fixed: 0 };
+        net.view(&[Size::fixed(5), batch(2), Size::fixed(3)]).unary("aten::relu");
+        net.view(&[batch(5), Size::fixed(6)]).linear("b", 4);
+        let groups: Vec<Vec<String>> = net.groups().iter().map(|group| group.tensors()).collect();
+        assert_eq!(groups, [["a.weight:0", "a.bias:0", "b.weight:1"]]);
+        assert_eq!(net.groups()[0].channels(), 3, "of two heads, which nothing tells apart");
+        let cut = net.cut(&[vec![0, 2]]);
+        assert_eq!(cut.kept.0["b.weight"][&1], [0, 2, 3, 5]);
+        assert_eq!(cut.graph.nodes()[2].ints("size"), Some(&[Size::fixed(5), batch(2), Size::fixed(2)][..]));
+        assert_eq!(cut.graph.nodes()[4].ints("size"), Some(&[batch(5), Size::fixed(4)][..]));
+    }
+
+    #[test]
+    fn channels_that_are_mixed_with_the_batch_stay() {
+        let mut net = Net::new(&[5, 12]);
+        net.linear("a", 6).transpose(0, 2);
+        net.view(&[Size { per_sample: 6, fixed: 0 }, Size::fixed(5)]).linear("b", 4);
+        assert!(net.groups().is_empty());
+        assert!(net.reasons("a.weight", 0).contains("reshaped together with the batch"));
+    }
+
+    #[test]
+    fn the_shape_of_another_tensor_becomes_numbers_where_that_one_is_cut_otherwise() {
+        for (op, numbers) in [("aten::view_as", "aten::view"), ("aten::reshape_as", "aten::reshape")] {
+            let mut net = Net::new(&[3, 4, 4]);
+            let input = net.here();
+            net.conv("like", 6, 3, 1);
+            let like = net.here();
+            net.at(input).conv("a", 6, 3, 1).view(&[Size::BATCH, Size::fixed(6), Size::fixed(16)]);
+            net.apply(op, &[("other", Literal::Tensor(like))], &[6, 4, 4]).conv("b", 5, 1, 1);
+            let b = net.here();
+            net.at(like).conv("c", 5, 1, 1).add(b).conv("out", 2, 1, 1);
+            let groups: Vec<Vec<String>> = net.groups().iter().map(|group| group.tensors()).collect();
+            assert_eq!(groups[0], ["like.weight:0", "like.bias:0", "c.weight:1"]);
+            assert_eq!(groups[1], ["a.weight:0", "a.bias:0", "b.weight:1"], "a shape couples nothing");
+            let all = |channels: u32| (0..channels).collect::<Vec<u32>>();
+            let same = net.cut(&[vec![0, 5], vec![1, 2], all(5)]);
+            assert_eq!(same.graph.nodes()[3].op, op, "nothing is rewritten without need");
+            let cut = net.cut(&[all(6), vec![1, 2], all(5)]);
+            let node = &cut.graph.nodes()[3];
+            let sizes = [Size::BATCH, Size::fixed(2), Size::fixed(4), Size::fixed(4)];
+            assert_eq!((node.op.as_str(), node.args[1].value.clone()), (numbers, Literal::Ints(sizes.to_vec())));
+        }
     }
 
     #[test]

@@ -38,6 +38,10 @@ impl Operator for LayerNorm {
         (rank.saturating_sub(shape.len())..rank).collect()
     }
 
+    fn weighted(&self, node: &Node, graph: &Graph) -> Vec<usize> {
+        self.statistics_over(node, graph)
+    }
+
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {
         let after = shapes.after(node.outputs[0]);
         let normalized = self.statistics_over(node, shapes.before).into_iter().map(|dim| after[dim]).collect();
@@ -93,15 +97,23 @@ impl Operator for GroupNorm {
             };
             axes.unify_elements(elements[representative], element);
         }
+        if coupling == Coupling::WholeGroups {
+            let reason = axes.reason(format!("node `{}` ({}) normalises over it", node.name, node.op));
+            dims[2..].iter().for_each(|dim| axes.freeze(dim, reason));
+        }
         axes.set(output, dims);
         Ok(())
     }
 
     fn statistics_over(&self, node: &Node, graph: &Graph) -> Vec<usize> {
         match Self::layout(node, graph) {
-            Ok((_, _, Coupling::Places)) => vec![1],
+            Ok((input, _, Coupling::Places)) => (1..graph.value(input).shape.len()).collect(),
             Ok((_, _, Coupling::WholeGroups)) | Err(_) => Vec::new(),
         }
+    }
+
+    fn weighted(&self, _node: &Node, _graph: &Graph) -> Vec<usize> {
+        vec![1]
     }
 
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {

@@ -1,7 +1,7 @@
 //! Transposed convolutions, whose weight is `[in, out / groups, kernel…]`.
 
 use super::convolution::channel_dim;
-use super::{Macs, Operator, Shapes, operand, per_sample, result};
+use super::{Macs, Operator, Shapes, operand, per_sample, result, sum_over_columns};
 use crate::graph::{Graph, Literal, Node, Size};
 use crate::group::{Axes, Dim, Reason};
 
@@ -38,7 +38,7 @@ impl Operator for TransposedConvolution {
             for (index, &element) in weight_in.iter().enumerate() {
                 axes.unify_elements(weight_in[index % in_per_group], element);
             }
-            axes.contract(&weight_dims[0]);
+            sum_over_columns(node, graph, axes, weight, 0);
             (0..out_channels).map(|channel| weight_out[channel % out_per_group]).collect()
         };
         let channels = Dim::Channels(out_elements.into());

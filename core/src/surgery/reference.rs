@@ -2,8 +2,8 @@
 //!
 //! Where a weight is summed over, its columns are zeroed instead ([`super::Cut::zeroed`]). Two kinds of nodes need more.
 //!
-//! - A sum over two activations, `q kᵀ` above all, which no weight of its own can silence: one of its operands is read as
-//!   zero at the removed indices (`masked_fill` before it).
+//! - A sum over two activations, `q kᵀ` above all, or over a weight that is computed, which no parameter of its own can silence:
+//!   one of its operands is read as zero at the removed indices (`masked_fill` before it).
 //! - A normalisation over channels, which averages over those that are left: it runs as in the cut network, on its
 //!   remaining indices (`index_select` before it), and its results go back to their old places, with zeros at the
 //!   removed ones.
@@ -118,11 +118,12 @@ impl Builder<'_> {
         if let Some(operator) = operator::of(node) {
             operator.rewrite(&mut restricted, self.shapes);
         }
-        let input = node.tensor("input");
+        let weighted =
+            operator::of(node).map(|operator| operator.weighted(node, self.shapes.before)).unwrap_or_default();
         for argument in &mut restricted.args {
             let Literal::Tensor(value) = argument.value else { continue };
-            // Weights lose all that is removed; of the input, what is not averaged over stays the original's.
-            let dims = if Some(value) == input { over.to_vec() } else { self.cut_dims(value) };
+            // What is not averaged over stays the original's.
+            let dims = if argument.name == "input" { over.to_vec() } else { self.cut_of(value, &weighted, over) };
             let selected =
                 dims.into_iter().fold(value, |selected, dim| self.select(selected, dim, self.kept(value, dim)));
             argument.value = Literal::Tensor(selected);
@@ -144,8 +145,10 @@ impl Builder<'_> {
         self.file.values.pop();
     }
 
-    fn cut_dims(&self, value: ValueId) -> Vec<usize> {
-        (0..self.shapes.after(value).len()).filter(|&dim| self.shapes.is_cut(value, dim)).collect()
+    /// The dimensions of a weight that are cut and whose indices are averaged over.
+    fn cut_of(&self, value: ValueId, weighted: &[usize], over: &[usize]) -> Vec<usize> {
+        let is_over = |&dim: &usize| weighted.get(dim).is_some_and(|of_input| over.contains(of_input));
+        (0..self.shapes.after(value).len()).filter(|&dim| self.shapes.is_cut(value, dim)).filter(is_over).collect()
     }
 
     fn kept(&self, value: ValueId, dim: usize) -> Vec<i64> {

@@ -263,6 +263,51 @@ fn group_norms_of_many_and_of_few_groups() {
 }
 
 #[test]
+fn standardised_weights_with_and_without_a_gain() {
+    // As timm writes them; the second layer's columns are cut, and with them what its statistics go over.
+    let archive = with_layers(
+        module(),
+        &[("a", &[6, 3, 3, 3]), ("b", &[8, 6, 3, 3]), ("grouped", &[8, 2, 3, 3]), ("c", &[2, 8, 1, 1])],
+    )
+    .parameter("gain", &[8, 1, 1, 1])
+    .forward(
+        "def forward(self, x):
+            a = torch.batch_norm(self.a.weight.reshape([1, 6, -1]), None, None, None, None, True, 0., 1e-6, False)
+            x = torch.relu(torch.conv2d(x, a.reshape_as(self.a.weight), self.a.bias, [1, 1], [1, 1]))
+            gain = (self.gain * 0.5).view([-1])
+            b = torch.batch_norm(self.b.weight.reshape([1, 8, -1]), gain, None, None, None, True, 0., 1e-6, False)
+            x = torch.relu(torch.conv2d(x, b.reshape_as(self.b.weight), self.b.bias, [1, 1], [1, 1]))
+            g = torch.batch_norm(self.grouped.weight.reshape([1, 8, -1]), None, None, None, None, True, 0., 1e-6, False)
+            x = torch.relu(torch.conv2d(x, g.reshape_as(self.grouped.weight), self.grouped.bias, [1, 1], [1, 1], [1, 1], 4))
+            return torch.conv2d(torch.tanh(x), self.c.weight, self.c.bias)",
+    )
+    .write();
+    let groups = prune(&archive, &[&[3, 6, 6]]);
+    assert_eq!(
+        groups,
+        ["gain:0 b:0 b.bias:0 grouped:1", "a:0 a.bias:0 b:1", "grouped:0 grouped.bias:0 c:1"],
+        "columns, with what is averaged over them"
+    );
+}
+
+#[test]
+fn a_weight_that_is_mixed_of_several_is_cut_in_all_of_them() {
+    let archive = with_layers(module(), &[("a", &[6, 3, 3, 3]), ("c", &[2, 8, 1, 1])])
+        .parameter("one", &[8, 6, 3, 3])
+        .parameter("other", &[8, 6, 3, 3])
+        .forward(
+            "def forward(self, x):
+                x = torch.relu(torch.conv2d(x, self.a.weight, self.a.bias, [1, 1], [1, 1]))
+                mixed = torch.sigmoid(self.one) + self.other
+                x = torch.relu(torch.conv2d(x, mixed, None, [1, 1], [1, 1]))
+                return torch.conv2d(x, self.c.weight, self.c.bias)",
+        )
+        .write();
+    let groups = prune(&archive, &[&[3, 6, 6]]);
+    assert_eq!(groups, ["one:0 other:0 c:1", "one:1 other:1 a:0 a.bias:0"]);
+}
+
+#[test]
 fn sizes_that_are_written_into_expansions_follow_the_channels() {
     let archive = layers(
         &[("a", &[6, 3, 3, 3]), ("gate", &[6, 6]), ("b", &[2, 12, 1, 1])],

@@ -29,10 +29,8 @@ impl Operator for Product {
     }
 
     fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
-        match labels(node, graph) {
-            Ok(labels) if labels.operands.len() == 2 => vec![labels.macs(graph, |_| true)],
-            _ => Vec::new(),
-        }
+        let Ok(labels) = labels(node, graph) else { return Vec::new() };
+        labels.pairs(node.ints("path")).iter().map(|pair| labels.macs(graph, |label| pair.contains(&label))).collect()
     }
 }
 
@@ -94,6 +92,30 @@ impl Labels {
         }
         let fixed = Dim::Fixed(Reason::NOT_A_CHANNEL);
         Ok(self.output.iter().map(|label| dims.get(label).unwrap_or(&fixed).clone()).collect())
+    }
+
+    /// The labels that meet in each product of two operands. More than two are multiplied in the order of `path`, as PyTorch
+    /// gives it: pairs of places in the list of operands, whose product goes to its end; without one, from left to right.
+    /// A label goes as soon as nothing that is left has it.
+    fn pairs(&self, path: Option<&[Size]>) -> Vec<Vec<Label>> {
+        let mut left: Vec<Vec<Label>> = self.operands.iter().map(|(_, labels)| labels.clone()).collect();
+        let mut path = path.unwrap_or_default().iter().map(|place| place.fixed as usize);
+        let mut pairs = Vec::new();
+        while left.len() > 1 {
+            let last = left.len() - 1;
+            // From left to right, the product of all before comes last.
+            let from_left = if pairs.is_empty() { (0, 1) } else { (0, last) };
+            let given = path.next().zip(path.next()).filter(|&(one, other)| one.max(other) <= last && one != other);
+            let (one, other) = given.unwrap_or(from_left);
+            let second = left.remove(one.max(other));
+            let mut product = left.remove(one.min(other));
+            product.extend(second.into_iter().filter(|label| !product.contains(label)).collect::<Vec<Label>>());
+            let mut remaining = product.clone();
+            remaining.retain(|label| self.output.contains(label) || left.iter().any(|other| other.contains(label)));
+            pairs.push(product);
+            left.push(remaining);
+        }
+        pairs
     }
 
     /// One multiplication for every combination of indices of the labels that count.
@@ -170,8 +192,8 @@ fn parse(equation: &str, operands: &[ValueId], graph: &Graph) -> Result<Labels, 
         None => (&equation[..], None),
     };
     let terms: Vec<&str> = left.split(',').collect();
-    if terms.len() != operands.len() || operands.len() > 2 {
-        return Err(format!("the einsum `{equation}` of {} operands has no channel rule", operands.len()));
+    if terms.len() != operands.len() {
+        return Err(format!("the einsum `{equation}` is given {} operands", operands.len()));
     }
     let mut most_batch = 0;
     let mut labelled = Vec::with_capacity(operands.len());
@@ -268,5 +290,43 @@ mod tests {
         assert_eq!(implicit.output, ['i', 'j'].map(Label::from));
         assert_eq!(parse("...ik,...jk->...ij", &[a, a], &graph).unwrap().output.len(), 3);
         assert!(parse("bii->b", &[a], &graph).unwrap_err().contains("diagonal"));
+    }
+    /// `scores[b, i, j] values[b, j, d] out[d, o] -> [b, i, o]`, which PyTorch calls a path of two products.
+    fn three_factors(path: Option<&[i64]>) -> Net {
+        let mut net = Net::new(&[7, 12]);
+        let input = net.here();
+        net.linear("scores", 7);
+        let scores = net.here();
+        net.at(input).linear("values", 6);
+        let values = net.here();
+        let Literal::Tensor(out) = net.weight("out", &[6, 5]) else { unreachable!("a weight is a tensor") };
+        let mut args = vec![
+            ("equation", Literal::Str("bij,bjd,do->bio".to_owned())),
+            ("tensors", tensors(&net, &[scores, values, out])),
+        ];
+        args.extend(path.map(|path| ("path", crate::testing::ints(path))));
+        net.node("mix", "aten::einsum", &args, vec![Size::BATCH, Size::fixed(7), Size::fixed(5)]).linear("head", 3);
+        net
+    }
+
+    #[test]
+    fn an_einsum_of_three_factors_couples_by_letters() {
+        let net = three_factors(None);
+        let groups: Vec<Vec<String>> = net.groups().iter().map(|group| group.tensors()).collect();
+        assert_eq!(groups[0], ["values.weight:0", "values.bias:0", "out:0"]);
+        assert_eq!(groups[1], ["out:1", "head.weight:1"]);
+        assert!(
+            net.reasons("scores.weight", 0).contains("it meets input 0"),
+            "it is summed with the tokens of the input"
+        );
+        let reference = net.cut(&[vec![0, 2, 5], (0..5).collect()]).reference.unwrap();
+        assert_eq!(reference.constants, [Constant::Mask { shape: vec![6], indices: vec![1, 3, 4] }]);
+    }
+
+    #[test]
+    fn the_factors_of_an_einsum_are_multiplied_in_pairs() {
+        let layers = 7 * 12 * 7 + 7 * 12 * 6 + 7 * 5 * 3;
+        assert_eq!(three_factors(None).costs().macs, layers + 7 * 7 * 6 + 7 * 6 * 5);
+        assert_eq!(three_factors(Some(&[1, 2, 0, 1])).costs().macs, layers + 7 * 6 * 5 + 7 * 7 * 5);
     }
 }

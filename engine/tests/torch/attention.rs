@@ -113,3 +113,50 @@ fn an_einsum_over_chunks_and_a_fused_attention() {
     assert_eq!(groups.iter().filter(|group| *group == "qkv:0 qkv.bias:0 proj:1").count(), 2, "{groups:?}");
     assert_eq!(groups.iter().filter(|group| *group == "joint:0 joint.bias:0 out:1").count(), 2, "{groups:?}");
 }
+
+#[test]
+fn an_einsum_of_three_factors() {
+    let archive = with_layers(module(), &[("k", &[24, 8]), ("q", &[24, 8]), ("head", &[5, 8])])
+        .parameter("mix", &[4, 6, 8])
+        .forward(
+            "def forward(self, x):
+            b, n = x.size(0), x.size(1)
+            k = torch.linear(x, self.k.weight, self.k.bias).view([b, n, 4, 6])
+            q = torch.linear(x, self.q.weight, self.q.bias).view([b, n, 4, 6])
+            scores = torch.softmax(torch.einsum('bihd,bjhd->bhij', [q, k]), -1)
+            x = torch.einsum('bhij,bjhd,hdo->bio', [scores, k, self.mix])
+            return torch.linear(x.mean(1), self.head.weight, self.head.bias)",
+        )
+        .write();
+    let groups = prune(&archive, &[&[5, 8]]);
+    assert_eq!(groups, ["mix:0 k:0 k.bias:0 q:0 q.bias:0", "mix:1 k:0 k.bias:0 q:0 q.bias:0", "mix:2 head:1"]);
+}
+
+#[test]
+fn heads_stay_where_the_scores_of_each_come_out_and_head_dimensions_do_not() {
+    // As nn.MultiheadAttention computes with need_weights=True: by bmm, the heads merged with the batch.
+    // Queries, keys and values come out of one projection, so that their head dimensions are one group.
+    let cases = [("x", 2), ("(x, scores.view([b, 4, n, n]))", 1), ("(x, scores.view([b, 4, n, n]).mean(1))", 1)];
+    for (returned, expected) in cases {
+        let archive = with_layers(module(), &[("joint", &[72, 12]), ("out", &[12, 24]), ("head", &[5, 12])])
+            .forward(&format!(
+                "def forward(self, x):
+                x = x.transpose(0, 1)
+                n, b = x.size(0), x.size(1)
+                joined = torch.linear(x, self.joint.weight, self.joint.bias)
+                joined = joined.unflatten(-1, [3, 24]).unsqueeze(0).transpose(0, -2).squeeze(-2).contiguous()
+                q = joined[0].view([n, b * 4, 6]).transpose(0, 1)
+                k = joined[1].view([n, b * 4, 6]).transpose(0, 1)
+                v = joined[2].view([n, b * 4, 6]).transpose(0, 1)
+                scores = torch.softmax(torch.bmm(q * 0.25, k.transpose(-2, -1)), -1)
+                mixed = torch.bmm(scores, v).transpose(0, 1).contiguous().view([n * b, 24])
+                x = torch.linear(mixed, self.out.weight, self.out.bias).view([n, b, 12]).transpose(0, 1)
+                x = torch.linear(torch.tanh(x), self.head.weight, self.head.bias)
+                return {returned}"
+            ))
+            .write();
+        let groups = prune(&archive, &[&[5, 12]]);
+        let packed = groups.iter().filter(|group| *group == "joint:0 joint.bias:0 out:1").count();
+        assert_eq!(packed, expected, "{returned}: {groups:?}");
+    }
+}

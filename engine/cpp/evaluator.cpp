@@ -26,6 +26,7 @@ constexpr size_t kMaxCalls = 200;
 
 const c10::Symbol kIsGradEnabled = c10::Symbol::fromQualString("aten::is_grad_enabled");
 const c10::Symbol kFusedAttention = c10::Symbol::fromQualString("aten::_native_multi_head_attention");
+const c10::Symbol kRepeatInterleave = c10::Symbol::fromQualString("aten::repeat_interleave");
 const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_transformer_encoder_layer_fwd");
 
 struct Frame {
@@ -206,6 +207,9 @@ class Evaluator {
               place(), "The model was traced into PyTorch's fused transformer layer, which can be neither trained nor pruned.",
               "trace it with gradients enabled, outside torch.no_grad() and torch.inference_mode()");
         }
+        if (node->kind() == kRepeatInterleave && node->schema().overload_name() == "self_Tensor") {
+          return repeat_interleave(node, frame, place());
+        }
         return operation(node, frame, place());
     }
   }
@@ -332,6 +336,24 @@ class Evaluator {
     mixed = apply("aten::reshape", "", {mixed, sizes({batch, tokens, features})}, place);
     mixed = apply("aten::linear", "", {mixed, args[7], args[8]}, place);
     set_outputs(node, {mixed, IValue()}, frame);
+  }
+
+  // Traced models give the number of repetitions as a tensor; it is recorded as the number that it holds.
+  void repeat_interleave(const Node* node, Frame& frame, const Place& place) {
+    const std::vector<IValue> args = inputs_from(node, 0, frame);
+    const at::Tensor repeats = args[1].toTensor();
+    if (recorder_.depends_on_data(repeats, "`aten::repeat_interleave`")) {
+      throw refusal(
+          place, "`aten::repeat_interleave` repeats as often as the data say, so the shape of its result depends on them.",
+          "give the number of repetitions as an int");
+    }
+    if (repeats.numel() != 1) {
+      throw refusal(
+          place, "`aten::repeat_interleave` repeats each index a number of times of its own, which is not supported.",
+          "give one number of repetitions as an int");
+    }
+    const int64_t times = repeats.item<int64_t>();
+    set_outputs(node, {apply("aten::repeat_interleave", "self_int", {args[0], times, args[2], args[3]}, place)}, frame);
   }
 
   IValue apply(const char* name, const char* overload, torch::jit::Stack args, const Place& place) {

@@ -370,6 +370,10 @@ std::string Recorder::output_json(const c10::IValue& output, size_t depth) {
       "", "wrap the model so that `forward` returns tensors only");
 }
 
+bool Recorder::depends_on_data(const at::Tensor& tensor, const std::string& reader) {
+  return state_of(tensor, reader).has_data;
+}
+
 void Recorder::specialise(const Place& place) {
   const std::string text = json::quote(place.module + (place.source.empty() ? "" : " (" + place.source + ")"));
   if (std::find(specialisations_.begin(), specialisations_.end(), text) == specialisations_.end()) {

@@ -54,6 +54,9 @@ class Recorder {
   // `prim::NumToTensor`: a number that becomes a tensor.
   at::Tensor scalar_tensor(const c10::IValue& number, const Place& place);
 
+  // Whether what a tensor holds depends on the contents of an input or a trained parameter.
+  bool depends_on_data(const at::Tensor& tensor, const std::string& reader);
+
   // A branch or loop of the program that another size of the input could have taken otherwise.
   void specialise(const Place& place);
 

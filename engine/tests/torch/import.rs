@@ -259,3 +259,54 @@ fn a_nested_list_of_numbers_becomes_a_constant() {
     assert_eq!((constant.name.as_str(), constant.kind), ("CONSTANTS.c0", ParameterKind::Constant));
     assert_eq!(imported.weights.last().unwrap(), &Tensor::from_slice2(&[[1f32, 2.], [3., 4.]]));
 }
+
+#[test]
+fn a_number_of_repetitions_that_travels_as_a_tensor_is_a_number() {
+    // What torch.jit.trace writes for `x.repeat_interleave(windows.shape[0] // x.shape[0], dim=0)`.
+    let archive = module()
+        .forward(
+            "def forward(self, x):
+                windows = x.view(x.size(0) * 4, 2)
+                times = torch.floor_divide(torch.tensor(windows.size(0)), torch.tensor(x.size(0)))
+                return (torch.repeat_interleave(x[:, :2], times, 0) * windows).view(x.size(0), 4, 2)",
+        )
+        .write();
+    let graph = archive.import(&[&[8]]).graph;
+    let repeated = node(&graph, "repeat_interleave_1");
+    assert_eq!((repeated.overload.as_str(), repeated.int("repeats")), ("self_int", Some(4)));
+    assert_eq!(graph.value(repeated.outputs[0]).shape[0], Size { per_sample: 4, fixed: 0 });
+}
+
+#[test]
+fn what_hangs_on_the_size_of_the_input_is_noted_by_module_and_line() {
+    let archive = module()
+        .parameter("fc.weight", &[4, 4])
+        .parameter("pool.scale", &[1])
+        .define(
+            "pool",
+            "def forward(self, x):
+                steps = 0
+                while x.size(1) > 2:
+                    x = x[:, ::2] * self.scale
+                    steps = steps + 1
+                return x",
+        )
+        .forward(
+            "def forward(self, x):
+                if x.size(1) >= 8:
+                    x = self.pool.forward(x)
+                    return torch.linear(x.repeat([1, 2]), self.fc.weight)
+                else:
+                    return torch.linear(x, self.fc.weight)",
+        )
+        .write();
+    let large = archive.import(&[&[8]]).graph;
+    let halves = operators(&large).iter().filter(|operator| **operator == "mul").count();
+    assert_eq!(halves, 2, "the loop went around twice");
+    let places = &large.file().specialisations;
+    assert_eq!(places.len(), 2, "{places:?}");
+    assert!(places[0].starts_with(" (code/__torch__") && places[1].starts_with("pool (code/__torch__"), "{places:?}");
+    let small = archive.import(&[&[4]]).graph;
+    assert_eq!(operators(&small), ["linear"]);
+    assert_eq!(small.file().specialisations.len(), 1);
+}

@@ -23,6 +23,33 @@ fn control_flow_on_data_is_refused_by_name() {
 }
 
 #[test]
+fn a_loop_that_goes_on_while_the_data_say_so_is_refused_by_name() {
+    let archive = module()
+        .parameter("fc.weight", &[4, 4])
+        .forward(
+            "def forward(self, x):
+                while bool(x.max() > 1.0):
+                    x = torch.linear(x, self.fc.weight) * 0.5
+                return x",
+        )
+        .write();
+    let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);
+    assert!(rejection.detail.contains("`aten::Bool`"), "{rejection}");
+    assert!(rejection.hint.is_some_and(|hint| hint.contains("torch.where")));
+}
+
+#[test]
+fn repetitions_as_often_as_the_data_say_are_refused() {
+    for repeats in ["x[0, :1].to(4)", "torch.arange(4)"] {
+        let archive = module()
+            .forward(&format!("def forward(self, x):\n    return torch.repeat_interleave(x, {repeats}, 1)"))
+            .write();
+        let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);
+        assert!(rejection.detail.contains("`aten::repeat_interleave`"), "{rejection}");
+    }
+}
+
+#[test]
 fn state_that_forward_changes_is_refused() {
     let archive = module()
         .buffer("count", &[1])

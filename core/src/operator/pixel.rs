@@ -1,4 +1,4 @@
-//! Channels that change places with positions or with each other: `pixel_shuffle`, its inverse, `im2col`, `channel_shuffle`.
+//! Channels that change places with positions or with each other: `pixel_shuffle`, `im2col`, their inverses, `channel_shuffle`.
 
 use super::{Operator, fixed_size, operand, result};
 use crate::graph::{Graph, Node};
@@ -9,7 +9,7 @@ pub(super) struct PixelShuffle;
 
 impl Operator for PixelShuffle {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::pixel_shuffle"]
+        &["aten::pixel_shuffle", "aten::col2im"]
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
@@ -95,7 +95,8 @@ fn rearrange(
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Net, int};
+    use crate::graph::Size;
+    use crate::testing::{Net, int, ints};
 
     #[test]
     fn a_pixel_shuffle_cuts_whole_squares_of_channels() {
@@ -105,6 +106,16 @@ mod tests {
         let cut = net.cut(&[vec![0, 2]]);
         assert_eq!(cut.kept.0["a.weight"][&0], [0, 1, 2, 3, 8, 9, 10, 11]);
         assert_eq!(cut.kept.0["b.weight"][&1], [0, 2]);
+    }
+
+    #[test]
+    fn patches_that_are_folded_cut_whole_kernels() {
+        let mut net = Net::new(&[3, 4, 4]);
+        net.conv("a", 12, 3, 1).view(&[Size::BATCH, Size::fixed(12), Size::fixed(16)]);
+        net.apply("aten::col2im", &[("kernel_size", ints(&[2, 2]))], &[3, 8, 8]).conv("b", 2, 1, 1);
+        let cut = net.cut(&[vec![1]]);
+        assert_eq!(cut.kept.0["a.weight"][&0], [4, 5, 6, 7]);
+        assert_eq!(cut.kept.0["b.weight"][&1], [1]);
     }
 
     #[test]

@@ -143,15 +143,15 @@ fn heads_stay_where_the_scores_of_each_come_out_and_head_dimensions_do_not() {
                 "def forward(self, x):
                 x = x.transpose(0, 1)
                 n, b = x.size(0), x.size(1)
-                joined = torch.linear(x, self.joint.weight, self.joint.bias)
+                joined = torch.linear(x, self.joint.weight, self.joint.bias) * 0.2
                 joined = joined.unflatten(-1, [3, 24]).unsqueeze(0).transpose(0, -2).squeeze(-2).contiguous()
                 q = joined[0].view([n, b * 4, 6]).transpose(0, 1)
                 k = joined[1].view([n, b * 4, 6]).transpose(0, 1)
                 v = joined[2].view([n, b * 4, 6]).transpose(0, 1)
-                scores = torch.softmax(torch.bmm(q * 0.25, k.transpose(-2, -1)), -1)
+                scores = torch.softmax(torch.bmm(q * 0.4, k.transpose(-2, -1)), -1)
                 mixed = torch.bmm(scores, v).transpose(0, 1).contiguous().view([n * b, 24])
                 x = torch.linear(mixed, self.out.weight, self.out.bias).view([n, b, 12]).transpose(0, 1)
-                x = torch.linear(torch.tanh(x), self.head.weight, self.head.bias)
+                x = torch.linear(torch.tanh(x), self.head.weight * 0.2, self.head.bias)
                 return {returned}"
             ))
             .write();

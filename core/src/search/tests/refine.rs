@@ -42,10 +42,12 @@ proptest! {
         let setting = Setting::new(&steps);
         let (space, layers) = (setting.space(0.1), setting.layers());
         let band = Band { low, high: low + 0.03 };
+        let mut populations: Vec<Vec<Scored>> = Vec::new();
+        let mut keep = |state: &Progress| populations.push(state.best.clone());
         let (before, after) = if encoder {
             let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 12, seed));
             let before = walked(&space, band, &scorer, seed, 1, 50);
-            let after = refine::run(&plan(seed, 2), &space, band, &scorer, before.clone(), &mut |_| {});
+            let after = refine::run(&plan(seed, 2), &space, band, &scorer, before.clone(), &mut keep);
             for found in &after.best {
                 prop_assert_eq!(found.score, scorer.score(&scorer.state(&found.levels)));
             }
@@ -53,7 +55,7 @@ proptest! {
         } else {
             let additive = random_additive(&space, seed);
             let before = walked(&space, band, &additive, seed, 1, 50);
-            let after = refine::run(&plan(seed, 2), &space, band, &additive, before.clone(), &mut |_| {});
+            let after = refine::run(&plan(seed, 2), &space, band, &additive, before.clone(), &mut keep);
             (before, after)
         };
         prop_assert_eq!(before.best.is_empty(), after.best.is_empty());
@@ -68,11 +70,15 @@ proptest! {
                 prop_assert!(other.score >= found.score && apart(&other.levels, &found.levels) >= 3);
             }
         }
-        // Whatever left has a better one beside it, or the population is full of better ones.
-        for lost in &before.best {
-            let beside = after.best.iter().any(|kept| kept.score >= lost.score && apart(&kept.levels, &lost.levels) < 3);
-            let better = after.best.iter().filter(|kept| kept.score >= lost.score).count();
-            prop_assert!(beside || better == 20, "{lost:?} was lost to {better}");
+        // Whatever left a generation has a better one beside it in the next, or that is full of better ones.
+        populations.insert(0, top::diverse(&before.best, 20, 3));
+        for generation in populations.windows(2) {
+            for lost in &generation[0] {
+                let stays = |kept: &&Scored| kept.score >= lost.score;
+                let beside = generation[1].iter().filter(stays).any(|kept| apart(&kept.levels, &lost.levels) < 3);
+                let better = generation[1].iter().filter(stays).count();
+                prop_assert!(beside || better == 20, "{lost:?} was lost to {better}");
+            }
         }
     }
 }

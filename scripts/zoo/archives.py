@@ -14,6 +14,8 @@ KINDS = ("traced", "scripted")
 SEED = 0
 # The importer checks two other batch sizes, so a batch that the trace has baked in comes to light.
 TRACED_BATCH = 2
+# Batch norms that see one pixel of each sample, as in squeeze-and-excitation, need more than two for a variance.
+SETTLING_BATCH = 16
 
 
 def write_archive(model: Model, kind: str, path: Path) -> None:
@@ -21,8 +23,8 @@ def write_archive(model: Model, kind: str, path: Path) -> None:
     torch.manual_seed(SEED)
     network = make(model).eval()
     redraw(network)
+    settle(network, torch.randn(SETTLING_BATCH, *model.shape))
     example = torch.randn(TRACED_BATCH, *model.shape)
-    settle(network, example)
     if kind == "traced":
         # Segmentation networks return a dictionary, which trace takes only without `strict`.
         script = torch.jit.trace(network, example, strict=False, check_trace=False)
@@ -60,7 +62,7 @@ def redraw(network: nn.Module) -> None:
                 parameter.normal_(mean=round(parameter.flatten()[0].item()), std=0.2)
 
 
-def settle(network: nn.Module, example: torch.Tensor) -> None:
+def settle(network: nn.Module, batch: torch.Tensor) -> None:
     """Batch norms take over the statistics of a random batch, so that signals stay of the order of one as in a trained network."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -69,7 +71,7 @@ def settle(network: nn.Module, example: torch.Tensor) -> None:
         norm.train()
     try:
         with torch.no_grad():
-            network(example)
+            network(batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

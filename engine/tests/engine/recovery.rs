@@ -67,23 +67,50 @@ fn the_oracle_passes_a_right_surgery_of_every_example() {
 #[test]
 fn the_oracle_catches_a_single_wrong_channel() {
     let mut cutting = cut_example("resnet20-digits.pt");
-    let columns = cutting
-        .cut
-        .kept
-        .0
-        .values_mut()
-        .find_map(|axes| {
-            axes.get_mut(&1).filter(|kept| kept[0] > 0 || kept.windows(2).any(|pair| pair[1] > pair[0] + 1))
-        })
-        .expect("some consumer lost a column that is not its last");
-    // The neighbour of a kept column instead of the column itself.
-    let gap = (0..columns.len()).find(|&at| columns[at] > if at == 0 { 0 } else { columns[at - 1] + 1 }).unwrap();
-    columns[gap] -= 1;
+    swap_a_column(&mut cutting.cut, "");
     let message = cutting.check().unwrap_err().to_string();
     assert!(
         message.contains("our bug") && message.contains("candidate 7") && message.contains("differ by"),
         "{message}"
     );
+}
+
+/// The neighbour of a kept input column instead of the column itself, in a layer whose name begins with this.
+fn swap_a_column(cut: &mut Cut, layer: &str) {
+    let has_gap = |kept: &[u32]| kept[0] > 0 || kept.windows(2).any(|pair| pair[1] > pair[0] + 1);
+    let of_layer = cut.kept.0.iter_mut().filter(|(name, _)| name.starts_with(layer));
+    let columns = of_layer
+        .filter_map(|(_, axes)| axes.get_mut(&1))
+        .find(|kept| has_gap(kept))
+        .expect("some consumer lost a column that is not its last");
+    let gap = (0..columns.len()).find(|&at| columns[at] > if at == 0 { 0 } else { columns[at - 1] + 1 }).unwrap();
+    columns[gap] -= 1;
+}
+
+/// Shifts what a batch norm reads by as much as it subtracts again, which costs float32 most of its digits.
+fn ill_conditioned(mut cutting: Cutting) -> Cutting {
+    let parameters = cutting.original.graph().parameters();
+    let shifted = ["features.3.bias", "features.4.running_mean"]
+        .map(|name| parameters.iter().position(|parameter| parameter.name == name).expect(name));
+    for index in shifted {
+        let _no_grad = tch::no_grad_guard();
+        let _ = cutting.original.weights_mut()[index].f_add_scalar_(1e4).unwrap();
+    }
+    cutting
+}
+
+#[test]
+fn the_oracle_settles_in_float64_what_rounding_hides_in_float32() {
+    let cutting = ill_conditioned(cut_example("vgg-digits.pt"));
+    let found = oracle::check(7, &cutting.original, &cutting.cut, &cutting.pruned(), None, 0).unwrap();
+    assert!(found.max_abs_diff <= found.tolerance && found.tolerance < 1e-6, "{found:?}");
+}
+
+#[test]
+fn a_wrong_channel_is_caught_in_float64_too() {
+    let mut cutting = ill_conditioned(cut_example("vgg-digits.pt"));
+    swap_a_column(&mut cutting.cut, "features.7");
+    assert!(cutting.check().unwrap_err().to_string().contains("our bug"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 BASELINES = ("uniform", "global_l1", "global_l2")
-# SACP's finalists have had a light epoch and less than one of repair before their --epochs.
+# SACP's finalists have had a light epoch and at most one of repair before their --epochs.
 EARLIER_EPOCHS = 2
 
 
@@ -181,7 +181,8 @@ def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
     light = sum(candidate["light_accuracy"] is not None for candidate in candidates)
     tuned = sum(candidate["tuned_accuracy"] is not None for candidate in candidates)
     fine_tune = report["spec"]["fine_tune"]
-    repair = repaired * report["spec"]["search"]["repair_steps"] * fine_tune["batch_size"] / report["data"]["samples"]["train"]
+    pass_steps = report["data"]["samples"]["train"] / fine_tune["batch_size"]
+    repair = repaired * min(1, report["spec"]["search"]["repair_steps"] / pass_steps)
     return {
         "key": run.key(),
         "base": report["base"]["accuracy"],

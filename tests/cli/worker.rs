@@ -42,7 +42,10 @@ impl Drop for Working {
 
 async fn submit(client: &Client, epochs: u32) -> String {
     let spec = serde_json::json!({
-        "target": {"flops_reduction": 0.5}, "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": epochs}
+        "target": {"flops_reduction": 0.5},
+        "method": "uniform",
+        "input": {"mean": 4.9, "std": 6.0},
+        "fine_tune": {"epochs": epochs}
     });
     let form = crate::harness::form(&spec).part("dataset", file_part("digits.npz"));
     let job = client.post_form("/v1/jobs", form).await.expect(StatusCode::ACCEPTED);
@@ -79,7 +82,7 @@ async fn the_task_of_a_worker_that_was_killed_goes_to_another() {
     })
     .await;
     let client = server.client();
-    let path = submit(&client, 10).await;
+    let path = submit(&client, 20).await;
     let first = Working::join(&server);
     wait_for(&client, &path, "stage", "tune").await;
     eventually("tuning moves", || async {

@@ -183,7 +183,7 @@ pub struct RefinementReport {
 /// What the repair tells that the screen could not: rank correlations with the validation accuracy after it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RepairReport {
-    /// Steps of distillation that every screened network got.
+    /// Steps of distillation that every screened network got; fewer than `search.repair_steps` where the training split has fewer batches.
     pub steps: u32,
     /// Of the accuracy after surgery and BN recalibration.
     pub screened: Option<RankCorrelation>,

@@ -113,8 +113,8 @@ pub struct SearchSpec {
     pub rate_step: f64,
     /// Configurations that are screened, beside the baselines.
     pub top_m: Positive,
-    /// Steps of distillation that every screened network gets before the better third of them is chosen, 0 for none; with fine-tuning
-    /// only. After a large reduction batch norm recalibration alone leaves all of them near chance.
+    /// Steps of distillation that every screened network gets before the better third of them is chosen, at most one pass over the
+    /// training split, 0 for none; with fine-tuning only. After a large reduction batch norm recalibration alone leaves all of them near chance.
     pub repair_steps: u32,
     /// Screened networks that are fully fine-tuned.
     pub top_k: Positive,

@@ -27,7 +27,7 @@ pub struct Repair<'a> {
 }
 
 impl<'a> Repair<'a> {
-    /// `steps` batches of the training split, in a seeded order; of a split with fewer batches, several orders.
+    /// `steps` batches of the training split in a seeded order, at most one pass.
     pub fn new(
         original: &'a Network,
         train: &'a Split,
@@ -35,14 +35,8 @@ impl<'a> Repair<'a> {
         steps: usize,
         seed: u64,
     ) -> Result<Self, Error> {
-        let mut batches = Vec::with_capacity(steps);
-        for epoch in 0.. {
-            let of_epoch = train.shuffled(settings.batch_size.get() as i64, seed, epoch)?;
-            if of_epoch.is_empty() || batches.len() == steps {
-                break;
-            }
-            batches.extend(of_epoch.into_iter().take(steps - batches.len()));
-        }
+        let mut batches = train.shuffled(settings.batch_size.get() as i64, seed, 0)?;
+        batches.truncate(steps);
         Ok(Self { train, lessons: Teacher::of_fixed(original, train)?, settings, batches, seed })
     }
 

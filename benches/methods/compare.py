@@ -4,11 +4,10 @@
                                        [--networks resnet20-digits …] [--targets 0.5 …] [--seeds 0 …] [--epochs N]
                                        [--results FILE.jsonl]
 
-SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of a classical method gets
-at least the epochs that SACP's got on its way (repair, light fine-tune, --epochs); what SACP spends in all, on networks that
-lose too, is a column of its own. A finished
-run is one line of the results file and is not done again, so an interrupted comparison goes on where it was; the line below
-the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
+SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of a classical method
+gets at least the epochs that SACP's got on its way (repair, light fine-tune, --epochs); what SACP spends in all, on networks
+that lose too, is a column of its own. A finished run is one line of the results file and is not done again, so an interrupted
+comparison goes on where it was; the line below the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
 validation split. docs/evaluation.md says what was found.
 """
 
@@ -181,8 +180,8 @@ def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
     light = sum(candidate["light_accuracy"] is not None for candidate in candidates)
     tuned = sum(candidate["tuned_accuracy"] is not None for candidate in candidates)
     fine_tune = report["spec"]["fine_tune"]
-    pass_steps = report["data"]["samples"]["train"] / fine_tune["batch_size"]
-    repair = repaired * min(1, report["spec"]["search"]["repair_steps"] / pass_steps)
+    steps = report["repair"]["steps"] if report["repair"] else 0
+    repair = repaired * steps * fine_tune["batch_size"] / report["data"]["samples"]["train"]
     return {
         "key": run.key(),
         "base": report["base"]["accuracy"],

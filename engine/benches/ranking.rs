@@ -5,19 +5,15 @@
 //! measured; then Spearman's rho with a bootstrap interval is printed for every ranking. `sensitivity sum` is the ranking that
 //! specs call `calibrated`; `calibrated` is its fit to measurements in the band, which no job uses. The data set must have labels.
 
+mod subject;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::candidate::{self, Limits};
-use secateur_core::cost::CostModel;
-use secateur_core::dataset::{Dataset, Split as SplitName};
-use secateur_core::group::Grouping;
-use secateur_core::importance::{Evidence, Importance};
 use secateur_core::layer::LayerGraph;
-use secateur_core::report::Accuracy;
-use secateur_core::search::additive::{self, Additive, Sensitivity};
+use secateur_core::search::additive::Additive;
 use secateur_core::search::calibrated::{Calibrated, InBand};
 use secateur_core::search::proposal;
 use secateur_core::search::score::Scorer;
@@ -26,14 +22,12 @@ use secateur_core::search::top::Scored;
 use secateur_core::search::{Plan, Progress, Ranking, run};
 use secateur_core::spec::{JobSpec, Metric};
 use secateur_core::statistics::spearman;
-use secateur_engine::data::Data;
 use secateur_engine::distortion::Judge;
 use secateur_engine::encoder::{self, Settings};
 use secateur_engine::error::Error;
-use secateur_engine::evaluate;
-use secateur_engine::network::Network;
-use secateur_engine::torch::{self, runtime};
-use secateur_engine::weights;
+use secateur_engine::torch::runtime;
+
+use subject::Subject;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -52,21 +46,11 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
     let device = runtime::initialise(threads, secateur_core::task::Device::Cpu)?;
     let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input": {{"mean": {mean}, "std": {std}}}}}"#);
     let spec = JobSpec::from_json(&spec)?;
-    let imported = torch::import(model, Some(&[sample_shape(data)?]))?;
-    let original = Network::new(imported.graph, imported.weights)?;
-    let grouping = Grouping::of(original.graph());
-    let data = Data::open(data, original.graph(), &spec, device)?;
-    let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
-    let test = data.split(SplitName::Test)?;
-    let judge = Judge::new(&original, &grouping, &train, 0)?;
-
-    let host = weights::to_host(original.graph(), original.weights())?;
-    let evidence = Evidence { graph: original.graph(), grouping: &grouping, weights: &host, saliency: None };
-    let importance = Importance::measure(&evidence, spec.importance);
-    let costs = CostModel::of(original.graph(), &grouping);
-    let limits = Limits::new(original.graph(), &grouping, &spec.constraints)?;
-    let space = Space::new(&costs, &limits, Metric::Flops, 0.1);
-    let layers = LayerGraph::of(original.graph(), &grouping);
+    let subject = Subject::open(model, data, &spec, device)?;
+    let Subject { original, grouping, importance, costs, limits, train, .. } = &subject;
+    let judge = Judge::new(original, grouping, train, 0)?;
+    let space = Space::new(costs, limits, Metric::Flops, 0.1);
+    let layers = LayerGraph::of(original.graph(), grouping);
     println!("{}: {} groups, 10^{:.0} configurations", model.display(), space.groups(), space.log10_size());
 
     let settings = Settings { configs: 10_000, hidden: 64, epochs: 5, temperature: 0.1, negatives: 8, seed: 0 };
@@ -77,23 +61,13 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
     let similarity = Scorer::new(&layers, &space, &trained.encoder);
 
     let started = Instant::now();
-    let mut measured: Vec<Sensitivity> = Vec::new();
-    for probe in additive::probes(&limits) {
-        measured.push(judge.sensitivity(&importance, probe)?);
-    }
+    let measured = subject.sensitivities(&judge)?;
     let measurements = measured.len();
     println!("  sensitivity: {measurements} measurements in {:.1} s", started.elapsed().as_secs_f64());
     let sum = Additive::interpolate(&space, &measured);
 
     let uninformed = judge.uninformed()?;
-    let configuration = |levels: &[u8]| proposal::configuration(&space, &importance, levels);
-    // Both held-out splits, for less noise.
-    let held_out = |network: &Network| -> Result<f64, Error> {
-        let Accuracy { val: on_val, test: on_test } =
-            evaluate::held_out(network, &val, &test)?.expect("the data set has labels");
-        let (vals, tests) = (val.count() as f64, test.count() as f64);
-        Ok((on_val * vals + on_test * tests) / (vals + tests))
-    };
+    let configuration = |levels: &[u8]| proposal::configuration(&space, importance, levels);
     for target in [0.5, 0.7, 0.85] {
         let band = Band { low: target, high: target + 0.01 };
         let mut random = ChaCha8Rng::seed_from_u64(1_000 + (target * 100.0) as u64);
@@ -122,7 +96,7 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
         let (mut accuracy, mut divergence) = (Vec::new(), Vec::new());
         for point in &points {
             let network = judge.network(&configuration(&point.levels))?;
-            accuracy.push(held_out(&network)?);
+            accuracy.push(subject.held_out(&network)?);
             divergence.push(-judge.divergence(&network)?);
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -132,16 +106,12 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
             "band {target}: {} configurations in {seconds:.1} s, accuracy mean {mean_accuracy:.3}, best {best:.3}",
             points.len()
         );
-        for method in ["uniform", "global_l1", "global_l2"] {
-            let spec = format!(r#"{{"target": {{"flops_reduction": {target}}}, "method": "{method}"}}"#);
-            let candidate =
-                candidate::propose(original.graph(), &grouping, &costs, &host, &JobSpec::from_json(&spec)?)?.remove(0);
-            let network = judge.network(&candidate.configuration)?;
-            println!("  {method}: accuracy {:.3}", held_out(&network)?);
+        for (method, configuration) in subject.baselines(target)? {
+            println!("  {method}: accuracy {:.3}", subject.held_out(&judge.network(&configuration)?)?);
         }
         let plan = Plan { seed: 0, candidates: 200_000, top: 24, threads };
         let top = |found: Vec<Scored>| -> Result<Vec<f64>, Error> {
-            found.iter().map(|scored| held_out(&judge.network(&configuration(&scored.levels))?)).collect()
+            found.iter().map(|scored| subject.held_out(&judge.network(&configuration(&scored.levels))?)).collect()
         };
         let of_sum = run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
         let of_calibrated = run(&plan, &space, band, &calibrated, Progress::default(), 64, &mut |_| {}).best;
@@ -171,11 +141,6 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
         }
     }
     Ok(())
-}
-
-/// One sample as it is stored, without the batch.
-fn sample_shape(data: &Path) -> Result<Vec<i64>, Error> {
-    Ok(Dataset::open(data)?.summary().sample_shape.iter().map(|&size| size as i64).collect())
 }
 
 /// rho with the 90 % interval of 1000 bootstrap samples.

@@ -184,7 +184,7 @@ pub struct RefinementReport {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RepairReport {
     /// Steps of distillation that every screened network got; fewer than `search.repair_steps` where the training split has fewer batches.
-    pub steps: u32,
+    pub steps: u64,
     /// Of the accuracy after surgery and BN recalibration.
     pub screened: Option<RankCorrelation>,
     pub similarity: Option<RankCorrelation>,

@@ -217,7 +217,24 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
         None if job.spec.target.metric == Metric::Latency => Err(missing("latency")),
         table => Ok(table.cloned().map(Box::new)),
     };
-    let dataset = || job.has_dataset.then(dataset_input);
+    let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
+    // A rung of successive halving: training tasks with `size` contenders each.
+    let rung = |contenders: Vec<Contender>, size, work: fn(Vec<usize>) -> Work| {
+        if contenders.is_empty() {
+            return Err(missing("screen"));
+        }
+        let planned = |(index, shard): (usize, &[Contender])| PlannedTask {
+            index,
+            work: work(shard.iter().map(|contender| contender.candidate).collect()),
+            inputs: graph()
+                .into_iter()
+                .chain([candidates()])
+                .chain(shard.iter().filter_map(|contender| contender.weights.clone()))
+                .chain(dataset())
+                .collect(),
+        };
+        Ok(sharded(&contenders, size).map(planned).collect())
+    };
 
     match stage {
         Stage::Import => {
@@ -277,13 +294,14 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
                 })
                 .collect())
         }
-        // The rungs of successive halving: all of the screened, then the better third and every baseline, then the best few.
-        Stage::Repair => rung(stage, job, job.contenders(), CANDIDATES_PER_REPAIR_TASK),
+        // All of the screened, then the better third and every baseline, then the best few.
+        Stage::Repair => rung(job.contenders(), CANDIDATES_PER_REPAIR_TASK, |candidates| Work::Repair { candidates }),
         Stage::LightTune => {
             let third = job.screened().len().div_ceil(3).max(job.spec.search.top_k.get());
-            rung(stage, job, job.best_and_baselines(third), CANDIDATES_PER_LIGHT_TASK)
+            let chosen = job.best_and_baselines(third);
+            rung(chosen, CANDIDATES_PER_LIGHT_TASK, |candidates| Work::LightTune { candidates })
         }
-        Stage::Tune => rung(stage, job, job.finalists(), 1),
+        Stage::Tune => rung(job.finalists(), 1, |candidates| Work::Tune { candidate: candidates[0] }),
         Stage::Export => {
             let winner = job.winner().ok_or_else(|| missing("screen or tune"))?;
             one(
@@ -305,44 +323,6 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
             )
         }
     }
-}
-
-/// Training tasks for contenders, `size` in each.
-fn rung(
-    stage: Stage,
-    job: JobView<'_>,
-    contenders: Vec<Contender>,
-    size: usize,
-) -> Result<Vec<PlannedTask>, PlanError> {
-    if contenders.is_empty() {
-        return Err(PlanError { stage, missing: "screen" });
-    }
-    let work = |shard: &[Contender]| {
-        let candidates = shard.iter().map(|contender| contender.candidate).collect();
-        match stage {
-            Stage::Repair => Work::Repair { candidates },
-            Stage::LightTune => Work::LightTune { candidates },
-            _ => Work::Tune { candidate: shard[0].candidate },
-        }
-    };
-    let planned = |(index, shard): (usize, &[Contender])| PlannedTask {
-        index,
-        work: work(shard),
-        inputs: [
-            output(Stage::Import, 0, file::GRAPH),
-            output(Stage::Import, 0, file::WEIGHTS),
-            output(Stage::Search, 0, file::CANDIDATES),
-        ]
-        .into_iter()
-        .chain(shard.iter().filter_map(|contender| contender.weights.clone()))
-        .chain(job.has_dataset.then(dataset_input))
-        .collect(),
-    };
-    Ok(sharded(&contenders, size).map(planned).collect())
-}
-
-fn dataset_input() -> Input {
-    Input { name: file::DATASET.to_owned(), source: Source::Dataset }
 }
 
 /// Sensitivities that one task measures.

@@ -253,7 +253,7 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
         candidate,
         score: Score { accuracy: Some(0.5), loss: (candidate as f64 - 5.0).abs() },
     });
-    let result = TaskResult::Repair(RungResult { rated: rated.collect() });
+    let result = TaskResult::Repair(RungResult { steps: 50, rated: rated.collect() });
     done.push(finished(Stage::Repair, 0, result));
     let light = plan_after(Stage::LightTune, &done).unwrap();
     assert_eq!(

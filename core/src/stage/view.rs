@@ -124,6 +124,14 @@ impl<'a> JobView<'a> {
         rated
     }
 
+    /// Steps that every candidate of a rung was trained; `None` when the job has no such rung.
+    fn steps_of(self, rung: Stage) -> Option<u64> {
+        self.results(rung).find_map(|task| match &task.result {
+            TaskResult::Repair(result) | TaskResult::LightTune(result) => Some(result.steps),
+            _ => None,
+        })
+    }
+
     /// Whether a candidate is a classical method's.
     pub(super) fn is_baseline(self, candidate: usize) -> bool {
         let proposed = self.search().unwrap_or_default();
@@ -194,23 +202,30 @@ impl<'a> JobView<'a> {
         tuned
     }
 
-    /// The best by validation; the first of equals. Tuned candidates go before screened ones.
-    pub(super) fn winner(self) -> Option<Winner> {
-        let better_tuned =
-            |(_, a): &(usize, &TuneResult), (_, b): &(usize, &TuneResult)| a.score.is_better_than(&b.score);
-        let best_tuned = first_of_best(self.tuned(), better_tuned).map(|(task, tuned)| Winner {
-            candidate: tuned.candidate,
-            stage: Stage::Tune,
-            weights: Some(output(Stage::Tune, task, &file::tuned(tuned.candidate))),
-        });
-        best_tuned.or_else(|| {
-            let better_screened = |(_, a): &(_, &Screened), (_, b): &(_, &Screened)| a.value() > b.value();
-            first_of_best(self.screened(), better_screened).map(|(task, screened)| Winner {
-                candidate: screened.candidate,
-                stage: Stage::Screen,
-                weights: screened_file(task, screened.candidate),
-            })
+    /// The best by validation and the stage that measured it; the first of equals. Tuned candidates go before screened ones.
+    pub fn best(self) -> Option<(Stage, usize)> {
+        let tuned = first_of_best(self.tuned(), |(_, a), (_, b)| a.score.is_better_than(&b.score));
+        let tuned = tuned.map(|(_, tuned)| (Stage::Tune, tuned.candidate));
+        tuned.or_else(|| {
+            let screened = first_of_best(self.screened(), |(_, a), (_, b)| a.value() > b.value());
+            screened.map(|(_, screened)| (Stage::Screen, screened.candidate))
         })
+    }
+
+    /// The best with where its weights are.
+    pub(super) fn winner(self) -> Option<Winner> {
+        let (stage, candidate) = self.best()?;
+        let weights = match stage {
+            Stage::Tune => {
+                let (task, _) = self.tuned().into_iter().find(|(_, tuned)| tuned.candidate == candidate)?;
+                Some(output(Stage::Tune, task, &file::tuned(candidate)))
+            }
+            _ => {
+                let (task, _) = self.screened().into_iter().find(|(_, screened)| screened.candidate == candidate)?;
+                screened_file(task, candidate)
+            }
+        };
+        Some(Winner { candidate, stage, weights })
     }
 
     /// Every candidate that was proposed, with what has been measured of it so far.
@@ -254,6 +269,7 @@ impl<'a> JobView<'a> {
             encoder,
             search,
             proposed: self.search().unwrap_or_default().to_vec(),
+            repair_steps: self.steps_of(Stage::Repair),
             repaired: self.rated(Stage::Repair).into_iter().map(|(_, rated)| rated.clone()).collect(),
             lightly_tuned: self.rated(Stage::LightTune).into_iter().map(|(_, rated)| rated.clone()).collect(),
             screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),

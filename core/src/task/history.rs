@@ -20,6 +20,9 @@ pub struct History {
     pub search: Option<SearchReport>,
     #[serde(default)]
     pub proposed: Vec<CandidateCosts>,
+    /// Steps of the repair; `None` without one.
+    #[serde(default)]
+    pub repair_steps: Option<u64>,
     #[serde(default)]
     pub repaired: Vec<Rated>,
     #[serde(default)]

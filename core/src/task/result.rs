@@ -152,6 +152,8 @@ pub struct SensitivityResult {
 /// A rung of successive halving: every candidate of a shard after the same little training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RungResult {
+    /// Steps of training that each got.
+    pub steps: u64,
     pub rated: Vec<Rated>,
 }
 
@@ -173,11 +175,13 @@ pub struct Score {
 }
 
 impl Score {
-    /// `Greater` for the better one. A loss that is no number is the worst.
+    /// The loss of a network whose loss is not finite.
+    pub const WORST_LOSS: f64 = f64::MAX;
+
+    /// `Greater` for the better one.
     pub fn order(&self, other: &Self) -> Ordering {
         let accuracy = |score: &Self| score.accuracy.unwrap_or(0.0);
-        let loss = |score: &Self| if score.loss.is_nan() { f64::INFINITY } else { score.loss };
-        accuracy(self).total_cmp(&accuracy(other)).then(loss(other).total_cmp(&loss(self)))
+        accuracy(self).total_cmp(&accuracy(other)).then(other.loss.total_cmp(&self.loss))
     }
 
     pub fn is_better_than(&self, other: &Self) -> bool {

@@ -10,8 +10,8 @@ use crate::network::Network;
 
 const TEMPERATURE: f64 = 4.0;
 
-/// The original's outputs on the whole training split are kept when they are not larger: 1 GiB of float32.
-const CACHED_ELEMENTS: i64 = 1 << 28;
+/// The original's outputs on training samples are kept when they are not larger: 1 GiB of float32.
+pub const CACHED_ELEMENTS: i64 = 1 << 28;
 
 pub struct Loss {
     distill: f64,
@@ -75,17 +75,11 @@ pub enum Teacher<'a> {
 
 impl<'a> Teacher<'a> {
     pub fn new(network: &'a Network, train: &Split, loss: &Loss, samples_are_fixed: bool) -> Result<Self, Error> {
-        match (loss.needs_teacher(), samples_are_fixed) {
-            (false, _) => Ok(Self::NotNeeded),
-            (true, true) => Self::of_fixed(network, train),
-            (true, false) => Ok(Self::Live(network)),
+        if !loss.needs_teacher() {
+            return Ok(Self::NotNeeded);
         }
-    }
-
-    /// For samples that are not augmented.
-    pub fn of_fixed(network: &'a Network, train: &Split) -> Result<Self, Error> {
         let width: i64 = network.logits(train.range(0..1)?)?.numel() as i64;
-        if width * train.count() <= CACHED_ELEMENTS {
+        if samples_are_fixed && width * train.count() <= CACHED_ELEMENTS {
             return Ok(Self::Cached(evaluate::logits(network, train)?));
         }
         Ok(Self::Live(network))

@@ -64,7 +64,7 @@ pub struct Session<'a> {
 /// at the lowered learning rate either.
 pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Tuned, Error> {
     check_labels(session.settings, session.train.labels().is_some())?;
-    let batches = session.train.shuffled(session.batch_size(), session.seed, 0)?.len();
+    let batches = session.steps_of_an_epoch()? as usize;
     if batches == 0 {
         let count = session.train.count();
         return Err(Rejection::new(
@@ -119,6 +119,11 @@ pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejecti
 }
 
 impl Session<'_> {
+    /// Batches of the training split.
+    pub fn steps_of_an_epoch(&self) -> Result<u64, Error> {
+        Ok(self.train.shuffled(self.batch_size(), self.seed, 0)?.len() as u64)
+    }
+
     fn batch_size(&self) -> i64 {
         self.settings.batch_size.get() as i64
     }
@@ -155,7 +160,7 @@ fn attempt(
     let lessons = Teacher::new(teacher, train, &loss, augment.is_none())?;
     let judge = Judge::new(teacher, val)?;
 
-    let steps = train.shuffled(session.batch_size(), seed, 0)?.len() as u64;
+    let steps = session.steps_of_an_epoch()?;
     let peak = if rate == Rate::Lowered { settings.lr / 10.0 } else { settings.lr };
     let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
     let (mut best, mut epochs) = match resumed {
@@ -197,7 +202,7 @@ fn attempt(
         let total = sum.map_or(Ok(0.0), |sum| sum.f_double_value(&[]))?;
         let train_loss = total / seen.max(1) as f64;
         let score = judge.score(&student)?;
-        if !train_loss.is_finite() || score.loss == f64::MAX {
+        if !train_loss.is_finite() || score.loss == Score::WORST_LOSS {
             return Ok(Attempt::NotFinite { epoch });
         }
         if score.is_better_than(&best.score) {
@@ -249,7 +254,7 @@ impl<'a> Judge<'a> {
         Ok(Self { val, reference })
     }
 
-    /// Accuracy and cross-entropy, without labels the distillation loss; a loss that is not finite becomes the largest number.
+    /// Accuracy and cross-entropy, without labels the distillation loss; a loss that is not finite is [`Score::WORST_LOSS`].
     pub fn score(&self, student: &Network) -> Result<Score, Error> {
         if self.val.count() == 0 {
             return Ok(Score { accuracy: None, loss: 0.0 });
@@ -262,7 +267,7 @@ impl<'a> Judge<'a> {
             (None, None) => return Err(Error::internal("a split without labels and without the original's outputs")),
         };
         let loss = loss.f_double_value(&[])?;
-        Ok(Score { accuracy, loss: if loss.is_finite() { loss } else { f64::MAX } })
+        Ok(Score { accuracy, loss: if loss.is_finite() { loss } else { Score::WORST_LOSS } })
     }
 }
 

@@ -7,7 +7,7 @@
 use secateur_core::spec::FineTune;
 use tch::Tensor;
 
-use super::loss::{Teacher, distillation};
+use super::loss::{CACHED_ELEMENTS, distillation};
 use super::schedule::Schedule;
 use super::sgd::Sgd;
 use super::{trainable_copy, trained};
@@ -18,12 +18,19 @@ use crate::recalibrate::for_training;
 
 /// What networks are repaired with.
 pub struct Repair<'a> {
+    original: &'a Network,
     train: &'a Split,
-    lessons: Teacher<'a>,
     settings: &'a FineTune,
-    /// Indices of the samples of each step.
-    batches: Vec<Tensor>,
+    lessons: Vec<Lesson>,
     seed: u64,
+}
+
+/// One step.
+struct Lesson {
+    /// Indices of its samples.
+    batch: Tensor,
+    /// What the original answers; `None` where all answers together would not fit, and it is asked again for every network.
+    answer: Option<Tensor>,
 }
 
 impl<'a> Repair<'a> {
@@ -35,9 +42,25 @@ impl<'a> Repair<'a> {
         steps: usize,
         seed: u64,
     ) -> Result<Self, Error> {
-        let mut batches = train.shuffled(settings.batch_size.get() as i64, seed, 0)?;
-        batches.truncate(steps);
-        Ok(Self { train, lessons: Teacher::of_fixed(original, train)?, settings, batches, seed })
+        let batches = train.shuffled(settings.batch_size.get() as i64, seed, 0)?;
+        let mut elements = 0;
+        let lesson = |batch: Tensor| {
+            let answer = if elements < CACHED_ELEMENTS {
+                let answer = original.logits(train.select(&batch, None)?)?;
+                elements += answer.numel() as i64;
+                Some(answer)
+            } else {
+                None
+            };
+            Ok(Lesson { batch, answer })
+        };
+        let lessons = batches.into_iter().take(steps).map(lesson).collect::<Result<_, Error>>()?;
+        Ok(Self { original, train, settings, lessons, seed })
+    }
+
+    /// Steps that every network gets.
+    pub fn steps(&self) -> u64 {
+        self.lessons.len() as u64
     }
 
     /// The network after its steps. A loss that is not finite leaves it as it was.
@@ -47,10 +70,13 @@ impl<'a> Repair<'a> {
         let mut sgd = Sgd::new(trained(&graph, student.weights())?, self.settings.weight_decay)?;
         // Dropout draws the same for every network, whichever was repaired before it.
         tch::manual_seed(self.seed as i64);
-        let mut schedule = Schedule::new(self.settings.lr, self.batches.len() as u64);
-        for batch in &self.batches {
+        let mut schedule = Schedule::new(self.settings.lr, self.steps());
+        for Lesson { batch, answer } in &self.lessons {
             let input = self.train.select(batch, None)?;
-            let target = self.lessons.answer(batch, &input)?.expect("distillation needs the original");
+            let target = match answer {
+                Some(answer) => answer.shallow_clone(),
+                None => self.original.logits(input.shallow_clone())?,
+            };
             let loss = distillation(&student.train(input)?, &target)?;
             if !loss.f_double_value(&[])?.is_finite() {
                 return Ok(cut);

@@ -39,7 +39,8 @@ pub fn repair(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
         progress.advance();
         Ok((repaired.into_parts().1, score))
     })?;
-    Ok(finished(TaskResult::Repair, rated, &REPAIR))
+    let result = RungResult { steps: repair.steps(), rated };
+    Ok(finished(result, TaskResult::Repair, &REPAIR))
 }
 
 pub fn light_tune(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
@@ -59,12 +60,13 @@ pub fn light_tune(task: &Task, candidates: &[usize]) -> Result<Finished, Error> 
         let Tuned { weights, score, .. } = fine_tune(&session, graph, &start)?;
         Ok((weights, score))
     })?;
-    Ok(finished(TaskResult::LightTune, rated, &LIGHT_TUNE))
+    let steps = session.steps_of_an_epoch()? * u64::from(settings.epochs);
+    Ok(finished(RungResult { steps, rated }, TaskResult::LightTune, &LIGHT_TUNE))
 }
 
-fn finished(result: fn(RungResult) -> TaskResult, rated: Vec<Rated>, rung: &Rung) -> Finished {
-    let files: Vec<String> = rated.iter().map(|rated| (rung.to)(rated.candidate)).collect();
-    Finished::new(result(RungResult { rated }), files)
+fn finished(result: RungResult, of_stage: fn(RungResult) -> TaskResult, rung: &Rung) -> Finished {
+    let files: Vec<String> = result.rated.iter().map(|rated| (rung.to)(rated.candidate)).collect();
+    Finished::new(of_stage(result), files)
 }
 
 /// What every candidate is trained and measured on.

@@ -9,8 +9,8 @@ use secateur_core::group::Grouping;
 use secateur_core::importance::groups_without;
 use secateur_core::latency::LatencyTable;
 use secateur_core::report::{
-    CandidateReport, Costs, DataReport, Equivalence, Frontier, Latency, LatencyReport, NetworkReport, Reload,
-    RepairReport, Report, warnings,
+    CandidateReport, Costs, Equivalence, Frontier, Latency, LatencyReport, NetworkReport, Reload, RepairReport, Report,
+    warnings,
 };
 use secateur_core::spec::Metric;
 use secateur_core::statistics::{RankCorrelation, spearman};
@@ -133,8 +133,9 @@ fn report(
     let calibrated = |candidate: &CandidateReport| Some(-candidate.predicted_divergence?);
     let regression = |candidate: &CandidateReport| candidate.predicted_value;
     let similarity_correlation = correlation(&candidates, similarity, screened_accuracy);
-    let repair = candidates.iter().any(|candidate| candidate.repaired_accuracy.is_some()).then(|| RepairReport {
-        steps: repair_steps(task, import.data.as_deref()),
+    let has_labels = import.accuracy.is_some();
+    let repair = history.repair_steps.filter(|_| has_labels).map(|steps| RepairReport {
+        steps,
         screened: correlation(&candidates, screened_accuracy, repaired_accuracy),
         similarity: correlation(&candidates, similarity, repaired_accuracy),
         calibrated: correlation(&candidates, calibrated, repaired_accuracy),
@@ -200,13 +201,6 @@ fn predicted_and_measured(
         predicted_pruned_ms: table.at(widths),
         fit: table.fit,
     }
-}
-
-/// Steps that the repair took: at most one pass over the training split.
-fn repair_steps(task: &Task, data: Option<&DataReport>) -> u32 {
-    let batch = task.spec.fine_tune.as_ref().map_or(1, |fine_tune| fine_tune.batch_size.get());
-    let pass = data.map_or(u32::MAX, |data| data.samples.train.div_ceil(batch) as u32);
-    task.spec.search.repair_steps.min(pass)
 }
 
 /// Spearman's rho between a prediction and what was measured.

@@ -28,6 +28,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 BASELINES = ("uniform", "global_l1", "global_l2")
+# Origins of candidates that take part in SACP's screen without having been searched.
+CLASSICAL = (*BASELINES, "sensitivity")
 # SACP's finalists have had a light epoch and at most one of repair before their --epochs.
 EARLIER_EPOCHS = 2
 
@@ -190,9 +192,7 @@ def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
         "reduction": report["reduction"]["flops_reduction"],
         "winner": report["winner"],
         "epochs": repair + light * fine_tune["light_epochs"] + tuned * fine_tune["epochs"],
-        "similarity_rho": report["spearman_rho"],
         "repair": report["repair"],
-        "calibrated_rho": (report["calibrated_correlation"] or {}).get("rho"),
         "candidates": candidates,
         "seconds": report["seconds"],
         "engine_sha256": sha256(engine),
@@ -207,7 +207,7 @@ def sha256(path: Path) -> str:
 def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
     """A row for each network, target and setting: mean and spread over seeds."""
     names = ["network", "MACs removed", study, "test accuracy, %", "epochs in all", "winners"]
-    names += ["rho similarity", "rho calibrated"]
+    names += ["best searched: repaired, light", "rho after repair: screen, similarity, calibrated"]
     print(f"| {' | '.join(names)} |")
     print("|---" * len(names) + "|")
     rows: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
@@ -216,18 +216,29 @@ def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
     for (network, target, setting), lines in sorted(rows.items(), key=lambda row: row[0][:2]):
         accuracies = [100 * line["pruned"]["test"] for line in lines]
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(lines) > 1 else ""
-        winners = ", ".join(sorted({line["winner"] for line in lines}))
+        winners = ", ".join(sorted(line["winner"] for line in lines))
         epochs = statistics.mean(line["epochs"] for line in lines)
-        rho = [mean_of(lines, name) for name in ("similarity_rho", "calibrated_rho")]
+        best = ", ".join(best_searched(lines, name) for name in ("repaired_accuracy", "light_accuracy"))
+        rho = ", ".join(range_of(lines, name) for name in ("screened", "similarity", "calibrated"))
         print(
             f"| {network} | {target:.0%} | {setting} | {statistics.mean(accuracies):.2f}{spread} ({len(lines)}) "
-            f"| {epochs:.0f} | {winners} | {rho[0]} | {rho[1]} |"
+            f"| {epochs:.0f} | {winners} | {best} | {rho} |"
         )
 
 
-def mean_of(lines: list[dict[str, Any]], name: str) -> str:
-    values = [line[name] for line in lines if line[name] is not None]
-    return f"{statistics.mean(values):+.2f}" if values else "–"
+def best_searched(lines: list[dict[str, Any]], name: str) -> str:
+    """The best validation accuracy in % of a network that the search proposed, mean over seeds."""
+    searched = [[found for found in line["candidates"] if found["origin"] not in CLASSICAL] for line in lines]
+    best = [max((found[name] for found in of_run if found[name] is not None), default=None) for of_run in searched]
+    values = [value for value in best if value is not None]
+    return f"{100 * statistics.mean(values):.1f}" if values else "–"
+
+
+def range_of(lines: list[dict[str, Any]], name: str) -> str:
+    """The correlations with the accuracy after the repair, from the least to the greatest over seeds."""
+    repairs = [line["repair"] for line in lines if line["repair"]]
+    values = [repair[name]["rho"] for repair in repairs if repair[name]]
+    return f"{min(values):+.2f} to {max(values):+.2f}" if values else "–"
 
 
 if __name__ == "__main__":

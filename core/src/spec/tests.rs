@@ -98,3 +98,12 @@ fn more_epochs_than_anybody_waits_for_are_refused() {
         assert!(message.contains(&format!("`fine_tune.{field}` 10001 is out of range")), "{message}");
     }
 }
+
+#[test]
+fn more_steps_of_repair_than_anybody_waits_for_are_refused() {
+    let with =
+        |steps: u32| format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"repair_steps": {steps}}}}}"#);
+    let message = detail(&with(10_001));
+    assert!(message.contains("`search.repair_steps` 10001 is out of range: 0 to 10000"), "{message}");
+    assert_eq!(JobSpec::from_json(&with(0)).unwrap().search.repair_steps, 0);
+}

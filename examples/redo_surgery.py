@@ -62,15 +62,17 @@ def rebuild_tensor(storage, offset, shape, strides, *rest):
     return Tensor(tuple(shape), values)
 
 
-def state_dict(path):
-    """Dotted names to tensors, in the archive's order."""
+def tensors_of(path):
+    """Dotted names to tensors, in the archive's order: the `state_dict`, and what modules hold as plain attributes or in dictionaries."""
     with zipfile.ZipFile(path) as archive:
         root = archive.namelist()[0].split("/")[0]
         tensors = {}
 
         def visit(prefix, value):
             if isinstance(value, Module):
-                for name, attribute in value.attributes.items():
+                value = value.attributes
+            if isinstance(value, dict):
+                for name, attribute in value.items():
                     visit(f"{prefix}.{name}" if prefix else name, attribute)
             elif isinstance(value, Tensor):
                 tensors[prefix] = value
@@ -97,7 +99,7 @@ def main():
     parser.add_argument("report")
     parser.add_argument("--shapes", action="store_true", help="compare names and shapes only")
     arguments = parser.parse_args()
-    original, pruned = state_dict(arguments.original), state_dict(arguments.pruned)
+    original, pruned = tensors_of(arguments.original), tensors_of(arguments.pruned)
     with open(arguments.report) as file:
         kept = json.load(file)["kept"]
 

@@ -56,6 +56,28 @@ bool raises(const Block* block) {
   return false;
 }
 
+void add_reads(const Node* node, std::vector<const Value*>& reads) {
+  reads.insert(reads.end(), node->inputs().begin(), node->inputs().end());
+  for (const Block* inner : node->blocks()) {
+    for (const Node* nested : inner->nodes()) add_reads(nested, reads);
+    reads.insert(reads.end(), inner->outputs().begin(), inner->outputs().end());
+  }
+}
+
+// For each node of a block the values of that block that nothing reads after it.
+std::unordered_map<const Node*, std::vector<const Value*>> last_reads(const Block* block) {
+  std::unordered_map<const Node*, std::vector<const Value*>> dead;
+  std::unordered_set<const Value*> read_later(block->outputs().begin(), block->outputs().end());
+  for (const Node* node : block->nodes().reverse()) {
+    std::vector<const Value*> reads(node->outputs().begin(), node->outputs().end());
+    add_reads(node, reads);
+    for (const Value* value : reads) {
+      if (value->node()->owningBlock() == block && read_later.insert(value).second) dead[node].push_back(value);
+    }
+  }
+  return dead;
+}
+
 class Evaluator {
  public:
   Evaluator(const ModuleTensors& tensors, Recorder& recorder) : tensors_(tensors), recorder_(recorder) {}
@@ -92,12 +114,25 @@ class Evaluator {
   }
 
   void run(const Block* block, Frame& frame) {
+    const auto [entry, is_new] = last_reads_.try_emplace(block);
+    if (is_new) entry->second = last_reads(block);
+    const auto& dead = entry->second;
     for (const Node* node : block->nodes()) {
       if (++steps_ > kMaxSteps) {
         throw Rejected("unsupported_model", "The model takes more than 2000000 steps for one input.");
       }
       step(node, frame);
       follow_sizes(node, frame);
+      const auto done = dead.find(node);
+      if (done == dead.end()) continue;
+      for (const Value* value : done->second) frame.values.erase(value);
+    }
+  }
+
+  // What a block gives back is held by the node around it from then on.
+  static void forget_outputs(const Block* block, Frame& frame) {
+    for (const Value* output : block->outputs()) {
+      if (output->node()->owningBlock() == block) frame.values.erase(output);
     }
   }
 
@@ -237,6 +272,7 @@ class Evaluator {
       mark(node->outputs()[index], by_size || frame.sized.count(taken->outputs()[index]) != 0, frame);
       frame.values[node->outputs()[index]] = value;
     }
+    forget_outputs(taken, frame);
   }
 
   void loop(const Node* node, Frame& frame, const Place& place) {
@@ -249,7 +285,7 @@ class Evaluator {
       if (trip == kMaxTrips) throw refusal(place, "A loop runs more than 100000 times.");
       frame.values[body->inputs()[0]] = trip;
       for (size_t index = 0; index < carried.values.size(); ++index) {
-        frame.values[body->inputs()[index + 1]] = carried.values[index];
+        frame.values[body->inputs()[index + 1]] = std::move(carried.values[index]);
         mark(body->inputs()[index + 1], carried.sized[index], frame);
       }
       run(body, frame);
@@ -258,6 +294,7 @@ class Evaluator {
         carried.values[index] = frame.values.at(body->outputs()[index + 1]);
         carried.sized[index] = frame.sized.count(body->outputs()[index + 1]) != 0;
       }
+      forget_outputs(body, frame);
     }
     set_outputs(node, carried.values, frame);
     for (size_t index = 0; index < carried.sized.size(); ++index) mark(node->outputs()[index], carried.sized[index], frame);
@@ -399,6 +436,7 @@ class Evaluator {
 
   const ModuleTensors& tensors_;
   Recorder& recorder_;
+  std::unordered_map<const Block*, std::unordered_map<const Node*, std::vector<const Value*>>> last_reads_;
   size_t depth_ = 0;
   int64_t steps_ = 0;
 };

@@ -97,7 +97,25 @@ Recorder::State& Recorder::track(const at::Tensor& tensor, int64_t value, Origin
   if (is_new && tensor.has_storage()) {
     by_storage_[tensor.storage().unsafeGetStorageImpl()].push_back(tensor.unsafeGetTensorImpl());
   }
+  if (is_new && origin == Origin::Computed) computed_.push_back(tensor.unsafeGetTensorImpl());
   return entry->second;
+}
+
+void Recorder::forget_unreachable() {
+  // Newest first: a view lets go of its base.
+  for (auto impl = computed_.rbegin(); impl != computed_.rend(); ++impl) {
+    const auto entry = states_.find(*impl);
+    const at::Tensor& tensor = entry->second.tensor;
+    if (tensor.use_count() > 1) continue;
+    if (tensor.has_storage()) {
+      const auto sharers = by_storage_.find(tensor.storage().unsafeGetStorageImpl());
+      sharers->second.erase(std::find(sharers->second.begin(), sharers->second.end(), *impl));
+      if (sharers->second.empty()) by_storage_.erase(sharers);
+    }
+    states_.erase(entry);
+    *impl = nullptr;
+  }
+  computed_.erase(std::remove(computed_.begin(), computed_.end(), nullptr), computed_.end());
 }
 
 void Recorder::add_input(const at::Tensor& tensor) {
@@ -222,6 +240,7 @@ void Recorder::check_behaviour(
 void Recorder::call(
     const c10::FunctionSchema& schema, const std::function<void(c10::Stack&)>& kernel, c10::Stack& stack,
     const Place& place) {
+  forget_unreachable();
   const std::string label = label_of(schema);
   const std::vector<c10::IValue> args(stack.end() - schema.arguments().size(), stack.end());
   const bool recorded = makes_tensors(schema);

@@ -1,7 +1,8 @@
 // What one evaluation of `forward` did: every operator on tensors, with its arguments as literals.
 //
-// A value is a tensor at one point of the program. Tensors are told apart by their TensorImpl, which stays alive as long
-// as the recorder does. Two rules keep the record in static single assignment form:
+// A value is a tensor at one point of the program. Tensors are told apart by their TensorImpl. What was computed is forgotten
+// once nobody but the recorder holds it, so no more activations live at once than the program itself keeps.
+// Two rules keep the record in static single assignment form:
 // an operator that returns its own input (contiguous, dropout in evaluation) gets a new impl that shares the storage;
 // an operator that writes in place makes a new value of the impl. When the impl is a view, the tensors that it was taken
 // of get new values too, with the view put back (`cat` of what lies around it); every other impl that sees the written memory is
@@ -88,6 +89,8 @@ class Recorder {
     std::string tied_to;
   };
 
+  // Drops computed tensors that the program cannot reach any more.
+  void forget_unreachable();
   int64_t new_value(const at::Tensor& tensor, const std::string& of);
   int64_t add_constant(const at::Tensor& tensor);
   State& track(const at::Tensor& tensor, int64_t value, Origin origin, bool has_data);
@@ -125,6 +128,8 @@ class Recorder {
   std::string output_;
   std::unordered_map<const c10::TensorImpl*, State> states_;
   std::unordered_map<const c10::StorageImpl*, std::vector<const c10::TensorImpl*>> by_storage_;
+  // The computed ones of `states_`, in the order in which they were made: a view comes after its base.
+  std::vector<const c10::TensorImpl*> computed_;
 };
 
 }  // namespace secateur

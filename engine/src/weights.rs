@@ -4,10 +4,11 @@
 //! the same tensor. In a file a tied tensor is stored once, under the name of its first owner. Files appear whole or not
 //! at all (written beside and renamed).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView, serialize, serialize_to_file};
+use safetensors::tensor::{Dtype, View, serialize, serialize_to_file};
 use safetensors::{SafeTensorError, SafeTensors};
 use secateur_core::graph::{Graph, Parameter};
 use tch::{Device, Kind, Tensor};
@@ -69,9 +70,8 @@ pub fn shape_of(graph: &Graph, parameter: &Parameter) -> Vec<i64> {
 
 /// Writes tensors under any names.
 pub fn save_named<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
-    let stored: Vec<(&str, Stored)> = stored(tensors)?;
-    let views = views(&stored).map_err(|error| in_file(path, error))?;
-    serialize_to_file(views, None, path).map_err(|error| in_file(path, error))
+    let in_file = |error: SafeTensorError| Error::internal(format!("{}: {error}", path.display()));
+    serialize_to_file(stored(tensors)?, None, path).map_err(in_file)
 }
 
 /// Tensors under any names, with a header, as the bytes of a safetensors file.
@@ -79,8 +79,7 @@ pub fn to_bytes<'a>(
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     header: Option<HashMap<String, String>>,
 ) -> Result<Vec<u8>, Error> {
-    let stored: Vec<(&str, Stored)> = stored(tensors)?;
-    serialize(views(&stored).map_err(in_memory)?, header).map_err(in_memory)
+    serialize(stored(tensors)?, header).map_err(in_memory)
 }
 
 /// The header of such bytes; empty when there is none.
@@ -160,10 +159,11 @@ pub fn is_float(kind: Kind) -> bool {
     matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16)
 }
 
+/// A tensor as it is written: in host memory, in row-major order. What is that already is not copied.
 struct Stored {
     dtype: Dtype,
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    tensor: Tensor,
 }
 
 impl Stored {
@@ -171,9 +171,29 @@ impl Stored {
         let kind = tensor.f_kind()?;
         let dtype = dtype_of(kind).ok_or_else(|| Error::internal(format!("a tensor of {kind:?} cannot be stored")))?;
         let tensor = tensor.f_detach()?.f_to(Device::Cpu)?.f_contiguous()?;
-        let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        Ok(Self { dtype, shape: tensor.size().iter().map(|&size| size as usize).collect(), bytes })
+        Ok(Self { dtype, shape: tensor.size().iter().map(|&size| size as usize).collect(), tensor })
+    }
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        if self.data_len() == 0 {
+            return Cow::Borrowed(&[]);
+        }
+        // SAFETY: a contiguous tensor in host memory holds its elements one after the other from `data_ptr` on; `self` owns it.
+        Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.tensor.data_ptr().cast(), self.data_len()) })
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
     }
 }
 
@@ -181,17 +201,8 @@ fn stored<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Resul
     tensors.into_iter().map(|(name, tensor)| Ok((name, Stored::from_tensor(tensor)?))).collect()
 }
 
-fn views<'a>(stored: &'a [(&'a str, Stored)]) -> Result<Vec<(&'a str, TensorView<'a>)>, SafeTensorError> {
-    let view = |stored: &'a Stored| TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
-    stored.iter().map(|(name, stored)| Ok((*name, view(stored)?))).collect()
-}
-
 fn in_memory(error: SafeTensorError) -> Error {
     Error::internal(error.to_string())
-}
-
-fn in_file(path: &Path, error: SafeTensorError) -> Error {
-    Error::internal(format!("{}: {error}", path.display()))
 }
 
 const KINDS: [(Kind, Dtype); 10] = [

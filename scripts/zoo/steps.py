@@ -128,14 +128,15 @@ def run_in_pytorch(model: Model, original: Path, pruned: Path, kept: dict) -> li
     if not kept:
         problems.append("the report names no tensor that was cut")
     for name, axes in kept.items():
-        if name not in old or name not in new:
-            problems.append(f"{name}, which the report names, is not in the state_dict")
+        source, cut = find_tensor(before, name), find_tensor(after, name)
+        if source is None or cut is None:
+            problems.append(f"{name}, which the report names, is not in both files")
             continue
-        expected = list(old[name].shape)
+        expected = list(source.shape)
         for axis, indices in axes.items():
             expected[int(axis)] = len(indices)
-        if list(new[name].shape) != expected:
-            problems.append(f"{name} has the shape {list(new[name].shape)}, the report says {expected}")
+        if list(cut.shape) != expected:
+            problems.append(f"{name} has the shape {list(cut.shape)}, the report says {expected}")
     with torch.no_grad():
         for batch in BATCHES:
             inputs = torch.randn(batch, *model.shape)
@@ -148,6 +149,18 @@ def run_in_pytorch(model: Model, original: Path, pruned: Path, kept: dict) -> li
                 problems.append(f"the outputs at batch {batch} are not finite")
     # The first ones say enough, and few fit into the pipe of `call`.
     return problems[:20]
+
+
+def find_tensor(script: torch.jit.ScriptModule, name: str) -> torch.Tensor | None:
+    """A tensor by its dotted name: of the state_dict, or what a module holds as an attribute or in a dictionary (a cache of biases)."""
+    # The object below Python's wrapper, in which an attribute called `cpu` is not hidden by the method of that name.
+    found: object = script._c
+    for part in name.split("."):
+        if isinstance(found, dict):
+            found = found.get(part)
+        else:
+            found = found.getattr(part) if hasattr(found, "hasattr") and found.hasattr(part) else None
+    return found if isinstance(found, torch.Tensor) else None
 
 
 def tensors(output: object) -> list[torch.Tensor]:

@@ -105,3 +105,10 @@ fn channels_pass_writes_into_parts_of_an_image() {
     let report = halve("overwritten", IMAGE, "uniform");
     assert_eq!(narrower(&report, &["first.0", "second.0"]), ["first.0", "second.0"]);
 }
+
+#[test]
+fn an_enumeration_is_compared_and_biases_in_a_dictionary_go_with_their_heads() {
+    let report = halve("cached", IMAGE, "uniform");
+    let heads = &report.kept.0["biases.cpu"][&0];
+    assert!(heads.len() < 4, "{heads:?}");
+}

@@ -167,7 +167,7 @@ def times(results: dict[str, Results]) -> str:
     ]
     if not lines:
         return ""
-    seconds = lambda line: sum(line["stages"].get(stage, 0) for stage in ("import", "graph"))
+    seconds = lambda line: sum(line["stages"].values())
     key, kind, slowest = max(lines, key=lambda found: seconds(found[2]))
     outcomes = Counter(line["outcome"] for found in results.values() for line in found.lines.values())
     told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))

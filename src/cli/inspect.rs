@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use secateur_core::report::ModelSummary;
-use secateur_core::spec::JobSpec;
+use secateur_core::spec::{InputShape, JobSpec};
 use secateur_core::stage::Stage;
 use secateur_core::task::file;
-use serde_json::json;
 
 use super::engine::EngineOptions;
 use super::progress::Display;
@@ -35,17 +34,22 @@ pub(super) struct InspectArguments {
 
 pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError> {
     secateur_core::archive::preflight(&arguments.model)?;
+    let shape = match arguments.input_shape.as_slice() {
+        [] => None,
+        [shape] => Some(InputShape::One(shape.clone())),
+        shapes => Some(InputShape::Many(shapes.to_vec())),
+    };
     let options = LocalOptions {
         engine: arguments.engine.find()?,
         device: arguments.engine.device(),
         model: arguments.model,
         dataset: None,
-        spec: spec(&arguments.input_shape)?,
+        spec: JobSpec::inspection(shape)?,
         scratch: None,
         stop: cancelled_by_signals(),
     };
-    let job = local::run(&options, Stage::Graph, &mut Display::new()).await?;
-    let path = job.output(Stage::Graph, 0, file::SUMMARY);
+    let job = local::run(&options, Stage::Inspect, &mut Display::new()).await?;
+    let path = job.output(Stage::Inspect, 0, file::SUMMARY);
     let summary = std::fs::read_to_string(path).map_err(CliError::new)?;
     if arguments.json {
         super::print(&summary);
@@ -53,22 +57,6 @@ pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError>
         super::print(&describe(&serde_json::from_str(&summary).map_err(CliError::new)?));
     }
     Ok(())
-}
-
-/// A spec for the two stages that need no target: it replays a configuration that cuts nothing, which every model has.
-fn spec(input_shape: &[Vec<i64>]) -> Result<JobSpec, CliError> {
-    let mut spec = json!({
-        "target": {"channel_reduction": 1e-9},
-        "method": "config",
-        "config": {"format": 1, "groups": {}},
-        "fine_tune": null,
-    });
-    match input_shape {
-        [] => {}
-        [shape] => spec["input_shape"] = json!(shape),
-        shapes => spec["input_shape"] = json!(shapes),
-    }
-    Ok(JobSpec::from_json(&spec.to_string())?)
 }
 
 fn describe(summary: &ModelSummary) -> String {

@@ -115,7 +115,7 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         scratch: None,
         stop: cancelled_by_signals(),
     };
-    let job = local::run(&options, Stage::Verify, &mut Display::new()).await?;
+    let job = local::run(&options, Stage::Import, &mut Display::new()).await?;
     write_file(&job.output(Stage::Export, 0, file::PRUNED_MODEL), &output)?;
     if let Some(report) = &arguments.report {
         write_file(&job.output(Stage::Verify, 0, file::REPORT), report)?;

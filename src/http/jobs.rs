@@ -1,7 +1,5 @@
 //! `/v1/jobs`: list, show, cancel, delete. [`super::submit`] makes them.
 
-use std::time::{Duration, Instant};
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,15 +8,11 @@ use super::App;
 use super::job_view::{JobOut, JobPage};
 use super::problem::{Code, Problem, ProblemDocument};
 use super::request::{Id, Parameters, not_found};
-use crate::database::{DatabaseError, Wakeup};
+use super::wait;
 use crate::id::JobId;
 use crate::job::JobStatus;
 use crate::queue::{Cancellation, Deletion};
 use crate::table::job::{self, Filter};
-
-const LONGEST_WAIT: u64 = 60;
-/// A long poll looks by itself this often, in case a hint was lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Jobs, newest first.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
@@ -56,10 +50,10 @@ pub async fn list(State(app): State<App>, parameters: Parameters) -> Result<Json
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub async fn show(State(app): State<App>, Id(id): Id<JobId>, parameters: Parameters) -> Result<Json<JobOut>, Problem> {
-    let parse = |text: &str| text.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
-    let wait = parameters.get("wait", parse, &format!("a whole number of seconds from 0 to {LONGEST_WAIT}"))?;
-    if let Some(seconds) = wait {
-        wait_for_change(&app, id, Duration::from_secs(seconds)).await?;
+    if let Some(longest) = wait::longest(&parameters)?
+        && let Some(now) = job::status(app.queue.database().pool(), id).await?
+    {
+        wait::until(&app, id, longest, |status| status != now || status.is_final()).await?;
     }
     Ok(Json(find(&app, id).await?))
 }
@@ -114,23 +108,4 @@ pub async fn find(app: &App, id: JobId) -> Result<JobOut, Problem> {
     let job = job::find(database.pool(), id).await?.ok_or_else(|| not_found::<JobId>(id))?;
     let view = JobOut::of(database, vec![job]).await?.pop();
     view.ok_or_else(|| not_found::<JobId>(id))
-}
-
-/// Returns when the job's status is another than it is now, when the job has ended or is gone, or after `longest`.
-async fn wait_for_change(app: &App, id: JobId, longest: Duration) -> Result<(), DatabaseError> {
-    let started = Instant::now();
-    let mut hints = app.notifications.subscribe();
-    let pool = app.queue.database().pool();
-    let first = job::status(pool, id).await?;
-    let mut latest = first;
-    while latest == first && latest.is_some_and(|status| !status.is_final()) {
-        let left = longest.saturating_sub(started.elapsed());
-        if left.is_zero() || app.draining.is_cancelled() {
-            break;
-        }
-        let hint = hints.wait(left.min(LOOK_AGAIN), |wakeup| wakeup == Wakeup::Job(id));
-        let _ = app.draining.run_until_cancelled(hint).await;
-        latest = job::status(pool, id).await?;
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ mod problem;
 mod range;
 mod request;
 mod submit;
+mod wait;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -67,6 +68,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(artifacts::download))
         .routes(routes!(models::upload, models::list))
         .routes(routes!(models::show))
+        .routes(routes!(models::inspect))
         .routes(routes!(datasets::upload, datasets::list))
         .routes(routes!(datasets::show))
         .routes(routes!(health::alive))

@@ -4,16 +4,19 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use secateur_core::report::ModelSummary;
-use serde::Serialize;
+use secateur_core::spec::{InputShape, JobSpec};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::App;
 use super::multipart::receive_file;
 use super::problem::{Problem, ProblemDocument};
-use super::request::{Id, Parameters, not_found};
+use super::request::{Id, Parameters, not_found, parse_json, read_body};
+use super::wait;
 use crate::id::ModelId;
-use crate::table::model::{self, Model};
+use crate::job::{JobError, JobStatus};
+use crate::table::model::{self, Inspection, Model};
 
 /// An uploaded model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,8 +29,27 @@ pub struct ModelOut {
     bytes: u64,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
-    /// Layers, groups, costs and limits; `null` until a job has imported the model.
+    /// Layers, groups, costs, limits and what keeps more from going; `null` until an inspection or a job has imported the model.
     summary: Option<ModelSummary>,
+    /// The latest inspection that was asked for; an upload asks for one.
+    inspection: Option<InspectionOut>,
+}
+
+/// A look at a model without pruning it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InspectionOut {
+    status: JobStatus,
+    /// When `status` is `failed`: why the model cannot be pruned, or what is missing to say.
+    error: Option<JobError>,
+}
+
+/// What an inspection needs to know.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InspectionIn {
+    /// As in a job spec; a model that was traced brings its own.
+    #[serde(default)]
+    input_shape: Option<InputShape>,
 }
 
 /// A page of models, newest first.
@@ -41,16 +63,22 @@ pub struct ModelPage {
 
 impl From<Model> for ModelOut {
     fn from(model: Model) -> Self {
-        let Model { id, name, sha256, bytes, blob: _, summary, created_at } = model;
-        Self { id, name, sha256: sha256.to_string(), bytes, created_at, summary }
+        let Model { id, name, sha256, bytes, blob: _, summary, inspection, created_at } = model;
+        let inspection = inspection.map(|Inspection { job: _, status, error }| InspectionOut { status, error });
+        Self { id, name, sha256: sha256.to_string(), bytes, created_at, summary, inspection }
     }
 }
 
 type Created<T> = (StatusCode, [(HeaderName, String); 1], Json<T>);
 
-/// Upload a TorchScript model. The same bytes give the same model.
+/// Upload a TorchScript model. The same bytes give the same model. It is inspected as soon as a worker is free.
 #[utoipa::path(post, path = "/v1/models", tag = "models",
-    params(("name" = Option<String>, Query, description = "What to call it; the file's name otherwise")),
+    params(
+        ("name" = Option<String>, Query, description = "What to call it; the file's name otherwise"),
+        ("input_shape" = Option<String>, Query, example = "3,224,224",
+         description = "One sample's shape without the batch, for the inspection; of several inputs `[3,224,224],[10]`. \
+                        A model that was traced brings its own"),
+    ),
     request_body(content(
         (Vec<u8> = "application/octet-stream"),
         (Vec<u8> = "multipart/form-data"),
@@ -65,22 +93,73 @@ pub async fn upload(
     parameters: Parameters,
     request: Request,
 ) -> Result<Created<ModelOut>, Problem> {
+    let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
+    let inspection = JobSpec::inspection(shape)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
     let model = app.uploads.accept_model(file.staged, file.name.as_deref()).await?;
+    app.queue.inspect(&model, inspection).await?;
+    let model = find(&app, model.id).await?;
     let location = format!("/v1/models/{}", model.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(model.into())))
 }
 
 /// A model, with what its import has found out.
 #[utoipa::path(get, path = "/v1/models/{id}", tag = "models",
-    params(("id" = String, Path)),
+    params(
+        ("id" = String, Path),
+        ("wait" = Option<u64>, Query, maximum = 60,
+         description = "Seconds to wait for an inspection that is queued or running to end"),
+    ),
     responses(
         (status = 200, body = ModelOut),
+        (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn show(State(app): State<App>, Id(id): Id<ModelId>) -> Result<Json<ModelOut>, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    Id(id): Id<ModelId>,
+    parameters: Parameters,
+) -> Result<Json<ModelOut>, Problem> {
+    let longest = wait::longest(&parameters)?;
+    let mut model = find(&app, id).await?;
+    if let (Some(longest), Some(inspection)) = (longest, &model.inspection) {
+        wait::until(&app, inspection.job, longest, JobStatus::is_final).await?;
+        model = find(&app, id).await?;
+    }
+    Ok(Json(model.into()))
+}
+
+/// Inspect a model, with the input shape that its file does not tell. What is known is not looked for again.
+#[utoipa::path(post, path = "/v1/models/{id}/inspect", tag = "models",
+    params(("id" = String, Path)),
+    request_body(content = Option<InspectionIn>),
+    responses(
+        (status = 202, body = ModelOut),
+        (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn inspect(
+    State(app): State<App>,
+    Id(id): Id<ModelId>,
+    request: Request,
+) -> Result<(StatusCode, Json<ModelOut>), Problem> {
+    let body = read_body(request.into_body()).await?;
+    let wanted: InspectionIn = if body.is_empty() { InspectionIn::default() } else { parse_json(&body)? };
+    let spec = JobSpec::inspection(wanted.input_shape)?;
+    app.queue.inspect(&find(&app, id).await?, spec).await?;
+    Ok((StatusCode::ACCEPTED, Json(find(&app, id).await?.into())))
+}
+
+async fn find(app: &App, id: ModelId) -> Result<Model, Problem> {
     let model = model::find(app.queue.database().pool(), id).await?;
-    Ok(Json(model.ok_or_else(|| not_found::<ModelId>(id))?.into()))
+    model.ok_or_else(|| not_found::<ModelId>(id))
+}
+
+/// `3,224,224`, or for several inputs `[3,224,224],[10]`.
+fn parse_shapes(text: &str) -> Option<InputShape> {
+    if text.trim().is_empty() {
+        return None;
+    }
+    serde_json::from_str(&format!("[{text}]")).or_else(|_| serde_json::from_str(text)).ok()
 }
 
 /// Models, newest first.

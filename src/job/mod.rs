@@ -8,6 +8,7 @@ mod event;
 mod progress;
 
 use secateur_core::report::{NetworkReport, Report};
+use secateur_core::stage::Stage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -16,6 +17,35 @@ pub use best::Best;
 pub use error::{INTERNAL, JobError};
 pub use event::Event;
 pub use progress::{StageProgress, TaskProgress, progress_by_stage};
+
+/// What a job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    Prune,
+    /// Looks at a model; shown with it and not among the jobs.
+    Inspect,
+}
+
+impl JobKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prune => "prune",
+            Self::Inspect => "inspect",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Prune, Self::Inspect].into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Where it begins.
+    pub fn first_stage(self) -> Stage {
+        match self {
+            Self::Prune => Stage::Import,
+            Self::Inspect => Stage::Inspect,
+        }
+    }
+}
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -55,7 +55,7 @@ impl LocalError {
     }
 }
 
-/// A job that is done as far as it was to go. Its files live as long as it does.
+/// A job that is done. Its files live as long as it does.
 #[derive(Debug)]
 pub struct LocalJob {
     folder: TempDir,
@@ -69,8 +69,8 @@ impl LocalJob {
     }
 }
 
-/// Runs a job up to and including `last`.
-pub async fn run(options: &LocalOptions, last: Stage, observer: &mut impl Observer) -> Result<LocalJob, LocalError> {
+/// Runs a job from its `first` stage to its end.
+pub async fn run(options: &LocalOptions, first: Stage, observer: &mut impl Observer) -> Result<LocalJob, LocalError> {
     let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new()
         .prefix("secateur-")
@@ -78,7 +78,7 @@ pub async fn run(options: &LocalOptions, last: Stage, observer: &mut impl Observ
         .map_err(LocalError::io(format!("folder in {}", scratch.display())))?;
     let mut job = LocalJob { folder, finished: Vec::new() };
     let has_dataset = options.dataset.is_some();
-    let mut next = Some(Stage::Import);
+    let mut next = Some(first);
     while let Some(stage) = next {
         let view = JobView { spec: &options.spec, has_dataset, finished: &job.finished, reused: Measurements::NONE };
         let tasks = stage::plan(stage, view, Measurements::NONE)?.tasks;
@@ -88,7 +88,7 @@ pub async fn run(options: &LocalOptions, last: Stage, observer: &mut impl Observ
             observer.task_ends(stage, task.index);
             job.finished.push(finished);
         }
-        next = if stage == last { None } else { stage.next(&options.spec, has_dataset) };
+        next = stage.next(&options.spec, has_dataset);
     }
     Ok(job)
 }

@@ -1,4 +1,4 @@
-//! Claim: a worker takes the first task of the oldest job.
+//! Claim: a worker takes the first task of the oldest job; inspections go before all.
 
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::{PlannedTask, Source, Stage};

@@ -11,7 +11,7 @@ use secateur_core::task::{Computed, TaskResult};
 
 use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, measurements, notify_tasks};
 use crate::database::{DatabaseError, Transaction};
-use crate::job::{Best, Event, JobError, JobResult};
+use crate::job::{Best, Event, JobError, JobKind, JobResult};
 use crate::table::artifact::Output;
 use crate::table::task::{Lease, TaskState};
 use crate::table::{artifact, job, model, task};
@@ -23,7 +23,7 @@ pub struct Finished {
     pub index: usize,
     pub computed: Computed,
     pub outputs: Vec<Output>,
-    /// What the graph stage learnt about the model itself.
+    /// What an inspection or the graph stage learnt about the model itself.
     pub summary: Option<ModelSummary>,
     pub log: String,
 }
@@ -131,10 +131,14 @@ async fn advance(
 }
 
 async fn succeed(transaction: &mut Transaction, job: &job::Job, last: &Finished) -> Result<(), DatabaseError> {
-    let TaskResult::Verify(verified) = &last.computed.result else {
-        let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
-        return fail::end_job(transaction, job.id, JobError::internal(last.stage, detail)).await;
+    let result = match (job.kind, &last.computed.result) {
+        (JobKind::Inspect, _) => None,
+        (JobKind::Prune, TaskResult::Verify(verified)) => Some(JobResult::from(&verified.report)),
+        (JobKind::Prune, _) => {
+            let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
+            return fail::end_job(transaction, job.id, JobError::internal(last.stage, detail)).await;
+        }
     };
-    job::set_succeeded(&mut **transaction, job.id, &JobResult::from(&verified.report)).await?;
+    job::set_succeeded(&mut **transaction, job.id, result.as_ref()).await?;
     events::append(transaction, job.id, &Event::Succeeded {}).await
 }

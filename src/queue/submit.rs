@@ -1,15 +1,17 @@
-//! Submit: a job and the task of its first stage, in one transaction.
+//! Submit and inspect: a job and the task of its first stage, in one transaction.
 
 use secateur_core::measurement::Measurements;
-use secateur_core::spec::JobSpec;
-use secateur_core::stage::{self, JobView, Stage};
+use secateur_core::spec::{InputShape, JobSpec};
+use secateur_core::stage::{self, JobView};
 
 use super::{Queue, events, notify_tasks};
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Transaction};
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::job::Event;
-use crate::table::{job, task};
+use crate::job::{Event, JobKind};
+use crate::table::job::{self, NewJob};
+use crate::table::model::Model;
+use crate::table::task;
 
 /// What is to be done with what was uploaded.
 #[derive(Debug, Clone)]
@@ -33,15 +35,11 @@ impl Queue {
     pub async fn submit(&self, submission: NewSubmission) -> Result<Submitted, DatabaseError> {
         let request_sha256 = digest_of(&submission);
         let NewSubmission { spec, model_id, dataset_id, idempotency_key } = submission;
-        let stage = Stage::Import;
-        let has_dataset = dataset_id.is_some();
-        let view = JobView { spec: &spec, has_dataset, finished: &[], reused: Measurements::NONE };
-        let plan = stage::plan(stage, view, Measurements::NONE).expect("the first stage needs no earlier one");
-        let new =
-            job::NewJob { id: JobId::generate(), stage, spec, model_id, dataset_id, idempotency_key, request_sha256 };
+        let id = JobId::generate();
+        let new = NewJob { id, kind: JobKind::Prune, spec, model_id, dataset_id, idempotency_key, request_sha256 };
 
         let mut transaction = self.database.begin().await?;
-        if !job::insert(&mut *transaction, &new).await? {
+        if !insert(&mut transaction, &new).await? {
             let key = new.idempotency_key.as_deref().unwrap_or_default();
             let (holder, digest) = job::find_by_idempotency_key(&mut *transaction, key)
                 .await?
@@ -49,14 +47,65 @@ impl Queue {
             let same = digest == new.request_sha256.to_string();
             return Ok(if same { Submitted::Replayed(holder) } else { Submitted::KeyReused(holder) });
         }
-        for planned in &plan.tasks {
-            task::insert(&mut *transaction, new.id, stage, planned).await?;
-        }
-        events::append(&mut transaction, new.id, &Event::Queued {}).await?;
-        notify_tasks(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(Submitted::Created(new.id))
+        Ok(Submitted::Created(id))
     }
+
+    /// Has a model inspected with the input shape of `spec`, unless that is known or being done. One that looks with another
+    /// shape is cancelled.
+    pub async fn inspect(&self, model: &Model, spec: JobSpec) -> Result<(), DatabaseError> {
+        if is_known(model, &spec) {
+            return Ok(());
+        }
+        if let Some(pending) = model.inspection.as_ref().filter(|inspection| !inspection.status.is_final()) {
+            let asked = job::find(self.database.pool(), pending.job).await?;
+            if asked.is_some_and(|asked| shapes(&asked.spec) == shapes(&spec)) {
+                return Ok(());
+            }
+            self.cancel(pending.job).await?;
+        }
+        let new = NewJob {
+            id: JobId::generate(),
+            kind: JobKind::Inspect,
+            request_sha256: Sha256::of(&[]),
+            spec,
+            model_id: model.id,
+            dataset_id: None,
+            idempotency_key: None,
+        };
+        let mut transaction = self.database.begin().await?;
+        job::delete_ended_inspections(&mut *transaction, model.id).await?;
+        insert(&mut transaction, &new).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Whether the model's summary is of this input shape, or of any when none is asked for.
+fn is_known(model: &Model, spec: &JobSpec) -> bool {
+    let Some(summary) = &model.summary else { return false };
+    shapes(spec).is_none_or(|shapes| shapes == summary.inputs)
+}
+
+fn shapes(spec: &JobSpec) -> Option<Vec<Vec<i64>>> {
+    spec.input_shape.as_ref().map(InputShape::shapes)
+}
+
+/// Inserts a job with the tasks of its first stage; `false` when its idempotency key is taken.
+async fn insert(transaction: &mut Transaction, new: &NewJob) -> Result<bool, DatabaseError> {
+    let stage = new.kind.first_stage();
+    let has_dataset = new.dataset_id.is_some();
+    let view = JobView { spec: &new.spec, has_dataset, finished: &[], reused: Measurements::NONE };
+    let plan = stage::plan(stage, view, Measurements::NONE).expect("the first stage needs no earlier one");
+    if !job::insert(&mut **transaction, new).await? {
+        return Ok(false);
+    }
+    for planned in &plan.tasks {
+        task::insert(&mut **transaction, new.id, stage, planned).await?;
+    }
+    events::append(transaction, new.id, &Event::Queued {}).await?;
+    notify_tasks(transaction).await?;
+    Ok(true)
 }
 
 /// Uploads are deduplicated by content, so equal ids mean equal bytes.

@@ -14,12 +14,13 @@ use super::to_json;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::job::{Best, JobError, JobResult, JobStatus};
+use crate::job::{Best, JobError, JobKind, JobResult, JobStatus};
 
 /// A row.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: JobId,
+    pub kind: JobKind,
     pub name: Option<String>,
     pub status: JobStatus,
     pub stage: Stage,
@@ -49,7 +50,7 @@ impl Job {
 #[derive(Debug, Clone)]
 pub struct NewJob {
     pub id: JobId,
-    pub stage: Stage,
+    pub kind: JobKind,
     pub spec: JobSpec,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
@@ -57,7 +58,7 @@ pub struct NewJob {
     pub request_sha256: Sha256,
 }
 
-/// Which jobs a list shows: newest first, below `before`.
+/// Which jobs a list shows: newest first, below `before`. Inspections are not among them.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub status: Option<JobStatus>,
@@ -66,6 +67,7 @@ pub struct Filter {
 
 struct RawJob {
     id: Uuid,
+    kind: String,
     name: Option<String>,
     status: String,
     stage: String,
@@ -90,6 +92,7 @@ impl TryFrom<RawJob> for Job {
         let unreadable = |detail: String| DatabaseError::unreadable("job", detail);
         Ok(Self {
             id: raw.id.into(),
+            kind: JobKind::parse(&raw.kind).ok_or_else(|| unreadable(format!("kind {}", raw.kind)))?,
             name: raw.name,
             status: JobStatus::parse(&raw.status).ok_or_else(|| unreadable(format!("status {}", raw.status)))?,
             stage: Stage::parse(&raw.stage).ok_or_else(|| unreadable(format!("stage {}", raw.stage)))?,
@@ -116,12 +119,13 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, DatabaseErro
 /// Inserts a job; `false` when its idempotency key is taken.
 pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool, DatabaseError> {
     let inserted = sqlx::query!(
-        "insert into job (id, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "insert into job (id, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict (idempotency_key) do nothing",
         job.id.uuid(),
+        job.kind.as_str(),
         job.spec.name,
-        job.stage.as_str(),
+        job.kind.first_stage().as_str(),
         to_json(&job.spec),
         to_json(&job.spec.labels),
         job.model_id.uuid(),
@@ -148,7 +152,7 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
+        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
                 created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
@@ -161,10 +165,10 @@ pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job
 pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawJob,
-        "select id, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
+        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
                 created_at, started_at, finished_at
          from job
-         where ($1::text is null or status = $1) and ($2::uuid is null or id < $2)
+         where kind = 'prune' and ($1::text is null or status = $1) and ($2::uuid is null or id < $2)
          order by id desc limit $3",
         filter.status.map(JobStatus::as_str),
         filter.before.map(JobId::uuid),
@@ -226,11 +230,16 @@ pub async fn set_best(executor: impl PgExecutor<'_>, id: JobId, best: &Best) -> 
     Ok(())
 }
 
-pub async fn set_succeeded(executor: impl PgExecutor<'_>, id: JobId, result: &JobResult) -> Result<(), DatabaseError> {
+/// Ends a job well; an inspection has no result of its own.
+pub async fn set_succeeded(
+    executor: impl PgExecutor<'_>,
+    id: JobId,
+    result: Option<&JobResult>,
+) -> Result<(), DatabaseError> {
     sqlx::query!(
         "update job set status = 'succeeded', result = $2, finished_at = clock_timestamp() where id = $1",
         id.uuid(),
-        to_json(result)
+        result.map(to_json)
     )
     .execute(executor)
     .await?;
@@ -262,6 +271,14 @@ pub async fn next_event(executor: impl PgExecutor<'_>, id: JobId) -> Result<i64,
             .fetch_one(executor)
             .await?;
     Ok(sequence)
+}
+
+/// Deletes the inspections of a model that have ended.
+pub async fn delete_ended_inspections(executor: impl PgExecutor<'_>, model: ModelId) -> Result<(), DatabaseError> {
+    sqlx::query!("delete from job where kind = 'inspect' and model_id = $1 and finished_at is not null", model.uuid())
+        .execute(executor)
+        .await?;
+    Ok(())
 }
 
 /// Deletes a job with its tasks, events and artifact rows.

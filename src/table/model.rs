@@ -9,7 +9,8 @@ use super::to_json;
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
-use crate::id::ModelId;
+use crate::id::{JobId, ModelId};
+use crate::job::{JobError, JobStatus};
 
 /// A row.
 #[derive(Debug, Clone)]
@@ -19,9 +20,19 @@ pub struct Model {
     pub sha256: Sha256,
     pub bytes: u64,
     pub blob: BlobKey,
-    /// `None` until a job has imported the model.
+    /// `None` until an inspection or a job has imported the model.
     pub summary: Option<ModelSummary>,
+    /// The latest one that was asked for.
+    pub inspection: Option<Inspection>,
     pub created_at: OffsetDateTime,
+}
+
+/// How an inspection goes.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    pub job: JobId,
+    pub status: JobStatus,
+    pub error: Option<JobError>,
 }
 
 struct RawModel {
@@ -31,6 +42,9 @@ struct RawModel {
     bytes: i64,
     blob: String,
     summary: Option<serde_json::Value>,
+    inspection: Option<Uuid>,
+    inspection_status: Option<String>,
+    inspection_error: Option<serde_json::Value>,
     created_at: OffsetDateTime,
 }
 
@@ -39,20 +53,29 @@ impl TryFrom<RawModel> for Model {
 
     fn try_from(raw: RawModel) -> Result<Self, DatabaseError> {
         let unreadable = |detail: String| DatabaseError::unreadable("model", detail);
+        let inspection = match (raw.inspection, raw.inspection_status) {
+            (Some(job), Some(status)) => Some(Inspection {
+                job: job.into(),
+                status: JobStatus::parse(&status).ok_or_else(|| unreadable(format!("status {status}")))?,
+                error: parse(raw.inspection_error)?,
+            }),
+            _ => None,
+        };
         Ok(Self {
             id: raw.id.into(),
             name: raw.name,
             sha256: raw.sha256.try_into().map_err(unreadable)?,
             bytes: raw.bytes as u64,
             blob: BlobKey::from_row(raw.blob),
-            summary: raw
-                .summary
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(|error| unreadable(error.to_string()))?,
+            summary: parse(raw.summary)?,
+            inspection,
             created_at: raw.created_at,
         })
     }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(value: Option<serde_json::Value>) -> Result<Option<T>, DatabaseError> {
+    value.map(serde_json::from_value).transpose().map_err(|error| DatabaseError::unreadable("model", error))
 }
 
 /// Inserts a model unless its content is there already.
@@ -80,7 +103,12 @@ pub async fn insert(
 pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<Model>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawModel,
-        "select id, name, sha256, bytes, blob, summary, created_at from model where id = $1",
+        "select model.id, model.name, sha256, bytes, blob, summary, inspection.id as \"inspection?\",
+                inspection.status as \"inspection_status?\", inspection.error as inspection_error, model.created_at
+         from model left join lateral (
+             select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
+         ) inspection on true
+         where model.id = $1",
         id.uuid()
     )
     .fetch_optional(executor)
@@ -91,7 +119,12 @@ pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<M
 pub async fn find_by_sha256(executor: impl PgExecutor<'_>, sha256: Sha256) -> Result<Option<Model>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawModel,
-        "select id, name, sha256, bytes, blob, summary, created_at from model where sha256 = $1",
+        "select model.id, model.name, sha256, bytes, blob, summary, inspection.id as \"inspection?\",
+                inspection.status as \"inspection_status?\", inspection.error as inspection_error, model.created_at
+         from model left join lateral (
+             select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
+         ) inspection on true
+         where sha256 = $1",
         sha256.to_string()
     )
     .fetch_optional(executor)
@@ -107,8 +140,12 @@ pub async fn list(
 ) -> Result<Vec<Model>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawModel,
-        "select id, name, sha256, bytes, blob, summary, created_at from model
-         where $1::uuid is null or id < $1 order by id desc limit $2",
+        "select model.id, model.name, sha256, bytes, blob, summary, inspection.id as \"inspection?\",
+                inspection.status as \"inspection_status?\", inspection.error as inspection_error, model.created_at
+         from model left join lateral (
+             select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
+         ) inspection on true
+         where $1::uuid is null or model.id < $1 order by model.id desc limit $2",
         before.map(ModelId::uuid),
         limit
     )

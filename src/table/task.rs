@@ -89,7 +89,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Leases the first queued task of the oldest job, passing over rows that another claim is about to take.
+/// Leases an inspection's task or else the first queued one of the oldest job, passing over rows that another claim is about to take.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     worker: &str,
@@ -97,7 +97,8 @@ pub async fn claim(
 ) -> Result<Option<ClaimedRow>, DatabaseError> {
     let row = sqlx::query!(
         "with next as materialized (
-             select id from task where state = 'queued' order by job_id, index limit 1 for update skip locked
+             select id from task where state = 'queued' order by (stage <> 'inspect'), job_id, index limit 1
+             for update skip locked
          )
          update task
          set state = 'running', attempt = attempt + 1, worker = $1, progress = null,

@@ -109,8 +109,13 @@ async fn work(
         let detail = format!("The engine sent a result of stage {} for another one.", result.stage().as_str());
         return fail(detail, ended.log);
     }
-    let summary = if task.stage == Stage::Graph { read_summary(&scratch).await } else { None };
-    match stop.run_until_cancelled(upload_outputs(worker, task, &scratch, &files)).await {
+    let summary = match task.stage {
+        Stage::Inspect | Stage::Graph => read_summary(&scratch).await,
+        _ => None,
+    };
+    // An inspection leaves nothing but the summary on the model.
+    let kept = if task.stage == Stage::Inspect { &[] } else { files.as_slice() };
+    match stop.run_until_cancelled(upload_outputs(worker, task, &scratch, kept)).await {
         None => End::GivenBack { log: ended.log },
         Some(Err(error)) => fail(format!("The outputs could not be stored: {error}."), ended.log),
         Some(Ok(outputs)) => End::Finished(Box::new(Finished {
@@ -151,7 +156,7 @@ async fn upload_outputs(
     Ok(outputs)
 }
 
-/// What the graph stage learnt about the model, for `GET /v1/models/{id}`.
+/// What was learnt about the model, for `GET /v1/models/{id}`.
 async fn read_summary(scratch: &Scratch) -> Option<ModelSummary> {
     let (_, path) = check_outputs(scratch.path(), &[file::SUMMARY.to_owned()]).ok()?.pop()?;
     let length = tokio::fs::metadata(&path).await.ok()?.len();

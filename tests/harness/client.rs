@@ -70,20 +70,20 @@ impl Client {
 
     /// Submits a job with `sacp` on the example model and the digits, with what `change` changes, and returns its id.
     pub async fn submit_sacp(&self, change: Value) -> String {
-        let (model_id, dataset_id) = (self.upload_model().await, self.upload_dataset().await);
-        let mut spec =
-            serde_json::json!({"model_id": model_id, "dataset_id": dataset_id, "target": {"flops_reduction": 0.5}});
+        let mut spec = serde_json::json!({"target": {"flops_reduction": 0.5}});
         let fields = change.as_object().expect("the change is an object").clone();
         spec.as_object_mut().expect("a spec is an object").extend(fields);
-        let job = self.post_json("/v1/jobs", &spec).await.expect(StatusCode::ACCEPTED);
-        job["id"].as_str().unwrap().to_owned()
+        self.submit_form(form(&spec).part("dataset", file_part("digits.npz"))).await
     }
 
     /// Submits a job on the example model without data and returns its id.
     pub async fn submit(&self) -> String {
-        let model_id = self.upload_model().await;
-        let spec = serde_json::json!({"model_id": model_id, "target": {"flops_reduction": 0.5}, "method": "global_l2"});
-        let job = self.post_json("/v1/jobs", &spec).await.expect(StatusCode::ACCEPTED);
+        self.submit_form(form(&serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2"}))).await
+    }
+
+    /// With the model in the form, so that no inspection is queued beside the job.
+    async fn submit_form(&self, form: Form) -> String {
+        let job = self.post_form("/v1/jobs", form).await.expect(StatusCode::ACCEPTED);
         job["id"].as_str().unwrap().to_owned()
     }
 }

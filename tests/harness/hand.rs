@@ -17,8 +17,8 @@ use secateur_core::stage::Stage;
 use secateur_core::surgery::AxisIndices;
 use secateur_core::task::{
     CalibrationResult, CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult,
-    ImportanceResult, LatencyResult, Rated, RungResult, Score, ScreenResult, Screened, SearchResult, SensitivityResult,
-    TaskResult, TuneResult, VerifyResult, Work, file,
+    ImportanceResult, InspectResult, LatencyResult, Rated, RungResult, Score, ScreenResult, Screened, SearchResult,
+    SensitivityResult, TaskResult, TuneResult, VerifyResult, Work, file,
 };
 
 use super::TestServer;
@@ -109,6 +109,7 @@ impl Hand {
     fn result(&self, task: &ClaimedTask) -> TaskResult {
         let candidate = task.plan.index;
         match task.stage {
+            Stage::Inspect => TaskResult::Inspect(InspectResult { base: COSTS, groups: 1 }),
             Stage::Import => TaskResult::Import(ImportResult {
                 input_shapes: vec![vec![1, 8, 8]],
                 nodes: 1,
@@ -208,7 +209,7 @@ fn output_names(task: &ClaimedTask) -> Vec<String> {
         Stage::Graph => vec![file::SUMMARY],
         Stage::Importance => vec![file::IMPORTANCE],
         Stage::Encoder => vec![file::ENCODER],
-        Stage::Latency | Stage::Calibration | Stage::Sensitivity => Vec::new(),
+        Stage::Inspect | Stage::Latency | Stage::Calibration | Stage::Sensitivity => Vec::new(),
         Stage::Search => vec![file::CANDIDATES],
         Stage::Screen => return of_shard(file::screened),
         Stage::Repair => return of_shard(file::repaired),

@@ -41,8 +41,10 @@ async fn prune(model: &str) {
     let pruned = artifact(&client, &path, "model.pt").await;
     assert_eq!(report["pruned"]["bytes"], pruned.len());
     assert!(pruned.len() < original.len());
-    let accepted = client.upload("/v1/models", pruned).await;
-    accepted.expect(StatusCode::CREATED);
+    let uploaded = client.upload("/v1/models?input_shape=1,8,8", pruned).await.expect(StatusCode::CREATED);
+    let again = client.get(&format!("/v1/models/{}?wait=60", uploaded["id"].as_str().unwrap())).await;
+    let again = again.expect(StatusCode::OK);
+    assert_eq!(again["summary"]["base"]["macs"], report["pruned"]["macs"], "the pruned file is a model too: {again}");
     for name in ["config.json", "graph.json"] {
         let _: Value = serde_json::from_slice(&artifact(&client, &path, name).await).unwrap();
     }

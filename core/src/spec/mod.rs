@@ -11,6 +11,7 @@ mod target;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::candidate::ReplayConfig;
@@ -249,6 +250,22 @@ impl JobSpec {
         reader.end().map_err(|_| {
             Rejection::new(Code::InvalidSpec, "The job spec must be one JSON object with nothing behind it.")
         })?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The spec of an inspection: of its fields only `input_shape` is read. The others say that nothing is cut.
+    ///
+    /// # Errors
+    /// [`Code::InvalidSpec`] when a size of the shape is out of range.
+    pub fn inspection(input_shape: Option<InputShape>) -> Result<Self, Rejection> {
+        let nothing = json!({
+            "target": {"channel_reduction": 1e-9},
+            "method": "config",
+            "config": {"format": 1, "groups": {}},
+            "fine_tune": null,
+        });
+        let spec = Self { input_shape, ..Self::from_json(&nothing.to_string())? };
         spec.check()?;
         Ok(spec)
     }

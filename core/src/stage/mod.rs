@@ -15,11 +15,12 @@ use crate::task::{Screened, TaskResult, Work, file};
 
 use view::Contender;
 
-/// A stage of a job. `Latency` belongs to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`,
+/// A stage of a job. `Inspect` is the only one of an inspection, which looks at a model and prunes nothing. `Latency` belongs to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`,
 /// `Repair` and `LightTune` belong to the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
+    Inspect,
     Import,
     Graph,
     /// The latency of every layer at many widths.
@@ -41,7 +42,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
+        Self::Inspect,
         Self::Import,
         Self::Graph,
         Self::Latency,
@@ -60,6 +62,7 @@ impl Stage {
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Inspect => "inspect",
             Self::Import => "import",
             Self::Graph => "graph",
             Self::Latency => "latency",
@@ -108,7 +111,7 @@ impl Stage {
             Self::Screen | Self::Repair | Self::LightTune if tunes => Some(Self::Tune),
             Self::Screen | Self::Repair | Self::LightTune | Self::Tune => Some(Self::Export),
             Self::Export => Some(Self::Verify),
-            Self::Verify => None,
+            Self::Verify | Self::Inspect => None,
         }
     }
 }
@@ -217,6 +220,7 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
         None if job.spec.target.metric == Metric::Latency => Err(missing("latency")),
         table => Ok(table.cloned().map(Box::new)),
     };
+    let model = || Input { name: file::MODEL.to_owned(), source: Source::Model };
     let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
     // A rung of successive halving: training tasks with `size` contenders each.
     let rung = |contenders: Vec<Contender>, size, work: fn(Vec<usize>) -> Work| {
@@ -237,10 +241,8 @@ fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<Pl
     };
 
     match stage {
-        Stage::Import => {
-            let model = Input { name: file::MODEL.to_owned(), source: Source::Model };
-            one(Work::Import, [model].into_iter().chain(dataset()).collect())
-        }
+        Stage::Inspect => one(Work::Inspect, vec![model()]),
+        Stage::Import => one(Work::Import, [model()].into_iter().chain(dataset()).collect()),
         Stage::Graph => one(Work::Graph, graph().into()),
         Stage::Latency => one(Work::Latency, graph().into()),
         Stage::Importance => one(Work::Importance, graph().into_iter().chain(dataset()).collect()),

@@ -4,6 +4,7 @@ use super::*;
 use crate::latency::{LatencyFit, LatencyTable, Setting};
 use crate::report::{Accuracy, Costs, Equivalence};
 use crate::search::calibration::Sampled;
+use crate::spec::InputShape;
 use crate::task::{
     CalibrationResult, CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult, Rated,
     RungResult, Score, ScreenResult, Screened, SearchResult, SensitivityResult, TuneResult,
@@ -190,9 +191,20 @@ fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
         r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"}}"#,
     )
     .unwrap();
-    let names = road(&spec, true);
+    let mut names = road(&spec, true);
+    names.push("inspect");
     assert_eq!(names.len(), Stage::ALL.len());
     assert!(names.iter().all(|name| Stage::parse(name).is_some_and(|stage| stage.as_str() == *name)));
+}
+
+#[test]
+fn an_inspection_is_one_task_that_reads_the_model() {
+    let spec = JobSpec::inspection(Some(InputShape::One(vec![3, 32, 32]))).unwrap();
+    let view = JobView { spec: &spec, has_dataset: false, finished: &[], reused: Measurements::NONE };
+    let [task] = &plan(Stage::Inspect, view, Measurements::NONE).unwrap().tasks[..] else { panic!() };
+    assert_eq!((&task.work, task.inputs[0].name.as_str()), (&Work::Inspect, file::MODEL));
+    assert_eq!(Stage::Inspect.next(&spec, false), None);
+    assert!(JobSpec::inspection(Some(InputShape::One(vec![-1]))).is_err());
 }
 
 #[test]

@@ -19,9 +19,9 @@ pub use message::{EngineMessage, Outcome, Progress};
 pub use request::{Device, TaskRequest, Work};
 pub use result::{
     CalibrationResult, CandidateCosts, Computed, EncoderResult, ExportResult, GraphResult, ImportResult,
-    ImportanceResult, LatencyResult, Rated, RungResult, Score, ScreenResult, Screened, SearchResult, SensitivityResult,
-    TaskResult, TuneResult, VerifyResult,
+    ImportanceResult, InspectResult, LatencyResult, Rated, RungResult, Score, ScreenResult, Screened, SearchResult,
+    SensitivityResult, TaskResult, TuneResult, VerifyResult,
 };
 
 /// Version of this protocol; an engine refuses every other.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;

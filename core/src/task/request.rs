@@ -39,6 +39,8 @@ pub enum Device {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum Work {
+    /// Reads MODEL; writes SUMMARY. Of the spec it reads the input shape alone.
+    Inspect,
     /// Reads MODEL (and DATASET when there is one, for the input shape); writes GRAPH, WEIGHTS.
     Import,
     /// Reads GRAPH, WEIGHTS; writes SUMMARY. Rejects an unreachable target.
@@ -97,6 +99,7 @@ impl Work {
     /// The stage that it belongs to.
     pub fn stage(&self) -> Stage {
         match self {
+            Self::Inspect => Stage::Inspect,
             Self::Import => Stage::Import,
             Self::Graph => Stage::Graph,
             Self::Latency => Stage::Latency,

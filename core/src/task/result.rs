@@ -17,6 +17,7 @@ use crate::statistics::RankCorrelation;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum TaskResult {
+    Inspect(InspectResult),
     Import(ImportResult),
     Graph(GraphResult),
     Latency(Box<LatencyResult>),
@@ -37,6 +38,7 @@ impl TaskResult {
     /// The stage that reports it.
     pub fn stage(&self) -> Stage {
         match self {
+            Self::Inspect(_) => Stage::Inspect,
             Self::Import(_) => Stage::Import,
             Self::Graph(_) => Stage::Graph,
             Self::Latency(_) => Stage::Latency,
@@ -68,6 +70,13 @@ pub struct Computed {
 /// Results that were stored without a device.
 fn unknown_device() -> String {
     "unknown".to_owned()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct InspectResult {
+    pub base: Costs,
+    /// That can be cut.
+    pub groups: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -25,11 +25,8 @@ use crate::weights;
 pub fn run(task: &Task) -> Result<Finished, Error> {
     let model = task.path(file::MODEL);
     let (bytes, sha256) = digest(&model)?;
-    archive::preflight(&model)?;
     let Imported { graph, weights, input_shapes, max_abs_diff } = import(task)?;
     let nodes = graph.nodes().len();
-    task.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
-
     let json = graph.to_json();
     weights::save(&task.path(file::WEIGHTS), &graph, &weights)?;
     task.write(file::GRAPH, json.as_bytes())?;
@@ -48,8 +45,18 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
     Ok(Finished::new(TaskResult::Import(result), [file::GRAPH, file::WEIGHTS]))
 }
 
+/// Loads the model after the pre-flight and says what it is.
+pub(super) fn import(task: &Task) -> Result<Imported, Error> {
+    archive::preflight(&task.path(file::MODEL))?;
+    let imported = import_with_some_shape(task)?;
+    let Imported { graph, input_shapes, max_abs_diff, .. } = &imported;
+    let nodes = graph.nodes().len();
+    task.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
+    Ok(imported)
+}
+
 /// Tries the input shapes in the order in which they are trusted: the spec's, the data set's, the archive's own.
-fn import(task: &Task) -> Result<Imported, Error> {
+fn import_with_some_shape(task: &Task) -> Result<Imported, Error> {
     let model = task.path(file::MODEL);
     if let Some(shape) = &task.spec.input_shape {
         return torch::import(&model, Some(&shape.shapes())).map_err(Error::from);

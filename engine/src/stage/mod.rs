@@ -9,6 +9,7 @@ mod export;
 mod graph;
 mod import;
 mod importance;
+mod inspect;
 mod latency;
 mod rung;
 mod screen;
@@ -60,6 +61,7 @@ pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Mess
     let checkpoints = Checkpoints::of(request, folder, messages);
     let task = Task { spec: &request.spec, folder, device, threads: request.threads, messages, checkpoints };
     match &request.work {
+        Work::Inspect => inspect::run(&task),
         Work::Import => import::run(&task),
         Work::Graph => graph::run(&task),
         Work::Latency => latency::run(&task),

@@ -1,2 +1,3 @@
+mod inspect;
 mod show;
 mod upload;

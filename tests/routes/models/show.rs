@@ -12,6 +12,7 @@ async fn a_model_has_no_summary_before_its_import() {
     let id = client.upload_model().await;
     let model = client.get(&format!("/v1/models/{id}")).await.expect(StatusCode::OK);
     assert_eq!((&model["id"], &model["summary"]), (&id.into(), &Value::Null));
+    assert_eq!(model["inspection"], serde_json::json!({"status": "queued", "error": null}), "there is no worker");
     client.get("/v1/models/mdl_1").await.problem(404, "model_not_found");
     client.get(&format!("/v1/models/mdl_{}", "0".repeat(32))).await.problem(404, "model_not_found");
 }

@@ -150,9 +150,12 @@ fn input_channels(graph: &Graph, node: &Node) -> Option<u64> {
     shape.get(channel_axis(node, shape.len())).map(|size| size.at_batch(1) as u64)
 }
 
-/// Dimension 1 of images and sequences of features, the last of matrices.
+/// Dimension 1 of images and sequences of features, the last of matrices and of what recurrent layers read.
 fn channel_axis(node: &Node, rank: usize) -> usize {
-    let features_last = matches!(node.op.as_str(), "aten::linear" | "aten::addmm");
+    let features_last = matches!(
+        node.op.as_str(),
+        "aten::linear" | "aten::addmm" | "aten::lstm" | "aten::gru" | "aten::rnn_tanh" | "aten::rnn_relu"
+    );
     if features_last { rank.saturating_sub(1) } else { 1.min(rank.saturating_sub(1)) }
 }
 

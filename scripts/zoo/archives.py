@@ -23,8 +23,8 @@ def write_archive(model: Model, kind: str, path: Path) -> None:
     torch.manual_seed(SEED)
     network = make(model).eval()
     redraw(network)
-    settle(network, torch.randn(SETTLING_BATCH, *model.shape))
-    example = torch.randn(TRACED_BATCH, *model.shape)
+    settle(network, random_inputs(model, SETTLING_BATCH))
+    example = random_inputs(model, TRACED_BATCH)
     if kind == "traced":
         # Segmentation networks return a dictionary, which trace takes only without `strict`.
         script = torch.jit.trace(network, example, strict=False, check_trace=False)
@@ -33,6 +33,10 @@ def write_archive(model: Model, kind: str, path: Path) -> None:
     partial = path.with_suffix(".partial")
     script.save(str(partial))
     partial.rename(path)
+
+
+def random_inputs(model: Model, batch: int) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.randn(batch, *model.shape) for _ in range(model.inputs))
 
 
 def make(model: Model) -> nn.Module:
@@ -62,16 +66,18 @@ def redraw(network: nn.Module) -> None:
                 parameter.normal_(mean=round(parameter.flatten()[0].item()), std=0.2)
 
 
-def settle(network: nn.Module, batch: torch.Tensor) -> None:
+def settle(network: nn.Module, batch: tuple[torch.Tensor, ...]) -> None:
     """Batch norms take over the statistics of a random batch, so that signals stay of the order of one as in a trained network."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
         norm.train()
     try:
         with torch.no_grad():
-            network(batch)
+            network(*batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -17,6 +17,8 @@ class Model:
     shape: tuple[int, ...]
     # Arguments of the constructor.
     options: tuple[tuple[str, object], ...] = ()
+    # Tensors of that shape that it takes.
+    inputs: int = 1
 
     @property
     def key(self) -> str:
@@ -69,7 +71,13 @@ SEGMENTATION = [
 VIDEO = [
     Model("video", "ResNet 3D", "r3d_18", (3, 4, 32, 32)),
     Model("video", "ResNet (2+1)D", "r2plus1d_18", (3, 4, 32, 32)),
+    Model("video", "ResNet, mixed 3D", "mc3_18", (3, 4, 32, 32)),
+    Model("video", "S3D", "s3d", (3, 16, 224, 224)),
+    Model("video", "Swin 3D", "swin3d_t", (3, 4, 64, 64)),
+    Model("video", "MViT V2", "mvit_v2_s", (3, 16, 224, 224)),
 ]
+
+FLOW = [Model("optical_flow", "RAFT", "raft_small", (3, 128, 128), inputs=2)]
 
 TIMM = [
     *images("timm", 64, {
@@ -176,4 +184,4 @@ TIMM = [
     }),
 ]
 
-MODELS = CLASSIFICATION + SEGMENTATION + VIDEO + TIMM
+MODELS = CLASSIFICATION + SEGMENTATION + VIDEO + FLOW + TIMM

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from archives import KINDS
-from catalogue import CLASSIFICATION, MODELS, SEGMENTATION, TIMM, VIDEO, Model
+from catalogue import CLASSIFICATION, FLOW, MODELS, SEGMENTATION, TIMM, VIDEO, Model
 from results import Results
 from steps import METHODS, STEPS, TARGET
 
@@ -15,10 +15,10 @@ WIDTH = 128
 
 HEAD = """# Which networks are pruned
 
-Written by `make zoo`; not by hand. The zoo takes the smallest model of every torchvision classification and segmentation
-family, two video networks, and one of each of {timm} timm families, with random weights. Each becomes a TorchScript file by `torch.jit.trace`
-and, where torch can, by `torch.jit.script`. Each file goes through `secateur prune --flops {target} --no-fine-tune`
-with the methods {methods}; nothing but the file and the shape of its input is given.
+Written by `make zoo`; not by hand. The zoo takes the smallest model of every torchvision classification, segmentation and
+video family, one for optical flow, and one of each of {timm} timm families, with random weights. Each becomes a TorchScript
+file by `torch.jit.trace` and, where torch can, by `torch.jit.script`. Each file goes through
+`secateur prune --flops {target} --no-fine-tune` with the methods {methods}; nothing but the file and the shape of its input is given.
 
 *pruned* means, for both methods: half of the multiply-accumulates went, within one percentage point; the cut network
 computes what the original with the removed input columns zeroed computes (the oracle in the engine, before anything is tuned);
@@ -46,6 +46,7 @@ and tensors out and are not in this zoo.
 | starts from | the Python module | the TorchScript file |
 | torchvision classification families | 19 (77 of 85), 20 (81 of 85); not Swin; RegNetX, Swin V2 and MaxViT not tried | {classification} |
 | torchvision segmentation models | 4 of 4 | {segmentation} |
+| RAFT | no (both lists) | {raft} |
 | ShuffleNetV2 | no (77 of 85), yes (81 of 85) | {shufflenet} |
 | Swin, Swin V2 | no, not tried | {swin} |
 | timm families | no list of results | {timm} |
@@ -61,6 +62,7 @@ def write(folder: Path, engine: str) -> str:
         ("torchvision: classification", CLASSIFICATION),
         ("torchvision: segmentation", SEGMENTATION),
         ("torchvision: video", VIDEO),
+        ("torchvision: optical flow", FLOW),
         ("timm", TIMM),
     ]
     text = HEAD.format(timm=len(TIMM), target=TARGET, methods=" and ".join(f"`{method}`" for method in METHODS))
@@ -134,7 +136,7 @@ def row(model: Model, results: Results) -> str:
     # Every model has inputs and outputs.
     held = [reason for reason in inspected.get("reasons", []) if reason.startswith(("at node", "node"))]
     notes = reasons[:1] or held[:2]
-    shape = "×".join(map(str, model.shape))
+    shape = " and ".join(["×".join(map(str, model.shape))] * model.inputs)
     words = " | ".join(word for word, _ in verdicts)
     share = f"{most:.0%}" if most is not None else "–"
     note = "; ".join(notes).replace("|", "\\|").replace("\n", " ")[:400]
@@ -152,6 +154,7 @@ def peer(results: dict[str, Results]) -> str:
     return PEER.format(
         classification=share(CLASSIFICATION),
         segmentation=share(SEGMENTATION),
+        raft=verdict(results[FLOW[0].key], "traced")[0],
         shufflenet=named("shufflenet_v2_x0_5"),
         swin=named("swin_t", "swin_v2_t"),
         timm=share(TIMM),

@@ -98,8 +98,8 @@ class Run:
         return {**line, "outcome": "failed", "reason": "; ".join(problems)} if problems else line
 
     def command(self, name: str, *options: str) -> Ended:
-        shape = ",".join(map(str, self.model.shape))
-        command = [str(self.secateur), name, str(self.archive), "--input-shape", shape, *options]
+        shapes = ["--input-shape", ",".join(map(str, self.model.shape))] * self.model.inputs
+        command = [str(self.secateur), name, str(self.archive), *shapes, *options]
         return run_command(command, self.limits, self.scratch)
 
 
@@ -139,8 +139,8 @@ def run_in_pytorch(model: Model, original: Path, pruned: Path, kept: dict) -> li
             problems.append(f"{name} has the shape {list(cut.shape)}, the report says {expected}")
     with torch.no_grad():
         for batch in BATCHES:
-            inputs = torch.randn(batch, *model.shape)
-            originals, outputs = (tensors(network(inputs)) for network in (before, after))
+            inputs = archives.random_inputs(model, batch)
+            originals, outputs = (tensors(network(*inputs)) for network in (before, after))
             if not outputs:
                 problems.append(f"no tensor comes out at batch {batch}")
             if [tensor.shape for tensor in originals] != [tensor.shape for tensor in outputs]:

@@ -1,5 +1,7 @@
 //! One attempt at a task: fetch the inputs, run the engine, upload the outputs.
 
+use std::time::Duration;
+
 use secateur_core::report::ModelSummary;
 use secateur_core::stage::Stage;
 use secateur_core::task::{Computed, PROTOCOL, Progress, TaskRequest, file};
@@ -17,6 +19,9 @@ use crate::table::artifact::Output;
 
 /// A model's summary that is longer is not kept with the model; it is still an artifact of the job.
 const LONGEST_SUMMARY: u64 = 16 << 20;
+
+/// Inspections go before everything else, so none may hold a slot for long.
+const LONGEST_INSPECTION: Duration = Duration::from_secs(600);
 
 /// Runs the task beside its heartbeats, until it ends or is not wanted any more; says also which checkpoint its row holds.
 pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> (End, Option<BlobKey>) {
@@ -84,7 +89,10 @@ async fn work(
             engine: &worker.options.engine,
             folder: scratch.path(),
             request: &request,
-            timeout: worker.options.task_timeout,
+            timeout: match task.stage {
+                Stage::Inspect => worker.options.task_timeout.min(LONGEST_INSPECTION),
+                _ => worker.options.task_timeout,
+            },
             progress,
             checkpoints: &announce,
             stop,

@@ -21,6 +21,7 @@ mod pad;
 mod pixel;
 mod pooling;
 mod product;
+mod recurrent;
 mod reduction;
 mod regroup;
 mod reshape;
@@ -145,6 +146,8 @@ const FAMILIES: &[&dyn Operator] = &[
     &product::Product,
     &attention::Attention,
     &softmax::Softmax,
+    &recurrent::Recurrent,
+    &recurrent::Cell,
     &write::Scatter,
 ];
 

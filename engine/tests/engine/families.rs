@@ -112,3 +112,13 @@ fn an_enumeration_is_compared_and_biases_in_a_dictionary_go_with_their_heads() {
     let heads = &report.kept.0["biases.cpu"][&0];
     assert!(heads.len() < 4, "{heads:?}");
 }
+
+#[test]
+fn a_recurrent_layer_loses_hidden_units_in_every_layer_and_direction() {
+    let report = halve("recurrent", IMAGE, "uniform");
+    let units = &report.kept.0["sequence.weight_hh_l1_reverse"][&1];
+    assert!(units.len() < 12, "{units:?}");
+    assert_eq!(report.kept.0["sequence.weight_hh_l0"][&0].len(), 4 * units.len());
+    assert_eq!(report.kept.0["head.weight"][&1].len(), 2 * units.len());
+    assert_eq!(narrower(&report, &["features.0", "sequence"]), ["features.0", "sequence"]);
+}

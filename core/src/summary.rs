@@ -150,11 +150,19 @@ fn input_channels(graph: &Graph, node: &Node) -> Option<u64> {
     shape.get(channel_axis(node, shape.len())).map(|size| size.at_batch(1) as u64)
 }
 
-/// Dimension 1 of images and sequences of features, the last of matrices and of what recurrent layers read.
+/// Dimension 1 of images and of sequences that are convolved, the last of everything else.
 fn channel_axis(node: &Node, rank: usize) -> usize {
     let features_last = matches!(
         node.op.as_str(),
-        "aten::linear" | "aten::addmm" | "aten::lstm" | "aten::gru" | "aten::rnn_tanh" | "aten::rnn_relu"
+        "aten::linear"
+            | "aten::addmm"
+            | "aten::embedding"
+            | "aten::layer_norm"
+            | "aten::rms_norm"
+            | "aten::lstm"
+            | "aten::gru"
+            | "aten::rnn_tanh"
+            | "aten::rnn_relu"
     );
     if features_last { rank.saturating_sub(1) } else { 1.min(rank.saturating_sub(1)) }
 }

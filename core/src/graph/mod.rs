@@ -124,6 +124,11 @@ impl Graph {
         }
     }
 
+    /// Whether a node reads a value or the model returns it.
+    pub fn is_read(&self, id: ValueId) -> bool {
+        self.nodes().iter().any(|node| node.inputs().contains(&id)) || self.output().tensors().contains(&id)
+    }
+
     pub fn output(&self) -> &Output {
         &self.file.output
     }

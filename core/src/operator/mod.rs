@@ -31,6 +31,7 @@ mod split;
 mod squeeze;
 mod statistics;
 mod transposed;
+mod weight_norm;
 mod write;
 
 pub use lookup::{places_numbered_by, renumbered};
@@ -59,12 +60,22 @@ pub trait Operator: Sync {
         Vec::new()
     }
 
-    /// The dimensions of `input` over which it averages, so that a cut of them changes what it computes for the others.
+    /// What it averages over, if it does over anything.
+    fn averaged(&self, node: &Node) -> Option<ValueId> {
+        node.tensor("input")
+    }
+
+    /// The dimensions of that over which it averages, so that a cut of them changes what it computes for the others.
     fn statistics_over(&self, _node: &Node, _graph: &Graph) -> Vec<usize> {
         Vec::new()
     }
 
-    /// For each dimension of the other tensors that such an operator reads, the dimension of `input` whose indices it has.
+    /// Whether the result of such an operator has the dimensions of what it averages over.
+    fn keeps_shape(&self) -> bool {
+        true
+    }
+
+    /// For each dimension of the other tensors that such an operator reads, the dimension of the averaged one whose indices it has.
     fn weighted(&self, _node: &Node, _graph: &Graph) -> Vec<usize> {
         Vec::new()
     }
@@ -149,6 +160,7 @@ const FAMILIES: &[&dyn Operator] = &[
     &recurrent::Recurrent,
     &recurrent::Cell,
     &write::Scatter,
+    &weight_norm::WeightNorm,
 ];
 
 /// The operator family of a node.

@@ -1,4 +1,4 @@
-//! Products of two tensors: `matmul`, `mm`, `bmm`, `baddbmm`, `mv`, `einsum`.
+//! Products of tensors: `matmul`, `mm`, `bmm`, `baddbmm`, `mv`, `dot`, `outer`, `einsum`.
 //!
 //! Every one of them is read as an einsum: each dimension of each operand has a label. Dimensions with one label are cut together; a label
 //! that the output lacks is summed over, and one of its operands must then be read as zero at the removed indices for
@@ -14,7 +14,17 @@ pub(super) struct Product;
 
 impl Operator for Product {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::matmul", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::mv", "aten::einsum"]
+        &[
+            "aten::matmul",
+            "aten::mm",
+            "aten::bmm",
+            "aten::baddbmm",
+            "aten::mv",
+            "aten::dot",
+            "aten::vdot",
+            "aten::outer",
+            "aten::einsum",
+        ]
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
@@ -155,9 +165,15 @@ fn labels(node: &Node, graph: &Graph) -> Result<Labels, String> {
         let operands: Vec<ValueId> = operands.iter().flatten().copied().collect();
         return parse(equation, &operands, graph);
     }
+    if name == "aten::outer" {
+        let (rows, columns) = (operand(node, "self")?, operand(node, "vec2")?);
+        return Ok(Labels { operands: vec![(rows, vec![0]), (columns, vec![1])], output: vec![0, 1] });
+    }
     let names = match name {
         "aten::matmul" => ["self", "other"],
         "aten::mv" => ["self", "vec"],
+        "aten::dot" => ["self", "tensor"],
+        "aten::vdot" => ["self", "other"],
         "aten::baddbmm" => ["batch1", "batch2"],
         _ => ["self", "mat2"],
     };

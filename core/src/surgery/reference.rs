@@ -82,7 +82,8 @@ fn masks(shapes: &Shapes<'_>, grouping: &Grouping) -> Vec<Mask> {
 
 /// The cut dimensions over which a node averages.
 fn cut_statistics(node: &Node, shapes: &Shapes<'_>) -> Vec<usize> {
-    let (Some(operator), Some(input)) = (operator::of(node), node.tensor("input")) else { return Vec::new() };
+    let Some(operator) = operator::of(node) else { return Vec::new() };
+    let Some(input) = operator.averaged(node) else { return Vec::new() };
     let over = operator.statistics_over(node, shapes.before);
     over.into_iter().filter(|&dim| shapes.is_cut(input, dim)).collect()
 }
@@ -114,19 +115,21 @@ impl Builder<'_> {
 
     /// Appends a node as the cut network has it, between a selection of its operands and the return to their places.
     fn restrict(&mut self, node: &Node, over: &[usize]) {
+        let operator = operator::of(node).expect("a node without an operator averages over nothing");
         let mut restricted = node.clone();
-        if let Some(operator) = operator::of(node) {
-            operator.rewrite(&mut restricted, self.shapes);
-        }
-        let weighted =
-            operator::of(node).map(|operator| operator.weighted(node, self.shapes.before)).unwrap_or_default();
+        operator.rewrite(&mut restricted, self.shapes);
+        let (averaged, weighted) = (operator.averaged(node), operator.weighted(node, self.shapes.before));
         for argument in &mut restricted.args {
             let Literal::Tensor(value) = argument.value else { continue };
             // What is not averaged over stays the original's.
-            let dims = if argument.name == "input" { over.to_vec() } else { self.cut_of(value, &weighted, over) };
+            let dims = if Some(value) == averaged { over.to_vec() } else { self.cut_of(value, &weighted, over) };
             let selected =
                 dims.into_iter().fold(value, |selected, dim| self.select(selected, dim, self.kept(value, dim)));
             argument.value = Literal::Tensor(selected);
+        }
+        if !operator.keeps_shape() {
+            self.file.nodes.push(restricted);
+            return;
         }
         let output = node.outputs[0];
         let mut shape = self.shapes.before.value(output).shape.clone();

@@ -122,3 +122,21 @@ fn a_recurrent_layer_loses_hidden_units_in_every_layer_and_direction() {
     assert_eq!(report.kept.0["head.weight"][&1].len(), 2 * units.len());
     assert_eq!(narrower(&report, &["features.0", "sequence"]), ["features.0", "sequence"]);
 }
+
+#[test]
+fn weights_that_are_made_of_directions_and_lengths_are_pruned() {
+    let report = halve("lengths", IMAGE, "uniform");
+    for name in ["first.weight_v", "first.weight_g", "second.parametrizations.weight.original1", "third.weight_orig"] {
+        assert!(report.kept.0.contains_key(name), "{name}: {:?}", report.kept.0.keys());
+    }
+    let (rows, vector) = (&report.kept.0["third.weight_orig"], &report.kept.0["third.weight_v"][&0]);
+    assert_eq!(vector.len(), rows[&1].len() * 9, "the singular vector has an entry for each kernel position");
+}
+
+#[test]
+fn normalisations_and_attention_that_are_written_by_hand_leave_the_channels_prunable() {
+    let report = halve("by-hand", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["stem", "out"]), ["stem", "out"]);
+    let tables = [&report.kept.0["cosines"][&1], &report.kept.0["sines"][&1]];
+    assert_eq!(tables[0], tables[1], "rotary tables go with their head dimensions");
+}

@@ -266,6 +266,19 @@ fn a_mask_of_minus_infinity_survives_the_wire() {
 }
 
 #[test]
+fn the_largest_float_comes_back_as_it_was() {
+    // How transformers hide what may not be seen; the next float64 is no float32 any more.
+    let lowest = f64::from(f32::MIN);
+    let archive = module()
+        .forward(&format!("def forward(self, x):\n    return x.masked_fill(x > 0, {lowest:?}).softmax(1)"))
+        .write();
+    let graph = archive.import(&[&[4]]).graph;
+    assert_eq!(node(&graph, "masked_fill_1").arg("value"), Some(&Literal::Float(lowest)));
+    let again = secateur_core::graph::Graph::from_json(&graph.to_json()).unwrap();
+    assert_eq!(node(&again, "masked_fill_1").arg("value"), Some(&Literal::Float(lowest)));
+}
+
+#[test]
 fn the_path_that_can_be_trained_is_recorded() {
     // PyTorch's transformer layers ask this way whether they may take a fused path.
     let archive = module()

@@ -35,7 +35,7 @@ bench-search: ## the SACP search against the same encoder in plain PyTorch (fetc
 	rust="$$(ls -t "$$CARGO_TARGET_DIR"/release/deps/search-* | grep -v '\.d$$' | head -n 1)"; \
 	python3 benches/search/compare.py "$$rust" "$$(scripts/setup-python.sh)"
 
-zoo: ## prune a model of every family of torchvision and timm, write docs/coverage.md (hours; goes on where it stopped; ZOO="--only resnet")
+zoo: ## prune a model of every family of torchvision, timm and more, write docs/coverage.md (hours; goes on where it stopped; ZOO="--only resnet")
 	@$(ENV); cargo build --release --workspace --bins; \
 	python="$$(scripts/setup-zoo.sh)"; \
 	env -u LD_LIBRARY_PATH HF_HUB_OFFLINE=1 "$$python" scripts/zoo "$$CARGO_TARGET_DIR/release/secateur" \

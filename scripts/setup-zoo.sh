@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with PyTorch, torchvision and timm in the cache and prints its python as the last line of
+# Makes a virtual environment with PyTorch, torchvision, timm, transformers and torchaudio in the cache and prints its python as the last line of
 # stdout. Only `make zoo` wants it. The environment of setup-python.sh is left as it is: its stamp names its packages.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -9,4 +9,4 @@ shopt -s inherit_errexit
 . "$(dirname "$0")/venv.sh"
 
 # limited.py needs Python 3.11.
-print_venv zoo-venv "$(cd "$(dirname "$0")" && pwd)/zoo/requirements.txt" 11 "torch, torchvision, timm"
+print_venv zoo-venv "$(cd "$(dirname "$0")" && pwd)/zoo/requirements.txt" 11 "torch, torchvision, timm, transformers, torchaudio"

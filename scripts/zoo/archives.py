@@ -36,7 +36,12 @@ def write_archive(model: Model, kind: str, path: Path) -> None:
 
 
 def random_inputs(model: Model, batch: int) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.randn(batch, *model.shape) for _ in range(model.inputs))
+    def draw() -> torch.Tensor:
+        if model.vocabulary is not None:
+            return torch.randint(0, model.vocabulary, (batch, *model.shape))
+        return torch.randn(batch, *model.shape)
+
+    return tuple(draw() for _ in range(model.inputs))
 
 
 def make(model: Model) -> nn.Module:
@@ -49,6 +54,17 @@ def make(model: Model) -> nn.Module:
         set_scriptable(True)
         set_exportable(True)
         return timm.create_model(model.name, pretrained=False, **options)
+    if model.library == "transformers":
+        import transformers
+
+        config = getattr(transformers, options.pop("config"))(**options)
+        # What its documentation asks for before torch.jit.trace; its fused masks cannot be traced.
+        config.torchscript, config.return_dict, config._attn_implementation = True, False, "eager"
+        return getattr(transformers, model.name)(config)
+    if model.library == "torchaudio":
+        import torchaudio.models
+
+        return getattr(torchaudio.models, model.name)(**options)
     import torchvision.models
 
     return torchvision.models.get_model(model.name, weights=None, **options)

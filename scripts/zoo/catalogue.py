@@ -19,6 +19,8 @@ class Model:
     options: tuple[tuple[str, object], ...] = ()
     # Tensors of that shape that it takes.
     inputs: int = 1
+    # They are numbers of tokens, of this many kinds; otherwise they are images, sounds or features.
+    vocabulary: int | None = None
 
     @property
     def key(self) -> str:
@@ -184,4 +186,59 @@ TIMM = [
     }),
 ]
 
-MODELS = CLASSIFICATION + SEGMENTATION + VIDEO + FLOW + TIMM
+# The makes of the transformers library in small: two layers of 64 features.
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+TEXT = {"vocab_size": 100, "max_position_embeddings": 32}
+
+
+def transformer(family: str, name: str, config: str, shape: tuple[int, ...], **options: object) -> Model:
+    """A class of the transformers library with a configuration of the class `config`; text where it has a vocabulary."""
+    vocabulary = options.get("vocab_size") if len(shape) == 1 and "vocab_size" in options else None
+    return Model("transformers", family, name, shape, (("config", config), *options.items()), vocabulary=vocabulary)
+
+
+TRANSFORMERS = [
+    transformer("BERT", "BertForSequenceClassification", "BertConfig", (16,), **SMALL, **TEXT),
+    transformer(
+        "DistilBERT", "DistilBertForSequenceClassification", "DistilBertConfig", (16,),
+        dim=64, n_layers=2, n_heads=4, hidden_dim=128, **TEXT,
+    ),
+    transformer("RoBERTa", "RobertaModel", "RobertaConfig", (16,), **SMALL, **TEXT),
+    transformer("ALBERT", "AlbertModel", "AlbertConfig", (16,), embedding_size=32, **SMALL, **TEXT),
+    transformer("ELECTRA", "ElectraModel", "ElectraConfig", (16,), embedding_size=32, **SMALL, **TEXT),
+    transformer("T5, encoder", "T5EncoderModel", "T5Config", (16,), vocab_size=100, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4),
+    transformer("DINOv2", "Dinov2Model", "Dinov2Config", (3, 64, 64), image_size=64, patch_size=16, hidden_size=64, num_hidden_layers=2, num_attention_heads=4),
+    transformer("CLIP, vision", "CLIPVisionModel", "CLIPVisionConfig", (3, 64, 64), image_size=64, patch_size=16, **SMALL),
+    transformer(
+        "Swin", "SwinForImageClassification", "SwinConfig", (3, 64, 64),
+        image_size=64, patch_size=4, window_size=4, embed_dim=24, depths=[1, 2], num_heads=[2, 4],
+    ),
+    transformer(
+        "SegFormer", "SegformerForSemanticSegmentation", "SegformerConfig", (3, 64, 64),
+        hidden_sizes=[16, 32, 40, 64], decoder_hidden_size=64, depths=[1, 1, 1, 1],
+    ),
+    transformer("MobileViT", "MobileViTForImageClassification", "MobileViTConfig", (3, 64, 64)),
+    transformer(
+        "DETR", "DetrForObjectDetection", "DetrConfig", (3, 64, 64),
+        use_timm_backbone=False, use_pretrained_backbone=False, backbone=None,
+        backbone_config={"model_type": "resnet", "out_features": ["stage4"], "hidden_sizes": [16, 32, 48, 64], "embedding_size": 16, "depths": [1, 1, 1, 1]},
+        d_model=64, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4,
+        encoder_ffn_dim=128, decoder_ffn_dim=128, num_queries=10,
+    ),
+    transformer(
+        "wav2vec 2.0", "Wav2Vec2Model", "Wav2Vec2Config", (2000,),
+        conv_dim=[32] * 3, conv_stride=[5, 2, 2], conv_kernel=[10, 3, 3], num_feat_extract_layers=3,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, **SMALL,
+    ),
+]
+
+AUDIO = [
+    Model("torchaudio", "Wav2Letter", "Wav2Letter", (13, 100), (("num_classes", 20), ("input_type", "mfcc"), ("num_features", 13))),
+    Model("torchaudio", "DeepSpeech", "DeepSpeech", (1, 30, 20), (("n_feature", 20), ("n_hidden", 64), ("n_class", 20))),
+    Model(
+        "torchaudio", "Conv-TasNet", "ConvTasNet", (1, 320),
+        (("enc_num_feats", 32), ("msk_num_feats", 16), ("msk_num_hidden_feats", 32), ("msk_num_layers", 2), ("msk_num_stacks", 1)),
+    ),
+]
+
+MODELS = CLASSIFICATION + SEGMENTATION + VIDEO + FLOW + TIMM + TRANSFORMERS + AUDIO

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from archives import KINDS
-from catalogue import CLASSIFICATION, FLOW, MODELS, SEGMENTATION, TIMM, VIDEO, Model
+from catalogue import AUDIO, CLASSIFICATION, FLOW, MODELS, SEGMENTATION, TIMM, TRANSFORMERS, VIDEO, Model
 from results import Results
 from steps import METHODS, STEPS, TARGET
 
@@ -16,9 +16,10 @@ WIDTH = 128
 HEAD = """# Which networks are pruned
 
 Written by `make zoo`; not by hand. The zoo takes the smallest model of every torchvision classification, segmentation and
-video family, one for optical flow, and one of each of {timm} timm families, with random weights. Each becomes a TorchScript
-file by `torch.jit.trace` and, where torch can, by `torch.jit.script`. Each file goes through
-`secateur prune --flops {target} --no-fine-tune` with the methods {methods}; nothing but the file and the shape of its input is given.
+video family, one for optical flow, one of each of {timm} timm families, and some of the transformers library and of torchaudio in
+small configurations, all with random weights. Each becomes a TorchScript file by `torch.jit.trace` and, where torch can, by
+`torch.jit.script`. Each file goes through `secateur prune --flops {target} --no-fine-tune` with the methods {methods};
+nothing but the file and the shape of its input is given.
 
 *pruned* means, for both methods: half of the multiply-accumulates went, within one percentage point; the cut network
 computes what the original with the removed input columns zeroed computes (the oracle in the engine, before anything is tuned);
@@ -64,6 +65,8 @@ def write(folder: Path, engine: str) -> str:
         ("torchvision: video", VIDEO),
         ("torchvision: optical flow", FLOW),
         ("timm", TIMM),
+        ("transformers, in small", TRANSFORMERS),
+        ("torchaudio", AUDIO),
     ]
     text = HEAD.format(timm=len(TIMM), target=TARGET, methods=" and ".join(f"`{method}`" for method in METHODS))
     text += "\n| | models |" + "".join(f" {kind}: {outcome} |" for kind in KINDS for outcome in ("pruned", "of"))

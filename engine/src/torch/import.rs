@@ -42,6 +42,7 @@ pub struct Imported {
 /// # Errors
 /// A rejection when the model or the shapes are at fault.
 pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
+    let _blocks = LargeBlocksApart::begin();
     let archive = Archive::load(path)?;
     let inputs = archive.inputs(input_shapes)?;
     let record = |batch| archive.record(&inputs, batch).map_err(|error| archive.explain(error, &inputs));
@@ -63,6 +64,51 @@ pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported
     let input_shapes = inputs.into_iter().map(|input| input.shape).collect();
     Ok(Imported { graph, weights, input_shapes, max_abs_diff })
 }
+
+/// While it lives, every large tensor has pages of its own, which go back to the system with it.
+///
+/// On the heap the activations of one evaluation leave holes that those of the next, of another batch size, do not fit into, and
+/// an import takes up to twice the memory. Pages of their own take time, so training does without.
+struct LargeBlocksApart;
+
+impl LargeBlocksApart {
+    fn begin() -> Self {
+        set_thresholds(1 << 20, 1 << 20);
+        Self
+    }
+}
+
+impl Drop for LargeBlocksApart {
+    fn drop(&mut self) {
+        // What glibc arrives at by itself when large blocks come and go.
+        set_thresholds(32 << 20, 64 << 20);
+    }
+}
+
+/// Bytes from which on a block has pages of its own, and bytes that are kept free at the end of the heap.
+#[cfg(target_env = "gnu")]
+fn set_thresholds(own_pages: i32, kept_free: i32) {
+    // SAFETY: takes values only.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, own_pages);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, kept_free);
+    }
+}
+
+/// Gives back the pages of the heap that nothing is left on.
+#[cfg(target_env = "gnu")]
+fn return_small_blocks() {
+    // SAFETY: takes no pointer and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn set_thresholds(_own_pages: i32, _kept_free: i32) {}
+
+#[cfg(not(target_env = "gnu"))]
+fn return_small_blocks() {}
 
 /// Writes into the graph what the vectors hold by which indices of activations are chosen, so that a cut can number them anew.
 fn read_numbers(file: &mut GraphFile, weights: &[Tensor]) -> Result<(), TorchError> {
@@ -185,7 +231,7 @@ impl Archive {
         let weights = ffi::tensors(|result| unsafe { ffi::secateur_recording_weights(raw, result) });
         // SAFETY: nothing refers to the recording any more.
         unsafe { ffi::secateur_recording_free(raw) };
-        return_freed_memory();
+        return_small_blocks();
         Ok((from_json(&json)?, weights?))
     }
 
@@ -223,7 +269,7 @@ impl Archive {
         let expected = ffi::tensors(|result| unsafe {
             ffi::secateur_archive_forward(self.raw, sample_pointers.as_ptr(), sample_pointers.len(), result)
         })?;
-        return_freed_memory();
+        return_small_blocks();
         let actual = Program::prepare(graph)?.run(weights, &samples, Mode::Evaluate)?;
         if expected.len() != actual.len() {
             return Err(differs(format!("it returns {} tensors instead of {}", actual.len(), expected.len())).into());
@@ -257,15 +303,6 @@ impl Drop for Archive {
     fn drop(&mut self) {
         // SAFETY: made by `secateur_archive_load`, freed here and once.
         unsafe { ffi::secateur_archive_free(self.raw) };
-    }
-}
-
-/// Activations of one run leave holes that those of the next, of another size, do not fit into; without this the holes add up.
-fn return_freed_memory() {
-    // SAFETY: takes no pointer and may be called at any time.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 

@@ -6,6 +6,8 @@
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 
+#include <map>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -165,11 +167,9 @@ class Evaluator {
       case c10::prim::Constant:
         return constant(node, frame);
       case c10::prim::GetAttr:
-        return set(input(0).toObjectRef().getAttr(node->s(c10::attr::name)));
+        return get_attribute(node, frame);
       case c10::prim::SetAttr:
-        throw refusal(
-            place(), "The model assigns to its attribute `" + node->s(c10::attr::name) + "` in `forward`.",
-            "a model that keeps state between calls cannot be pruned");
+        return set_attribute(node, frame, place());
       case c10::prim::CallMethod: {
         torch::jit::Function& method = input(0).toObjectRef().type()->getMethod(node->s(c10::attr::name));
         return set_result(node, call(method, passed_from(node, 0, frame), place(), sized), sized, frame);
@@ -247,6 +247,31 @@ class Evaluator {
         }
         return operation(node, frame, place());
     }
+  }
+
+  void get_attribute(const Node* node, Frame& frame) {
+    const auto object = frame.values.at(node->input(0)).toObject();
+    const Attribute attribute{object.get(), node->s(c10::attr::name)};
+    const auto assigned = assigned_.find(attribute);
+    if (assigned == assigned_.end()) {
+      inherited_.insert(attribute);
+      frame.values[node->output()] = object->getAttr(attribute.second);
+      return;
+    }
+    const auto& [value, sized] = assigned->second;
+    set_result(node, value, sized, frame);
+  }
+
+  // Attributes that hand something on inside one call are as good as local variables. What was there before the call is state
+  // when it is read and then replaced.
+  void set_attribute(const Node* node, Frame& frame, const Place& place) {
+    const Attribute attribute{frame.values.at(node->input(0)).toObject().get(), node->s(c10::attr::name)};
+    if (inherited_.count(attribute) != 0) {
+      throw refusal(
+          place, "The model replaces its attribute `" + attribute.second + "` in `forward` after reading it.",
+          "a model that keeps state between calls cannot be pruned");
+    }
+    assigned_[attribute] = {frame.values.at(node->input(1)), frame.sized.count(node->input(1)) != 0};
   }
 
   void constant(const Node* node, Frame& frame) {
@@ -437,6 +462,11 @@ class Evaluator {
   const ModuleTensors& tensors_;
   Recorder& recorder_;
   std::unordered_map<const Block*, std::unordered_map<const Node*, std::vector<const Value*>>> last_reads_;
+  using Attribute = std::pair<const c10::ivalue::Object*, std::string>;
+  // What `forward` has put into attributes, and whether it depends on the size of a tensor.
+  std::map<Attribute, std::pair<IValue, bool>> assigned_;
+  // Attributes that were read as they were before the call.
+  std::set<Attribute> inherited_;
   size_t depth_ = 0;
   int64_t steps_ = 0;
 };

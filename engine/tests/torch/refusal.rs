@@ -1,6 +1,6 @@
 //! What import refuses, and the words in which it says why.
 
-use crate::fixture::module;
+use crate::fixture::{module, operators};
 use secateur_core::graph::ParameterKind;
 use secateur_core::rejection::Code;
 use secateur_engine::torch::{self, TorchError};
@@ -61,6 +61,21 @@ fn state_that_forward_changes_is_refused() {
         .write();
     let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);
     assert!(rejection.detail.contains("`count`"), "{rejection}");
+}
+
+#[test]
+fn an_attribute_that_is_filled_and_read_in_one_call_is_no_state() {
+    let archive = module()
+        .parameter("fc.weight", &[4, 4])
+        .buffer("kept", &[4])
+        .define("", "def fill(self, x):\n    self.kept = torch.relu(x)\n    return 0")
+        .forward(
+            "def forward(self, x):
+                self.fill(torch.linear(x, self.fc.weight))
+                return self.kept * 2",
+        )
+        .write();
+    assert_eq!(operators(&archive.import(&[&[4]]).graph), ["linear", "relu", "mul"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Concatenation: the elements of the parts, one after the other; and stacking, which makes a dimension of the parts.
 
-use super::{Operator, dimension, result};
+use super::{Operator, dimension, fixed_size, result};
 use crate::graph::{Graph, Literal, Node};
 use crate::group::{Axes, Dim, Reason};
 
@@ -30,12 +30,21 @@ impl Operator for Concat {
                 }
             }
         }
+        if parts.iter().any(|&part| graph.value(part).shape[along].as_fixed().is_none()) {
+            // Batches one after the other, as siamese networks read them.
+            for &part in &parts {
+                let dim = axes.dims(part)[along].clone();
+                axes.freeze(&dim, Reason::NOT_A_CHANNEL);
+            }
+            dims[along] = Dim::Fixed(Reason::NOT_A_CHANNEL);
+            axes.set(output, dims);
+            return Ok(());
+        }
         let mut elements = Vec::new();
         for &part in &parts {
-            let size = graph.value(part).shape[along];
-            let size = size.as_fixed().ok_or("the concatenated dimension grows with the batch")?;
+            let size = fixed_size(graph.value(part).shape[along])?;
             let dim = axes.dims(part)[along].clone();
-            elements.extend_from_slice(&axes.elements(&dim, size as usize));
+            elements.extend_from_slice(&axes.elements(&dim, size));
         }
         dims[along] = Dim::Channels(elements.into());
         axes.set(output, dims);
@@ -108,6 +117,20 @@ mod tests {
         net.conv("a", 4, 3, 1).cat(input).conv("b", 5, 1, 1);
         let cut = net.cut(&[vec![2]]);
         assert_eq!(cut.kept.0["b.weight"][&1], [0, 1, 2, 3 + 2]);
+    }
+
+    #[test]
+    fn batches_that_are_concatenated_share_their_channels() {
+        let mut net = Net::new(&[3, 8, 8]);
+        let input = net.here();
+        net.conv("a", 4, 3, 1);
+        let a = net.here();
+        net.at(input).conv("b", 4, 3, 1);
+        let parts = Literal::Tensors(vec![Some(a), Some(net.here())]);
+        let both = Size { per_sample: 2, fixed: 0 };
+        let shape = [both, Size::fixed(4), Size::fixed(8), Size::fixed(8)];
+        net.node("", "aten::cat", &[("tensors", parts), ("dim", int(0))], shape.to_vec()).conv("c", 5, 1, 1);
+        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "b.weight:0", "b.bias:0", "c.weight:1"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 Needs Python's standard library only, no PyTorch, and shares no code with Secateur: it reads the tensors of both
 TorchScript archives itself, keeps the indices that `kept` lists, axis by axis, and compares names, shapes and
-bytes. Fine-tuning changes values, so for a fine-tuned network compare shapes only (`--shapes`).
+bytes. Constants in the code of the original have no names there (`CONSTANTS` in the pruned file) and are left out. Fine-tuning changes values, so for a fine-tuned network compare shapes only (`--shapes`).
 Exit code 0 when everything agrees, 1 otherwise.
 """
 
@@ -78,7 +78,11 @@ def tensors_of(path):
                 tensors[prefix] = value
 
         visit("", Reader(archive, root).load())
-        return tensors
+        return {name: tensor for name, tensor in tensors.items() if is_named(name)}
+
+
+def is_named(name):
+    return not name.startswith("CONSTANTS.")
 
 
 def keep(tensor, axis, indices):
@@ -101,7 +105,7 @@ def main():
     arguments = parser.parse_args()
     original, pruned = tensors_of(arguments.original), tensors_of(arguments.pruned)
     with open(arguments.report) as file:
-        kept = json.load(file)["kept"]
+        kept = {name: axes for name, axes in json.load(file)["kept"].items() if is_named(name)}
 
     wrong = []
     if sorted(original) != sorted(pruned):

@@ -269,7 +269,8 @@ class Evaluator {
     if (inherited_.count(attribute) != 0) {
       throw refusal(
           place, "The model replaces its attribute `" + attribute.second + "` in `forward` after reading it.",
-          "a model that keeps state between calls cannot be pruned");
+          "a model that keeps state between calls cannot be pruned; where the attribute is a cache, call the model once before "
+          "torch.jit.script, so that it is filled");
     }
     assigned_[attribute] = {frame.values.at(node->input(1)), frame.sized.count(node->input(1)) != 0};
   }

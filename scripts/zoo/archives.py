@@ -23,7 +23,7 @@ def write_archive(model: Model, kind: str, path: Path) -> None:
     torch.manual_seed(SEED)
     network = make(model).eval()
     redraw(network)
-    settle(network, random_inputs(model, SETTLING_BATCH))
+    settle(network, model)
     example = random_inputs(model, TRACED_BATCH)
     if kind == "traced":
         # Segmentation networks return a dictionary, which trace takes only without `strict`.
@@ -82,18 +82,17 @@ def redraw(network: nn.Module) -> None:
                 parameter.normal_(mean=round(parameter.flatten()[0].item()), std=0.2)
 
 
-def settle(network: nn.Module, batch: tuple[torch.Tensor, ...]) -> None:
-    """Batch norms take over the statistics of a random batch, so that signals stay of the order of one as in a trained network."""
+def settle(network: nn.Module, model: Model) -> None:
+    """Batch norms take over the statistics of a random batch, so that signals stay of the order of one as in a trained network.
+    Those without are run once too: some fill caches."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
         norm.train()
     try:
         with torch.no_grad():
-            network(*batch)
+            network(*random_inputs(model, SETTLING_BATCH if norms else 1))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

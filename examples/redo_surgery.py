@@ -5,7 +5,8 @@
 
 Needs Python's standard library only, no PyTorch, and shares no code with Secateur: it reads the tensors of both
 TorchScript archives itself, keeps the indices that `kept` lists, axis by axis, and compares names, shapes and
-bytes. Constants in the code of the original have no names there (`CONSTANTS` in the pruned file) and are left out. Fine-tuning changes values, so for a fine-tuned network compare shapes only (`--shapes`).
+bytes. Constants in the code of the original have no names there (`CONSTANTS` in the pruned file) and are left out.
+Fine-tuning changes values, so for a fine-tuned network compare shapes only (`--shapes`).
 Exit code 0 when everything agrees, 1 otherwise.
 """
 

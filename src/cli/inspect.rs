@@ -34,17 +34,12 @@ pub(super) struct InspectArguments {
 
 pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError> {
     secateur_core::archive::preflight(&arguments.model)?;
-    let shape = match arguments.input_shape.as_slice() {
-        [] => None,
-        [shape] => Some(InputShape::One(shape.clone())),
-        shapes => Some(InputShape::Many(shapes.to_vec())),
-    };
     let options = LocalOptions {
         engine: arguments.engine.find()?,
         device: arguments.engine.device(),
         model: arguments.model,
         dataset: None,
-        spec: JobSpec::inspection(shape)?,
+        spec: JobSpec::inspection(InputShape::of(arguments.input_shape))?,
         scratch: None,
         stop: cancelled_by_signals(),
     };

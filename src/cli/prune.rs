@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args, ValueEnum};
 use secateur_core::dataset::Dataset;
 use secateur_core::report::Report;
-use secateur_core::spec::JobSpec;
+use secateur_core::spec::{InputShape, JobSpec};
 use secateur_core::stage::Stage;
 use secateur_core::task::{TaskResult, file};
 use serde_json::{Map, Value, json};
@@ -160,10 +160,8 @@ fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
         }
         fine_tune["epochs"] = json!(epochs);
     }
-    match arguments.input_shape.as_slice() {
-        [] => {}
-        [shape] => drop(fields.insert("input_shape".to_owned(), json!(shape))),
-        shapes => drop(fields.insert("input_shape".to_owned(), json!(shapes))),
+    if let Some(shape) = InputShape::of(arguments.input_shape.clone()) {
+        fields.insert("input_shape".to_owned(), json!(shape));
     }
     if let (Some(mean), Some(std)) = (&arguments.mean, &arguments.std) {
         fields.insert("input".to_owned(), json!({"mean": mean, "std": std}));

@@ -120,20 +120,6 @@ mod tests {
     }
 
     #[test]
-    fn batches_that_are_concatenated_share_their_channels() {
-        let mut net = Net::new(&[3, 8, 8]);
-        let input = net.here();
-        net.conv("a", 4, 3, 1);
-        let a = net.here();
-        net.at(input).conv("b", 4, 3, 1);
-        let parts = Literal::Tensors(vec![Some(a), Some(net.here())]);
-        let both = Size { per_sample: 2, fixed: 0 };
-        let shape = [both, Size::fixed(4), Size::fixed(8), Size::fixed(8)];
-        net.node("", "aten::cat", &[("tensors", parts), ("dim", int(0))], shape.to_vec()).conv("c", 5, 1, 1);
-        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "b.weight:0", "b.bias:0", "c.weight:1"]);
-    }
-
-    #[test]
     fn stacked_tensors_share_their_channels() {
         let mut net = Net::new(&[3, 8, 8]);
         let input = net.here();
@@ -148,15 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn positions_that_are_concatenated_share_their_channels() {
-        let mut net = Net::new(&[3, 8, 8]);
-        let input = net.here();
-        net.conv("a", 4, 3, 1);
-        let a = net.here();
-        net.at(input).conv("b", 4, 3, 1);
-        let parts = Literal::Tensors(vec![Some(a), Some(net.here())]);
-        let shape = [Size::BATCH, Size::fixed(4), Size::fixed(16), Size::fixed(8)];
-        net.node("", "aten::cat", &[("tensors", parts), ("dim", int(2))], shape.to_vec()).conv("c", 5, 1, 1);
-        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "b.weight:0", "b.bias:0", "c.weight:1"]);
+    fn positions_and_batches_that_are_concatenated_share_their_channels() {
+        let rows = [Size::BATCH, Size::fixed(4), Size::fixed(16), Size::fixed(8)];
+        let batches = [Size { per_sample: 2, fixed: 0 }, Size::fixed(4), Size::fixed(8), Size::fixed(8)];
+        for (dim, shape) in [(2, rows), (0, batches)] {
+            let mut net = Net::new(&[3, 8, 8]);
+            let input = net.here();
+            net.conv("a", 4, 3, 1);
+            let a = net.here();
+            net.at(input).conv("b", 4, 3, 1);
+            let parts = Literal::Tensors(vec![Some(a), Some(net.here())]);
+            net.node("", "aten::cat", &[("tensors", parts), ("dim", int(dim))], shape.to_vec()).conv("c", 5, 1, 1);
+            let together = ["a.weight:0", "a.bias:0", "b.weight:0", "b.bias:0", "c.weight:1"];
+            assert_eq!(net.groups()[0].tensors(), together, "along dimension {dim}");
+        }
     }
 }

@@ -56,10 +56,8 @@ impl Operator for Recurrent {
     }
 
     fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
-        let Some(input) = node.tensor("input") else { return Vec::new() };
-        let shape = &graph.value(input).shape;
-        let steps = per_sample(&shape[..shape.len().saturating_sub(1)]);
-        layers(node).unwrap_or_default().iter().flatten().flat_map(|matrices| matrices.macs(steps)).collect()
+        let rows = rows(node, graph);
+        layers(node).unwrap_or_default().iter().flatten().flat_map(|matrices| matrices.macs(rows)).collect()
     }
 }
 
@@ -87,10 +85,7 @@ impl Operator for Cell {
     }
 
     fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
-        let Some(input) = node.tensor("input") else { return Vec::new() };
-        let shape = &graph.value(input).shape;
-        let rows = per_sample(&shape[..shape.len().saturating_sub(1)]);
-        cell(node).map(|matrices| matrices.macs(rows)).unwrap_or_default()
+        cell(node).map(|matrices| matrices.macs(rows(node, graph))).unwrap_or_default()
     }
 }
 
@@ -125,6 +120,12 @@ impl Matrices {
             .map(|weight| Macs { coefficient: rows, dims: vec![(weight, 0), (weight, 1)] })
             .into()
     }
+}
+
+/// Vectors that are multiplied for one sample: the steps of a sequence.
+fn rows(node: &Node, graph: &Graph) -> u64 {
+    let shape = node.tensor("input").map_or(&[][..], |input| &graph.value(input).shape);
+    per_sample(&shape[..shape.len().saturating_sub(1)])
 }
 
 /// Rows of a hidden unit.

@@ -44,7 +44,7 @@ impl Operator for Reduction {
         let reduced = reduced(node, dims.len())?;
         let keep = node.bool("keepdim").unwrap_or(false);
         let reason = axes.reason(format!("node `{}` ({}) reduces over it", node.name, node.op));
-        let over_what_remains = self.averaged(node).is_some() && is_for_any_width(node, graph, &reduced);
+        let over_what_remains = is_for_any_width(node, graph, &reduced);
         let mut kept = Vec::new();
         for (index, dim) in dims.iter().enumerate() {
             if !reduced.contains(&index) {

@@ -88,6 +88,15 @@ pub enum InputShape {
 }
 
 impl InputShape {
+    /// The shapes of so many inputs; `None` when there is none.
+    pub fn of(mut shapes: Vec<Vec<i64>>) -> Option<Self> {
+        match shapes.len() {
+            0 => None,
+            1 => shapes.pop().map(Self::One),
+            _ => Some(Self::Many(shapes)),
+        }
+    }
+
     /// The shapes, one per input of the model.
     pub fn shapes(&self) -> Vec<Vec<i64>> {
         match self {

@@ -15,8 +15,9 @@ use crate::task::{Screened, TaskResult, Work, file};
 
 use view::Contender;
 
-/// A stage of a job. `Inspect` is the only one of an inspection, which looks at a model and prunes nothing. `Latency` belongs to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`,
-/// `Repair` and `LightTune` belong to the method `sacp`.
+/// A stage of a job. `Inspect` is the only one of an inspection, which looks at a model and prunes nothing. `Latency` belongs
+/// to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`, `Repair` and `LightTune` belong to
+/// the method `sacp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {

@@ -55,26 +55,35 @@ fn options_go_before_the_spec_file_and_the_output_has_a_usual_name() {
     assert_eq!(report["spec"]["fine_tune"], Value::Null);
 }
 
+/// How fast the layers are is the machine's business, and on a busy one no configuration may lie within a point of the
+/// target. Both ends are right then; what must hold in each is asserted, and nothing of it is a measured time.
 #[test]
-fn prune_measures_a_table_for_a_latency_target() {
+fn prune_measures_a_table_for_a_latency_target_and_meets_it_or_says_what_is_near() {
     let folder = folder();
-    let report_file = folder.path().join("report.json");
+    let (output_file, report_file) = (folder.path().join("out.pt"), folder.path().join("report.json"));
     let output = secateur_with_engine()
         .arg("prune")
         .arg(example("vgg-digits.pt"))
         .args(["--latency", "0.2", "--method", "uniform", "--no-fine-tune", "--input-shape", "1,8,8"])
         .arg("-o")
-        .arg(folder.path().join("out.pt"))
+        .arg(&output_file)
         .arg("--report")
         .arg(&report_file)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    let report: Value = serde_json::from_slice(&std::fs::read(&report_file).unwrap()).unwrap();
-    assert_eq!(report["spec"]["target"]["latency_reduction"], 0.2);
-    assert!((report["latency"]["predicted_reduction"].as_f64().unwrap() - 0.2).abs() < 0.0101, "{report}");
-    assert!(report["latency"]["measured_reduction"].is_f64() && report["latency"]["batch"] == 1);
-    assert!(stderr(&output).contains("latency: done"), "{}", stderr(&output));
+    if output.status.success() {
+        let report: Value = serde_json::from_slice(&std::fs::read(&report_file).unwrap()).unwrap();
+        assert_eq!(report["spec"]["target"]["latency_reduction"], 0.2);
+        assert!((report["latency"]["predicted_reduction"].as_f64().unwrap() - 0.2).abs() < 0.0101, "{report}");
+        assert!(report["latency"]["measured_reduction"].is_f64() && report["latency"]["batch"] == 1);
+        assert!(stderr(&output).contains("latency: done"), "{}", stderr(&output));
+        preflight(&output_file).unwrap();
+    } else {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("error: target_unreachable: "), "{}", stderr(&output));
+        assert!(stderr(&output).contains("`target.latency_reduction`"), "{}", stderr(&output));
+        assert!(!output_file.exists() && !report_file.exists(), "a job that fails writes nothing");
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+const OPERATORS: &str = "../core/src/archive/code/operators.txt";
+
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=cpp");
@@ -11,11 +13,26 @@ fn main() {
         eprintln!("LIBTORCH does not name a folder with libtorch; run `. scripts/env.sh`, or use make");
         std::process::exit(1);
     };
-    compile(&libtorch);
+    println!("cargo:rerun-if-changed={OPERATORS}");
+    let generated = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names a folder for what is generated"));
+    write_operators(&generated.join("operators.inc"));
+    compile(&libtorch, &generated);
     link(&libtorch.join("lib"));
 }
 
-fn compile(libtorch: &Path) {
+/// Turns the list of operators, which the pre-flight in core reads as it is, into rows of a C++ table.
+fn write_operators(target: &Path) {
+    let list = fs::read_to_string(OPERATORS).expect("core has the list of operators");
+    let families = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let rows = families.map(|line| {
+        let (head, names) = line.split_once(" : ").expect("a family has a colon between overloads and names");
+        let (namespace, overloads) = head.split_once(' ').expect("a family has a namespace and overloads");
+        format!("{{\"{namespace}\", \"{overloads}\", \"{names}\"}},\n")
+    });
+    fs::write(target, rows.collect::<String>()).expect("the folder for what is generated can be written to");
+}
+
+fn compile(libtorch: &Path, generated: &Path) {
     let folder = fs::read_dir("cpp").expect("the package has a folder cpp");
     let mut sources: Vec<PathBuf> = folder
         .map(|entry| entry.expect("cpp can be listed").path())
@@ -31,6 +48,7 @@ fn compile(libtorch: &Path) {
         .flag("-isystem")
         .flag(libtorch.join("include/torch/csrc/api/include").as_os_str())
         .flag("-Wno-unused-parameter")
+        .include(generated)
         // Debug information of libtorch's templates is ten times the code.
         .debug(false)
         .opt_level(2)

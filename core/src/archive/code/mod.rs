@@ -1,282 +1,167 @@
-//! A first sieve over the source text in `code/`.
+//! The grammar of the source text in `code/`, checked before libtorch sees it.
 //!
-//! Loading an archive parses and compiles this text and runs its `__setstate__` methods, so those are refused before
-//! anything is loaded, and so is text that is nested deeply enough to overflow the stack of a recursive parser. Operators
-//! outside `aten` and `prim` are refused by name, with a hint where people are likely to meet them.
-//! A text scan can be deceived: the engine checks every operator again after loading, by default deny.
+//! Loading an archive parses and compiles this text, and evaluates default arguments and class constants at once; running it is
+//! the evaluator's, which allows operators one by one. So the text is read here first, with PyTorch's own grammar cut down
+//! to what its printer writes ([`lexer`], [`outline`], [`body`]). What libtorch evaluates while it loads must be a [`literal`].
+//! Every call is resolved, by the declared types of attributes, parameters and results, to an operator on the list ([`operators`]) or
+//! to a function of the archive ([`meaning`]); whatever cannot be resolved is refused, in every body of every file, imported or not.
+//! Sizes, nesting, the depth of imports and calls, and what inlining would make of a function are bounded ([`depth`]).
+//! Nothing of the text is kept but names; time is linear in its length.
 
+mod body;
+mod cursor;
+mod definitions;
+mod depth;
+mod lexer;
+mod literal;
+mod meaning;
+mod operators;
+mod outline;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use self::body::Found;
+use self::cursor::Budget;
+use self::definitions::Definition;
+use self::depth::{Extent, Recursion, depth_of_imports, extent_of_calls};
+use self::outline::Outline;
+use self::types::{Type, TypeId, Types};
+use super::QUANTIZED_HINT;
 use crate::rejection::{Code, Rejection};
 
-use super::QUANTIZED_HINT;
+/// Classes, named tuples, enumerations and free functions of an archive.
+pub(super) const MAX_DEFINITIONS: usize = 20_000;
+/// Methods and free functions.
+pub(super) const MAX_FUNCTIONS: usize = 50_000;
+/// Variables of one function; libtorch's compiler takes time that grows with their square.
+pub(super) const MAX_LOCALS: usize = 20_000;
+/// Statements of all files; the largest network in docs/coverage.md has 16 000.
+pub(super) const MAX_STATEMENTS: usize = 100_000;
+/// Items of all lists, tuples and dictionaries that are written out, and literals.
+pub(super) const MAX_ITEMS: usize = 200_000;
+/// Bytes of a text that operators make of other texts, as a power of two: libtorch computes it while it compiles.
+pub(super) const MAX_TEXT_BITS: u32 = 20;
+/// Attributes, calls and subscripts behind each other in one expression.
+pub(super) const MAX_CHAIN: usize = 200;
+/// Functions that call each other in a chain.
+pub(super) const MAX_CALL_DEPTH: usize = 200;
+/// Definitions that need each other in a chain.
+pub(super) const MAX_IMPORT_DEPTH: usize = 400;
+/// Calls of a function with those of all functions that it calls.
+pub(super) const MAX_INLINED: u64 = 1_000_000;
+/// Characters of a name.
+const MAX_NAME: usize = 1024;
 
-/// Brackets in brackets.
-pub(super) const MAX_NESTING: usize = 200;
-/// Operators, brackets and attribute dots between two commas, which become the depth of a syntax tree.
-pub(super) const MAX_CHAIN: usize = 1000;
-/// Spaces before a statement: a hundred blocks in blocks.
-pub(super) const MAX_INDENTATION: usize = 200;
-/// Bytes of one line; constants are written in line.
-pub(super) const MAX_LINE: usize = 1 << 20;
+const SAVE_HINT: &str = "upload the file as `torch.jit.save` wrote it";
 
-/// Refuses the source text of the record `name` unless every rule of this module holds.
-pub(super) fn check_source(text: &[u8], name: &str) -> Result<(), Rejection> {
-    check_words(text, name)?;
-    let mut checker = Checker { lexer: Lexer::new(text), record: name, chains: vec![0], chain: 0 };
-    checker.run()
+/// One source file: its record and what it says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// `code/__torch__/net.py`
+    pub record: &'a str,
+    pub text: &'a str,
 }
 
-/// The first reason by which the text as a whole is refused, the most telling one first: quantized modules have
-/// `__setstate__` too.
-fn check_words(text: &[u8], record: &str) -> Result<(), Rejection> {
-    let has = |word: &[u8]| text.windows(word.len()).any(|window| window[0] == word[0] && window == word);
-    let rejection = |code, what: &str| Rejection::new(code, format!("`{record}` {what}")).at(record);
-    if has(b"ops.quantized") || has(b"torch.classes.quantized") {
-        return Err(
-            rejection(Code::UnsupportedDtype, "has quantized layers; a float32 model is needed").hint(QUANTIZED_HINT)
-        );
+/// Refuses the source files of an archive unless every rule of this module holds.
+pub(super) fn check(sources: &[Source]) -> Result<(), Rejection> {
+    sources.iter().try_for_each(check_words)?;
+    let budget = Budget::new();
+    let mut outline = Outline::new();
+    for source in sources {
+        outline.read(source.text, source.record, &budget)?;
     }
-    if has(b"MKLDNN") || has(b"mkldnn_") || has(b"ops.mkldnn") || has(b"ops.prepacked") || has(b"ops.mkl.") {
-        return Err(rejection(Code::UnsupportedModel, "has layers that were packed for one kind of processor")
-            .hint("save the model before `torch.jit.optimize_for_inference` or `optimize_for_mobile`, not after"));
+    check_references(&outline)?;
+    let Outline { definitions, mut types, bodies, named, .. } = outline;
+    let places: Vec<_> = bodies.iter().map(|body| body.cursor.record).collect();
+    let mut found = Found { sizes: vec![1; definitions.functions()], ..Found::default() };
+    for body in bodies {
+        body::check(body, &definitions, &mut types, &mut found)?;
     }
-    if has(b"__torch__.torch.classes") {
-        return Err(rejection(Code::UnsafeArchive, "uses a custom C++ class")
-            .hint("only parameters, buffers and plain attributes can be stored in a model"));
-    }
-    if has(b"__setstate__") || has(b"__getstate__") {
-        return Err(rejection(
-            Code::UnsafeArchive,
-            "has `__setstate__` or `__getstate__`, which run while the model is loaded",
+
+    let calls: Vec<(u32, u32)> = found.calls.iter().map(|(caller, callee)| (caller.0, callee.0)).collect();
+    match extent_of_calls(&found.sizes, &calls) {
+        Err(Recursion(function)) => Err(Rejection::new(
+            Code::UnsupportedModel,
+            format!("a function in `{}` calls itself; TorchScript has no recursion", places[function]),
         )
-        .hint("remove both methods from the module and save it again"));
+        .at(places[function])),
+        Ok(Extent { depth, .. }) if depth > MAX_CALL_DEPTH => Err(too_much(format!(
+            "functions call each other in a chain of {depth}, at most {MAX_CALL_DEPTH} are allowed"
+        ))),
+        Ok(Extent { inlined, .. }) if inlined > MAX_INLINED => Err(too_much(format!(
+            "a function makes {inlined} calls with those of all functions that it calls, at most {MAX_INLINED} are allowed"
+        ))),
+        Ok(_) => Ok(()),
+    }?;
+    let mut uses: Vec<(u32, u32)> = found.uses.iter().map(|(user, used)| (user.0, used.0)).collect();
+    for (user, annotation) in named {
+        add_named(&types, annotation, &mut |name| {
+            uses.extend(definitions.find(name).map(|used| (user.0, used.0)));
+        });
+    }
+    uses.sort_unstable();
+    uses.dedup();
+    let depth = depth_of_imports(definitions.len(), &uses);
+    if depth > MAX_IMPORT_DEPTH {
+        return Err(too_much(format!(
+            "classes and functions need each other in a chain of {depth}, at most {MAX_IMPORT_DEPTH} are allowed"
+        )));
     }
     Ok(())
 }
 
-/// Walks over the tokens and counts how deep they nest.
-struct Checker<'a, 'n> {
-    lexer: Lexer<'a>,
-    record: &'n str,
-    /// Tokens since the last comma, for each open bracket and the statement itself.
-    chains: Vec<usize>,
-    /// Their sum.
-    chain: usize,
+fn too_much(what: String) -> Rejection {
+    Rejection::new(Code::UnsafeArchive, format!("the source files are too deep or too large: {what}")).at("code/")
 }
 
-impl Checker<'_, '_> {
-    fn run(&mut self) -> Result<(), Rejection> {
-        let mut last = Token::Newline { indentation: 0 };
-        while let Some(token) = self.lexer.next_token().map_err(|what| self.unsafe_code(what))? {
-            match token {
-                Token::Newline { indentation } => {
-                    if indentation > MAX_INDENTATION {
-                        return Err(self.unsafe_code(format!("nests blocks more than {MAX_INDENTATION} spaces deep")));
-                    }
-                    if self.chains.len() == 1 {
-                        self.reset();
-                    }
-                }
-                Token::Word(b"ops") if last != Token::Symbol(b'.') => self.check_operator()?,
-                Token::Word(b"not" | b"and" | b"or" | b"if" | b"else" | b"is" | b"in") => self.lengthen(1)?,
-                Token::Word(_) | Token::Literal => {}
-                Token::Symbol(b'(' | b'[' | b'{') => {
-                    self.lengthen(1)?;
-                    self.chains.push(0);
-                    if self.chains.len() > MAX_NESTING {
-                        return Err(self.unsafe_code(format!("nests brackets more than {MAX_NESTING} deep")));
-                    }
-                }
-                Token::Symbol(b')' | b']' | b'}') => {
-                    if self.chains.len() == 1 {
-                        return Err(self.unsafe_code("closes a bracket that is not open"));
-                    }
-                    self.chain -= self.chains.pop().unwrap_or(0);
-                }
-                Token::Symbol(b',' | b':' | b';' | b'=') => self.reset(),
-                Token::Symbol(_) => self.lengthen(1)?,
-            }
-            last = token;
-        }
-        if self.chains.len() > 1 {
-            return Err(self.unsafe_code("ends with an open bracket"));
-        }
-        Ok(())
-    }
-
-    fn lengthen(&mut self, by: usize) -> Result<(), Rejection> {
-        if let Some(innermost) = self.chains.last_mut() {
-            *innermost += by;
-        }
-        self.chain += by;
-        if self.chain > MAX_CHAIN {
-            return Err(self.unsafe_code(format!("has an expression of more than {MAX_CHAIN} operators in a chain")));
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self) {
-        if let Some(innermost) = self.chains.last_mut() {
-            self.chain -= std::mem::take(innermost);
-        }
-    }
-
-    /// Reads `.namespace.name` after `ops`.
-    fn check_operator(&mut self) -> Result<(), Rejection> {
-        let mut parts = [&b""[..]; 2];
-        for part in &mut parts {
-            let dot = self.lexer.next_token().map_err(|what| self.unsafe_code(what))?;
-            let word = self.lexer.next_token().map_err(|what| self.unsafe_code(what))?;
-            match (dot, word) {
-                (Some(Token::Symbol(b'.')), Some(Token::Word(word))) => *part = word,
-                _ => return Err(self.unsafe_code("uses `ops` other than to call `ops.namespace.operator`")),
-            }
-        }
-        let [namespace, name] = parts.map(String::from_utf8_lossy);
-        let operator = format!("{namespace}::{name}");
-        match namespace.as_ref() {
-            "prim" if name.starts_with("rpc_") => {
-                Err(self.unsafe_code(format!("calls `{operator}`, which reaches other machines")))
-            }
-            "aten" | "prim" => Ok(()),
-            _ => {
-                let rejection = Rejection::new(
-                    Code::UnsupportedOperator,
-                    format!(
-                        "`{}` calls the operator `{operator}`; only PyTorch's own operators (`aten`, `prim`) are supported",
-                        self.record
-                    ),
-                )
-                .at(operator);
-                Err(rejection.hint(match namespace.as_ref() {
-                    "torchvision" => {
-                        "torchvision's C++ operators (nms, roi_align, deform_conv2d) are not supported: \
-                         export the backbone without the part that calls them"
-                    }
-                    _ => "export the part of the model that does not call it",
-                }))
-            }
-        }
-    }
-
-    fn unsafe_code(&self, what: impl std::fmt::Display) -> Rejection {
-        Rejection::new(Code::UnsafeArchive, format!("line {} of `{}` {what}", self.lexer.line, self.record))
-            .at(self.record)
+/// Calls `add` with every name in a type.
+fn add_named(types: &Types, annotation: TypeId, add: &mut impl FnMut(&str)) {
+    match types.get(annotation) {
+        Type::Named(name) => add(name),
+        Type::Elements(element) => add_named(types, *element, add),
+        Type::Tuple(parts) => parts.iter().for_each(|&part| add_named(types, part, add)),
+        Type::Other | Type::Object(_) | Type::Text(_) => {}
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
-    Word(&'a [u8]),
-    /// A number or a text.
-    Literal,
-    Symbol(u8),
-    Newline {
-        indentation: usize,
-    },
+/// What a literal names must be a member of an enumeration, a free function or a named tuple.
+fn check_references(outline: &Outline) -> Result<(), Rejection> {
+    for reference in &outline.references {
+        let definition = |name: &str| outline.definitions.find(name).map(|id| outline.definitions.get(id));
+        let is_literal = if reference.is_call {
+            matches!(definition(&reference.name), Some(Definition::NamedTuple(_)))
+        } else {
+            let member = reference.name.rsplit_once('.').and_then(|(class, name)| Some((definition(class)?, name)));
+            matches!(member, Some((Definition::Enumeration(members), name)) if members.contains(name))
+                || matches!(definition(&reference.name), Some(Definition::Function(_)))
+        };
+        if !is_literal {
+            return Err(literal::refused(&reference.cursor));
+        }
+    }
+    Ok(())
 }
 
-/// Splits text as PyTorch's lexer does, as far as that matters here.
-struct Lexer<'a> {
-    text: &'a [u8],
-    position: usize,
-    /// From 1, for messages.
-    line: usize,
-    line_start: usize,
-}
-
-impl<'a> Lexer<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        Self { text, position: 0, line: 1, line_start: 0 }
+/// Networks that were saved after a step that cannot be undone, told by words that only they have: what to do about these
+/// says more than the refusal of the operator or the class that comes first in the file.
+fn check_words(source: &Source) -> Result<(), Rejection> {
+    let Source { record, text } = *source;
+    let has = |word: &str| text.contains(word);
+    let rejection = |code, what: &str| Rejection::new(code, format!("`{record}` {what}")).at(record);
+    if has("ops.quantized") || has("torch.classes.quantized") {
+        return Err(
+            rejection(Code::UnsupportedDtype, "has quantized layers; a float32 model is needed").hint(QUANTIZED_HINT)
+        );
     }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.position).copied()
+    if has("MKLDNN") || has("mkldnn_") || has("ops.mkldnn") || has("ops.prepacked") || has("ops.mkl.") {
+        return Err(rejection(Code::UnsupportedModel, "has layers that were packed for one kind of processor")
+            .hint("save the model before `torch.jit.optimize_for_inference` or `optimize_for_mobile`, not after"));
     }
-
-    fn skip_while(&mut self, condition: impl Fn(u8) -> bool) -> usize {
-        let start = self.position;
-        while self.peek().is_some_and(&condition) {
-            self.position += 1;
-        }
-        self.position - start
+    if has("__torch__.torch.classes") {
+        return Err(rejection(Code::UnsafeArchive, "uses a custom C++ class")
+            .hint("only parameters, buffers and plain attributes can be stored in a model"));
     }
-
-    fn next_token(&mut self) -> Result<Option<Token<'a>>, &'static str> {
-        loop {
-            let Some(byte) = self.peek() else {
-                return Ok(None);
-            };
-            match byte {
-                b' ' | b'\t' | b'\r' => self.position += 1,
-                b'#' => {
-                    self.skip_while(|byte| byte != b'\n');
-                }
-                b'\\' if self.text.get(self.position + 1) == Some(&b'\n') => {
-                    self.position += 1;
-                    self.end_line()?;
-                }
-                b'\n' => {
-                    self.end_line()?;
-                    let indentation = self.skip_while(|byte| byte == b' ');
-                    return Ok(Some(Token::Newline { indentation }));
-                }
-                b'"' | b'\'' => return self.skip_text(byte).map(|()| Some(Token::Literal)),
-                b'0'..=b'9' => {
-                    self.skip_number();
-                    return Ok(Some(Token::Literal));
-                }
-                b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
-                    let start = self.position;
-                    self.skip_while(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
-                    return Ok(Some(Token::Word(&self.text[start..self.position])));
-                }
-                0x21..0x7f => {
-                    self.position += 1;
-                    return Ok(Some(Token::Symbol(byte)));
-                }
-                _ => return Err("has a character outside ASCII that is not in a text"),
-            }
-        }
-    }
-
-    fn end_line(&mut self) -> Result<(), &'static str> {
-        if self.position - self.line_start > MAX_LINE {
-            return Err("is too long");
-        }
-        self.position += 1;
-        self.line += 1;
-        self.line_start = self.position;
-        Ok(())
-    }
-
-    fn skip_number(&mut self) {
-        loop {
-            self.skip_while(|byte| byte == b'.' || byte == b'_' || byte.is_ascii_alphanumeric());
-            let after_exponent = matches!(self.text.get(self.position.wrapping_sub(1)), Some(b'e' | b'E'));
-            if !(after_exponent && matches!(self.peek(), Some(b'+' | b'-'))) {
-                return;
-            }
-            self.position += 1;
-        }
-    }
-
-    fn skip_text(&mut self, quote: u8) -> Result<(), &'static str> {
-        let triple = [quote; 3];
-        let closing = if self.text[self.position..].starts_with(&triple) { &triple[..] } else { &triple[..1] };
-        self.position += closing.len();
-        loop {
-            let rest = &self.text[self.position..];
-            if rest.starts_with(closing) {
-                self.position += closing.len();
-                return Ok(());
-            }
-            match rest.first() {
-                None => return Err("has a text that does not end"),
-                Some(b'\n') if closing.len() == 1 => return Err("has a text that does not end"),
-                Some(b'\n') => self.end_line()?,
-                Some(b'\\') if rest.len() > 1 && rest[1] != b'\n' => self.position += 2,
-                Some(_) => self.position += 1,
-            }
-        }
-    }
+    Ok(())
 }

@@ -1,5 +1,5 @@
 use super::super::fixture::{ArchiveFixture, PickleWriter, TensorFixture};
-use super::super::{code, pickle};
+use super::super::pickle;
 use super::{assert_refused, preflight_bytes};
 use crate::rejection::{Code, Rejection};
 
@@ -125,7 +125,9 @@ fn custom_classes_are_refused_in_pickles_type_tags_and_source_text() {
         Code::UnsafeArchive,
         "custom C++ class",
     );
-    refuse_source("  x : __torch__.torch.classes.mine.Thing\n", Code::UnsafeArchive, "custom C++ class");
+    let source =
+        ArchiveFixture::network().with_source("class Mine(Module):\n  x : __torch__.torch.classes.mine.Thing\n");
+    assert_refused(&source.bytes(), Code::UnsafeArchive, "custom C++ class");
 }
 
 #[test]
@@ -251,88 +253,4 @@ fn a_tensor_on_an_unknown_device_is_refused() {
         let weight = TensorFixture { device, ..TensorFixture::weight() };
         refuse_weight(&weight, Code::UnsupportedDtype, "device");
     }
-}
-
-// Source text.
-
-#[track_caller]
-fn refuse_source(extra: &str, code: Code, words: &str) -> Rejection {
-    assert_refused(&ArchiveFixture::network().with_source(extra).bytes(), code, words)
-}
-
-#[test]
-fn methods_that_run_while_the_model_is_loaded_are_refused() {
-    for method in ["__setstate__", "__getstate__"] {
-        let source = format!("  def {method}(self: __torch__.Net) -> NoneType:\n    return None\n");
-        refuse_source(&source, Code::UnsafeArchive, "run while the model is loaded");
-    }
-}
-
-#[test]
-fn quantized_and_packed_layers_are_refused_with_what_to_do() {
-    let quantized = refuse_source("    x = ops.quantized.conv2d(x)\n", Code::UnsupportedDtype, "quantized layers");
-    assert!(quantized.hint.unwrap().contains("float32 model"));
-    for source in ["ops.prim.ConstantMKLDNNTensor()", "ops.prepacked.conv2d_clamp_run(x)", "ops.mkldnn._convolution(x)"]
-    {
-        let packed =
-            refuse_source(&format!("    x = {source}\n"), Code::UnsupportedModel, "packed for one kind of processor");
-        assert!(packed.hint.unwrap().contains("optimize_for_inference"));
-    }
-}
-
-#[test]
-fn operators_of_other_libraries_are_refused_by_name() {
-    let torchvision =
-        refuse_source("    x = ops.torchvision.nms(x)\n", Code::UnsupportedOperator, "`torchvision::nms`");
-    assert_eq!(torchvision.node.as_deref(), Some("torchvision::nms"));
-    assert!(torchvision.hint.unwrap().contains("torchvision"));
-    refuse_source("    x = ops . mine .\\\n other(x)\n", Code::UnsupportedOperator, "`mine::other`");
-    refuse_source("    o = ops.mine\n", Code::UnsafeArchive, "`ops.namespace.operator`");
-    refuse_source("    x = ops.prim.rpc_async(x)\n", Code::UnsafeArchive, "other machines");
-}
-
-#[test]
-fn an_operator_name_in_a_text_or_a_comment_or_an_attribute_passes() {
-    let source =
-        "    y = self.ops.mine\n    # ops.mine.other\n    z = \"ops.mine.other\"\n    z = '''\nops.mine.other'''\n";
-    preflight_bytes(&ArchiveFixture::network().with_source(source).bytes()).unwrap();
-}
-
-#[test]
-fn source_text_nested_too_deep_is_refused() {
-    let brackets = format!("    x = {}{}\n", "(".repeat(code::MAX_NESTING), ")".repeat(code::MAX_NESTING));
-    refuse_source(&brackets, Code::UnsafeArchive, "brackets more than 200 deep");
-    let blocks: String = (0..120).map(|depth| format!("{}if x:\n", "  ".repeat(depth))).collect();
-    refuse_source(&blocks, Code::UnsafeArchive, "blocks more than 200 spaces");
-}
-
-#[test]
-fn expressions_that_chain_too_many_operators_are_refused() {
-    for link in ["-", "not ", "1 + ", "1 if x else ", "a.", "a and "] {
-        let source = format!("    x = {}a\n", link.repeat(code::MAX_CHAIN + 1));
-        refuse_source(&source, Code::UnsafeArchive, "in a chain");
-    }
-    let calls = format!("    x = a{}\n", "(b)".repeat(code::MAX_CHAIN + 1));
-    refuse_source(&calls, Code::UnsafeArchive, "in a chain");
-}
-
-#[test]
-fn a_long_list_is_no_chain() {
-    let source = format!("    x = [{}]\n", "-1, a.b.c(d), ".repeat(20_000));
-    preflight_bytes(&ArchiveFixture::network().with_source(&source).bytes()).unwrap();
-}
-
-#[test]
-fn source_text_that_no_lexer_reads_is_refused() {
-    for (source, words) in [
-        ("    x = \"open\n", "does not end"),
-        ("    x = '''open\n", "does not end"),
-        ("    x = (a\n", "open bracket"),
-        ("    x = a)\n", "not open"),
-        ("    x = é\n", "outside ASCII"),
-    ] {
-        refuse_source(source, Code::UnsafeArchive, words);
-    }
-    let long = format!("    x = \"{}\"\n", "a".repeat(code::MAX_LINE));
-    refuse_source(&long, Code::UnsafeArchive, "too long");
 }

@@ -1,0 +1,82 @@
+//! What an archive defines: classes with attributes and methods, named tuples, enumerations and functions.
+
+use std::collections::{HashMap, HashSet};
+
+use super::types::TypeId;
+
+/// A class or a free function by its place in [`Definitions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct DefinitionId(pub u32);
+
+/// A method or a free function, numbered in the order of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FunctionId(pub u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Function {
+    pub id: FunctionId,
+    pub returns: TypeId,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Class<'a> {
+    /// Constants too.
+    pub attributes: HashMap<&'a str, TypeId>,
+    pub methods: HashMap<&'a str, Function>,
+}
+
+#[derive(Debug)]
+pub(super) enum Definition<'a> {
+    /// A module, a plain class or an interface.
+    Class(Class<'a>),
+    NamedTuple(Vec<(&'a str, TypeId)>),
+    Enumeration(HashSet<&'a str>),
+    Function(Function),
+}
+
+/// All definitions of an archive by their qualified names, `__torch__.torch.nn.modules.conv.Conv2d`.
+#[derive(Debug, Default)]
+pub(super) struct Definitions<'a> {
+    definitions: Vec<Definition<'a>>,
+    ids: HashMap<String, DefinitionId>,
+    functions: u32,
+}
+
+impl<'a> Definitions<'a> {
+    /// The new definition; `None` when there is one of that name.
+    pub(super) fn add(&mut self, name: String, definition: Definition<'a>) -> Option<DefinitionId> {
+        let id = DefinitionId(self.definitions.len() as u32);
+        if self.ids.contains_key(&name) {
+            return None;
+        }
+        self.ids.insert(name, id);
+        self.definitions.push(definition);
+        Some(id)
+    }
+
+    pub(super) fn new_function(&mut self, returns: TypeId) -> Function {
+        self.functions += 1;
+        Function { id: FunctionId(self.functions - 1), returns }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<DefinitionId> {
+        self.ids.get(name).copied()
+    }
+
+    pub(super) fn get(&self, id: DefinitionId) -> &Definition<'a> {
+        &self.definitions[id.0 as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, id: DefinitionId) -> &mut Definition<'a> {
+        &mut self.definitions[id.0 as usize]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// Methods and free functions.
+    pub(super) fn functions(&self) -> usize {
+        self.functions as usize
+    }
+}

@@ -1,0 +1,73 @@
+//! The operators that a model may contain, one list for the pre-flight and for the engine.
+//!
+//! Source text names an operator without its overload, which only the types of the arguments tell. So the pre-flight refuses names of
+//! which no overload is allowed, and the engine, which has the types, refuses overloads.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use crate::archive::QUANTIZED_HINT;
+
+const LIST: &str = include_str!("operators.txt");
+
+/// Parts of the language that the printer writes as operators; the evaluator handles them by itself.
+const LANGUAGE: [&str; 1] = ["prim::RaiseException"];
+
+static NAMES: LazyLock<HashSet<(&str, &str)>> = LazyLock::new(|| {
+    let families = LIST.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    families.flat_map(names_of_family).collect()
+});
+
+/// `aten Tensor Scalar : add sub` has the names `aten::add` and `aten::sub`.
+fn names_of_family(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (head, names) = line.split_once(" : ").expect("a family has a colon between overloads and names");
+    let (namespace, _overloads) = head.split_once(' ').expect("a family has a namespace and overloads");
+    names.split_whitespace().map(move |name| (namespace, name))
+}
+
+/// Whether some overload of `namespace::name` is allowed.
+pub(super) fn is_allowed(namespace: &str, name: &str) -> bool {
+    NAMES.contains(&(namespace, name))
+        || LANGUAGE.iter().any(|allowed| allowed.split_once("::") == Some((namespace, name)))
+}
+
+/// What the user can do about an operator that is not allowed, where people are likely to meet it.
+pub(super) fn hint(namespace: &str, name: &str) -> &'static str {
+    match (namespace, name) {
+        ("torchvision", _) => {
+            "torchvision's C++ operators (nms, roi_align, deform_conv2d) are not supported: \
+             export the backbone without the part that calls them"
+        }
+        ("quantized", _) => QUANTIZED_HINT,
+        ("prim", "CreateObject" | "Enter" | "fork" | "awaitable") => {
+            "torch.jit.trace writes a model without classes, context managers and tasks"
+        }
+        _ => "export the part of the model that does not call it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_computes_is_allowed_and_what_reaches_files_or_memory_is_not() {
+        for name in ["add", "conv2d", "_convolution", "linear", "layer_norm", "warn", "device"] {
+            assert!(is_allowed("aten", name), "{name}");
+        }
+        assert!(is_allowed("prim", "NumToTensor") && is_allowed("prim", "RaiseException"));
+        for name in ["save", "load", "from_file", "as_strided", "set_", "resize_", "sorted", "grad", "autograd"] {
+            assert!(!is_allowed("aten", name), "{name}");
+        }
+        assert!(!is_allowed("prim", "rpc_async") && !is_allowed("inductor", "_alloc_from_pool"));
+    }
+
+    #[test]
+    fn no_family_has_an_overload_that_writes_into_an_argument_of_the_caller() {
+        for line in LIST.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let overloads = line.split(" : ").next().unwrap();
+            let is_known = line.ends_with(" : div");
+            assert!(is_known || !overloads.split(' ').any(|overload| overload == "out"), "{line}");
+        }
+    }
+}

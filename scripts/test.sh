@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Checks that could not be made; told at the end.
+LEFT_OUT=()
+
 main() {
     require_cargo_parts
     # shellcheck source=scripts/env.sh
@@ -40,17 +43,16 @@ require_cargo_parts() {
     done
 }
 
-# Licences, bans and sources need no network; advisories do, and are left out with a word when they cannot be fetched.
+# Licences, bans and sources need no network; advisories do, and the end of the run says when they could not be fetched.
 check_dependencies() {
-    if ! command -v cargo-deny >/dev/null; then
-        printf '\n==> cargo deny: not installed, left out\n'
-        return
-    fi
+    local tool
+    tool="$(scripts/setup-cargo-deny.sh)"
+    PATH="$PATH:$tool"
     step cargo deny --workspace check bans licenses sources
     if cargo deny fetch db >/dev/null 2>&1; then
         step cargo deny --workspace check advisories
     else
-        printf '==> cargo deny check advisories: the advisory database cannot be fetched, left out\n'
+        LEFT_OUT+=("cargo deny check advisories: the advisory database cannot be fetched from here")
     fi
 }
 
@@ -65,6 +67,7 @@ run_tests() {
     else
         step cargo test --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=1
     fi
+    [ ${#LEFT_OUT[@]} -eq 0 ] || printf '\nleft out: %s\n' "${LEFT_OUT[@]}"
     closing_line "$log" "$status"
 }
 

@@ -394,7 +394,7 @@ impl<'a> Reader<'a, '_> {
         let returns = match of {
             Meaning::Operator(namespace, name) => {
                 check_operator(&self.cursor, namespace, name)?;
-                let arguments = self.arguments()?;
+                let arguments = self.operands(name)?;
                 match name {
                     // The only operator that gives back an object.
                     "_unwrap_optional" => arguments.first().copied().unwrap_or(Types::OTHER),
@@ -422,12 +422,31 @@ impl<'a> Reader<'a, '_> {
         Ok(Meaning::Value(returns))
     }
 
+    /// The arguments of an operator. None may be written to: of the overloads with `out`, `div` alone has one on the list, since
+    /// PyTorch's own Python code has it in a branch.
+    fn operands(&mut self, operator: &str) -> Result<Vec<TypeId>, Rejection> {
+        self.named_arguments(|reader, name| match name {
+            "out" if operator != "div" => {
+                Err(reader.cursor.unsafe_code(format!("has `{operator}` write into one of its arguments (`out=`)")))
+            }
+            _ => Ok(()),
+        })
+    }
+
     /// Arguments with or without names, up to the closing bracket.
     fn arguments(&mut self) -> Result<Vec<TypeId>, Rejection> {
+        self.named_arguments(|_, _| Ok(()))
+    }
+
+    fn named_arguments(
+        &mut self,
+        check_name: impl Fn(&Self, &str) -> Result<(), Rejection>,
+    ) -> Result<Vec<TypeId>, Rejection> {
         let mut arguments = Vec::new();
         self.sequence(b')', |reader| {
             if let (Token::Word(_), Token::Symbol(b'=')) = (reader.cursor.current, reader.cursor.following) {
-                reader.cursor.identifier()?;
+                let name = reader.cursor.identifier()?;
+                check_name(reader, name)?;
                 reader.cursor.expect_symbol(b'=')?;
             }
             arguments.push(reader.value()?);
@@ -436,15 +455,18 @@ impl<'a> Reader<'a, '_> {
         Ok(arguments)
     }
 
-    /// What an operator makes of texts among its arguments: their lengths together, or multiplied where one is put into another
-    /// again and again. Whatever else it may give back, a number say, the bound does no harm.
+    /// What an operator makes of known texts: their lengths together, or multiplied where one is put into another again and again.
     fn text_made_of(&mut self, operator: &str, arguments: &[TypeId]) -> Result<TypeId, Rejection> {
-        let bytes: Vec<u64> =
-            arguments.iter().filter_map(|&argument| self.types.text_bits(argument)).map(|bits| 1 << bits).collect();
+        let texts = arguments.iter().map_while(|&argument| self.types.text_bits(argument));
+        let bytes: Vec<u64> = texts.map(|bits| 1 << bits).collect();
+        let are_all_texts = bytes.len() == arguments.len();
         match operator {
-            _ if bytes.is_empty() => Ok(Types::OTHER),
-            "replace" | "join" => self.text_of(bytes.iter().fold(1, |product: u64, &one| product.saturating_mul(one))),
-            _ => self.text_of(bytes.iter().sum()),
+            "str" | "lower" | "upper" | "strip" | "add" if are_all_texts => self.text_of(bytes.iter().sum()),
+            "format" if !bytes.is_empty() => self.text_of(bytes.iter().sum()),
+            "replace" if are_all_texts => {
+                self.text_of(bytes.iter().fold(1, |product: u64, &factor| product.saturating_mul(factor)))
+            }
+            _ => Ok(Types::OTHER),
         }
     }
 

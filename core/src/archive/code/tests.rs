@@ -245,7 +245,7 @@ fn operators_that_are_not_on_the_list_are_refused_by_name_however_they_are_calle
         ("(torch.save)(x, \"/tmp/x\")", "aten::save"),
         ("[(torch.load)(\"/tmp/x\")]", "aten::load"),
         ("{1: torch.from_file(\"/tmp/x\")}", "aten::from_file"),
-        ("torch.relu(x, out=torch.as_strided(x, [9], [1]))", "aten::as_strided"),
+        ("torch.add(x, x, alpha=torch.as_strided(x, [9], [1]))", "aten::as_strided"),
         ("torch.autograd.grad(x)", "aten::grad"),
         ("annotate(Tensor, torch.set_(x))", "aten::set_"),
         ("unchecked_cast(Tensor, torch.resize_(x, [9]))", "aten::resize_"),
@@ -316,6 +316,8 @@ fn names_of_the_language_cannot_be_given_to_variables_or_used_as_values() {
     }
     refuse("o = ops.mine", Code::UnsafeArchive, "`ops.namespace.operator`");
     refuse("f = torch.relu", Code::UnsafeArchive, "other than to call it");
+    refuse("y = torch.add(x, x, out=x)", Code::UnsafeArchive, "`out=`");
+    pass("y = torch.div(x, x, out=x)");
     refuse("f = torch.save", Code::UnsupportedOperator, "aten::save");
     refuse("c = __torch__.Net", Code::UnsafeArchive, "as a value");
     refuse("y = print", Code::UnsafeArchive, "as a value");
@@ -415,6 +417,8 @@ fn texts_that_the_compiler_would_double_are_refused() {
     refuse(&format!("t0 = \"0123456789abcdef\"\n{tuples}"), Code::UnsafeArchive, "a text of more than");
     let long = "a".repeat(2000);
     refuse(&format!("t = torch.replace(\"{long}\", \"a\", \"{long}\")"), Code::UnsafeArchive, "a text of more than");
+    let rounding: String = (0..30).map(|_| "x = torch.add(x, torch.div(x, x, rounding_mode=\"trunc\"))\n").collect();
+    pass(&rounding);
     pass("t = torch.format(\"expected {} but got {}\", 3, torch.add(\"a\", str(x)))\nu = torch.add(t, t)");
 }
 

@@ -20,6 +20,7 @@ pub mod layer;
 pub mod measurement;
 pub mod obstacle;
 pub mod operator;
+pub mod plain_text;
 pub mod rejection;
 pub mod report;
 pub mod search;

@@ -5,7 +5,13 @@
 //! world's accidents (a full disk, a dead process) are not rejections.
 
 use serde::{Deserialize, Serialize};
+
+use crate::plain_text;
 use utoipa::ToSchema;
+
+/// Characters of a [`Rejection`]'s texts that are kept and shown.
+const LONGEST_DETAIL: usize = 2000;
+const LONGEST_NODE: usize = 300;
 
 /// The stable, documented code of a [`Rejection`]; it is the `code` of the problem document too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -74,6 +80,18 @@ impl Rejection {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Fit to be kept and shown: texts of one line and bounded length, without characters that a terminal obeys. What a
+    /// rejection says is in part the user's file's own words.
+    pub fn presentable(self) -> Self {
+        let short = |text: String| plain_text::line_within(&text, LONGEST_DETAIL);
+        Self {
+            code: self.code,
+            detail: short(self.detail),
+            node: self.node.map(|node| plain_text::line_within(&node, LONGEST_NODE)),
+            hint: self.hint.map(short),
+        }
+    }
 }
 
 impl Code {
@@ -119,5 +137,19 @@ impl Code {
             Self::OutOfMemory => "out_of_memory",
             Self::TimedOut => "timed_out",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_presented_is_short_and_harmless() {
+        let rejection = Rejection::new(Code::UnsupportedModel, "x".repeat(1 << 20)).at("a\u{1b}[2Jb").hint("one\ntwo");
+        let presentable = rejection.presentable();
+        assert_eq!(presentable.detail.chars().count(), LONGEST_DETAIL + 1);
+        assert_eq!(presentable.node.as_deref(), Some("a\\u001b[2Jb"));
+        assert_eq!(presentable.hint.as_deref(), Some("one\\u000atwo"));
     }
 }

@@ -23,10 +23,12 @@ using torch::jit::Node;
 using torch::jit::Value;
 
 constexpr int64_t kMaxTrips = 100'000;
-constexpr int64_t kMaxSteps = 2'000'000;
 constexpr size_t kMaxCalls = 200;
+// Of blocks inside each other, through calls too: each takes room on the stack.
+constexpr size_t kMaxBlocks = 400;
 
 const c10::Symbol kIsGradEnabled = c10::Symbol::fromQualString("aten::is_grad_enabled");
+const c10::Symbol kMakeDevice = c10::Symbol::fromQualString("aten::device");
 const c10::Symbol kFusedAttention = c10::Symbol::fromQualString("aten::_native_multi_head_attention");
 const c10::Symbol kRepeatInterleave = c10::Symbol::fromQualString("aten::repeat_interleave");
 const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_transformer_encoder_layer_fwd");
@@ -82,12 +84,15 @@ std::unordered_map<const Node*, std::vector<const Value*>> last_reads(const Bloc
 
 class Evaluator {
  public:
-  Evaluator(const ModuleTensors& tensors, Recorder& recorder) : tensors_(tensors), recorder_(recorder) {}
+  Evaluator(const ModuleTensors& tensors, Recorder& recorder, Budget& budget)
+      : tensors_(tensors), recorder_(recorder), budget_(budget) {}
 
   // Sets `sized` when the result depends on the size of a tensor.
   IValue call(torch::jit::Function& function, Passed passed, const Place& caller, bool& sized) {
     std::vector<IValue>& args = passed.values;
-    if (++depth_ > kMaxCalls) throw refusal(caller, "The model's functions call each other too deeply.");
+    if (++depth_ > kMaxCalls) {
+      throw refusal(caller, "The model's functions call each other more than " + std::to_string(kMaxCalls) + " deep.");
+    }
     function.ensure_defined();
     const auto graph = torch::jit::toGraphFunction(function).graph();
     TORCH_CHECK(graph->inputs().size() == args.size(), function.qualname().qualifiedName(), " is called with ",
@@ -119,16 +124,22 @@ class Evaluator {
     const auto [entry, is_new] = last_reads_.try_emplace(block);
     if (is_new) entry->second = last_reads(block);
     const auto& dead = entry->second;
+    if (++blocks_ > kMaxBlocks) {
+      throw Rejected(
+          "unsupported_model",
+          "The model's calls, branches and loops are more than " + std::to_string(kMaxBlocks) + " inside each other.");
+    }
+    // A loop without a body takes time too.
+    budget_.step(1, 0);
     for (const Node* node : block->nodes()) {
-      if (++steps_ > kMaxSteps) {
-        throw Rejected("unsupported_model", "The model takes more than 2000000 steps for one input.");
-      }
+      budget_.step(1, written_elements(node));
       step(node, frame);
       follow_sizes(node, frame);
       const auto done = dead.find(node);
       if (done == dead.end()) continue;
       for (const Value* value : done->second) frame.values.erase(value);
     }
+    --blocks_;
   }
 
   // What a block gives back is held by the node around it from then on.
@@ -217,7 +228,7 @@ class Evaluator {
       }
       case c10::prim::RaiseException:
         throw Rejected(
-            "input_shape", "The model raises an error: " + (input(0).isString() ? input(0).toStringRef() : "") +
+            "input_shape", "The model raises an error: " + (input(0).isString() ? shortened(input(0).toStringRef()) : "") +
                 (source_of(node).empty() ? "" : " (" + source_of(node) + ")"), place().node());
       case c10::prim::Uninitialized:
         return set(IValue());
@@ -228,14 +239,19 @@ class Evaluator {
         return set(is_instance(node, input(0)));
       case c10::prim::NumToTensor:
         return set(recorder_.scalar_tensor(input(0), place()));
-      case c10::aten::format:
-        return set(format(inputs_from(node, 0, frame)));
+      case c10::aten::format: {
+        const std::vector<IValue> args = inputs_from(node, 0, frame);
+        budget_.admit("aten::format", args);
+        return set(format(args));
+      }
       case c10::aten::warn:
       case c10::prim::Print:
         return;
       default:
         // PyTorch's transformer layers take a fused path without gradients, which could not be trained or pruned.
         if (node->kind() == kIsGradEnabled) return set(true);
+        // As with constants: the one that the model runs on.
+        if (node->kind() == kMakeDevice) return set(IValue(c10::Device(c10::kCPU)));
         if (node->kind() == kFusedAttention) return fused_attention(node, frame, place());
         if (node->kind() == kFusedEncoderLayer) {
           throw refusal(
@@ -428,6 +444,7 @@ class Evaluator {
   void operation(const Node* node, Frame& frame, const Place& place) {
     const c10::FunctionSchema& schema = node->schema();
     torch::jit::Stack stack = inputs_from(node, 0, frame);
+    if (may_grow(node)) budget_.admit(schema.name(), stack);
     torch::jit::Operation kernel = node->getOperation();
     recorder_.call(schema, [&kernel](torch::jit::Stack& operands) { kernel(operands); }, stack, place);
     set_outputs(node, stack, frame);
@@ -462,6 +479,7 @@ class Evaluator {
 
   const ModuleTensors& tensors_;
   Recorder& recorder_;
+  Budget& budget_;
   std::unordered_map<const Block*, std::unordered_map<const Node*, std::vector<const Value*>>> last_reads_;
   using Attribute = std::pair<const c10::ivalue::Object*, std::string>;
   // What `forward` has put into attributes, and whether it depends on the size of a tensor.
@@ -469,17 +487,18 @@ class Evaluator {
   // Attributes that were read as they were before the call.
   std::set<Attribute> inherited_;
   size_t depth_ = 0;
-  int64_t steps_ = 0;
+  size_t blocks_ = 0;
 };
 
 }  // namespace
 
 IValue evaluate_forward(
-    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder) {
+    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder,
+    Budget& budget) {
   inputs.insert(inputs.begin(), module._ivalue());
   const size_t count = inputs.size();
   bool sized = false;
-  return Evaluator(tensors, recorder)
+  return Evaluator(tensors, recorder, budget)
       .call(module.get_method("forward").function(), {std::move(inputs), std::vector<bool>(count)}, Place{}, sized);
 }
 

@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <cstdio>
 #include <new>
 
 #include "shim.h"
@@ -27,13 +28,29 @@ std::string current_message() noexcept {
   }
 }
 
+std::string logged_message() noexcept {
+  constexpr size_t kLogged = 8000;
+  const std::string message = current_message();
+  if (message != first_line(message) || message != shortened(message)) {
+    std::fprintf(stderr, "libtorch says: %s\n", shortened(message, kLogged).c_str());
+  }
+  return message;
+}
+
+std::string shortened(const std::string& text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  // Not in the middle of a character.
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "…";
+}
+
 Failure* describe_current_exception() noexcept {
   try {
     throw;
   } catch (const Rejected& rejected) {
     return new Failure{rejected.code, rejected.detail, rejected.node, rejected.hint};
   } catch (...) {
-    return new Failure{"", current_message(), "", ""};
+    return new Failure{"", logged_message(), "", ""};
   }
 }
 

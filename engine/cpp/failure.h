@@ -34,7 +34,13 @@ Failure* describe_current_exception() noexcept;
 // The message of the current exception without libtorch's backtrace; to be called in a catch block.
 std::string current_message() noexcept;
 
+// The same, and what a user is not told of it goes to standard error, which is the task's log.
+std::string logged_message() noexcept;
+
 std::string first_line(const std::string& text);
+
+// At most so many bytes of a text that a file has.
+std::string shortened(const std::string& text, size_t bytes = 300);
 
 // Runs the body of a C function; no exception leaves it.
 template <typename Body>

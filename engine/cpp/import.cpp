@@ -2,15 +2,17 @@
 
 #include <ATen/core/grad_mode.h>
 #include <caffe2/serialize/inline_container.h>
-#include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/csrc/jit/serialization/import_read.h>
 
+#include "budget.h"
 #include "evaluator.h"
 #include "failure.h"
 #include "json.h"
+#include "loading.h"
 #include "operators.h"
 #include "recorder.h"
+#include "reference.h"
 #include "shim.h"
 #include "tensors.h"
 #include "weights.h"
@@ -30,32 +32,29 @@ class Archive {
 
   std::string record(const at::Tensor* const* inputs, size_t count, std::vector<at::Tensor>& weights) const {
     const at::NoGradGuard no_grad;
-    Recorder recorder;
+    Budget budget;
+    Recorder recorder(budget);
     for (size_t index = 0; index < count; ++index) recorder.add_input(*inputs[index]);
     for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
-    recorder.set_output(evaluate_forward(module_, tensors_, arguments(inputs, count), recorder));
+    recorder.set_output(evaluate_forward(module_, tensors_, arguments(inputs, count), recorder, budget));
     weights = recorder.weights();
     return recorder.json();
   }
 
-  std::vector<at::Tensor> forward(const at::Tensor* const* inputs, size_t count) const {
-    const at::NoGradGuard no_grad;
-    // Without the executor's optimisations: this is the reference that the graph is compared with.
-    const torch::jit::GraphOptimizerEnabledGuard plain(false);
-    torch::jit::Module module = module_;
-    std::vector<at::Tensor> outputs;
-    flatten(module.forward(arguments(inputs, count)), outputs);
-    return outputs;
+  std::vector<at::Tensor> forward(const at::Tensor* const* inputs, size_t count) {
+    put_under_budget(module_);
+    return reference_outputs(module_, arguments(inputs, count));
   }
 
  private:
   static torch::jit::Module load(const std::string& path) {
+    const Loading loading;
     try {
       return torch::jit::load(path, c10::Device(c10::kCPU), /*load_debug_files=*/false);
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception&) {
-      const std::string message = current_message();
+      const std::string message = logged_message();
       const bool is_unknown = message.find("Unknown builtin op") != std::string::npos ||
           message.find("Unknown type name") != std::string::npos || message.find("torch.classes") != std::string::npos;
       // Tensors in oneDNN's private layout are constants that no file can hold.
@@ -116,8 +115,7 @@ class Archive {
   static std::string traced_inputs(const std::string& path) {
     caffe2::serialize::PyTorchStreamReader reader(path);
     if (!reader.hasRecord("traced_inputs.pkl")) return "[]";
-    const c10::IValue traced = torch::jit::readArchiveAndTensors(
-        "traced_inputs", "", "traced_inputs/", std::nullopt, std::nullopt, c10::Device(c10::kCPU), reader);
+    const c10::IValue traced = read_traced_inputs(reader);
     if (!traced.isGenericDict()) return "[]";
     for (const auto& entry : traced.toGenericDict()) {
       if (!entry.key().isString() || entry.key().toStringRef() != "forward" || !entry.value().isList()) continue;
@@ -132,6 +130,19 @@ class Archive {
       return json::array(written);
     }
     return "[]";
+  }
+
+  static c10::IValue read_traced_inputs(caffe2::serialize::PyTorchStreamReader& reader) {
+    try {
+      return torch::jit::readArchiveAndTensors(
+          "traced_inputs", "", "traced_inputs/", std::nullopt, std::nullopt, c10::Device(c10::kCPU), reader);
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception&) {
+      throw Rejected(
+          "damaged_archive", "The record `traced_inputs.pkl` cannot be read: " + first_line(logged_message()),
+          "traced_inputs.pkl");
+    }
   }
 
   torch::jit::Module module_;
@@ -167,7 +178,7 @@ Failure* secateur_archive_record(
 }
 
 Failure* secateur_archive_forward(
-    const Archive* archive, const at::Tensor* const* inputs, size_t count, TensorList** result) {
+    Archive* archive, const at::Tensor* const* inputs, size_t count, TensorList** result) {
   return guarded([&] { *result = new TensorList{archive->forward(inputs, count)}; });
 }
 

@@ -15,6 +15,11 @@ namespace {
 using torch::jit::Block;
 using torch::jit::Node;
 
+// Blocks inside each other, values that one node reads or makes, classes inside each other.
+constexpr size_t kMaxNesting = 100;
+constexpr size_t kMaxValues = 10'000;
+constexpr size_t kMaxClasses = 1000;
+
 struct Family {
   const char* name_space;
   const char* overloads;
@@ -94,8 +99,18 @@ std::string hint_for(const std::string& name) {
       "unsupported_operator", detail + ", which is not on the list of supported operators.", source, hint_for(name));
 }
 
-void check_block(const Block* block) {
+[[noreturn]] void refuse_size(const std::string& what, size_t most, const std::string& place = "") {
+  const std::string source = place.empty() ? "" : " (" + place + ")";
+  throw Rejected(
+      "unsupported_model", "The model's code has " + what + " of more than " + std::to_string(most) + source + ".", place);
+}
+
+void check_block(const Block* block, size_t depth) {
+  if (depth > kMaxNesting) refuse_size("a nesting of branches and loops", kMaxNesting);
   for (const Node* node : block->nodes()) {
+    if (node->inputs().size() > kMaxValues || node->outputs().size() > kMaxValues) {
+      refuse_size("a list of values", kMaxValues, source_of(node));
+    }
     if (!is_language_construct(node)) {
       const c10::FunctionSchema* schema = node->maybeSchema();
       if (schema == nullptr) refuse(node, node->kind().toQualString(), "");
@@ -103,7 +118,7 @@ void check_block(const Block* block) {
         refuse(node, schema->name(), schema->overload_name());
       }
     }
-    for (const Block* inner : node->blocks()) check_block(inner);
+    for (const Block* inner : node->blocks()) check_block(inner, depth + 1);
   }
 }
 
@@ -114,10 +129,11 @@ void check_function(torch::jit::Function* function) {
         "unsupported_operator",
         "The model contains `" + function->qualname().qualifiedName() + "`, which is not TorchScript code.");
   }
-  check_block(torch::jit::toGraphFunction(*function).graph()->block());
+  check_block(torch::jit::toGraphFunction(*function).graph()->block(), 0);
 }
 
-void check_class(const c10::ClassTypePtr& type, std::unordered_set<const c10::Type*>& checked) {
+void check_class(const c10::ClassTypePtr& type, std::unordered_set<const c10::Type*>& checked, size_t depth) {
+  if (depth > kMaxClasses) refuse_size("a nesting of modules", kMaxClasses);
   if (!checked.insert(type.get()).second) return;
   if (!type->getForwardHooks().empty() || !type->getForwardPreHooks().empty()) {
     throw Rejected(
@@ -126,7 +142,7 @@ void check_class(const c10::ClassTypePtr& type, std::unordered_set<const c10::Ty
   }
   for (torch::jit::Function* method : type->methods()) check_function(method);
   for (size_t slot = 0; slot < type->numAttributes(); ++slot) {
-    if (auto attribute = type->getAttribute(slot)->cast<c10::ClassType>()) check_class(attribute, checked);
+    if (auto attribute = type->getAttribute(slot)->cast<c10::ClassType>()) check_class(attribute, checked, depth + 1);
   }
 }
 
@@ -151,7 +167,7 @@ void check_operators(const torch::jit::Module& module) {
   // Methods are functions of the compilation unit too; the classes are walked besides for what only they know.
   for (torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) check_function(function);
   std::unordered_set<const c10::Type*> checked;
-  check_class(module.type(), checked);
+  check_class(module.type(), checked, 0);
 }
 
 }  // namespace secateur

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "failure.h"
+#include "operators.h"
 #include "shim.h"
 #include "tensors.h"
 
@@ -82,6 +83,14 @@ class Program {
   void weight(uint32_t value) { weights_.push_back(value); }
 
   void node(const char* name, const char* op, const char* overload) {
+    // The graph comes from a process that ran a stranger's code, so it is believed no more than the file was.
+    if (!is_allowed_operator(op, overload)) {
+      throw Rejected(
+          "unsupported_operator",
+          "The graph calls `" + std::string(op) + (*overload == 0 ? "" : "." + std::string(overload)) +
+              "`, which is not on the list of supported operators.",
+          name);
+    }
     Call call;
     call.name = name;
     const c10::OperatorName operator_name(op, overload);

@@ -9,9 +9,13 @@
 
 #include "failure.h"
 #include "json.h"
+#include "memory.h"
 
 namespace secateur {
 namespace {
+
+constexpr size_t kMaxListInCall = 100'000;
+constexpr size_t kMaxViews = 1000;
 
 std::string label_of(const c10::FunctionSchema& schema) { return "`" + schema.name() + "`"; }
 
@@ -88,12 +92,18 @@ int64_t Recorder::new_value(const at::Tensor& tensor, const std::string& of) {
   values_.push_back(
       "{\"shape\":" + json::array_of(tensor.sizes(), [](int64_t size) { return json::number(size); }) +
       ",\"dtype\":" + json::quote(dtype_name(tensor.scalar_type(), of)) + "}");
+  budget_.record(values_.back().size());
   return static_cast<int64_t>(values_.size()) - 1;
+}
+
+void Recorder::add_node(std::string node) {
+  budget_.record_call(node.size());
+  nodes_.push_back(std::move(node));
 }
 
 Recorder::State& Recorder::track(const at::Tensor& tensor, int64_t value, Origin origin, bool has_data) {
   const auto [entry, is_new] =
-      states_.insert_or_assign(tensor.unsafeGetTensorImpl(), State{tensor, value, origin, has_data, {}, ""});
+      states_.insert_or_assign(tensor.unsafeGetTensorImpl(), State{tensor, value, origin, has_data, {}, 0, ""});
   if (is_new && tensor.has_storage()) {
     by_storage_[tensor.storage().unsafeGetStorageImpl()].push_back(tensor.unsafeGetTensorImpl());
   }
@@ -146,6 +156,7 @@ void Recorder::add_weight(const Weight& weight) {
 }
 
 int64_t Recorder::add_constant(const at::Tensor& tensor) {
+  budget_.record_call(0);
   add_weight({"CONSTANTS.c" + std::to_string(constants_++), WeightKind::Constant, tensor});
   return parameters_.back().value;
 }
@@ -180,6 +191,12 @@ bool Recorder::literal(const c10::IValue& value, const std::string& reader, cons
     return true;
   }
   if (value.isTensor()) return tagged("tensor", tensor_id(value));
+  if (value.isList() && value.toListRef().size() > kMaxListInCall) {
+    throw Rejected(
+        "unsupported_model", reader + place.text() + " is called with a list of " +
+            std::to_string(value.toListRef().size()) + " elements; at most " + std::to_string(kMaxListInCall) + " are allowed.",
+        place.node());
+  }
   if (value.isBool()) return tagged("bool", json::boolean(value.toBool()));
   if (value.isInt()) return tagged("int", json::number(value.toInt()));
   if (value.isDouble()) return tagged("float", json::number(value.toDouble()));
@@ -291,11 +308,14 @@ void Recorder::call(
 
   try {
     kernel(stack);
+  } catch (const Rejected&) {
+    throw;
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception&) {
+    if (const auto refused = refused_tensor_memory()) throw *refused;
     throw Rejected(
-        "input_shape", label + place.text() + " fails: " + first_line(current_message()), place.node());
+        "input_shape", label + place.text() + " fails: " + first_line(logged_message()), place.node());
   }
   if (!recorded) return;
 
@@ -320,7 +340,15 @@ void Recorder::call(
     if (has_wire_form) {
       const int64_t value = new_value(tensor, schema.name());
       outputs.push_back(json::number(value));
-      track(tensor, value, Origin::Computed, has_data).base = base;
+      const size_t depth = base.defined() ? state_of(base, label).depth + 1 : 0;
+      if (depth > kMaxViews) {
+        throw Rejected(
+            "unsupported_model", label + place.text() + " makes a view of more than " + std::to_string(kMaxViews) +
+                " views of views.", place.node(), "copy the tensor now and then (`x = x.clone()`)");
+      }
+      State& state = track(tensor, value, Origin::Computed, has_data);
+      state.base = base;
+      state.depth = depth;
     } else {
       know_constant(tensor);
     }
@@ -340,7 +368,7 @@ void Recorder::call(
     }
   }
   if (has_wire_form) {
-    nodes_.push_back(node + ",\"outputs\":" + json::array(outputs) + (is_list ? ",\"list\":true" : "") + "}");
+    add_node(node + ",\"outputs\":" + json::array(outputs) + (is_list ? ",\"list\":true" : "") + "}");
   }
   for (const at::Tensor& tensor : written) finish_write(tensor, label, place);
 }
@@ -354,7 +382,7 @@ at::Tensor Recorder::scalar_tensor(const c10::IValue& number, const Place& place
   const auto keyword = [](const char* name, const std::string& content) {
     return ",{\"name\":\"" + std::string(name) + "\",\"keyword\":true,\"value\":" + content + "}";
   };
-  nodes_.push_back(
+  add_node(
       "{\"op\":\"aten::scalar_tensor\",\"overload\":\"\",\"args\":[{\"name\":\"s\",\"value\":" + value + "}" +
       keyword("dtype", "{\"int\":" + json::number(static_cast<int64_t>(scalar.type())) + "}") +
       keyword("layout", "\"none\"") + keyword("device", "{\"device\":\"cpu\"}") + keyword("pin_memory", "\"none\"") +

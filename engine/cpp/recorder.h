@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "budget.h"
 #include "view.h"
 #include "weights.h"
 
@@ -41,6 +42,8 @@ struct Place {
 
 class Recorder {
  public:
+  explicit Recorder(Budget& budget) : budget_(budget) {}
+
   void add_input(const at::Tensor& tensor);
   void add_weight(const Weight& weight);
 
@@ -79,6 +82,8 @@ class Recorder {
     bool has_data;
     // The tensor that it is a view of; undefined when it is none.
     at::Tensor base;
+    // How many views of views it is.
+    size_t depth;
     // The operator that wrote into its memory after `value` was recorded; empty while `value` is what it holds.
     std::string overwritten_by;
   };
@@ -92,6 +97,7 @@ class Recorder {
   // Drops computed tensors that the program cannot reach any more.
   void forget_unreachable();
   int64_t new_value(const at::Tensor& tensor, const std::string& of);
+  void add_node(std::string node);
   int64_t add_constant(const at::Tensor& tensor);
   State& track(const at::Tensor& tensor, int64_t value, Origin origin, bool has_data);
   State& state_of(const at::Tensor& tensor, const std::string& reader);
@@ -118,6 +124,7 @@ class Recorder {
       const ViewCall& call, const std::vector<std::pair<std::string, int64_t>>& tensors, const at::Tensor& result,
       const Place& place);
 
+  Budget& budget_;
   std::vector<std::string> values_;
   std::vector<int64_t> inputs_;
   std::vector<ParameterEntry> parameters_;

@@ -39,6 +39,10 @@ void secateur_tensors_free(TensorList*);
 secateur::Failure* secateur_initialise(int threads, bool deterministic);
 // Of the headers that this was compiled with.
 const char* secateur_libtorch_version();
+// memory.cpp: from now on tensors may take `bytes` more than are alive now; 0 ends the limit.
+void secateur_limit_tensor_memory(uint64_t bytes);
+// What was refused since then, if anything was.
+secateur::Failure* secateur_refused_tensor_memory();
 secateur::Failure* secateur_channels_last(const at::Tensor* tensor, at::Tensor** result);
 
 // import.cpp: a user's TorchScript archive.
@@ -49,9 +53,9 @@ const char* secateur_archive_inputs(const secateur::Archive*);
 // Evaluates `forward` on the inputs and writes down what it does.
 secateur::Failure* secateur_archive_record(
     const secateur::Archive*, const at::Tensor* const* inputs, size_t count, secateur::Recording** result);
-// `Module::forward` as libtorch runs it, outputs in reading order.
+// `Module::forward` as libtorch runs it, outputs in reading order. To be called once and after all else: it changes the program.
 secateur::Failure* secateur_archive_forward(
-    const secateur::Archive*, const at::Tensor* const* inputs, size_t count, TensorList** result);
+    secateur::Archive*, const at::Tensor* const* inputs, size_t count, TensorList** result);
 const char* secateur_recording_json(const secateur::Recording*);
 // One tensor per entry of the recording's `parameters`.
 secateur::Failure* secateur_recording_weights(const secateur::Recording*, TensorList** result);

@@ -1,5 +1,7 @@
 #include "weights.h"
 
+#include <algorithm>
+
 #include "failure.h"
 
 namespace secateur {
@@ -8,6 +10,9 @@ namespace {
 // Hostile limits: a module may hang at several places, so a small archive can name very many.
 constexpr size_t kMaxDepth = 200;
 constexpr size_t kMaxNames = 200'000;
+constexpr size_t kMaxNameBytes = 1000;
+// What tensors may show of their storages beyond what these hold: an expanded tensor is written out in full.
+constexpr double kMaxRepeatedBytes = 1 << 30;
 
 std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
@@ -42,13 +47,35 @@ struct Walk {
   ModuleTensors found;
   std::vector<Weight> constants;
 
+  double repeated = 0;
+
   void add(std::vector<Weight>& list, std::string name, WeightKind kind, const at::Tensor& tensor) {
     if (!tensor.defined()) return;
+    if (name.size() > kMaxNameBytes) {
+      throw Rejected(
+          "unsupported_model", "The name of a tensor, `" + shortened(name, 100) + "`, has " + std::to_string(name.size()) +
+              " bytes; at most " + std::to_string(kMaxNameBytes) + " are allowed.");
+    }
     if (found.weights.size() + constants.size() >= kMaxNames) {
       throw Rejected("unsupported_model", "The model has more than 200000 named tensors.");
     }
     list.push_back({std::move(name), kind, tensor});
     check_tensor(list.back());
+    check_repetition(list.back());
+  }
+
+  void check_repetition(const Weight& weight) {
+    const auto shown = static_cast<double>(weight.tensor.numel()) * static_cast<double>(weight.tensor.element_size());
+    const auto stored = static_cast<double>(weight.tensor.storage().nbytes());
+    repeated += std::max(0.0, shown - stored);
+    if (repeated > kMaxRepeatedBytes) {
+      throw Rejected(
+          "unsupported_model",
+          "The tensor `" + weight.name + "` has " + std::to_string(weight.tensor.numel()) + " elements and stores " +
+              std::to_string(weight.tensor.storage().nbytes()) + " bytes; all tensors of a model may be 1 GiB larger than what "
+              "they store.",
+          weight.name, "store the tensor as it is and expand it in `forward`");
+    }
   }
 
   void attribute(const std::string& name, const c10::IValue& value, size_t depth) {

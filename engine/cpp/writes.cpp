@@ -155,7 +155,7 @@ int64_t Recorder::record(
   std::vector<std::string> args;
   for (const auto& [name, tensor] : tensors) args.push_back(argument(name, "{\"tensor\":" + json::number(tensor) + "}"));
   for (const auto& [name, literal] : call.literals) args.push_back(argument(name, literal));
-  nodes_.push_back(
+  add_node(
       "{\"op\":" + json::quote(call.op) + ",\"overload\":" + json::quote(call.overload) +
       ",\"args\":" + json::array(args) + place.json() + ",\"outputs\":[" + json::number(value) + "]}");
   return value;

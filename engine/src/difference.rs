@@ -1,9 +1,11 @@
 //! How far the outputs of two networks that should agree are apart.
 
+use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::Equivalence;
 use tch::{Kind, Tensor};
 
 use crate::error::Error;
+use crate::torch::NotFinite;
 
 /// Allowed difference relative to the outputs' magnitude.
 ///
@@ -18,10 +20,9 @@ const SMALLEST_MAGNITUDE: f64 = 1e-2;
 /// The largest difference over all outputs, beside what is allowed: [`RELATIVE_TOLERANCE`] of the largest magnitude
 /// of `expected`, or of [`SMALLEST_MAGNITUDE`] when that is smaller.
 ///
-/// Elements that are not finite must be so in both; they are then left out.
-///
 /// # Errors
-/// When the outputs differ in number, shape, or in where they are finite.
+/// A rejection when `expected` is not finite, since no comparison could fail then. A failure when `actual` is not, or when the
+/// outputs differ in number or shape.
 pub fn between(actual: &[Tensor], expected: &[Tensor]) -> Result<Equivalence, Error> {
     let _no_grad = tch::no_grad_guard();
     if actual.len() != expected.len() {
@@ -29,7 +30,7 @@ pub fn between(actual: &[Tensor], expected: &[Tensor]) -> Result<Equivalence, Er
     }
     let mut max_abs_diff: f64 = 0.0;
     let mut magnitude = SMALLEST_MAGNITUDE;
-    for (actual, expected) in actual.iter().zip(expected) {
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
         if actual.size() != expected.size() {
             return Err(Error::internal(format!(
                 "an output of shape {:?} instead of {:?}",
@@ -42,17 +43,26 @@ pub fn between(actual: &[Tensor], expected: &[Tensor]) -> Result<Equivalence, Er
         }
         let actual = actual.f_to_kind(Kind::Double)?;
         let expected = expected.f_to_device(actual.device())?.f_to_kind(Kind::Double)?;
-        let finite = expected.f_isfinite()?;
-        if !finite.f_equal(&actual.f_isfinite()?)? {
-            return Err(Error::internal("one network's outputs are finite where the other's are not"));
+        if let Some(found) = NotFinite::of(&expected)? {
+            return Err(nothing_to_compare(index, &found).into());
         }
-        let not_finite = finite.f_logical_not()?;
-        let difference = actual.f_sub(&expected)?.f_abs()?.f_masked_fill(&not_finite, 0.0)?;
+        if let Some(found) = NotFinite::of(&actual)? {
+            return Err(Error::internal(format!("output {index} holds {found}, where the other network's is finite")));
+        }
+        let difference = actual.f_sub(&expected)?.f_abs()?;
         max_abs_diff = max_abs_diff.max(difference.f_max()?.f_double_value(&[])?);
-        let expected = expected.f_abs()?.f_masked_fill(&not_finite, 0.0)?;
-        magnitude = magnitude.max(expected.f_max()?.f_double_value(&[])?);
+        magnitude = magnitude.max(expected.f_abs()?.f_max()?.f_double_value(&[])?);
     }
     Ok(Equivalence { max_abs_diff, tolerance: RELATIVE_TOLERANCE * magnitude })
+}
+
+fn nothing_to_compare(index: usize, found: &NotFinite) -> Rejection {
+    Rejection::new(
+        Code::UnsupportedModel,
+        format!("Output {index} of the network holds {found}, so it cannot be proved that a pruned network computes the same."),
+    )
+    .at(format!("output {index}"))
+    .hint("does the model divide by a sum or a norm that can become zero? Add a small number inside the model")
 }
 
 pub fn is_within_tolerance(equivalence: Equivalence) -> bool {
@@ -79,11 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_must_be_so_in_both() {
-        let (nan, inf) = (f32::NAN, f32::INFINITY);
-        let expected = [Tensor::from_slice(&[nan, 1.0, inf])];
-        assert!(is_within_tolerance(between(&expected, &expected).unwrap()));
-        assert!(between(&[Tensor::from_slice(&[0.0_f32, 1.0, inf])], &expected).is_err());
-        assert!(between(&[Tensor::from_slice(&[0.0_f32; 2])], &expected).is_err());
+    fn no_comparison_with_what_is_not_finite_passes() {
+        let finite = [Tensor::from_slice(&[0.0_f32, 1.0])];
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let bad = [Tensor::from_slice(&[1.0, bad])];
+            let Err(Error::Rejected(rejection)) = between(&bad, &bad) else { panic!("it is refused") };
+            assert!(rejection.detail.contains("Output 0") && rejection.detail.contains("at [1]"), "{rejection}");
+            assert!(matches!(between(&finite, &bad), Err(Error::Rejected(_))));
+            assert!(matches!(between(&bad, &finite), Err(Error::Internal(_))));
+        }
+        assert!(between(&[Tensor::from_slice(&[0.0_f32; 3])], &finite).is_err());
     }
 }

@@ -10,7 +10,9 @@ use secateur_core::graph::GraphError;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::task::Outcome;
 
-use crate::torch::TorchError;
+use crate::torch::{TorchError, brief};
+
+const LONGEST_LOGGED: usize = 8000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,20 +56,25 @@ impl Error {
     }
 }
 
-/// The outcome for an accident with this message: a rejection when memory ran out, else a failure.
+/// The outcome for an accident with this message: a rejection when memory ran out, else a failure. What a user is not told of
+/// the message goes to standard error, which is the task's log.
 pub fn failure(message: String) -> Outcome {
+    let said = brief(&message);
+    if said != message {
+        let logged: String = message.chars().take(LONGEST_LOGGED).collect();
+        eprintln!("the whole message: {logged}");
+    }
     if is_out_of_memory(&message) {
-        let first_line = message.lines().next().unwrap_or_default();
-        let rejection =
-            Rejection::new(Code::OutOfMemory, format!("The task needs more memory than there is: {first_line}"))
-                .hint("a smaller `fine_tune.batch_size` needs less memory");
+        let rejection = Rejection::new(Code::OutOfMemory, format!("The task needs more memory than there is: {said}"))
+            .hint("a smaller `fine_tune.batch_size` needs less memory");
         Outcome::Rejected { rejection }
     } else {
-        Outcome::Failed { message }
+        Outcome::Failed { message: said }
     }
 }
 
-fn is_out_of_memory(message: &str) -> bool {
+/// Whether a message of libtorch is that of an allocation that failed.
+pub fn is_out_of_memory(message: &str) -> bool {
     ["DefaultCPUAllocator", "CUDA out of memory", "std::bad_alloc", "CUBLAS_STATUS_ALLOC_FAILED"]
         .iter()
         .any(|text| message.contains(text))
@@ -84,5 +91,13 @@ mod tests {
         let Outcome::Rejected { rejection } = failure(message.to_owned()) else { panic!("it is a rejection") };
         assert_eq!(rejection.code, Code::OutOfMemory);
         assert!(matches!(failure("libtorch: shape mismatch".to_owned()), Outcome::Failed { .. }));
+    }
+
+    #[test]
+    fn a_stack_trace_is_not_told() {
+        let Outcome::Failed { message } = failure("libtorch: no\nframe #0: c10::Error at 0x7f".to_owned()) else {
+            panic!()
+        };
+        assert_eq!(message, "libtorch: no");
     }
 }

@@ -9,6 +9,7 @@
 pub mod checkpoint;
 pub mod cut;
 pub mod data;
+pub mod deadline;
 pub mod difference;
 pub mod distortion;
 pub mod encoder;

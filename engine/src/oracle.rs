@@ -31,8 +31,8 @@ const DOUBLE_TOLERANCE: f64 = 1e-9;
 /// Compares on random inputs and, where there are some, on samples of the data set.
 ///
 /// # Errors
-/// When they differ by more than [`difference::RELATIVE_TOLERANCE`], and in float64 by more than [`DOUBLE_TOLERANCE`]; names the
-/// candidate and the difference.
+/// A rejection when the original's outputs are not finite there. A failure, with the candidate and the difference, when they
+/// differ by more than [`difference::RELATIVE_TOLERANCE`], and in float64 by more than [`DOUBLE_TOLERANCE`].
 pub fn check(
     candidate: usize,
     original: &Network,
@@ -45,7 +45,10 @@ pub fn check(
     let reference = reference(original, cut)?;
     let random = random_inputs(original.graph(), RANDOM_BATCH, seed as i64, device_of(original))?;
     let inputs: Vec<Vec<Tensor>> = [Some(random), samples.map(|samples| vec![samples])].into_iter().flatten().collect();
-    let worst = compare(pruned, &reference, &inputs).map_err(|error| violation(candidate, &error.to_string()))?;
+    let worst = compare(pruned, &reference, &inputs).map_err(|error| match error {
+        Error::Rejected(_) => error,
+        other => violation(candidate, &other.to_string()),
+    })?;
     if difference::is_within_tolerance(worst) {
         return Ok(worst);
     }

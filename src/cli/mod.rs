@@ -15,6 +15,7 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use secateur_core::plain_text;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::DatabaseError;
@@ -126,20 +127,20 @@ pub fn main() -> ExitCode {
     match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error.message);
+            eprintln!("error: {}", plain_text::lines(&error.message));
             if let Some(hint) = error.hint {
-                eprintln!("hint: {hint}");
+                eprintln!("hint: {}", plain_text::lines(&hint));
             }
             ExitCode::FAILURE
         }
     }
 }
 
-/// Writes data to stdout; a reader that has seen enough is no error.
+/// Writes data to stdout, without what a terminal would obey; a reader that has seen enough is no error.
 fn print(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "{}", plain_text::lines(text.trim_end())).and_then(|()| stdout.flush());
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT; a second one ends the program at once.

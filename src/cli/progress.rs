@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use secateur_core::plain_text;
 use secateur_core::stage::Stage;
 use secateur_core::task::Progress;
 
@@ -48,7 +49,8 @@ impl Observer for Display {
 
     fn progress(&mut self, stage: Stage, index: usize, progress: &Progress) {
         let Progress { done, total, unit, note, .. } = progress;
-        let note = note.as_deref().map(|note| format!(", {note}")).unwrap_or_default();
+        let unit = plain_text::line(unit);
+        let note = note.as_deref().map(|note| format!(", {}", plain_text::line(note))).unwrap_or_default();
         match self {
             Self::Bars { current: Some(bar), tasks: 1, .. } => {
                 bar.set_length(*total);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use secateur_core::dataset::Dataset;
+use secateur_core::plain_text;
 use secateur_core::report::Report;
 use secateur_core::spec::{InputShape, JobSpec};
 use secateur_core::stage::Stage;
@@ -121,7 +122,7 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         write_file(&job.output(Stage::Verify, 0, file::REPORT), report)?;
     }
     super::print(&describe(report_of(&job)?));
-    eprintln!("wrote {}", output.display());
+    eprintln!("wrote {}", plain_text::line(&output.display().to_string()));
     Ok(())
 }
 

@@ -43,7 +43,7 @@ pub(super) struct StorageOptions {
 /// Options of those who run tasks.
 #[derive(Debug, Args)]
 pub(super) struct WorkOptions {
-    /// Tasks that run at once here; 0 leaves all work to other workers
+    /// Tasks of jobs that run at once here, with one inspection beside them; 0 leaves all work to other workers
     #[arg(long, env = "SECATEUR_SLOTS", default_value_t = 1)]
     pub(super) slots: usize,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! Tables on stdout: columns as wide as their widest cell.
 
+use secateur_core::plain_text;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
@@ -20,7 +22,7 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| plain_text::line(&cell)).collect());
     }
 
     pub(super) fn render(&self) -> String {
@@ -62,6 +64,13 @@ pub(super) fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_would_move_the_cursor_is_a_cell_like_any_other() {
+        let mut table = Table::new(&[("layer", Align::Left), ("out", Align::Right)]);
+        table.row(["a\u{1b}[2J\nb".to_owned(), "1".to_owned()]);
+        assert_eq!(table.render(), "layer              out\na\\u001b[2J\\u000ab    1\n");
+    }
 
     #[test]
     fn digits_are_grouped_from_the_right() {

@@ -40,7 +40,7 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
     let engine = work.engine.find()?;
     let options =
         PgConnectOptions::from_str(&database_url).map_err(|error| StartError::DatabaseUrl(error.to_string()))?;
-    let database = Database::new(options, 4 + 2 * work.slots as u32, PATIENCE);
+    let database = Database::new(options, 4 + 2 * (work.slots as u32 + 1), PATIENCE);
     // The server migrates; a worker of another version must not.
     database.check().await?;
     let blobs = match blobs.starts_with("s3://") {

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use secateur_core::rejection::Rejection;
+use secateur_core::rejection::{Code, Rejection};
 use secateur_core::stage::Stage;
 use secateur_core::task::TaskResult;
 
@@ -37,6 +37,17 @@ pub enum Exit {
     NotStarted(String),
 }
 
+/// Whether another attempt may end otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same again would end the same.
+    Never,
+    /// It may have been an accident, but the user's file is suspected.
+    Once,
+    /// An accident.
+    AsUsual,
+}
+
 impl Exit {
     /// An end without an outcome.
     pub(super) fn without_outcome(status: ExitStatus) -> Self {
@@ -65,6 +76,14 @@ impl Exit {
             Self::Failed(message) => {
                 Some(JobError::internal(stage, format!("The engine failed in stage {}: {message}", stage.as_str())))
             }
+            Self::Signal(signal) if is_crash(*signal) && reads_the_upload(stage) => {
+                let detail = format!(
+                    "The engine crashed (signal {signal}) while it read the model, as libtorch does on files that are damaged \
+                     or nested too deeply."
+                );
+                let hint = "does the model load and run in PyTorch, from this file?";
+                Some(JobError::rejected(stage, Rejection::new(Code::UnsupportedModel, detail).hint(hint)))
+            }
             Self::Signal(signal) => {
                 let detail = format!("The engine died of signal {signal} in stage {}.", stage.as_str());
                 Some(JobError::internal(stage, detail))
@@ -81,16 +100,50 @@ impl Exit {
         }
     }
 
-    /// Whether another attempt may end otherwise.
-    pub fn is_retryable(&self) -> bool {
+    /// Whether another attempt at a task of `stage` may end otherwise.
+    pub fn retry(&self, stage: Stage) -> Retry {
         match self {
-            Self::Done { .. } | Self::Rejected(_) | Self::TimedOut(_) | Self::Stopped => false,
+            Self::Done { .. } | Self::Rejected(_) | Self::TimedOut(_) | Self::Stopped => Retry::Never,
+            Self::Signal(signal) if is_crash(*signal) && reads_the_upload(stage) => Retry::Once,
             Self::Failed(_)
             | Self::OutOfMemory
             | Self::Signal(_)
             | Self::Code(_)
             | Self::Protocol(_)
-            | Self::NotStarted(_) => true,
+            | Self::NotStarted(_) => Retry::AsUsual,
+        }
+    }
+}
+
+/// Whether a process dies of this signal by what it does itself.
+fn is_crash(signal: i32) -> bool {
+    const ILLEGAL_INSTRUCTION: i32 = 4;
+    const ABORT: i32 = 6;
+    const BUS: i32 = 7;
+    const ARITHMETIC: i32 = 8;
+    const SEGMENTATION: i32 = 11;
+    matches!(signal, ILLEGAL_INSTRUCTION | ABORT | BUS | ARITHMETIC | SEGMENTATION)
+}
+
+/// The stages in which libtorch sees the user's file.
+fn reads_the_upload(stage: Stage) -> bool {
+    matches!(stage, Stage::Inspect | Stage::Import)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_laid_at_the_files_door_only_where_the_file_is_read() {
+        let verdict = |exit: Exit, stage| (exit.error(stage).unwrap().code, exit.retry(stage));
+        for stage in [Stage::Import, Stage::Inspect] {
+            assert_eq!(verdict(Exit::Signal(11), stage), ("unsupported_model".to_owned(), Retry::Once));
+        }
+        for (exit, stage) in
+            [(Exit::Signal(11), Stage::Search), (Exit::Signal(15), Stage::Import), (Exit::Code(3), Stage::Import)]
+        {
+            assert_eq!(verdict(exit, stage), ("internal".to_owned(), Retry::AsUsual));
         }
     }
 }

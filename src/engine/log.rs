@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use secateur_core::plain_text;
+
 const FIRST: usize = 16 * 1024;
 const LAST: usize = 48 * 1024;
 
@@ -28,20 +30,27 @@ impl BoundedLog {
         self.push(b"\n");
     }
 
-    /// As text that Postgres takes: valid UTF-8 without NUL.
+    /// As text that Postgres takes and that a terminal only shows.
     pub fn into_text(self) -> String {
         let mut bytes = self.head;
         if self.left_out > 0 {
             bytes.extend_from_slice(format!("\n[{} bytes left out]\n", self.left_out).as_bytes());
         }
         bytes.extend(self.tail);
-        String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
+        plain_text::lines(&String::from_utf8_lossy(&bytes))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        let mut log = BoundedLog::default();
+        log.push(b"one\0\x1b[2Jtwo\n\tthree\n");
+        assert_eq!(log.into_text(), "one\\u0000\\u001b[2Jtwo\n\tthree\n");
+    }
 
     #[test]
     fn a_flood_keeps_its_first_and_its_last_line() {

@@ -11,6 +11,6 @@ mod process;
 mod scratch;
 
 pub use binary::{EngineBinary, EngineNotFound};
-pub use exit::Exit;
+pub use exit::{Exit, Retry};
 pub use process::{Finished, Run, run};
 pub use scratch::{Scratch, check_outputs};

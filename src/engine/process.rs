@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use secateur_core::plain_text;
 use secateur_core::task::{self, EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
@@ -17,6 +18,9 @@ use super::{EngineBinary, Exit};
 
 /// How long an engine that has sent its outcome may take to exit.
 const TIME_TO_EXIT: Duration = Duration::from_secs(10);
+
+/// Characters of a line that an engine sends for the log.
+const LONGEST_LINE: usize = 2000;
 
 /// What one run needs.
 #[derive(Debug, Clone, Copy)]
@@ -174,10 +178,11 @@ async fn converse(stdout: &mut ChildStdout, lines: &tokio::sync::mpsc::Sender<Ve
     loop {
         match read_frame(stdout).await {
             Ok(Some(EngineMessage::Progress(latest))) => {
-                run.progress.send_replace(Some(latest));
+                run.progress.send_replace(Some(latest.presentable()));
             }
             Ok(Some(EngineMessage::Log { message })) => {
-                let _ = lines.send(format!("{}\n", message.trim_end()).into_bytes()).await;
+                let line = plain_text::line_within(message.trim_end(), LONGEST_LINE);
+                let _ = lines.send(format!("{line}\n").into_bytes()).await;
             }
             Ok(Some(EngineMessage::Checkpoint { file })) => {
                 let _ = run.checkpoints.send(file);

@@ -177,7 +177,7 @@ impl IntoResponse for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        let Rejection { code, detail, node, hint } = rejection;
+        let Rejection { code, detail, node, hint } = rejection.presentable();
         Self(Box::new(Parts { code: Code::Rejected(code), detail, node, hint, header: None }))
     }
 }

@@ -1,5 +1,6 @@
 //! Why a job failed.
 
+use secateur_core::plain_text;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::stage::Stage;
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,9 @@ use utoipa::ToSchema;
 
 /// `internal` is our bug; every other code is something that the user can mend.
 pub const INTERNAL: &str = "internal";
+
+/// Characters of an internal error's detail that are kept; the log has the rest.
+const LONGEST_DETAIL: usize = 2000;
 
 /// The error of a failed job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,7 +32,7 @@ impl JobError {
         Self {
             code: INTERNAL.to_owned(),
             title: "Internal error".to_owned(),
-            detail: detail.into(),
+            detail: plain_text::line_within(&detail.into(), LONGEST_DETAIL),
             stage,
             node: None,
             hint: Some("This is a fault of the service. `log.txt` of the job has the details.".to_owned()),
@@ -36,6 +40,7 @@ impl JobError {
     }
 
     pub fn rejected(stage: Stage, rejection: Rejection) -> Self {
+        let rejection = rejection.presentable();
         Self {
             code: rejection.code.as_str().to_owned(),
             title: rejection.code.title().to_owned(),
@@ -52,7 +57,28 @@ impl JobError {
     }
 
     pub fn timed_out(stage: Stage, detail: impl Into<String>) -> Self {
-        let hint = "Fewer `fine_tune.epochs` take less time; the operator can raise the limit.";
+        let hint = match stage {
+            Stage::Inspect | Stage::Import => {
+                "A smaller `input_shape` takes less time; does every loop of the model end?"
+            }
+            _ => "Fewer `fine_tune.epochs` take less time; the operator can raise the limit.",
+        };
         Self::rejected(stage, Rejection::new(Code::TimedOut, detail).hint(hint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_says_is_kept_in_bounds_and_without_what_a_terminal_obeys() {
+        let said = format!("\u{1b}]0;title\u{7}{}", "x".repeat(1 << 20));
+        let internal = JobError::internal(Stage::Import, said.clone());
+        let rejected = JobError::rejected(Stage::Import, Rejection::new(Code::UnsupportedModel, said));
+        for error in [internal, rejected] {
+            assert!(error.detail.starts_with("\\u001b]0;title\\u0007x"), "{}", &error.detail[..40]);
+            assert_eq!(error.detail.chars().count(), LONGEST_DETAIL + 1);
+        }
     }
 }

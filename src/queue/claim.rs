@@ -1,4 +1,4 @@
-//! Claim: a worker takes the first task of the oldest job; inspections go before all.
+//! Claim: a worker takes the first task of the oldest job, or of the oldest inspection.
 
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::{PlannedTask, Source, Stage};
@@ -8,7 +8,7 @@ use crate::blob::BlobKey;
 use crate::database::{DatabaseError, Transaction};
 use crate::id::ModelId;
 use crate::job::{Event, JobStatus};
-use crate::table::task::{ClaimedRow, Lease};
+use crate::table::task::{ClaimedRow, Lease, Share};
 use crate::table::{artifact, dataset, job, model, task};
 
 /// A task with everything that its worker needs.
@@ -35,11 +35,11 @@ pub struct InputBlob {
 const TRIES: usize = 5;
 
 impl Queue {
-    /// Leases a task to a worker; `None` when there is none to be had now.
-    pub async fn claim(&self, worker: &str) -> Result<Option<ClaimedTask>, DatabaseError> {
+    /// Leases a task of a share to a worker; `None` when there is none to be had now.
+    pub async fn claim(&self, worker: &str, share: Share) -> Result<Option<ClaimedTask>, DatabaseError> {
         for _ in 0..TRIES {
             let mut transaction = self.database.begin().await?;
-            let Some(row) = task::claim(&mut *transaction, worker, self.lease).await? else { return Ok(None) };
+            let Some(row) = task::claim(&mut *transaction, worker, share, self.lease).await? else { return Ok(None) };
             if let Some(claimed) = complete(&mut transaction, row).await? {
                 transaction.commit().await?;
                 return Ok(Some(claimed));

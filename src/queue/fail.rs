@@ -10,13 +10,36 @@ use crate::table::{job, task};
 /// A task that crashed or lost its worker this often fails its job.
 pub const MAX_FAILURES: i32 = 3;
 
+/// A file that the engine crashed on this often is taken for the cause.
+pub const MAX_CRASHES: i32 = 2;
+
 /// Why a task brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The same again would end the same.
     Permanent(JobError),
+    /// A crash while libtorch had the user's file in its hands: an accident once, the file's fault the next time. The error is
+    /// the one for that case.
+    Suspected(JobError),
     /// A crash, a lost worker, a full disk: another attempt may work.
     Retryable(JobError),
+}
+
+impl Failure {
+    fn error(&self) -> &JobError {
+        match self {
+            Self::Permanent(error) | Self::Suspected(error) | Self::Retryable(error) => error,
+        }
+    }
+
+    /// How many attempts may end in this way before the job fails.
+    fn attempts(&self) -> i32 {
+        match self {
+            Self::Permanent(_) => 1,
+            Self::Suspected(_) => MAX_CRASHES,
+            Self::Retryable(_) => MAX_FAILURES,
+        }
+    }
 }
 
 impl Queue {
@@ -64,23 +87,19 @@ pub(super) async fn fail_in(
     }
     task::append_log(&mut **transaction, lease.task, log, LONGEST_LOG).await?;
     let standing = task::standing(&mut **transaction, lease.task).await?.expect("the lease was just checked");
-    match failure {
-        Failure::Retryable(error) if standing.failures + 1 < MAX_FAILURES => {
-            task::requeue(&mut **transaction, lease, 1).await?;
-            let event = Event::TaskRetried { stage: error.stage, index, reason: error.detail.clone() };
-            events::append(transaction, lease.job, &event).await?;
-            notify_tasks(transaction).await?;
+    let mut error = failure.error().clone();
+    let (failures, attempts) = (standing.failures + 1, failure.attempts());
+    if failures < attempts {
+        task::requeue(&mut **transaction, lease, 1).await?;
+        let event = Event::TaskRetried { stage: error.stage, index, reason: error.detail };
+        events::append(transaction, lease.job, &event).await?;
+        notify_tasks(transaction).await?;
+    } else {
+        if attempts > 1 {
+            error.detail = format!("{} This was attempt {failures} of {attempts}.", error.detail);
         }
-        Failure::Retryable(error) => {
-            let mut error = error.clone();
-            error.detail = format!("{} This was attempt {MAX_FAILURES} of {MAX_FAILURES}.", error.detail);
-            task::set_failed(&mut **transaction, lease).await?;
-            end_job(transaction, lease.job, error).await?;
-        }
-        Failure::Permanent(error) => {
-            task::set_failed(&mut **transaction, lease).await?;
-            end_job(transaction, lease.job, error.clone()).await?;
-        }
+        task::set_failed(&mut **transaction, lease).await?;
+        end_job(transaction, lease.job, error).await?;
     }
     Ok(Written::Accepted)
 }

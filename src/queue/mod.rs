@@ -28,10 +28,11 @@ use crate::id::JobId;
 use crate::table::task::Lease;
 use crate::table::{job, task};
 
+pub use crate::table::task::Share;
 pub use cancel::Cancellation;
 pub use claim::{ClaimedTask, InputBlob};
 pub use delete::Deletion;
-pub use fail::{Failure, MAX_FAILURES};
+pub use fail::{Failure, MAX_CRASHES, MAX_FAILURES};
 pub use finish::{Finished, finish_in};
 pub use submit::{NewSubmission, Submitted};
 

@@ -43,8 +43,8 @@ pub async fn connect(
             (postgres.options(), Some(postgres))
         }
     };
-    // Every slot needs one for its heartbeats and one for its end.
-    let database = Database::new(options, CONNECTIONS + 2 * slots as u32, patience);
+    // Every slot, and the one for inspections, needs one for its heartbeats and one for its end.
+    let database = Database::new(options, CONNECTIONS + 2 * (slots as u32 + 1), patience);
     retry_while_away("migrate", PATIENCE_AT_START, || database.migrate()).await?;
     Ok(Backend { database, postgres })
 }

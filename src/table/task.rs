@@ -22,6 +22,15 @@ pub struct Lease {
     pub attempt: i32,
 }
 
+/// The two kinds of work that no slot mixes: neither may keep the other waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// The stages of jobs, which take minutes to hours.
+    Jobs,
+    /// Looks at uploaded models, which take seconds.
+    Inspections,
+}
+
 /// What a claim gives.
 #[derive(Debug, Clone)]
 pub struct ClaimedRow {
@@ -89,15 +98,17 @@ pub async fn insert(
     Ok(())
 }
 
-/// Leases an inspection's task or else the first queued one of the oldest job, passing over rows that another claim is about to take.
+/// Leases the first queued task of the oldest job, or of the oldest inspection, passing over rows that another claim is about to
+/// take.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     worker: &str,
+    share: Share,
     lease: Duration,
 ) -> Result<Option<ClaimedRow>, DatabaseError> {
     let row = sqlx::query!(
         "with next as materialized (
-             select id from task where state = 'queued' order by (stage <> 'inspect'), job_id, index limit 1
+             select id from task where state = 'queued' and (stage <> 'inspect') = $3 order by job_id, index limit 1
              for update skip locked
          )
          update task
@@ -106,7 +117,8 @@ pub async fn claim(
          from next where task.id = next.id
          returning task.id, job_id, stage, attempt, plan, checkpoint",
         worker,
-        lease.as_secs_f64()
+        lease.as_secs_f64(),
+        share == Share::Jobs
     )
     .fetch_optional(executor)
     .await?;

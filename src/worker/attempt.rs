@@ -12,7 +12,7 @@ use super::slot::End;
 use super::{Worker, checkpoints, heartbeats};
 use crate::blob::{BlobError, BlobKey};
 use crate::digest::Sha256;
-use crate::engine::{self, Exit, Scratch, check_outputs};
+use crate::engine::{self, Exit, Retry, Scratch, check_outputs};
 use crate::job::JobError;
 use crate::queue::{ClaimedTask, Failure, Finished};
 use crate::table::artifact::Output;
@@ -20,8 +20,8 @@ use crate::table::artifact::Output;
 /// A model's summary that is longer is not kept with the model; it is still an artifact of the job.
 const LONGEST_SUMMARY: u64 = 16 << 20;
 
-/// Inspections go before everything else, so none may hold a slot for long.
-const LONGEST_INSPECTION: Duration = Duration::from_secs(600);
+/// Somebody waits for an inspection, and others for the slot.
+const LONGEST_INSPECTION: Duration = Duration::from_secs(60);
 
 /// Runs the task beside its heartbeats, until it ends or is not wanted any more; says also which checkpoint its row holds.
 pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> (End, Option<BlobKey>) {
@@ -109,7 +109,11 @@ async fn work(
             let error = exit.error(task.stage).expect("what is neither done nor stopped is an error");
             tracing::warn!(code = error.code, detail = error.detail, "engine brought no result");
             let log = format!("{}[{}]\n", ended.log, error.detail);
-            let failure = if exit.is_retryable() { Failure::Retryable(error) } else { Failure::Permanent(error) };
+            let failure = match exit.retry(task.stage) {
+                Retry::Never => Failure::Permanent(error),
+                Retry::Once => Failure::Suspected(error),
+                Retry::AsUsual => Failure::Retryable(error),
+            };
             return End::Failed { failure, log };
         }
     };

@@ -1,5 +1,8 @@
 //! Workers: slots that take tasks from the queue and run them in engine processes.
 //!
+//! Jobs have the slots that the operator asked for; inspections have one beside them. So an upload that hangs holds up other
+//! inspections for a minute and no job, and a job of hours holds up no inspection.
+//!
 //! A slot is one loop: claim, run, tell the queue how it ended. While the engine runs, heartbeats keep the lease; when
 //! the database is away they are tried again and the engine goes on. Cancellation, a lost lease and shutdown stop the
 //! engine. A crash of the whole worker loses nothing but the work since the last checkpoint: the lease runs out and the task is
@@ -21,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blob::BlobStore;
 use crate::database::Notifications;
 use crate::engine::EngineBinary;
-use crate::queue::Queue;
+use crate::queue::{Queue, Share};
 
 pub use reaper::reap_until;
 
@@ -31,6 +34,7 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
+    /// Of jobs; the one for inspections comes on top.
     pub slots: usize,
     pub engine: EngineBinary,
     /// Parent of the tasks' folders; emptied at the start.
@@ -65,8 +69,9 @@ impl Worker {
         }
         let mut slots = JoinSet::new();
         for slot in 0..self.options.slots {
-            slots.spawn(slot::run(self.clone(), slot, shutdown.clone()));
+            slots.spawn(slot::run(self.clone(), slot, Share::Jobs, shutdown.clone()));
         }
+        slots.spawn(slot::run(self.clone(), self.options.slots, Share::Inspections, shutdown.clone()));
         while let Some(end) = slots.join_next().await {
             if let Err(error) = end {
                 tracing::error!(%error, "worker slot panicked");

@@ -8,7 +8,7 @@ use tracing::Instrument;
 use super::{Worker, attempt, checkpoints};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
 use crate::job::JobError;
-use crate::queue::{ClaimedTask, Failure, Finished, Written};
+use crate::queue::{ClaimedTask, Failure, Finished, Share, Written};
 
 /// How long the end of a task is tried to be told while the database is away. Longer than the lease: as long as nobody
 /// else has claimed the task, the work still counts.
@@ -33,11 +33,12 @@ pub(super) enum End {
     Dropped(Written),
 }
 
-pub(super) async fn run(worker: Worker, slot: usize, shutdown: CancellationToken) {
+/// Takes tasks of one share until `shutdown`; every slot of a worker has a number of its own.
+pub(super) async fn run(worker: Worker, slot: usize, share: Share, shutdown: CancellationToken) {
     let name = format!("{}/{slot}", worker_name());
     let mut hints = worker.notifications.subscribe();
     while !shutdown.is_cancelled() {
-        match worker.queue.claim(&name).await {
+        match worker.queue.claim(&name, share).await {
             Ok(Some(task)) => {
                 let span = tracing::info_span!(
                     "task", job = %task.lease.job, task = %task.lease.task, stage = task.stage.as_str(),
@@ -142,7 +143,7 @@ impl End {
         match self {
             Self::Finished(_) => "finished",
             Self::Failed { failure: Failure::Permanent(_), .. } => "failed for good",
-            Self::Failed { failure: Failure::Retryable(_), .. } => "failed",
+            Self::Failed { failure: Failure::Suspected(_) | Failure::Retryable(_), .. } => "failed",
             Self::GivenBack { .. } => "given back",
             Self::Dropped(_) => "dropped",
         }

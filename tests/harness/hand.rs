@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secateur::blob::{BlobKey, BlobStore};
 use secateur::digest::Sha256;
-use secateur::queue::{ClaimedTask, Finished, Queue, Written};
+use secateur::queue::{ClaimedTask, Finished, Queue, Share, Written};
 use secateur::table::artifact::Output;
 use secateur_core::latency::{LatencyFit, LatencyTable, Setting};
 use secateur_core::measurement::Reused;
@@ -54,7 +54,19 @@ impl Hand {
 
     /// Takes a task that must be there.
     pub async fn claim(&self) -> ClaimedTask {
-        self.queue.claim("hand").await.unwrap().expect("there is a task to claim")
+        self.try_claim().await.expect("there is a task to claim")
+    }
+
+    /// Takes an inspection when there is one, else a task of a job.
+    pub async fn try_claim(&self) -> Option<ClaimedTask> {
+        match self.claim_of(Share::Inspections).await {
+            Some(task) => Some(task),
+            None => self.claim_of(Share::Jobs).await,
+        }
+    }
+
+    pub async fn claim_of(&self, share: Share) -> Option<ClaimedTask> {
+        self.queue.claim("hand", share).await.unwrap()
     }
 
     /// Finishes tasks until one of `stage` is claimed, and returns that one.
@@ -70,7 +82,7 @@ impl Hand {
 
     /// Does everything that is left.
     pub async fn finish_all(&self) {
-        while let Some(task) = self.queue.claim("hand").await.unwrap() {
+        while let Some(task) = self.try_claim().await {
             assert_eq!(self.finish(&task).await, Written::Accepted);
         }
     }

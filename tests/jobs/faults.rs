@@ -31,6 +31,20 @@ async fn an_engine_that_aborts_is_tried_three_times_and_then_the_job_fails_as_ou
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_engine_crashes_on_twice_is_at_fault_and_not_the_service() {
+    let server = server_with(engine_with_fault("abort:import")).await;
+    let client = server.client();
+    let path = submit(&client, "vgg-digits.pt", &quick_spec(1)).await;
+    let job = wait_for_end(&client, &path).await;
+    let error = &job["error"];
+    assert_eq!((&error["code"], &error["stage"]), (&"unsupported_model".into(), &"import".into()), "{job}");
+    let detail = error["detail"].as_str().unwrap();
+    assert!(detail.contains("signal 6") && detail.contains("attempt 2 of 2"), "{detail}");
+    let retries = event_types(&client, &path).await.iter().filter(|kind| *kind == "task_retried").count();
+    assert_eq!(retries, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_says_that_it_failed_is_tried_again_too() {
     let server = server_with(engine_with_fault("fail:import")).await;
     let client = server.client();

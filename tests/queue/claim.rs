@@ -15,7 +15,7 @@ async fn the_oldest_job_is_served_first() {
     let hand = Hand::of(&server);
     assert_eq!(hand.claim().await.lease.job.to_string(), older);
     assert_eq!(hand.claim().await.lease.job.to_string(), newer);
-    assert!(hand.queue.claim("hand").await.unwrap().is_none());
+    assert!(hand.try_claim().await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn no_task_goes_to_two_workers_that_claim_at_once() {
     let claims: Vec<_> = (0..8)
         .map(|_| {
             let hand = hand.clone();
-            tokio::spawn(async move { hand.queue.claim("hand").await.unwrap() })
+            tokio::spawn(async move { hand.try_claim().await })
         })
         .collect();
     let mut tasks = HashSet::new();
@@ -46,7 +46,7 @@ async fn a_claim_while_the_jobs_row_is_locked_does_not_wait() {
     let hand = Hand::of(&server);
     let mut other = hand.queue.database().begin().await.unwrap();
     sqlx::query("select id from job for update").execute(&mut *other).await.unwrap();
-    assert!(hand.queue.claim("hand").await.unwrap().is_none(), "the first claim of a job must lock it");
+    assert!(hand.try_claim().await.is_none(), "the first claim of a job must lock it");
     other.rollback().await.unwrap();
     assert_eq!(hand.claim().await.stage, Stage::Import);
 }

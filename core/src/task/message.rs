@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::TaskResult;
+use crate::plain_text;
 use crate::rejection::Rejection;
+
+/// Characters of the texts of a [`Progress`].
+const LONGEST_NOTE: usize = 300;
 
 /// Engine to worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,14 @@ pub struct Progress {
     /// A figure worth showing: `validation accuracy 0.953`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Progress {
+    /// Fit to be kept and shown: texts of one line and bounded length, without characters that a terminal obeys.
+    pub fn presentable(self) -> Self {
+        let short = |text: String| plain_text::line_within(&text, LONGEST_NOTE);
+        Self { unit: short(self.unit), note: self.note.map(short), ..self }
+    }
 }
 
 /// The last frame of an engine.

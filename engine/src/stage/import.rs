@@ -4,28 +4,36 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use secateur_core::archive;
 use secateur_core::dataset::{Dataset, Layout};
 use secateur_core::graph::Graph;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::Accuracy;
+use secateur_core::stage::Stage;
 use secateur_core::task::{ImportResult, TaskResult, file};
 use sha2::{Digest, Sha256};
 
 use super::{Finished, Task};
 use crate::data::{Data, SplitName};
+use crate::deadline;
 use crate::error::Error;
 use crate::evaluate;
+use crate::fault;
 use crate::fine_tune;
 use crate::network::Network;
 use crate::torch::{self, Imported};
 use crate::weights;
 
+/// How long loading a model and running it a few times may take, in a job and in an inspection, which somebody waits for.
+const LONGEST_IMPORT: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_INSPECTION: Duration = Duration::from_secs(50);
+
 pub fn run(task: &Task) -> Result<Finished, Error> {
     let model = task.path(file::MODEL);
     let (bytes, sha256) = digest(&model)?;
-    let Imported { graph, weights, input_shapes, max_abs_diff } = import(task)?;
+    let Imported { graph, weights, input_shapes, max_abs_diff } = import(task, Stage::Import)?;
     let nodes = graph.nodes().len();
     let json = graph.to_json();
     weights::save(&task.path(file::WEIGHTS), &graph, &weights)?;
@@ -46,28 +54,47 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
 }
 
 /// Loads the model after the pre-flight and says what it is.
-pub(super) fn import(task: &Task) -> Result<Imported, Error> {
+pub(super) fn import(task: &Task, stage: Stage) -> Result<Imported, Error> {
     archive::preflight(&task.path(file::MODEL))?;
-    let imported = import_with_some_shape(task)?;
+    let model = task.path(file::MODEL);
+    let shapes = possible_shapes(task)?;
+    let limit = match stage {
+        Stage::Inspect => LONGEST_INSPECTION,
+        _ => LONGEST_IMPORT,
+    };
+    let imported = deadline::within(fault::time_limit(stage, limit), "Importing the model", task.messages, || {
+        fault::get_stuck(stage);
+        import_with_some_shape(&model, &shapes)
+    })?;
+    let imported = imported.unwrap_or_else(|panic| Err(given_up(&panic).into()))?;
     let Imported { graph, input_shapes, max_abs_diff, .. } = &imported;
     let nodes = graph.nodes().len();
     task.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
     Ok(imported)
 }
 
-/// Tries the input shapes in the order in which they are trusted: the spec's, the data set's, the archive's own.
-fn import_with_some_shape(task: &Task) -> Result<Imported, Error> {
-    let model = task.path(file::MODEL);
+/// A panic on the way from the file to its graph: a fault of ours, but it comes with this file, and trying again would end the same.
+pub(super) fn given_up(panic: &str) -> Rejection {
+    Rejection::new(Code::UnsupportedModel, format!("The importer gave up on this model: {panic}."))
+        .hint("this is a fault of the importer; please report it with the model")
+}
+
+/// The input shapes to try, in the order in which they are trusted: the spec's, the data set's, the archive's own (`None`).
+fn possible_shapes(task: &Task) -> Result<Vec<Option<Vec<Vec<i64>>>>, Error> {
     if let Some(shape) = &task.spec.input_shape {
-        return torch::import(&model, Some(&shape.shapes())).map_err(Error::from);
+        return Ok(vec![Some(shape.shapes())]);
     }
     let dataset = task.path(file::DATASET);
     if !dataset.exists() {
-        return torch::import(&model, None).map_err(Error::from);
+        return Ok(vec![None]);
     }
+    Ok(sample_shapes(&Dataset::open(&dataset)?).into_iter().map(|shape| Some(vec![shape])).collect())
+}
+
+fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<Vec<i64>>>]) -> Result<Imported, Error> {
     let mut refusals = Vec::new();
-    for shape in sample_shapes(&Dataset::open(&dataset)?) {
-        match torch::import(&model, Some(&[shape])).map_err(Error::from) {
+    for shape in shapes {
+        match torch::import(model, shape.as_deref()).map_err(Error::from) {
             Err(Error::Rejected(rejection)) if rejection.code == Code::InputShape => refusals.push(rejection),
             other => return other,
         }

@@ -55,8 +55,10 @@ fn compare(pruned: &Reloaded, probes: &HashMap<String, Tensor>) -> Result<Reload
     for batch in PROBE_BATCHES {
         let inputs = numbered(probes, batch, "input");
         let outputs = pruned.forward(&inputs)?;
-        let found = difference::between(&outputs, &numbered(probes, batch, "output"))
-            .map_err(|error| Error::internal(format!("the reloaded file at batch {batch}: {error}")))?;
+        let found = difference::between(&outputs, &numbered(probes, batch, "output")).map_err(|error| match error {
+            Error::Rejected(_) => error,
+            other => Error::internal(format!("the reloaded file at batch {batch}: {other}")),
+        })?;
         if !difference::is_within_tolerance(found) {
             return Err(Error::internal(format!(
                 "our bug: at batch {batch} the reloaded file differs from the network in memory by {:e}, at most {:e} is \

@@ -10,7 +10,7 @@ use secateur_core::rejection::{Code, Rejection};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::TorchError;
+use super::{TorchError, brief};
 
 macro_rules! opaque {
     ($($name:ident)*) => {$(
@@ -36,6 +36,8 @@ unsafe extern "C" {
 
     pub fn secateur_initialise(threads: c_int, deterministic: bool) -> *mut Failure;
     pub fn secateur_libtorch_version() -> *const c_char;
+    pub fn secateur_limit_tensor_memory(bytes: u64);
+    pub fn secateur_refused_tensor_memory() -> *mut Failure;
     pub fn secateur_channels_last(tensor: *const C_tensor, result: *mut *mut C_tensor) -> *mut Failure;
 
     pub fn secateur_archive_load(path: *const c_char, result: *mut *mut Archive) -> *mut Failure;
@@ -48,7 +50,7 @@ unsafe extern "C" {
         result: *mut *mut Recording,
     ) -> *mut Failure;
     pub fn secateur_archive_forward(
-        archive: *const Archive,
+        archive: *mut Archive,
         inputs: *const *const C_tensor,
         count: usize,
         result: *mut *mut TensorList,
@@ -158,7 +160,7 @@ pub fn check(failure: *mut Failure) -> Result<(), TorchError> {
     let Ok(code) = serde_json::from_value::<Code>(code.into()) else {
         return Err(TorchError::Libtorch(detail));
     };
-    let mut rejection = Rejection::new(code, detail);
+    let mut rejection = Rejection::new(code, brief(&detail));
     rejection.node = Some(node).filter(|node| !node.is_empty());
     rejection.hint = Some(hint).filter(|hint| !hint.is_empty());
     Err(TorchError::Rejected(rejection))

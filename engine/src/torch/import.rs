@@ -2,27 +2,37 @@
 //!
 //! The archive is loaded on the CPU, switched to evaluation, and every operator in its code is held against the
 //! allow-list; then `forward` is evaluated at two batch sizes (see `cpp/evaluator.h`) and one graph is fitted to both records
-//! ([`super::recording`]). Last, the graph is run beside `Module::forward` at a third batch size.
+//! ([`super::recording`]). Last, the graph is run beside `Module::forward` at a third batch size, which libtorch's own
+//! interpreter runs: it is a reference that has nothing in common with the evaluator.
+//!
+//! Both run a stranger's program, so both have a budget (`cpp/budget.h`), and all tensors that are alive have a limit
+//! ([`TensorLimit`]). All that can fail here follows from the file and the shapes, so it is a rejection and never tried again.
 
 use std::path::Path;
 use std::ptr::null_mut;
 
-use secateur_core::graph::{DType, Graph, GraphFile};
+use secateur_core::graph::{DType, Graph, GraphError, GraphFile};
 use secateur_core::operator::places_numbered_by;
 use secateur_core::rejection::{Code, Rejection};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::ffi::{self, check, pointers, text};
+use super::finite::{check_outputs, check_parameters};
 use super::module::c_path;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
-use super::{Mode, Program, TorchError};
+use super::{Mode, Program, TorchError, brief};
+use crate::error::is_out_of_memory;
 
 const BATCHES: Batches = Batches(2, 3);
 const COMPARED_BATCH: i64 = 4;
 const SEED: i64 = 0;
 /// Far above any rounding: the graph computes with the very kernels of `Module::forward`.
 const LARGEST_DIFFERENCE: f64 = 1e-3;
+/// Bytes of tensors that may be alive beside what the file holds.
+const TENSOR_BYTES: u64 = 8 << 30;
+/// Elements of one sample of an input, and of an output.
+const MOST_ELEMENTS: i64 = 1 << 28;
 
 /// An imported model.
 #[derive(Debug)]
@@ -43,6 +53,11 @@ pub struct Imported {
 /// A rejection when the model or the shapes are at fault.
 pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
     let _blocks = LargeBlocksApart::begin();
+    let limit = TensorLimit::begin(path);
+    import_within_limits(path, input_shapes).map_err(|error| limit.explain(error))
+}
+
+fn import_within_limits(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
     let archive = Archive::load(path)?;
     let inputs = archive.inputs(input_shapes)?;
     let record = |batch| archive.record(&inputs, batch).map_err(|error| archive.explain(error, &inputs));
@@ -60,9 +75,73 @@ pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported
     }
     read_numbers(&mut file, &weights)?;
     let graph = Graph::new(file)?;
+    check_names(&graph)?;
+    check_parameters(&graph, &weights)?;
     let max_abs_diff = archive.compare(&graph, &weights, &inputs)?;
     let input_shapes = inputs.into_iter().map(|input| input.shape).collect();
     Ok(Imported { graph, weights, input_shapes, max_abs_diff })
+}
+
+/// While it lives, no more than [`TENSOR_BYTES`] of tensors are alive beside what the file holds.
+struct TensorLimit;
+
+impl TensorLimit {
+    fn begin(path: &Path) -> Self {
+        let file = std::fs::metadata(path).map_or(0, |file| file.len());
+        // SAFETY: takes a value only.
+        unsafe { ffi::secateur_limit_tensor_memory(TENSOR_BYTES + file) };
+        Self
+    }
+
+    /// What the user is told of an error: everything in an import follows from the file.
+    fn explain(&self, error: TorchError) -> TorchError {
+        let message = match error {
+            TorchError::Rejected(rejection) => return rejection.into(),
+            TorchError::Libtorch(message) => message,
+            TorchError::Tch(error) => error.to_string(),
+            TorchError::Graph(error) => return not_a_graph(&error).into(),
+        };
+        // SAFETY: takes nothing; `check` frees what it returns.
+        if let Err(refused) = check(unsafe { ffi::secateur_refused_tensor_memory() }) {
+            return refused;
+        }
+        let said = brief(&message);
+        if said != message {
+            eprintln!("the whole message: {}", message.chars().take(8000).collect::<String>());
+        }
+        let rejection = if is_out_of_memory(&message) {
+            Rejection::new(Code::OutOfMemory, format!("Importing the model needs more memory than there is: {said}"))
+                .hint("a smaller `input_shape` needs less memory; so does a worker with more")
+        } else {
+            Rejection::new(Code::UnsupportedModel, format!("libtorch fails where the model is imported: {said}"))
+                .hint("does the model run in PyTorch, loaded from this file?")
+        };
+        rejection.into()
+    }
+}
+
+impl Drop for TensorLimit {
+    fn drop(&mut self) {
+        // SAFETY: takes a value only.
+        unsafe { ffi::secateur_limit_tensor_memory(0) };
+    }
+}
+
+/// The files between stages have one name of their own.
+fn check_names(graph: &Graph) -> Result<(), Rejection> {
+    const RESERVED: &str = "__metadata__";
+    match graph.parameters().iter().find(|parameter| parameter.name == RESERVED) {
+        Some(_) => {
+            let detail =
+                format!("A tensor of the model is named `{RESERVED}`, which weight files keep for themselves.");
+            Err(Rejection::new(Code::UnsupportedModel, detail).at(RESERVED).hint("rename the attribute"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn not_a_graph(error: &GraphError) -> Rejection {
+    Rejection::new(Code::UnsupportedModel, format!("What the model does cannot be written as a graph: {error}."))
 }
 
 /// While it lives, every large tensor has pages of its own, which go back to the system with it.
@@ -132,6 +211,14 @@ impl Input {
     /// Standard normal numbers, or zeros of an integer dtype.
     fn sample(&self, batch: i64) -> Result<Tensor, TorchError> {
         let shape: Vec<i64> = std::iter::once(batch).chain(self.shape.iter().copied()).collect();
+        let elements = self.shape.iter().try_fold(1_i64, |product, &size| product.checked_mul(size));
+        if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
+            return Err(Rejection::new(
+                Code::InputShape,
+                format!("One sample of the shape {:?} has more than {MOST_ELEMENTS} elements.", self.shape),
+            )
+            .into());
+        }
         let kind = match self.dtype {
             DType::Float32 => return Ok(Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?),
             DType::Float64 => Kind::Double,
@@ -260,8 +347,8 @@ impl Archive {
         .into()
     }
 
-    /// Largest absolute difference between the graph and `Module::forward`.
-    fn compare(&self, graph: &Graph, weights: &[Tensor], inputs: &[Input]) -> Result<f64, TorchError> {
+    /// Largest absolute difference between the graph and `Module::forward`; the archive is not what it was after it.
+    fn compare(self, graph: &Graph, weights: &[Tensor], inputs: &[Input]) -> Result<f64, TorchError> {
         let _no_grad = tch::no_grad_guard();
         let samples = samples(inputs, COMPARED_BATCH)?;
         let sample_pointers = pointers(&samples);
@@ -270,10 +357,15 @@ impl Archive {
             ffi::secateur_archive_forward(self.raw, sample_pointers.as_ptr(), sample_pointers.len(), result)
         })?;
         return_small_blocks();
+        if let Some(large) = expected.iter().find(|output| output.numel() as i64 > MOST_ELEMENTS) {
+            let detail = format!("An output of the shape {:?} has more than {MOST_ELEMENTS} elements.", large.size());
+            return Err(Rejection::new(Code::UnsupportedModel, detail).into());
+        }
         let actual = Program::prepare(graph)?.run(weights, &samples, Mode::Evaluate)?;
         if expected.len() != actual.len() {
             return Err(differs(format!("it returns {} tensors instead of {}", actual.len(), expected.len())).into());
         }
+        check_outputs(&expected, graph, weights)?;
         let mut largest: f64 = 0.0;
         for (expected, actual) in expected.iter().zip(&actual) {
             if expected.size() != actual.size() {
@@ -284,11 +376,9 @@ impl Archive {
                 continue;
             }
             let (expected, actual) = (expected.f_to_kind(Kind::Double)?, actual.f_to_kind(Kind::Double)?);
-            // Equal infinities differ by NaN, and so do two NaNs.
-            let difference = (&actual - &expected).f_abs()?.f_masked_fill(&actual.f_eq_tensor(&expected)?, 0.0)?;
-            let both_nan = actual.f_isnan()?.f_logical_and(&expected.f_isnan()?)?;
-            let difference = difference.f_masked_fill(&both_nan, 0.0)?.f_max()?.f_double_value(&[])?;
-            if difference.is_nan()
+            // NaN where the graph's output is not finite, since the original's is.
+            let difference = actual.f_sub(&expected)?.f_abs()?.f_max()?.f_double_value(&[])?;
+            if !difference.is_finite()
                 || difference > LARGEST_DIFFERENCE * expected.f_abs()?.f_max()?.f_double_value(&[])?.max(1.0)
             {
                 return Err(differs(format!("an output differs by {difference:e}")).into());

@@ -7,7 +7,9 @@
 
 mod export;
 mod ffi;
+mod finite;
 mod import;
+mod message;
 mod module;
 mod program;
 mod recording;
@@ -18,7 +20,9 @@ use secateur_core::graph::GraphError;
 use secateur_core::rejection::Rejection;
 
 pub use export::export;
+pub use finite::NotFinite;
 pub use import::{Imported, import};
+pub use message::brief;
 pub use module::{ModuleBuilder, Reloaded};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use secateur_core::rejection::Code;
 use secateur_core::task::{Outcome, PROTOCOL, Work, file};
 
 use crate::job::{Engine, Job, example, fixture};
@@ -14,13 +15,13 @@ fn small_job() -> Job {
 }
 
 #[test]
-fn what_a_model_prints_goes_to_standard_error_and_not_between_the_frames() {
+fn what_a_model_prints_comes_neither_between_the_frames_nor_into_the_log() {
     let job = small_job();
     let mut engine = Engine::start(job.folder.path(), &[]);
     engine.send(&job.request(Work::Import));
     let outcome = engine.outcome();
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
-    assert!(engine.errors().contains("a model may print"));
+    assert!(!engine.errors().contains("a model may print"));
     assert!(engine.wait().success());
 }
 
@@ -69,6 +70,19 @@ fn planned_faults_strike_their_stage_only() {
     let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", "fail:tune")]);
     engine.send(&job.request(Work::Import));
     assert!(matches!(engine.outcome(), Outcome::Done { .. }));
+}
+
+#[test]
+fn an_import_that_does_not_end_is_refused_and_ends_the_process() {
+    for (work, stage) in [(Work::Import, "import"), (Work::Inspect, "inspect")] {
+        let job = small_job();
+        let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", &format!("stuck:{stage}"))]);
+        engine.send(&job.request(work));
+        let Outcome::Rejected { rejection } = engine.outcome() else { panic!("it is refused") };
+        assert_eq!(rejection.code, Code::TimedOut);
+        assert!(rejection.detail.contains("Importing the model took longer than 0.25 seconds"), "{rejection}");
+        assert!(engine.wait().success());
+    }
 }
 
 #[test]

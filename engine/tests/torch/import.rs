@@ -1,6 +1,6 @@
 //! What import accepts and what the graph then says.
 
-use crate::fixture::{example, module, names, node, operators, random};
+use crate::fixture::{example, module, names, node, operators, peak_mebibytes, random};
 use secateur_core::graph::{Literal, Output, ParameterKind, Size};
 use secateur_core::rejection::Code;
 use secateur_engine::torch::{self, TorchError};
@@ -133,13 +133,6 @@ fn activations_that_nothing_reads_any_more_are_let_go() {
     assert_eq!(operators(&graph).iter().filter(|operator| **operator == "tanh").count(), 40);
     // A dozen of them at batch 4; all of them would be 960 MiB at batch 2.
     assert!(more < 200, "{more} MiB");
-}
-
-/// The most memory that this process ever had.
-fn peak_mebibytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The interpreter: modes, gradients, batches, in-place operators.
 
 use crate::fixture::{example, largest_difference, module, random};
-use secateur_core::graph::ParameterKind;
+use secateur_core::graph::{Graph, ParameterKind};
+use secateur_core::rejection::Code;
 use secateur_engine::torch::{self, Imported, Mode, Program, TorchError};
 use tch::{Device, Tensor};
 
@@ -80,6 +81,19 @@ fn the_operator_that_fails_is_named() {
         panic!("a weight is missing")
     };
     assert!(message.contains("weights"), "{message}");
+}
+
+/// The graph is written by the process that ran the user's code.
+#[test]
+fn an_operator_that_an_upload_may_not_call_is_not_run_from_a_graph_either() {
+    let Imported { graph, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
+    for denied in ["aten::from_file", "aten::save", "aten::as_strided", "inductor::_alloc_from_pool"] {
+        let json = graph.to_json().replace("\"aten::flatten\"", &format!("\"{denied}\""));
+        let forged = Graph::from_json(&json).unwrap();
+        let Err(TorchError::Rejected(rejection)) = Program::prepare(&forged) else { panic!("{denied} is run") };
+        assert_eq!(rejection.code, Code::UnsupportedOperator);
+        assert!(rejection.detail.contains(denied), "{rejection}");
+    }
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn a_denied_operator_is_refused_even_where_it_is_never_reached() {
         ("x = torch.from_file('secret')", "aten::from_file"),
         ("x = torch.as_strided(x, [100000], [1])", "aten::as_strided"),
         ("x = torch.nonzero(x)", "aten::nonzero"),
+        ("x = x * torch.factorial(x.size(0))", "aten::factorial"),
     ] {
         let source = format!("def forward(self, x):\n    if x.dim() > 7:\n        {statement}\n    return x");
         let rejection = module().forward(&source).write().rejection(&[&[4]], Code::UnsupportedOperator);

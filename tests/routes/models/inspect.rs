@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use secateur::job::JobError;
-use secateur::queue::Failure;
+use secateur::queue::{Failure, Share};
 use secateur_core::stage::Stage;
 use serde_json::{Value, json};
 
@@ -92,14 +92,17 @@ async fn the_shape_may_come_with_the_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inspection_goes_before_what_jobs_have_queued() {
+async fn inspections_and_jobs_go_to_slots_of_their_own() {
     let server = TestServer::start().await;
     let client = server.client();
     client.submit().await;
     upload(&client, "", "resnet20-digits.pt").await;
     let hand = Hand::of(&server);
-    assert_eq!(hand.claim().await.stage, Stage::Inspect);
-    assert_eq!(hand.claim().await.stage, Stage::Import);
+    assert_eq!(hand.claim_of(Share::Jobs).await.unwrap().stage, Stage::Import);
+    assert!(hand.claim_of(Share::Jobs).await.is_none(), "a slot of jobs leaves the inspection");
+    assert_eq!(hand.claim_of(Share::Inspections).await.unwrap().stage, Stage::Inspect);
+    client.submit().await;
+    assert!(hand.claim_of(Share::Inspections).await.is_none(), "and the slot of inspections the job");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +114,7 @@ async fn the_same_question_is_asked_once_and_another_one_takes_its_place() {
     }
     let hand = Hand::of(&server);
     let first = hand.claim().await;
-    assert!(hand.queue.claim("hand").await.unwrap().is_none());
+    assert!(hand.try_claim().await.is_none());
     upload(&client, "?input_shape=1,16,16", "vgg-digits.pt").await;
     let second = hand.claim().await;
     assert_eq!(second.spec.input_shape.as_ref().unwrap().shapes(), [[1, 16, 16]]);

@@ -1,5 +1,7 @@
 //! Archives written by the tests: a zip writer that can lie, a pickle writer, and a small network made with both.
 
+use std::io::Read;
+
 /// An entry of a zip as the test wants it, right or wrong.
 #[derive(Debug, Clone)]
 pub(super) struct RawEntry {
@@ -14,6 +16,8 @@ pub(super) struct RawEntry {
     pub local_name: Option<Vec<u8>>,
     /// The position of the local header in the directory, when it is another.
     pub offset: Option<u32>,
+    /// The checksum in both headers, when it is not the right one.
+    pub crc32: Option<u32>,
     /// Bytes behind the data that belong to nothing.
     pub padding: usize,
 }
@@ -29,8 +33,20 @@ impl RawEntry {
             declared_size: None,
             local_name: None,
             offset: None,
+            crc32: None,
             padding: 0,
         }
+    }
+
+    /// Of what the data becomes when it is unpacked.
+    fn right_crc32(&self) -> u32 {
+        let mut unpacked = flate2::CrcReader::new(match self.method {
+            8 => Box::new(flate2::read::DeflateDecoder::new(self.data.as_slice())) as Box<dyn Read>,
+            _ => Box::new(self.data.as_slice()),
+        });
+        // Data that does not unpack has no checksum.
+        let _ = std::io::copy(&mut unpacked, &mut std::io::sink());
+        unpacked.crc().sum()
     }
 }
 
@@ -41,10 +57,12 @@ pub(super) fn zip(entries: &[RawEntry]) -> Vec<u8> {
         let offset = entry.offset.unwrap_or(file.len() as u32);
         let packed_size = entry.data.len() as u32;
         let size = entry.declared_size.unwrap_or(packed_size);
+        let crc32 = entry.crc32.unwrap_or_else(|| entry.right_crc32());
         let header = |out: &mut Vec<u8>, name: &[u8]| {
             out.extend(entry.flags.to_le_bytes());
             out.extend(entry.method.to_le_bytes());
-            out.extend([0; 8]);
+            out.extend([0; 4]);
+            out.extend(crc32.to_le_bytes());
             out.extend(packed_size.to_le_bytes());
             out.extend(size.to_le_bytes());
             out.extend((name.len() as u16).to_le_bytes());

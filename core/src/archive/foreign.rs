@@ -1,8 +1,7 @@
 //! Uploads that are not TorchScript, recognised by their content and answered with what to do in Python.
 
-use std::collections::HashSet;
-
-use super::zip::Entry;
+use super::name::quoted;
+use super::zip::Directory;
 use crate::rejection::{Code, Rejection};
 
 /// Bytes of the file that are enough to recognise it.
@@ -88,15 +87,12 @@ fn is_onnx(head: &[u8]) -> bool {
 }
 
 /// Refuses a zip that is recognised as something else by the names in it.
-pub(super) fn check_names(entries: &[Entry]) -> Result<(), Rejection> {
-    let below_root: HashSet<&str> = entries
-        .iter()
-        .map(|entry| entry.name.split_once('/').map_or(entry.name.as_str(), |(_, below)| below))
-        .collect();
-    let has = |name: &str| below_root.contains(name);
-    let ends_with = |end: &str| entries.iter().any(|entry| entry.name.ends_with(end));
+pub(super) fn check_names(directory: &Directory) -> Result<(), Rejection> {
+    let names = || directory.entries().map(|entry| entry.name);
+    let has = |name: &str| names().any(|full| full.split_once('/').map_or(full, |(_, below)| below) == name);
+    let ends_with = |end: &str| names().any(|name| name.ends_with(end));
 
-    if entries.is_empty() {
+    if directory.len() == 0 {
         return Err(not_torchscript("an empty zip"));
     }
     if has("models/model.json") || has("serialized_exported_program.json") || has("archive_format") {
@@ -109,7 +105,7 @@ pub(super) fn check_names(entries: &[Entry]) -> Result<(), Rejection> {
     if has("data.pkl") {
         return Ok(());
     }
-    if entries.iter().all(|entry| entry.name.ends_with(".npy")) {
+    if names().all(|name| name.ends_with(".npy")) {
         return Err(
             not_torchscript("a data set (`.npz`)").hint("upload it as the data set, and the model as the model")
         );
@@ -120,11 +116,9 @@ pub(super) fn check_names(entries: &[Entry]) -> Result<(), Rejection> {
     if has("model.weights.h5") {
         return Err(not_torchscript("a Keras model"));
     }
-    if let Some(inner) =
-        entries.iter().find(|entry| [".pt", ".pth", ".jit", ".ts"].iter().any(|end| entry.name.ends_with(end)))
-    {
+    if let Some(inner) = names().find(|name| [".pt", ".pth", ".jit", ".ts"].iter().any(|end| name.ends_with(end))) {
         return Err(
-            not_torchscript(&format!("a zip around `{}`", inner.name)).hint("unzip it and upload the file in it")
+            not_torchscript(&format!("a zip around {}", quoted(inner))).hint("unzip it and upload the file in it")
         );
     }
     Err(not_torchscript("a zip without the record `data.pkl`"))

@@ -9,7 +9,8 @@ use safetensors::tensor::Metadata;
 use super::array::{Array, Place};
 use super::element::Element;
 use super::{Format, invalid, npy};
-use crate::archive::zip::{self, Entry, Limits, Method};
+use crate::archive::name::{escaped, hidden_character, quoted};
+use crate::archive::zip::{Directory, Entry, Limits, Method};
 use crate::rejection::Rejection;
 
 const ZIP_LIMITS: Limits = Limits { entries: 64, directory: 1 << 20 };
@@ -17,6 +18,7 @@ const ZIP_LIMITS: Limits = Limits { entries: 64, directory: 1 << 20 };
 const MAX_EXPANSION: u64 = 100;
 const FREE_EXPANSION: u64 = 64 << 20;
 const LONGEST_SAFETENSORS_HEADER: u64 = 1 << 20;
+const LONGEST_NAME: usize = 1024;
 
 const FORMAT_HINT: &str = "in Python: `np.savez_compressed(\"data.npz\", x=x, y=y)`";
 
@@ -51,21 +53,21 @@ fn describe(head: &[u8]) -> &'static str {
 }
 
 fn read_npz(file: &Arc<File>) -> Result<Vec<Array>, Rejection> {
-    let entries = zip::read_directory(&mut file.as_ref(), ZIP_LIMITS).map_err(|error| match error.entry {
+    let directory = Directory::read(&mut file.as_ref(), ZIP_LIMITS).map_err(|error| match error.entry {
         Some(entry) => invalid(format!("the entry `{entry}` of the zip was not read: {}", error.detail)).at(entry),
         None => invalid(format!("the zip was not read: {}", error.detail)),
     })?;
-    if entries.iter().any(|entry| entry.name.ends_with("/data.pkl")) {
+    if directory.entries().any(|entry| entry.name.ends_with("/data.pkl")) {
         return Err(invalid("the file is an archive of PyTorch; `.npz` or `.safetensors` is needed")
             .hint("upload a network as the model, and the arrays it is trained on as the data set"));
     }
-    entries.iter().map(|entry| read_member(file, entry)).collect()
+    directory.entries().map(|entry| read_member(file, entry)).collect()
 }
 
-fn read_member(file: &Arc<File>, entry: &Entry) -> Result<Array, Rejection> {
+fn read_member(file: &Arc<File>, entry: Entry) -> Result<Array, Rejection> {
     let Some(name) = entry.name.strip_suffix(".npy") else {
         return Err(invalid(format!("the zip has an entry `{}`, which is not an `.npy` array", entry.name))
-            .at(&entry.name)
+            .at(entry.name)
             .hint(FORMAT_HINT));
     };
     let deflated = match entry.method {
@@ -118,7 +120,8 @@ fn read_safetensors(file: &Arc<File>, head: &[u8], length: u64) -> Result<Vec<Ar
         .reader(file)
         .read_to_end(&mut header)
         .map_err(|error| damaged(error.to_string()))?;
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+    // The parser repeats what it did not expect, at any length.
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(escaped(&error.to_string())))?;
     let data_start = 8 + header_length;
     if metadata.data_len() as u64 != length - data_start {
         return Err(damaged(format!(
@@ -129,6 +132,7 @@ fn read_safetensors(file: &Arc<File>, head: &[u8], length: u64) -> Result<Vec<Ar
     }
     let mut arrays = Vec::new();
     for name in metadata.offset_keys() {
+        check_name(&name)?;
         let info = metadata.info(&name).expect("the name comes from the same metadata");
         let element = Element::of_safetensors(info.dtype).ok_or_else(|| {
             invalid(format!("`{name}` has elements of type {:?}; integers or floats are needed", info.dtype)).at(&name)
@@ -139,4 +143,14 @@ fn read_safetensors(file: &Arc<File>, head: &[u8], length: u64) -> Result<Vec<Ar
         arrays.push(Array::new(name, element, info.shape.clone(), place, bytes)?);
     }
     Ok(arrays)
+}
+
+/// The names of a zip were checked when it was read.
+fn check_name(name: &str) -> Result<(), Rejection> {
+    let fault = match hidden_character(name) {
+        Some(character) => format!("has the character U+{:04X}, which is not shown", u32::from(character)),
+        None if name.len() > LONGEST_NAME => format!("has {} bytes, at most {LONGEST_NAME} are read", name.len()),
+        None => return Ok(()),
+    };
+    Err(invalid(format!("the name {} of an array {fault}", quoted(name))))
 }

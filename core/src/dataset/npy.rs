@@ -6,6 +6,7 @@
 use std::io::Read;
 
 use super::element::Element;
+use crate::archive::name::quoted;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 const LONGEST_HEADER: u32 = 65_536;
@@ -71,7 +72,7 @@ pub(super) fn read_header(reader: &mut impl Read) -> Result<Header, HeaderError>
 }
 
 fn parse(text: &str) -> Result<(Element, Vec<usize>), HeaderError> {
-    let damaged = || HeaderError::new(format!("has a damaged `.npy` header: {:?}", text.trim_end()));
+    let damaged = || HeaderError::new(format!("has a damaged `.npy` header: {}", quoted(text.trim_end())));
     let mut literal = Literal { rest: text };
     let (mut descr, mut fortran_order, mut shape) = (None, None, None);
     literal.eat("{").ok_or_else(damaged)?;
@@ -115,7 +116,7 @@ fn element(descr: &str) -> Result<Element, HeaderError> {
         ));
     }
     let Some(element) = Element::of_npy(code) else {
-        return Err(HeaderError::new(format!("has elements of type `{descr}`; numbers are needed")));
+        return Err(HeaderError::new(format!("has elements of type {}; numbers are needed", quoted(descr))));
     };
     if order == ">" {
         return Err(HeaderError::with_hint(
@@ -124,7 +125,7 @@ fn element(descr: &str) -> Result<Element, HeaderError> {
         ));
     }
     if order == "|" && element.bytes() > 1 {
-        return Err(HeaderError::new(format!("has elements of type `{descr}` without a byte order")));
+        return Err(HeaderError::new(format!("has elements of type {} without a byte order", quoted(descr))));
     }
     Ok(element)
 }

@@ -73,10 +73,11 @@ impl<'a> Lexer<'a> {
             self.dedents -= 1;
             return Ok(Token::Dedent);
         }
-        if !self.in_statement && self.nesting == 0 {
-            if let Some(block) = self.begin_statement()? {
-                return Ok(block);
-            }
+        if !self.in_statement
+            && self.nesting == 0
+            && let Some(block) = self.begin_statement()?
+        {
+            return Ok(block);
         }
         self.skip_blanks()?;
         let Some(byte) = self.peek() else { return self.end() };

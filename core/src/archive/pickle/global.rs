@@ -3,23 +3,25 @@
 //! The list is what PyTorch's serializer writes for tensors, lists, dictionaries, devices, complex numbers, enumerations
 //! and TorchScript classes. Everything else is refused by name, with the reason where people are likely to meet it.
 
-use super::{Id, MAX_DIMENSIONS, Node, Reader, Value};
+use std::io::BufRead;
+
+use super::stack::{MOST_ARGUMENTS, Step};
+use super::text::{TypeFault, type_fault};
+use super::value::Text;
+use super::{Content, Kind, MAX_DIMENSIONS, Packed, Place, Reader, StackFault, Value, Witness};
 use crate::archive::QUANTIZED_HINT;
-use crate::archive::tensor::{Dtype, Storage, Tensor};
+use crate::archive::name::{hidden_character, quoted};
+use crate::archive::tensor::{Dtype, Storage, Tensor, device_is_accelerator};
 use crate::rejection::{Code, Rejection};
 
-/// A type tag names a type such as `Dict[str, List[Tensor]]`; PyTorch parses it each time that it is used.
-const LONGEST_TYPE_TAG: usize = 8_192;
-const MAX_TYPE_TAG_DEPTH: i32 = 64;
+/// Bytes of the name of a module or a class.
+const LONGEST_NAME: usize = 1024;
 
 /// A name that a pickle may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Global<'a> {
+pub(in crate::archive) enum Global {
     /// A class or enumeration of the archive's own code.
-    Class {
-        module: &'a str,
-        name: &'a str,
-    },
+    Class,
     RebuildTensor,
     StorageType(Dtype),
     OrderedDict,
@@ -31,40 +33,37 @@ pub(super) enum Global<'a> {
     Device,
 }
 
-impl<'a> Reader<'a, '_> {
-    pub(super) fn global(&self, id: Id) -> Option<Global<'a>> {
-        match self.nodes[id.0 as usize].value {
-            Value::Global(index) => Some(self.globals[index as usize]),
-            _ => None,
-        }
-    }
-
+impl<R: BufRead, W: Witness> Reader<'_, R, W> {
     pub(super) fn push_global(&mut self) -> Result<(), Rejection> {
         let module = self.name_line()?;
         let name = self.name_line()?;
-        let global = self.resolve(module, name)?;
-        let index = self.globals.len() as u32;
-        self.globals.push(global);
-        self.push_leaf(Value::Global(index));
+        let global = self.resolve(&module, &name)?;
+        if global == Global::Class {
+            self.witness.class(&module, &name)?;
+        }
+        self.push(Kind::Global(global));
         Ok(())
     }
 
-    fn name_line(&mut self) -> Result<&'a str, Rejection> {
-        let line = self.fields.line().ok_or_else(|| self.cut_off())?;
-        match std::str::from_utf8(line) {
-            Ok(name) if name.len() <= 1024 && name.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c)) => {
-                Ok(name)
-            }
-            _ => Err(self.damaged("has a name that is no identifier")),
+    fn name_line(&mut self) -> Result<String, Rejection> {
+        let line = self.input.line(LONGEST_NAME);
+        let line = self.take(line)?.and_then(|line| String::from_utf8(line).ok());
+        let is_name = |name: &String| {
+            hidden_character(name).is_none() && name.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c))
+        };
+        match line {
+            Some(name) if is_name(&name) => Ok(name),
+            Some(name) => Err(self.damaged(format!("has the name {}, which is no identifier", quoted(&name)))),
+            None => Err(self.damaged("has a name that is no identifier")),
         }
     }
 
-    fn resolve(&self, module: &'a str, name: &'a str) -> Result<Global<'a>, Rejection> {
+    fn resolve(&self, module: &str, name: &str) -> Result<Global, Rejection> {
         if module == "__torch__" || module.starts_with("__torch__.") {
             if module.starts_with("__torch__.torch.classes") {
                 return Err(self.custom_class(module, name));
             }
-            return Ok(Global::Class { module, name });
+            return Ok(Global::Class);
         }
         match (module, name) {
             ("torch._utils", "_rebuild_tensor_v2") => Ok(Global::RebuildTensor),
@@ -110,118 +109,135 @@ impl<'a> Reader<'a, '_> {
 
     /// Calls a name with the value on top of the stack.
     pub(super) fn reduce(&mut self) -> Result<(), Rejection> {
-        let call = self.pop_many(2)?;
-        let Some(global) = self.global(call[0]) else {
+        let [function, argument] = self.pop()?;
+        let Kind::Global(global) = function.kind else {
             return Err(self.refused("calls something that is no name"));
         };
-        let arguments = match &self.nodes[call[1].0 as usize].value {
-            Value::Tuple(items) => items.as_slice(),
-            _ => &[],
+        // Copied, since the tuple's place is free for what the call makes.
+        let mut held = [argument; MOST_ARGUMENTS];
+        let arguments = match self.stack.items(&argument) {
+            Some(items) if items.len() <= MOST_ARGUMENTS => {
+                held[..items.len()].copy_from_slice(items);
+                Some(&held[..items.len()])
+            }
+            _ => None,
         };
-        match (global, arguments) {
-            (Global::TypedList, &[list]) if matches!(self.nodes[list.0 as usize].value, Value::List(_)) => {
-                self.stack.push(list);
-            }
-            (Global::TypeTag, &[value, tag]) => {
-                self.check_type_tag(tag)?;
-                self.stack.push(value);
-            }
-            (Global::OrderedDict, []) => self.push_leaf(Value::Dict(Vec::new())),
-            (Global::Complex, [_, _]) | (Global::Device, [_] | [_, _]) => self.push_leaf(Value::Opaque),
-            // A member of an enumeration: the serializer gives the bare value, not a tuple.
-            (Global::Class { .. }, _) => {
-                let (unshared, depth) = self.measure(1, 1, &call[1..])?;
-                self.push_node(Node { value: Value::Opaque, unshared, depth, memoised: false });
-            }
-            (Global::RebuildTensor, &[storage, offset, sizes, strides, _requires_grad, _hooks, ..])
-                if arguments.len() <= 7 =>
-            {
-                let tensor = self.tensor(storage, offset, sizes, strides)?;
-                self.push_leaf(Value::Tensor(self.tensors.len() as u32));
-                self.tensors.push(tensor);
-            }
-            _ => return Err(self.damaged("calls a name with arguments that do not fit it")),
-        }
+        let result = self.call(global, &argument, arguments)?;
+        self.stack.release(&argument);
+        self.stack.push(result);
         Ok(())
     }
 
-    fn check_type_tag(&mut self, tag: Id) -> Result<(), Rejection> {
-        if !self.checked_type_tags.insert(tag) {
+    /// What the call makes; `arguments` are the items of `argument` if it is a tuple that may be one of arguments.
+    fn call(&mut self, global: Global, argument: &Value, arguments: Option<&[Value]>) -> Result<Value, Rejection> {
+        match (global, arguments) {
+            (Global::TypedList, Some(&[list @ Value { kind: Kind::List { .. }, .. }])) => Ok(list),
+            (Global::TypeTag, Some(&[mut value, tag])) => {
+                self.check_type_tag(&tag)?;
+                value.forget_items();
+                Ok(value)
+            }
+            // The loader makes `None` of it: it stands for hooks, which are never saved.
+            (Global::OrderedDict, Some([]))
+            | (Global::Complex, Some([_, _]))
+            | (Global::Device, Some([_] | [_, _])) => Ok(Value::leaf(Kind::Opaque)),
+            // A member of an enumeration: the serializer gives the bare value, not a tuple.
+            (Global::Class, _) => {
+                let member = Value::around(Kind::Opaque, &Content::of(&[*argument]));
+                self.carried_out(member.map_err(StackFault::from))
+            }
+            (Global::RebuildTensor, Some(&[storage, offset, sizes, strides, _requires_grad, _hooks, ..])) => {
+                self.rebuild_tensor(&storage, &offset, &sizes, &strides)
+            }
+            _ => Err(self.damaged("calls a name with arguments that do not fit it")),
+        }
+    }
+
+    fn check_type_tag(&self, tag: &Value) -> Result<(), Rejection> {
+        let Text { id, is_type, .. } = match tag.kind {
+            Kind::Text(text) => text,
+            Kind::LongText => return Err(self.refused("has a type tag that is too long or nested too deep")),
+            _ => return Err(self.damaged("has a type tag that is no text")),
+        };
+        if is_type {
             return Ok(());
         }
-        let Value::Text(tag) = self.nodes[tag.0 as usize].value else {
-            return Err(self.damaged("has a type tag that is no text"));
-        };
-        let mut depth = 0;
-        let too_deep = tag.bytes().any(|byte| {
-            match byte {
-                b'[' | b'(' => depth += 1,
-                b']' | b')' => depth -= 1,
-                _ => {}
+        let tag = self.texts.get(id);
+        match type_fault(tag) {
+            Some(TypeFault::CustomClass) => {
+                Err(self.refused(format!("has an object of a custom C++ class, {}", quoted(tag))))
             }
-            depth > MAX_TYPE_TAG_DEPTH
-        });
-        if too_deep || tag.len() > LONGEST_TYPE_TAG {
-            return Err(self.refused("has a type tag that is too long or nested too deep"));
+            _ => Err(self.refused("has a type tag that is too long or nested too deep")),
         }
-        if tag.contains("torch.classes") {
-            return Err(self.refused(format!("has an object of a custom C++ class, `{tag}`")));
-        }
-        Ok(())
     }
 
-    fn tensor(&self, storage: Id, offset: Id, sizes: Id, strides: Id) -> Result<Tensor, Rejection> {
-        let Value::Storage(storage) = self.nodes[storage.0 as usize].value else {
+    fn rebuild_tensor(
+        &mut self,
+        storage: &Value,
+        offset: &Value,
+        sizes: &Value,
+        strides: &Value,
+    ) -> Result<Value, Rejection> {
+        let Kind::Storage(storage) = storage.kind else {
             return Err(self.damaged("has a tensor without storage"));
         };
-        let Value::Int(offset) = self.nodes[offset.0 as usize].value else {
-            return Err(self.damaged("has a tensor whose offset is no integer"));
-        };
-        let (sizes, strides) = (self.integers(sizes)?, self.integers(strides)?);
-        if sizes.len() != strides.len() || sizes.len() > MAX_DIMENSIONS {
+        let offset = offset.integer().ok_or_else(|| self.damaged("has a tensor whose offset is no integer"))?;
+        let (mut size_store, mut stride_store) = ([0; MAX_DIMENSIONS], [0; MAX_DIMENSIONS]);
+        let sizes = self.integers(sizes, &mut size_store)?;
+        let strides = self.integers(strides, &mut stride_store)?;
+        if sizes.len() != strides.len() {
             return Err(self.damaged(format!("has a tensor with {} sizes and {} strides", sizes.len(), strides.len())));
         }
-        Ok(Tensor { storage: storage as usize, offset, sizes, strides })
+        let place = Place { record: self.record, stack: &self.stack, texts: &self.texts };
+        self.witness.tensor(&Tensor { storage, offset, sizes, strides }, &place)?;
+        let number = self.tensors;
+        // `MAX_OPERATIONS` bounds the tensors.
+        self.tensors += 1;
+        Ok(Value::leaf(Kind::Tensor(Packed(number))))
     }
 
-    fn integers(&self, tuple: Id) -> Result<Vec<i64>, Rejection> {
-        let items = match &self.nodes[tuple.0 as usize].value {
-            Value::Tuple(items) if items.len() <= MAX_DIMENSIONS => items,
-            _ => return Err(self.damaged("has a tensor whose sizes are no tuple of integers")),
-        };
-        let integers = items.iter().map(|item| match self.nodes[item.0 as usize].value {
-            Value::Int(integer) => Some(integer),
-            _ => None,
-        });
-        integers.collect::<Option<_>>().ok_or_else(|| self.damaged("has a tensor whose sizes are no tuple of integers"))
+    fn integers<'s>(&self, tuple: &Value, store: &'s mut [i64; MAX_DIMENSIONS]) -> Result<&'s [i64], Rejection> {
+        let fault = || self.damaged("has a tensor whose sizes are no tuple of integers");
+        let items = self.stack.items(tuple).ok_or_else(fault)?;
+        // A tuple of which items are held has at most `MAX_DIMENSIONS`.
+        for (slot, item) in store.iter_mut().zip(items) {
+            *slot = item.integer().ok_or_else(fault)?;
+        }
+        Ok(&store[..items.len()])
     }
 
     /// `("storage", type, key, device, elements)` becomes a storage.
     pub(super) fn persistent_id(&mut self) -> Result<(), Rejection> {
-        let description = self.pop()?;
-        let parts = match &self.nodes[description.0 as usize].value {
-            Value::Tuple(items) => items.as_slice(),
-            _ => &[],
-        };
-        let &[kind, storage_type, key, device, elements] = parts else {
+        let [description] = self.pop()?;
+        let &[kind, storage_type, key, device, elements] = self.stack.items(&description).unwrap_or_default() else {
             return Err(self.damaged("has a storage that is not described by five values"));
         };
-        let value = |id: Id| &self.nodes[id.0 as usize].value;
-        let storage = match (value(kind), self.global(storage_type), value(key), value(device), value(elements)) {
-            (
-                Value::Text("storage"),
-                Some(Global::StorageType(dtype)),
-                &Value::Text(key),
-                &Value::Text(device),
-                &Value::Int(elements),
-            ) => match u64::try_from(elements) {
-                Ok(elements) => Storage { dtype, key, device, elements },
-                Err(_) => return Err(self.damaged(format!("has a storage of {elements} elements"))),
-            },
-            _ => return Err(self.damaged("has a storage whose description is damaged")),
+        self.stack.release(&description);
+        let text = |value: Value| match value.kind {
+            Kind::Text(text) => Some(self.texts.get(text.id)),
+            _ => None,
         };
-        self.push_leaf(Value::Storage(self.storages.len() as u32));
-        self.storages.push(storage);
+        let (Some("storage"), Kind::Global(Global::StorageType(dtype)), Some(key), Some(device), Some(elements)) =
+            (text(kind), storage_type.kind, text(key), text(device), elements.integer())
+        else {
+            return Err(self.damaged("has a storage whose description is damaged"));
+        };
+        let Ok(elements) = u64::try_from(elements) else {
+            return Err(self.damaged(format!("has a storage of {elements} elements")));
+        };
+        let on_accelerator = device_is_accelerator(device).map_err(|fault| fault.of(&self.tensor_being_built()))?;
+        let storage = Storage { dtype, on_accelerator, elements: Packed(elements) };
+        self.witness.storage(&storage, key)?;
+        self.push(Kind::Storage(storage));
         Ok(())
+    }
+
+    /// The name of the tensor to whose arguments the next value belongs.
+    fn tensor_being_built(&self) -> String {
+        let place = Place { record: self.record, stack: &self.stack, texts: &self.texts };
+        match place.path().as_slice() {
+            [tensor @ .., Step::Index(0)] => place.name_of(tensor),
+            path => place.name_of(path),
+        }
     }
 }

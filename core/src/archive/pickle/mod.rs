@@ -3,241 +3,223 @@
 //! It reads what PyTorch's C++ serializer writes and nothing else: protocol 2, about thirty opcodes, a fixed list of
 //! names, memo entries in order. Values are built bottom up (a list is complete before it is memoised), so they cannot
 //! contain themselves; a memo entry is shared, never copied, and the size that a value would have without sharing is
-//! bounded, so nothing behind this reader meets a memo bomb. No tensor data is read here: storages and tensors are
-//! collected as the pickle describes them, and [`tensor`](super::tensor) checks them against the records.
-//! Memory is bounded by [`MAX_OPERATIONS`], whatever the pickle says.
+//! bounded, so nothing behind this reader meets a memo bomb.
+//! The pickle is read as a stream and no value is kept: [`value`] summarises them, [`stack`] holds the few that an opcode can
+//! still reach, and a [`Witness`] is told of classes, storages and tensors when they come up. What grows with the pickle is
+//! the memo, by sixteen bytes an entry, and the [`text`]s that are short enough to be names; both are limited.
 
 mod global;
+mod input;
+mod stack;
+mod text;
+mod value;
 
-use std::collections::HashSet;
+use std::io::{self, BufRead};
 
-use self::global::Global;
-use super::fields::Fields;
+pub(super) use self::stack::Step;
+pub(super) use self::value::{Keys, Kind, Packed, Value};
+
+use self::input::Input;
+use self::stack::{MAX_DIMENSIONS, Stack, StackFault};
+use self::text::{LONGEST_KEPT, Texts, name_fault};
+use self::value::{Content, Excess};
+use super::name::{escaped, quoted};
 use super::tensor::{Storage, Tensor};
 use crate::rejection::{Code, Rejection};
 
-/// Opcodes in one pickle; a network takes about thirty per tensor.
-pub(super) const MAX_OPERATIONS: usize = 2_000_000;
+/// Opcodes in all pickles of an archive; a network takes about thirty for each tensor.
+pub(super) const MAX_OPERATIONS: u64 = 8_000_000;
 /// How deep values may contain each other.
-pub(super) const MAX_DEPTH: u16 = 200;
+pub(super) const MAX_DEPTH: u8 = 200;
 /// Values in one pickle if none were shared.
-pub(super) const MAX_UNSHARED_VALUES: u32 = 20_000_000;
-/// Dimensions of one tensor; PyTorch's own limit.
-const MAX_DIMENSIONS: usize = 64;
+const MAX_UNSHARED_VALUES: u32 = 20_000_000;
+/// Entries of the memo: every text that occurs, and every value that occurs twice.
+pub(super) const MAX_MEMO: usize = 1 << 20;
 
-/// A value of the pickle, by its place in [`Pickle::nodes`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Id(u32);
+/// What a caller wants to know of a pickle while it is read.
+pub(super) trait Witness {
+    /// A class of the archive's own code is named, `__torch__.module` and `Class`.
+    fn class(&mut self, _module: &str, _name: &str) -> Result<(), Rejection> {
+        Ok(())
+    }
 
-/// What the pickle holds; children are shared by id.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'a> {
-    /// `None`, a number of which nothing is asked, a device, a complex number, an enumeration member.
-    Opaque,
-    Bool,
-    Int(i64),
-    Text(&'a str),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Global(u32),
-    /// An instance of a TorchScript class, with its attributes once it was built.
-    Object(Option<Id>),
-    Storage(u32),
-    Tensor(u32),
+    /// A storage is described, whose elements are in the record `key` of the tensor folder.
+    fn storage(&mut self, _storage: &Storage, _key: &str) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    fn tensor(&mut self, _tensor: &Tensor, _place: &Place) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// A list is filled. Long lists are passed over.
+    fn list(&mut self, _items: &[Value], _place: &Place) {}
 }
 
-#[derive(Debug)]
-struct Node<'a> {
-    value: Value<'a>,
-    /// Values in it, itself included, each counted as often as it occurs.
-    unshared: u32,
-    depth: u16,
-    /// Whether the memo holds it; from then on it does not change.
-    memoised: bool,
+/// Where in the pickle a value belongs that is not there yet.
+pub(super) struct Place<'a> {
+    record: &'a str,
+    stack: &'a Stack,
+    texts: &'a Texts,
 }
 
-/// A pickle that was read to its end.
-#[derive(Debug)]
-pub(super) struct Pickle<'a> {
-    nodes: Vec<Node<'a>>,
-    root: Id,
-    globals: Vec<Global<'a>>,
-    pub storages: Vec<Storage<'a>>,
-    pub tensors: Vec<Tensor>,
-}
-
-impl<'a> Pickle<'a> {
-    /// Reads the pickle `bytes` of the record `name`.
-    pub(super) fn read(bytes: &'a [u8], name: &str) -> Result<Self, Rejection> {
-        let mut reader = Reader {
-            fields: Fields::new(bytes),
-            record: name,
-            nodes: Vec::new(),
-            globals: Vec::new(),
-            storages: Vec::new(),
-            tensors: Vec::new(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: Vec::new(),
-            checked_type_tags: HashSet::new(),
-        };
-        let root = reader.run()?;
-        let Reader { nodes, globals, storages, tensors, .. } = reader;
-        Ok(Self { nodes, root, globals, storages, tensors })
+impl Place<'_> {
+    pub(super) fn path(&self) -> Vec<Step> {
+        self.stack.path()
     }
 
-    pub(super) fn root(&self) -> &Value<'a> {
-        self.value(self.root)
-    }
-
-    pub(super) fn value(&self, id: Id) -> &Value<'a> {
-        &self.nodes[id.0 as usize].value
-    }
-
-    /// The TorchScript classes that the pickle names, as `__torch__.module.Class`.
-    pub(super) fn classes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.globals.iter().filter_map(|global| match *global {
-            Global::Class { module, name } => Some((module, name)),
-            _ => None,
-        })
-    }
-
-    /// The dotted path of a tensor from the root, `layer1.0.weight`.
-    pub(super) fn path_of(&self, tensor: usize) -> Option<String> {
-        let mut visited = vec![false; self.nodes.len()];
-        let mut parts = Vec::new();
-        self.find_tensor(self.root, tensor, &mut visited, &mut parts).then(|| parts.join("."))
-    }
-
-    /// Recursion is bounded by [`MAX_DEPTH`], the time by `visited`.
-    fn find_tensor(&self, at: Id, tensor: usize, visited: &mut [bool], parts: &mut Vec<String>) -> bool {
-        if std::mem::replace(&mut visited[at.0 as usize], true) {
-            return false;
+    pub(super) fn text(&self, step: &Step) -> Option<&str> {
+        match step {
+            Step::Key(id) => Some(self.texts.get(*id)),
+            Step::Index(_) => None,
         }
-        let mut step = |part: Option<String>, child: Id| {
-            let depth = parts.len();
-            parts.extend(part);
-            let found = self.find_tensor(child, tensor, visited, parts);
-            if !found {
-                parts.truncate(depth);
-            }
-            found
-        };
-        match self.value(at) {
-            Value::Tensor(index) => *index as usize == tensor,
-            Value::Tuple(items) | Value::List(items) => {
-                items.iter().enumerate().any(|(index, &item)| step(Some(index.to_string()), item))
-            }
-            Value::Dict(items) => items.iter().any(|&(key, value)| match self.value(key) {
-                Value::Text(text) => step(Some((*text).to_owned()), value),
-                _ => step(Some("?".to_owned()), value),
-            }),
-            Value::Object(Some(attributes)) => step(None, *attributes),
-            _ => false,
+    }
+
+    /// The name that users know: `layer1.0.weight` in the module, `CONSTANTS.c0` in the constants, or else the record.
+    pub(super) fn name(&self) -> String {
+        self.name_of(&self.path())
+    }
+
+    fn name_of(&self, path: &[Step]) -> String {
+        let parts = path.iter().map(|step| match step {
+            Step::Key(id) => escaped(self.texts.get(*id)),
+            Step::Index(index) => index.to_string(),
+        });
+        let dotted = parts.collect::<Vec<_>>().join(".");
+        match self.record {
+            record if dotted.is_empty() => record.to_owned(),
+            "constants.pkl" => format!("CONSTANTS.c{dotted}"),
+            _ => dotted,
         }
     }
 }
 
-/// The pickle machine: a stack, marks on it, and the memo.
-struct Reader<'a, 'n> {
-    fields: Fields<'a>,
-    record: &'n str,
-    nodes: Vec<Node<'a>>,
-    globals: Vec<Global<'a>>,
-    storages: Vec<Storage<'a>>,
-    tensors: Vec<Tensor>,
-    stack: Vec<Id>,
-    marks: Vec<usize>,
-    memo: Vec<Id>,
-    /// A shared tag is read once.
-    checked_type_tags: HashSet<Id>,
+/// Reads the pickle of the record `name` to its end and returns its root. `operations` are those that are left.
+pub(super) fn read(
+    source: impl BufRead,
+    name: &str,
+    operations: &mut u64,
+    witness: &mut impl Witness,
+) -> Result<Kind, Rejection> {
+    let reader = Reader {
+        input: Input::new(source),
+        record: name,
+        operations,
+        witness,
+        stack: Stack::new(),
+        memo: Vec::new(),
+        texts: Texts::default(),
+        scratch: Vec::new(),
+        tensors: 0,
+    };
+    reader.run()
 }
 
-impl<'a> Reader<'a, '_> {
-    fn run(&mut self) -> Result<Id, Rejection> {
-        if self.fields.take(2) != Some(b"\x80\x02") {
+/// The pickle machine.
+struct Reader<'a, R, W> {
+    input: Input<R>,
+    record: &'a str,
+    operations: &'a mut u64,
+    witness: &'a mut W,
+    stack: Stack,
+    memo: Vec<Value>,
+    texts: Texts,
+    /// The text that is being read.
+    scratch: Vec<u8>,
+    tensors: u32,
+}
+
+impl<R: BufRead, W: Witness> Reader<'_, R, W> {
+    fn run(mut self) -> Result<Kind, Rejection> {
+        let start = self.input.array::<2>();
+        if !matches!(start, Ok([0x80, 0x02])) {
             return Err(self.damaged("does not start as a pickle of protocol 2"));
         }
-        for _ in 0..MAX_OPERATIONS {
-            let opcode = self.fields.u8().ok_or_else(|| self.cut_off())?;
-            if opcode == b'.' {
-                return self.finish();
+        loop {
+            *self.operations = self.operations.checked_sub(1).ok_or_else(|| {
+                self.refused(format!("makes the pickles of the archive have more than {MAX_OPERATIONS} operations"))
+            })?;
+            let opcode = self.input.byte();
+            match self.take(opcode)? {
+                b'.' => return self.finish(),
+                opcode => self.step(opcode)?,
             }
-            self.step(opcode)?;
         }
-        Err(self.refused(format!("has more than {MAX_OPERATIONS} operations")))
     }
 
-    fn finish(&mut self) -> Result<Id, Rejection> {
-        if !self.fields.is_empty() {
+    fn finish(mut self) -> Result<Kind, Rejection> {
+        let is_at_end = self.input.is_at_end();
+        if !self.take(is_at_end)? {
             return Err(self.damaged("goes on after its end"));
         }
-        match (self.stack.as_slice(), self.marks.as_slice()) {
-            (&[root], []) => Ok(root),
-            _ => Err(self.damaged("leaves more or less than one value")),
-        }
+        let root = self.stack.only_value().ok_or_else(|| self.damaged("leaves more or less than one value"))?;
+        Ok(root.kind)
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), Rejection> {
         match opcode {
-            b'(' => self.marks.push(self.stack.len()),
-            b'N' => self.push_leaf(Value::Opaque),
-            0x88 | 0x89 => self.push_leaf(Value::Bool),
-            b'K' => self.push_integer(|fields| fields.u8().map(i64::from))?,
-            b'M' => self.push_integer(|fields| fields.u16().map(i64::from))?,
-            b'J' => self.push_integer(|fields| fields.i32().map(i64::from))?,
-            0x8a => self.push_integer(long)?,
+            b'(' => {
+                let marked = self.stack.mark();
+                self.carried_out(marked)?;
+            }
+            b'N' | 0x88 | 0x89 => self.push(Kind::Opaque),
+            b'K' => self.push_integer(|[byte]: [u8; 1]| byte.into())?,
+            b'M' => self.push_integer(|bytes| u16::from_le_bytes(bytes).into())?,
+            b'J' => self.push_integer(|bytes| i32::from_le_bytes(bytes).into())?,
+            0x8a => self.push_long()?,
             b'G' => {
-                self.fields.f64_big_endian().ok_or_else(|| self.cut_off())?;
-                self.push_leaf(Value::Opaque);
+                let float = self.input.array::<8>();
+                self.take(float)?;
+                self.push(Kind::Opaque);
             }
-            b'X' => {
-                let text = self.text()?;
-                self.push_leaf(Value::Text(text));
-            }
-            b']' => self.push_leaf(Value::List(Vec::new())),
-            b'}' => self.push_leaf(Value::Dict(Vec::new())),
-            b')' => self.push_leaf(Value::Tuple(Vec::new())),
+            b'X' => self.push_text()?,
+            b']' => self.push(Kind::List { frozen: false }),
+            b'}' => self.push(Kind::Dict { frozen: false, keys: Keys::Names }),
+            b')' => self.push_tuple(0)?,
+            0x85..=0x87 => self.push_tuple(usize::from(opcode - 0x84))?,
             b't' => {
-                let items = self.pop_to_mark()?;
-                self.push_tuple(items)?;
-            }
-            0x85..=0x87 => {
-                let items = self.pop_many(usize::from(opcode - 0x84))?;
-                self.push_tuple(items)?;
+                let made = self.stack.tuple_to_mark();
+                self.carried_out(made)?;
             }
             b'a' => {
-                let items = self.pop_many(1)?;
-                self.append(items)?;
+                let item: [Value; 1] = self.pop()?;
+                self.append(&Content::of(&item))?;
             }
             b'e' => {
+                if let Some(items) = self.stack.marked() {
+                    let place = Place { record: self.record, stack: &self.stack, texts: &self.texts };
+                    self.witness.list(items, &place);
+                }
                 let items = self.pop_to_mark()?;
-                self.append(items)?;
+                self.append(&items)?;
             }
             b's' => {
-                let items = self.pop_many(2)?;
-                self.set_items(&items)?;
+                let items: [Value; 2] = self.pop()?;
+                self.set_items(&Content::of(&items))?;
             }
             b'u' => {
                 let items = self.pop_to_mark()?;
                 self.set_items(&items)?;
             }
             b'q' => {
-                let index = self.fields.u8().ok_or_else(|| self.cut_off())?;
+                let index = self.input.byte();
+                let index = self.take(index)?;
                 self.memoise(index.into())?;
             }
             b'r' => {
-                let index = self.fields.u32().ok_or_else(|| self.cut_off())?;
-                self.memoise(index)?;
+                let index = self.input.array();
+                let index = self.take(index)?;
+                self.memoise(u32::from_le_bytes(index))?;
             }
             b'h' => {
-                let index = self.fields.u8().ok_or_else(|| self.cut_off())?;
+                let index = self.input.byte();
+                let index = self.take(index)?;
                 self.recall(index.into())?;
             }
             b'j' => {
-                let index = self.fields.u32().ok_or_else(|| self.cut_off())?;
-                self.recall(index)?;
+                let index = self.input.array();
+                let index = self.take(index)?;
+                self.recall(u32::from_le_bytes(index))?;
             }
             b'c' => self.push_global()?,
             0x81 => self.new_object()?,
@@ -253,174 +235,202 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    // The stack.
+    // Values onto the stack and off it.
 
-    fn push_leaf(&mut self, value: Value<'a>) {
-        self.push_node(Node { value, unshared: 1, depth: 1, memoised: false });
+    fn push(&mut self, kind: Kind) {
+        self.stack.push(Value::leaf(kind));
     }
 
-    fn push_node(&mut self, node: Node<'a>) {
-        // `MAX_OPERATIONS` bounds the nodes.
-        let id = Id(self.nodes.len() as u32);
-        self.nodes.push(node);
-        self.stack.push(id);
-    }
-
-    fn push_integer(&mut self, read: impl FnOnce(&mut Fields) -> Option<i64>) -> Result<(), Rejection> {
-        let integer = read(&mut self.fields).ok_or_else(|| self.cut_off())?;
-        self.push_leaf(Value::Int(integer));
+    fn push_integer<const LENGTH: usize>(&mut self, value: impl Fn([u8; LENGTH]) -> i64) -> Result<(), Rejection> {
+        let bytes = self.input.array();
+        let integer = value(self.take(bytes)?);
+        self.push(Kind::Integer(Packed(integer)));
         Ok(())
     }
 
-    fn push_tuple(&mut self, items: Vec<Id>) -> Result<(), Rejection> {
-        let (unshared, depth) = self.measure(1, 1, &items)?;
-        self.push_node(Node { value: Value::Tuple(items), unshared, depth, memoised: false });
+    /// A little-endian two's complement integer of at most eight bytes.
+    fn push_long(&mut self) -> Result<(), Rejection> {
+        let length = self.input.byte();
+        let length = usize::from(self.take(length)?);
+        let mut bytes = [0; 8];
+        let Some(read) = bytes.get_mut(..length) else {
+            return Err(self.refused(format!("has an integer of {length} bytes, at most 8 are read")));
+        };
+        let filled = self.input.fill(read);
+        let is_negative = read.last().is_some_and(|&byte| byte >= 0x80);
+        self.take(filled)?;
+        if is_negative {
+            bytes[length..].fill(0xff);
+        }
+        self.push(Kind::Integer(Packed(i64::from_le_bytes(bytes))));
         Ok(())
     }
 
-    fn top(&self) -> Result<Id, Rejection> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.last() {
-            Some(&top) if self.stack.len() > floor => Ok(top),
-            _ => Err(self.damaged("takes a value from an empty stack")),
+    fn push_text(&mut self) -> Result<(), Rejection> {
+        let length = self.input.array();
+        let length = u32::from_le_bytes(self.take(length)?);
+        if length as usize > LONGEST_KEPT {
+            let is_utf8 = self.input.skip_text(length);
+            if !self.take(is_utf8)? {
+                return Err(self.damaged("has a text that is not UTF-8"));
+            }
+            self.push(Kind::LongText);
+            return Ok(());
         }
-    }
-
-    fn pop(&mut self) -> Result<Id, Rejection> {
-        let top = self.top()?;
-        self.stack.pop();
-        Ok(top)
-    }
-
-    fn pop_many(&mut self, count: usize) -> Result<Vec<Id>, Rejection> {
-        let mut items = Vec::with_capacity(count);
-        for _ in 0..count {
-            items.push(self.pop()?);
-        }
-        items.reverse();
-        Ok(items)
-    }
-
-    fn pop_to_mark(&mut self) -> Result<Vec<Id>, Rejection> {
-        let mark = self.marks.pop().ok_or_else(|| self.damaged("has no mark where one is needed"))?;
-        Ok(self.stack.split_off(mark))
-    }
-
-    /// Accounts for `items` that are now in `container`.
-    fn grow(&mut self, container: Id, items: &[Id]) -> Result<(), Rejection> {
-        let Node { unshared, depth, .. } = self.nodes[container.0 as usize];
-        let (unshared, depth) = self.measure(unshared, depth, items)?;
-        let node = &mut self.nodes[container.0 as usize];
-        (node.unshared, node.depth) = (unshared, depth);
+        self.scratch.resize(length as usize, 0);
+        let filled = self.input.fill(&mut self.scratch);
+        self.take(filled)?;
+        let text = std::str::from_utf8(&self.scratch).map_err(|_| self.damaged("has a text that is not UTF-8"))?;
+        let kept = self.texts.keep(text).ok_or_else(|| {
+            self.refused(format!("has more than {} bytes of texts of up to {LONGEST_KEPT} bytes", text::MAX_KEPT))
+        })?;
+        self.push(Kind::Text(kept));
         Ok(())
     }
 
-    /// Unshared size and depth of a container of that size and depth once it holds `items` too.
-    fn measure(&self, mut unshared: u32, mut depth: u16, items: &[Id]) -> Result<(u32, u16), Rejection> {
-        for item in items {
-            let item = &self.nodes[item.0 as usize];
-            unshared = unshared.saturating_add(item.unshared);
-            depth = depth.max(item.depth + 1);
-        }
-        if unshared > MAX_UNSHARED_VALUES {
-            return Err(self.refused(format!(
-                "unfolds to more than {MAX_UNSHARED_VALUES} values: it refers to the same values again and again"
-            )));
-        }
-        if depth > MAX_DEPTH {
-            return Err(self.refused(format!("nests values more than {MAX_DEPTH} deep")));
-        }
-        Ok((unshared, depth))
+    fn push_tuple(&mut self, length: usize) -> Result<(), Rejection> {
+        let made = self.stack.tuple(length);
+        self.carried_out(made)
+    }
+
+    fn pop<const COUNT: usize>(&mut self) -> Result<[Value; COUNT], Rejection> {
+        let popped = self.stack.pop();
+        self.carried_out(popped)
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Content, Rejection> {
+        let popped = self.stack.pop_to_mark();
+        self.carried_out(popped)
     }
 
     // Containers, which change only until the memo holds them.
 
-    fn unfinished_top(&self) -> Result<Id, Rejection> {
-        let top = self.top()?;
-        if self.nodes[top.0 as usize].memoised {
-            return Err(self.refused("changes a value that is already in use elsewhere"));
+    fn append(&mut self, items: &Content) -> Result<(), Rejection> {
+        match self.stack.top() {
+            Ok(Value { kind: Kind::List { frozen: true }, .. }) => Err(self.in_use()),
+            Ok(list @ Value { kind: Kind::List { .. }, .. }) => {
+                let grown = list.grow(items).map_err(StackFault::from);
+                self.carried_out(grown)
+            }
+            Ok(_) => Err(self.damaged("appends to something that is no list")),
+            Err(fault) => Err(self.fault(fault)),
         }
-        Ok(top)
     }
 
-    fn append(&mut self, items: Vec<Id>) -> Result<(), Rejection> {
-        let list = self.unfinished_top()?;
-        self.grow(list, &items)?;
-        match &mut self.nodes[list.0 as usize].value {
-            Value::List(list) => list.extend(items),
-            _ => return Err(self.damaged("appends to something that is no list")),
+    fn set_items(&mut self, items: &Content) -> Result<(), Rejection> {
+        match self.stack.top() {
+            Ok(Value { kind: Kind::Dict { frozen: true, .. }, .. }) => Err(self.in_use()),
+            Ok(dict) => {
+                let grown = dict.grow(items).map_err(StackFault::from);
+                match &mut dict.kind {
+                    Kind::Dict { keys, .. } if items.count.is_multiple_of(2) => *keys = keys.and(items.keys),
+                    _ => return Err(self.damaged("sets items of something that is no dictionary")),
+                }
+                self.carried_out(grown)
+            }
+            Err(fault) => Err(self.fault(fault)),
         }
-        Ok(())
-    }
-
-    fn set_items(&mut self, items: &[Id]) -> Result<(), Rejection> {
-        let dict = self.unfinished_top()?;
-        self.grow(dict, items)?;
-        let (pairs, rest) = items.as_chunks::<2>();
-        match &mut self.nodes[dict.0 as usize].value {
-            Value::Dict(dict) if rest.is_empty() => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
-            _ => return Err(self.damaged("sets items of something that is no dictionary")),
-        }
-        Ok(())
     }
 
     fn new_object(&mut self) -> Result<(), Rejection> {
-        let parts = self.pop_many(2)?;
-        let is_class = matches!(self.global(parts[0]), Some(Global::Class { .. }));
-        let no_arguments = matches!(&self.nodes[parts[1].0 as usize].value, Value::Tuple(items) if items.is_empty());
+        let [class, arguments] = self.pop()?;
+        let is_class = class.kind == Kind::Global(global::Global::Class);
+        let no_arguments = self.stack.items(&arguments).is_some_and(<[Value]>::is_empty);
+        self.stack.release(&arguments);
         if !is_class || !no_arguments {
             return Err(self.refused("makes an object of something that is no TorchScript class"));
         }
-        self.push_leaf(Value::Object(None));
+        self.push(Kind::Object { frozen: false, built: false });
         Ok(())
     }
 
     fn build(&mut self) -> Result<(), Rejection> {
-        let attributes = self.pop()?;
-        let object = self.unfinished_top()?;
-        let Value::Dict(items) = &self.nodes[attributes.0 as usize].value else {
+        let [attributes] = self.pop()?;
+        let Kind::Dict { keys, .. } = attributes.kind else {
             return Err(self
                 .refused("gives an object a state that is no dictionary, which only `__setstate__` reads")
                 .hint("remove `__getstate__`, `__setstate__` and `torch.jit.export` of them from the module"));
         };
-        if !items.iter().all(|(key, _)| matches!(self.nodes[key.0 as usize].value, Value::Text(_))) {
-            return Err(self.damaged("has an attribute whose name is no text"));
+        match keys {
+            Keys::Names => {}
+            Keys::NoName(id) => {
+                let name = self.texts.get(id);
+                let fault = name_fault(name).unwrap_or_default();
+                return Err(self.refused(format!("has an attribute whose name {} {fault}", quoted(name))));
+            }
+            Keys::NoText => return Err(self.damaged("has an attribute whose name is no text")),
         }
-        self.grow(object, &[attributes])?;
-        match &mut self.nodes[object.0 as usize].value {
-            Value::Object(state @ None) => *state = Some(attributes),
-            _ => return Err(self.damaged("sets the attributes of something that is no new object")),
+        match self.stack.top() {
+            Ok(Value { kind: Kind::Object { frozen: true, .. }, .. }) => Err(self.in_use()),
+            Ok(object @ Value { kind: Kind::Object { built: false, .. }, .. }) => {
+                object.kind = Kind::Object { frozen: false, built: true };
+                let grown = object.grow(&Content::of(&[attributes])).map_err(StackFault::from);
+                self.carried_out(grown)
+            }
+            Ok(_) => Err(self.damaged("sets the attributes of something that is no new object")),
+            Err(fault) => Err(self.fault(fault)),
         }
-        Ok(())
     }
 
     // The memo.
 
     fn memoise(&mut self, index: u32) -> Result<(), Rejection> {
-        let top = self.top()?;
         if index as usize != self.memo.len() {
             return Err(self.refused(format!("writes memo entry {index} where {} is next", self.memo.len())));
         }
-        self.nodes[top.0 as usize].memoised = true;
-        self.memo.push(top);
-        Ok(())
+        if self.memo.len() == MAX_MEMO {
+            return Err(self.refused(format!("has more than {MAX_MEMO} memo entries")));
+        }
+        match self.stack.top() {
+            Ok(top) => {
+                top.freeze();
+                let mut entry = *top;
+                entry.forget_items();
+                self.memo.push(entry);
+                Ok(())
+            }
+            Err(fault) => Err(self.fault(fault)),
+        }
     }
 
     fn recall(&mut self, index: u32) -> Result<(), Rejection> {
-        let id = *self
-            .memo
-            .get(index as usize)
-            .ok_or_else(|| self.damaged(format!("reads memo entry {index}, which is not written")))?;
-        self.stack.push(id);
+        let entry = self.memo.get(index as usize).copied();
+        let entry = entry.ok_or_else(|| self.damaged(format!("reads memo entry {index}, which is not written")))?;
+        self.stack.push(entry);
         Ok(())
     }
 
-    // Texts and errors.
+    // Errors.
 
-    fn text(&mut self) -> Result<&'a str, Rejection> {
-        let length = self.fields.u32().ok_or_else(|| self.cut_off())?;
-        let bytes = self.fields.take(length as usize).ok_or_else(|| self.cut_off())?;
-        std::str::from_utf8(bytes).map_err(|_| self.damaged("has a text that is not UTF-8"))
+    /// The result of reading, or the reason why there was nothing to read.
+    fn take<T>(&self, read: io::Result<T>) -> Result<T, Rejection> {
+        read.map_err(|error| {
+            if input::is_cut_off(&error) {
+                self.damaged("is cut off")
+            } else {
+                self.damaged(format!("could not be read: {error}"))
+            }
+        })
+    }
+
+    fn carried_out<T>(&self, done: Result<T, StackFault>) -> Result<T, Rejection> {
+        done.map_err(|fault| self.fault(fault))
+    }
+
+    fn fault(&self, fault: StackFault) -> Rejection {
+        match fault {
+            StackFault::Empty => self.damaged("takes a value from an empty stack"),
+            StackFault::NoMark => self.damaged("has no mark where one is needed"),
+            StackFault::TooManyMarks => self.refused("opens more containers at once than are read"),
+            StackFault::Excess(Excess::UnsharedValues) => self.refused(format!(
+                "unfolds to more than {MAX_UNSHARED_VALUES} values: it refers to the same values again and again"
+            )),
+            StackFault::Excess(Excess::Depth) => self.refused(format!("nests values more than {MAX_DEPTH} deep")),
+        }
+    }
+
+    fn in_use(&self) -> Rejection {
+        self.refused("changes a value that is already in use elsewhere")
     }
 
     fn rejection(&self, code: Code, what: impl std::fmt::Display) -> Rejection {
@@ -428,24 +438,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> Rejection {
-        self.rejection(Code::DamagedArchive, format!("{what} (before byte {})", self.fields.position()))
+        self.rejection(Code::DamagedArchive, format!("{what} (before byte {})", self.input.position()))
     }
 
     fn refused(&self, what: impl std::fmt::Display) -> Rejection {
-        self.rejection(Code::UnsafeArchive, format!("{what} (before byte {})", self.fields.position()))
+        self.rejection(Code::UnsafeArchive, format!("{what} (before byte {})", self.input.position()))
     }
-
-    fn cut_off(&self) -> Rejection {
-        self.damaged("is cut off")
-    }
-}
-
-/// A little-endian two's complement integer of at most eight bytes.
-fn long(fields: &mut Fields) -> Option<i64> {
-    let length = usize::from(fields.u8()?);
-    let bytes = fields.take(length)?;
-    let negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
-    let mut whole = [if negative { 0xff } else { 0 }; 8];
-    whole.get_mut(..length)?.copy_from_slice(bytes);
-    Some(i64::from_le_bytes(whole))
 }

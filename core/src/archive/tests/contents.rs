@@ -77,16 +77,17 @@ fn a_value_that_contains_itself_is_refused() {
 fn values_nested_too_deep_are_refused() {
     let depth = usize::from(pickle::MAX_DEPTH) + 1;
     refuse_attribute(
-        |pickle| pickle.op(&b"]".repeat(depth)).op(&b"a".repeat(depth - 1)),
+        |pickle| pickle.op(&b"](".repeat(depth)).op(&b"e".repeat(depth)),
         Code::UnsafeArchive,
         "more than 200 deep",
     );
+    refuse_attribute(|pickle| pickle.op(&b"(".repeat(2000)), Code::UnsafeArchive, "more containers at once");
 }
 
 #[test]
 fn a_pickle_with_too_many_operations_is_refused() {
-    let marks = b"N".repeat(pickle::MAX_OPERATIONS + 1);
-    refuse_pickle(&PickleWriter::new().op(&marks).end(), Code::UnsafeArchive, "2000000 operations");
+    let numbers = b"N".repeat(pickle::MAX_OPERATIONS as usize + 1);
+    refuse_pickle(&PickleWriter::new().op(&numbers).end(), Code::UnsafeArchive, "8000000 operations");
 }
 
 #[test]

@@ -5,6 +5,9 @@ mod container;
 mod contents;
 mod formats;
 mod hostile_bytes;
+mod names;
+mod pickles;
+mod records;
 
 use std::io::Cursor;
 

@@ -2,11 +2,13 @@
 
 use std::io::{Read, Seek};
 
-use super::{Entry, Method, ZipError, read_at};
+use super::directory::{CENTRAL_HEADER, Entry, LocalReader};
+use super::{Method, ZipError};
 use crate::archive::fields::Fields;
+use crate::archive::name::{hidden_character, quoted};
 
 /// Bytes of a local header without name and extra fields.
-const LOCAL_HEADER: u64 = 30;
+const LOCAL_HEADER: usize = 30;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 /// Compression level (1, 2), data descriptor (3), names in UTF-8 (11).
 const KNOWN_FLAGS: u16 = 1 << 1 | 1 << 2 | FLAG_DESCRIPTOR | 1 << 11;
@@ -14,29 +16,48 @@ const FLAG_ENCRYPTED: u16 = 1;
 
 const LONGEST_NAME: usize = 1024;
 
-/// An entry of the central directory; `entry.data_offset` is set when its local header was read.
+/// An entry as the central directory has it.
 pub(super) struct CentralHeader {
-    pub entry: Entry,
+    pub name: String,
+    pub method: Method,
+    pub size: u64,
+    pub packed_size: u64,
+    pub crc32: u32,
+    pub flags: u16,
     pub header_offset: u64,
-    flags: u16,
+}
+
+/// Whether the sizes may be repeated behind the data.
+pub(super) fn has_descriptor(flags: u16) -> bool {
+    flags & FLAG_DESCRIPTOR != 0
 }
 
 impl CentralHeader {
-    pub(super) fn read(fields: &mut Fields, number: u64) -> Result<Self, ZipError> {
-        let cut_off = || ZipError::damaged(format!("entry {number} of the zip directory is damaged"));
-        let header = RawCentralHeader::parse(fields).ok_or_else(cut_off)?;
-        let name = entry_name(header.name)?;
-        Self::from_raw(&header, name).map_err(|error| error.at(name))
+    pub(super) fn read(directory: &mut impl Read, number: u64) -> Result<Self, ZipError> {
+        let damaged = || ZipError::damaged(format!("entry {number} of the zip directory is damaged"));
+        let mut fixed = [0; CENTRAL_HEADER as usize];
+        directory.read_exact(&mut fixed).map_err(|_| damaged())?;
+        let header = RawCentralHeader::parse(&fixed).ok_or_else(damaged)?;
+        let mut take = |length: u16| {
+            let mut bytes = vec![0; length.into()];
+            directory.read_exact(&mut bytes).map(|()| bytes).map_err(|_| damaged())
+        };
+        let name = entry_name(take(header.name_length)?)?;
+        let extra = take(header.extra_length)?;
+        match Self::from_raw(&header, &extra) {
+            Ok(read) => Ok(Self { name, ..read }),
+            Err(error) => Err(error.at(&name)),
+        }
     }
 
-    fn from_raw(header: &RawCentralHeader, name: &str) -> Result<Self, ZipError> {
+    fn from_raw(header: &RawCentralHeader, extra: &[u8]) -> Result<Self, ZipError> {
         if header.flags & FLAG_ENCRYPTED != 0 {
             return Err(ZipError::refused("the entry is encrypted"));
         }
         if header.flags & !KNOWN_FLAGS != 0 {
             return Err(ZipError::refused(format!("the zip flags {:#06x} are not read", header.flags)));
         }
-        if header.has_comment || header.disk != 0 {
+        if header.comment_length > 0 || header.disk != 0 {
             return Err(ZipError::refused("the entry has a comment or lies on another disk"));
         }
         // The upper half of the attributes is the Unix mode: 0 or a regular file, never a link or a device.
@@ -53,7 +74,7 @@ impl CentralHeader {
             packed_size: header.packed_size.into(),
             offset: header.offset.into(),
         };
-        sizes.fill_in(header.extra)?;
+        sizes.fill_in(extra)?;
         let method = match header.method {
             0 => Method::Stored,
             8 => Method::Deflated,
@@ -65,72 +86,74 @@ impl CentralHeader {
                 sizes.packed_size, sizes.size
             )));
         }
-        let entry = Entry {
-            name: name.to_owned(),
+        Ok(Self {
+            name: String::new(),
             method,
             size: sizes.size,
             packed_size: sizes.packed_size,
             crc32: header.crc32,
-            data_offset: 0,
-        };
-        Ok(Self { entry, flags: header.flags, header_offset: sizes.offset })
-    }
-
-    /// Whether the sizes may be repeated behind the data.
-    pub(super) fn has_descriptor(&self) -> bool {
-        self.flags & FLAG_DESCRIPTOR != 0
-    }
-
-    /// Where the data starts, from a local header that agrees with the central one.
-    pub(super) fn read_local(&self, file: &mut (impl Read + Seek)) -> Result<u64, ZipError> {
-        let name = self.entry.name.as_bytes();
-        let fixed_length = LOCAL_HEADER + name.len() as u64;
-        let bytes = read_at(file, self.header_offset, fixed_length)?;
-        let contradicts = || ZipError::refused("the two headers of the entry contradict each other");
-        let local = RawLocalHeader::parse(&bytes, name.len()).ok_or_else(contradicts)?;
-        if local.signature != b"PK\x03\x04" {
-            return Err(ZipError::damaged("the header of the entry is missing"));
-        }
-        let method = match self.entry.method {
-            Method::Stored => 0,
-            Method::Deflated => 8,
-            Method::Other(other) => other,
-        };
-        if local.flags != self.flags || local.method != method || local.name != Some(name) {
-            return Err(contradicts());
-        }
-        let extra_length = u64::from(local.extra_length);
-        if !self.has_descriptor() {
-            let extra = read_at(file, self.header_offset + fixed_length, extra_length)?;
-            // The offset is not part of a local header.
-            let mut sizes = Zip64Sizes { size: local.size.into(), packed_size: local.packed_size.into(), offset: 0 };
-            sizes.fill_in(&extra)?;
-            if (sizes.size, sizes.packed_size, local.crc32)
-                != (self.entry.size, self.entry.packed_size, self.entry.crc32)
-            {
-                return Err(contradicts());
-            }
-        }
-        Ok(self.header_offset + fixed_length + extra_length)
+            flags: header.flags,
+            header_offset: sizes.offset,
+        })
     }
 }
 
-struct RawCentralHeader<'a> {
+/// Where the data starts, from a local header at `offset` that agrees with the central one.
+pub(super) fn read_local<R: Read + Seek>(
+    file: &mut LocalReader<R>,
+    offset: u64,
+    central: Entry,
+    flags: u16,
+) -> Result<u64, ZipError> {
+    let contradicts = || ZipError::refused("the two headers of the entry contradict each other");
+    let name = central.name.as_bytes();
+    let mut buffer = [0; LOCAL_HEADER + LONGEST_NAME];
+    let bytes = &mut buffer[..LOCAL_HEADER + name.len()];
+    file.read_at(offset, bytes)?;
+    let local = RawLocalHeader::parse(bytes, name.len()).ok_or_else(contradicts)?;
+    if local.signature != b"PK\x03\x04" {
+        return Err(ZipError::damaged("the header of the entry is missing"));
+    }
+    let method = match central.method {
+        Method::Stored => 0,
+        Method::Deflated => 8,
+        Method::Other(other) => other,
+    };
+    if local.flags != flags || local.method != method || local.name != Some(name) {
+        return Err(contradicts());
+    }
+    let extra_offset = offset + (LOCAL_HEADER + name.len()) as u64;
+    if !has_descriptor(flags) {
+        let mut extra = vec![0; local.extra_length.into()];
+        file.read_at(extra_offset, &mut extra)?;
+        // The offset is not part of a local header.
+        let mut sizes = Zip64Sizes { size: local.size.into(), packed_size: local.packed_size.into(), offset: 0 };
+        sizes.fill_in(&extra)?;
+        if (sizes.size, sizes.packed_size, local.crc32) != (central.size, central.packed_size, central.crc32) {
+            return Err(contradicts());
+        }
+    }
+    Ok(extra_offset + u64::from(local.extra_length))
+}
+
+/// The part of a central header that has the same length in every entry.
+struct RawCentralHeader {
     flags: u16,
     method: u16,
     crc32: u32,
     packed_size: u32,
     size: u32,
+    name_length: u16,
+    extra_length: u16,
+    comment_length: u16,
     disk: u16,
     attributes: u32,
     offset: u32,
-    name: &'a [u8],
-    extra: &'a [u8],
-    has_comment: bool,
 }
 
-impl<'a> RawCentralHeader<'a> {
-    fn parse(fields: &mut Fields<'a>) -> Option<Self> {
+impl RawCentralHeader {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(bytes);
         if fields.take(4)? != b"PK\x01\x02" {
             return None;
         }
@@ -142,11 +165,19 @@ impl<'a> RawCentralHeader<'a> {
         let disk = fields.u16()?;
         let _internal_attributes = fields.u16()?;
         let (attributes, offset) = (fields.u32()?, fields.u32()?);
-        let name = fields.take(name_length.into())?;
-        let extra = fields.take(extra_length.into())?;
-        fields.take(comment_length.into())?;
-        let has_comment = comment_length > 0;
-        Some(Self { flags, method, crc32, packed_size, size, disk, attributes, offset, name, extra, has_comment })
+        Some(Self {
+            flags,
+            method,
+            crc32,
+            packed_size,
+            size,
+            name_length,
+            extra_length,
+            comment_length,
+            disk,
+            attributes,
+            offset,
+        })
     }
 }
 
@@ -171,7 +202,8 @@ impl<'a> RawLocalHeader<'a> {
         let _time = fields.u32()?;
         let (crc32, packed_size, size) = (fields.u32()?, fields.u32()?, fields.u32()?);
         let (name_length, extra_length) = (fields.u16()?, fields.u16()?);
-        let name = fields.take(name_length.into()).filter(|name| name.len() == expected_name_length);
+        let name =
+            (usize::from(name_length) == expected_name_length).then(|| fields.take(name_length.into())).flatten();
         Some(Self { signature, flags, method, crc32, packed_size, size, extra_length, name })
     }
 }
@@ -211,23 +243,33 @@ impl Zip64Sizes {
     }
 }
 
-/// A name that means the same file to everyone: relative, UTF-8, without `.`, `..`, `\` or control characters.
-fn entry_name(bytes: &[u8]) -> Result<&str, ZipError> {
-    let name = std::str::from_utf8(bytes)
-        .map_err(|_| ZipError::refused(format!("the entry name `{}` is not UTF-8", bytes.escape_ascii())))?;
+/// A name that means the same file to everyone and prints as what it is: relative, UTF-8, without `.`, `..`, `\` or
+/// characters that nobody sees.
+fn entry_name(bytes: Vec<u8>) -> Result<String, ZipError> {
+    let name = String::from_utf8(bytes).map_err(|error| {
+        let bytes = &error.as_bytes()[..error.as_bytes().len().min(LONGEST_NAME)];
+        ZipError::refused(format!("the entry name `{}` is not UTF-8", bytes.escape_ascii()))
+    })?;
+    let refused = |reason: &str| {
+        let error = ZipError::refused(format!("the entry name {} {reason}", quoted(&name)));
+        Err(if hidden_character(&name).is_none() { error.at(&name) } else { error })
+    };
     if name.len() > LONGEST_NAME {
         let start: String = name.chars().take(40).collect();
         return Err(ZipError::refused(format!(
-            "the entry name `{start}…` has {} bytes, at most {LONGEST_NAME} are read",
+            "the entry name that starts with {} has {} bytes, at most {LONGEST_NAME} are read",
+            quoted(&start),
             name.len()
         )));
     }
-    let refused = |reason: &str| Err(ZipError::refused(format!("the entry name {name:?} {reason}")).at(name));
     if name.is_empty() {
         return refused("is empty");
     }
     if name.chars().any(char::is_control) {
         return refused("has control characters");
+    }
+    if let Some(character) = hidden_character(&name) {
+        return refused(&format!("has the character U+{:04X}, which is not shown", u32::from(character)));
     }
     if name.contains('\\') {
         return refused("has a backslash");

@@ -195,3 +195,17 @@ fn a_safetensors_header_that_does_not_fit_the_file_is_refused() {
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     refuse_file(&huge, "its header has 18446744073709551615 bytes");
 }
+
+#[test]
+fn names_and_types_that_nobody_sees_are_written_out() {
+    let hidden = "x\u{202e}\u{1b}[2J";
+    for bytes in [npz(&[pictures(hidden, 40)]), safetensors(&[pictures(hidden, 40)])] {
+        refuse_file(&bytes, "\\u{202e}\\u{1b}[2J");
+    }
+    let long = "x".repeat(5000);
+    let rejection = refuse_file(&safetensors(&[pictures(&long, 40)]), "5000 bytes");
+    assert!(rejection.detail.len() < 500 && rejection.node.is_none(), "{rejection:?}");
+    let header = format!("{{'descr': '<\u{202e}{long}', 'fortran_order': False, 'shape': (40,), }}");
+    let rejection = refuse_header(&header, "<\\u{202e}x");
+    assert!(rejection.detail.len() < 500, "{rejection:?}");
+}

@@ -13,6 +13,8 @@ main() {
     . scripts/env.sh
     # Tests start their own database.
     unset DATABASE_URL
+    SECATEUR_CHROMIUM="$(scripts/setup-chromium.sh)"
+    export SECATEUR_CHROMIUM
     local locked=()
     [ "${CI:-}" = true ] && locked=(--locked)
 
@@ -57,15 +59,20 @@ check_dependencies() {
 }
 
 run_tests() {
-    local log status=0
+    local log status=0 with_nextest=() with_cargo=()
     log="$(mktemp)"
+    if [ "$SECATEUR_CHROMIUM" = none ]; then
+        printf '\n==> tests with a browser: left out, since SECATEUR_CHROMIUM is none\n'
+        with_nextest=(-E 'not test(/^routes::access::browser::/)')
+        with_cargo=(-- --skip routes::access::browser::)
+    fi
     # shellcheck disable=SC2064 # the path of now is meant
     trap "rm -f '$log'" EXIT
     if command -v cargo-nextest >/dev/null; then
-        step cargo nextest run --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=1
+        step cargo nextest run --workspace --no-fail-fast "${with_nextest[@]}" "$@" 2>&1 | tee "$log" || status=1
         step cargo test --workspace --doc --no-fail-fast "$@" 2>&1 | tee -a "$log" || status=1
     else
-        step cargo test --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=1
+        step cargo test --workspace --no-fail-fast "$@" "${with_cargo[@]}" 2>&1 | tee "$log" || status=1
     fi
     [ ${#LEFT_OUT[@]} -eq 0 ] || printf '\nleft out: %s\n' "${LEFT_OUT[@]}"
     closing_line "$log" "$status"

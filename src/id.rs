@@ -97,6 +97,11 @@ prefixed_id!(
     "dst_"
 );
 prefixed_id!(
+    /// A key of the API; not its secret.
+    KeyId,
+    "key_"
+);
+prefixed_id!(
     /// A task; seen in logs only.
     TaskId,
     "tsk_"

@@ -1,5 +1,6 @@
 //! Secateur's server: HTTP API, queue, worker supervisor and command line around [`secateur_core`].
 
+pub mod access;
 pub mod artifact;
 pub mod blob;
 pub mod cli;

@@ -1,9 +1,10 @@
-//! Keys of blobs. Uploads are named by content, outputs by the attempt that wrote them.
+//! Keys of blobs. Uploads are named by tenant and content, outputs by the attempt that wrote them.
 
 use std::fmt;
 
 use secateur_core::stage::Stage;
 
+use crate::access::Tenant;
 use crate::digest::Sha256;
 use crate::id::JobId;
 
@@ -12,12 +13,12 @@ use crate::id::JobId;
 pub struct BlobKey(String);
 
 impl BlobKey {
-    pub fn model(sha256: Sha256) -> Self {
-        Self(format!("models/{sha256}"))
+    pub fn model(tenant: &Tenant, sha256: Sha256) -> Self {
+        Self(format!("models/{tenant}/{sha256}"))
     }
 
-    pub fn dataset(sha256: Sha256) -> Self {
-        Self(format!("datasets/{sha256}"))
+    pub fn dataset(tenant: &Tenant, sha256: Sha256) -> Self {
+        Self(format!("datasets/{tenant}/{sha256}"))
     }
 
     /// An output; the attempt is part of the key, so a stale one never overwrites what counts.

@@ -209,7 +209,7 @@ mod tests {
         let store = BlobStore::local(&folder.path().join("blobs")).unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, b"0123456789").unwrap();
-        let key = BlobKey::model(crate::digest::Sha256::of(b"0123456789"));
+        let key = BlobKey::model(&crate::access::Tenant::of_nobody(), crate::digest::Sha256::of(b"0123456789"));
         store.put_file(&key, &file).await.unwrap();
         assert!(!file.exists());
 

@@ -4,6 +4,7 @@
 
 mod engine;
 mod inspect;
+mod key;
 mod logging;
 mod openapi;
 mod progress;
@@ -43,6 +44,8 @@ enum Command {
     Prune(Box<prune::PruneArguments>),
     /// Show a model's layers, channel groups, costs and what can be removed
     Inspect(inspect::InspectArguments),
+    /// Make, list and revoke keys of the API
+    Key(key::KeyArguments),
     /// Bring the database's schema up to date
     Migrate(serve::MigrateArguments),
     /// Print the API's description
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
             Command::Worker(arguments) => worker::work(arguments).await,
             Command::Prune(arguments) => prune::prune(*arguments).await,
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
+            Command::Key(arguments) => key::key(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),
         }

@@ -8,13 +8,16 @@ use clap::Args;
 
 use super::engine::EngineOptions;
 use super::{CliError, cancelled_by_signals};
-use crate::server::{self, DataFolder, Server, ServerOptions};
+use crate::access::{HostName, PublicUrl};
+use crate::server::{self, AccessOptions, DataFolder, Server, ServerOptions};
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
     /// Address of the API; port 0 takes a free one
     #[arg(long, env = "SECATEUR_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    #[command(flatten)]
+    access: AccessArguments,
     #[command(flatten)]
     storage: StorageOptions,
     /// `s3://bucket/prefix` for blobs [default: a folder in the data folder]
@@ -30,14 +33,35 @@ pub(super) struct ServeArguments {
     work: WorkOptions,
 }
 
+/// Who may call. A server on the loopback interface needs no keys.
+#[derive(Debug, Args)]
+struct AccessArguments {
+    /// Let everyone in who reaches the server, as long as it has no keys
+    #[arg(long, env = "SECATEUR_ALLOW_ANONYMOUS")]
+    allow_anonymous: bool,
+    /// A name that the server answers to beside its own, `*` for any; may be given several times
+    #[arg(long = "host", env = "SECATEUR_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    hosts: Vec<HostName>,
+    /// Where callers find the server when a proxy that speaks TLS stands before it, such as https://pruner.example
+    #[arg(long, env = "SECATEUR_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<PublicUrl>,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct StorageOptions {
     /// Folder of the private database, blobs and scratch files
     #[arg(long, env = "SECATEUR_DATA_DIR", default_value = "data")]
-    data_dir: PathBuf,
+    pub(super) data_dir: PathBuf,
     /// A Postgres to use [default: a private one in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+}
+
+impl StorageOptions {
+    /// A variable that is set to nothing names no database.
+    pub(super) fn database_url(&self) -> Option<String> {
+        self.database_url.clone().filter(|url| !url.is_empty())
+    }
 }
 
 /// Options of those who run tasks.
@@ -63,13 +87,19 @@ pub(super) struct MigrateArguments {
 }
 
 pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
-    let ServeArguments { listen, storage, blobs, max_upload_bytes, reserve_bytes, work } = arguments;
+    let ServeArguments { listen, access, storage, blobs, max_upload_bytes, reserve_bytes, work } = arguments;
     let engine = if work.slots > 0 { Some(work.engine.find()?) } else { None };
     let lease = Duration::from_secs(work.lease);
     let shutdown = cancelled_by_signals();
     let options = ServerOptions {
         listen,
-        database_url: storage.database_url.filter(|url| !url.is_empty()),
+        database_url: storage.database_url(),
+        access: AccessOptions {
+            allow_anonymous: access.allow_anonymous,
+            hosts: access.hosts,
+            public_url: access.public_url,
+            unguarded: false,
+        },
         blobs_url: blobs.filter(|url| !url.is_empty()),
         max_upload_bytes,
         reserve_bytes,
@@ -90,10 +120,9 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
 }
 
 pub(super) async fn migrate(arguments: MigrateArguments) -> Result<(), CliError> {
-    let StorageOptions { data_dir, database_url } = arguments.storage;
-    let folder = DataFolder::open(&data_dir)?;
-    let url = database_url.filter(|url| !url.is_empty());
-    let backend = server::connect(&folder, url.as_deref(), 0, Duration::from_secs(10)).await?;
+    let storage = arguments.storage;
+    let folder = DataFolder::open(&storage.data_dir)?;
+    let backend = server::connect(&folder, storage.database_url().as_deref(), 0, Duration::from_secs(10)).await?;
     backend.database.close().await;
     if let Some(postgres) = backend.postgres {
         postgres.stop().await;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::range::{Wanted, wanted};
-use super::request::{ArtifactPath, Id, not_found};
+use super::request::{ArtifactPath, Own, not_found};
 use crate::artifact::{self, Content, PublicArtifact};
 use crate::id::JobId;
 use crate::table::job;
@@ -42,7 +42,7 @@ pub struct ArtifactList {
         (status = 200, body = ArtifactList),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, Id(id): Id<JobId>) -> Result<Json<ArtifactList>, Problem> {
+pub async fn list(State(app): State<App>, Own(id): Own<JobId>) -> Result<Json<ArtifactList>, Problem> {
     let artifacts = find_all(&app, id).await?;
     let items = artifacts
         .into_iter()
@@ -74,7 +74,7 @@ pub async fn list(State(app): State<App>, Id(id): Id<JobId>) -> Result<Json<Arti
     ))]
 pub async fn download(
     State(app): State<App>,
-    Id(id): Id<JobId>,
+    Own(id): Own<JobId>,
     ArtifactPath(name): ArtifactPath,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::problem::{Problem, ProblemDocument};
-use super::request::{Id, Parameters, not_found};
+use super::request::{Own, Parameters, not_found};
 use crate::id::JobId;
 use crate::table::{job, task};
 
@@ -34,7 +34,7 @@ pub struct CandidatePage {
     ))]
 pub async fn list(
     State(app): State<App>,
-    Id(id): Id<JobId>,
+    Own(id): Own<JobId>,
     parameters: Parameters,
 ) -> Result<Json<CandidatePage>, Problem> {
     let limit = parameters.limit()? as usize;

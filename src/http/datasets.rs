@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 use super::App;
 use super::multipart::receive_file;
 use super::problem::{Problem, ProblemDocument};
-use super::request::{Id, Parameters, not_found};
+use super::request::{Own, Parameters, not_found};
+use crate::access::{Caller, Scope};
 use crate::id::DatasetId;
 use crate::table::dataset::{self, Dataset};
 
@@ -62,11 +63,13 @@ type Created<T> = (StatusCode, [(HeaderName, String); 1], Json<T>);
     ))]
 pub async fn upload(
     State(app): State<App>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Created<DatasetOut>, Problem> {
+    caller.require(Scope::Submit)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
-    let dataset = app.uploads.accept_dataset(file.staged, file.name.as_deref()).await?;
+    let dataset = app.uploads.accept_dataset(&caller.tenant, file.staged, file.name.as_deref()).await?;
     let location = format!("/v1/datasets/{}", dataset.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(dataset.into())))
 }
@@ -78,7 +81,7 @@ pub async fn upload(
         (status = 200, body = DatasetOut),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn show(State(app): State<App>, Id(id): Id<DatasetId>) -> Result<Json<DatasetOut>, Problem> {
+pub async fn show(State(app): State<App>, Own(id): Own<DatasetId>) -> Result<Json<DatasetOut>, Problem> {
     let dataset = dataset::find(app.queue.database().pool(), id).await?;
     Ok(Json(dataset.ok_or_else(|| not_found::<DatasetId>(id))?.into()))
 }
@@ -93,9 +96,14 @@ pub async fn show(State(app): State<App>, Id(id): Id<DatasetId>) -> Result<Json<
         (status = 200, body = DatasetPage),
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, parameters: Parameters) -> Result<Json<DatasetPage>, Problem> {
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Json<DatasetPage>, Problem> {
     let limit = parameters.limit()?;
-    let mut datasets = dataset::list(app.queue.database().pool(), parameters.after()?, limit + 1).await?;
+    let mut datasets =
+        dataset::list(app.queue.database().pool(), &caller.tenant, parameters.after()?, limit + 1).await?;
     let next = (datasets.len() > limit as usize).then(|| datasets[limit as usize - 1].id);
     datasets.truncate(limit as usize);
     Ok(Json(DatasetPage { items: datasets.into_iter().map(DatasetOut::from).collect(), next }))

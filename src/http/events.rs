@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::problem::{Problem, ProblemDocument};
-use super::request::{Id, Parameters, header_text, not_found};
+use super::request::{Own, Parameters, header_text};
+use crate::access::Caller;
 use crate::database::{DatabaseError, Subscription, Wakeup};
 use crate::id::JobId;
 use crate::job::Event;
@@ -67,7 +68,8 @@ impl From<EventRow> for EventOut {
     ))]
 pub async fn list(
     State(app): State<App>,
-    Id(id): Id<JobId>,
+    caller: Caller,
+    Own(id): Own<JobId>,
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -76,13 +78,12 @@ pub async fn list(
     let after = parameters.get("after", parse, allowed)?.unwrap_or(0);
     let limit = parameters.limit()?;
     let pool = app.queue.database().pool();
-    job::status(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
     if wants_stream(&headers) {
         let after = match header_text(&headers, header::HeaderName::from_static("last-event-id"))? {
             Some(text) => parse(text).ok_or_else(|| Problem::invalid_parameter("last-event-id", text, allowed))?,
             None => after,
         };
-        let stream = Sse::new(follow(app, id, after)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+        let stream = Sse::new(follow(app, caller, id, after)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
         return Ok(stream.into_response());
     }
     let rows = event::list(pool, id, after, limit).await?;
@@ -99,16 +100,17 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 
 struct Follower {
     app: App,
+    caller: Caller,
     job: JobId,
     after: i64,
     hints: Subscription,
     ended: bool,
 }
 
-/// Events as they come, until the job's last one. When the database goes away the stream ends; the client resumes.
-fn follow(app: App, job: JobId, after: i64) -> impl Stream<Item = Result<SseEvent, DatabaseError>> {
+/// Events as they come, until the job's last one, or until the caller's key is revoked. When the database goes away the stream ends; the client resumes.
+fn follow(app: App, caller: Caller, job: JobId, after: i64) -> impl Stream<Item = Result<SseEvent, DatabaseError>> {
     let hints = app.notifications.subscribe();
-    let follower = Follower { app, job, after, hints, ended: false };
+    let follower = Follower { app, caller, job, after, hints, ended: false };
     let pages = stream::try_unfold(follower, |mut follower| async move {
         loop {
             if follower.ended {
@@ -129,6 +131,9 @@ fn follow(app: App, job: JobId, after: i64) -> impl Stream<Item = Result<SseEven
             let job = follower.job;
             let hint = follower.hints.wait(LOOK_AGAIN, |wakeup| wakeup == Wakeup::Job(job));
             let _ = follower.app.draining.run_until_cancelled(hint).await;
+            if !follower.app.access.is_still_let_in(&follower.caller).await? {
+                return Ok(None);
+            }
         }
     });
     futures::TryStreamExt::try_flatten(pages)

@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use super::App;
 use super::job_view::{JobOut, JobPage};
 use super::problem::{Code, Problem, ProblemDocument};
-use super::request::{Id, Parameters, not_found};
+use super::request::{Own, Parameters, not_found};
 use super::wait;
+use crate::access::{Caller, Scope};
 use crate::id::JobId;
 use crate::job::JobStatus;
 use crate::queue::{Cancellation, Deletion};
@@ -25,11 +26,11 @@ use crate::table::job::{self, Filter};
         (status = 200, body = JobPage),
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, parameters: Parameters) -> Result<Json<JobPage>, Problem> {
+pub async fn list(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Json<JobPage>, Problem> {
     let limit = parameters.limit()?;
     let allowed = JobStatus::ALL.map(|status| format!("`{}`", status.as_str())).join(", ");
     let status = parameters.get("status", JobStatus::parse, &format!("one of {allowed}"))?;
-    let filter = Filter { status, before: parameters.after()? };
+    let filter = Filter { tenant: caller.tenant, status, before: parameters.after()? };
     let database = app.queue.database();
     let mut jobs = job::list(database.pool(), &filter, limit + 1).await?;
     let next = (jobs.len() > limit as usize).then(|| jobs[limit as usize - 1].id);
@@ -49,7 +50,11 @@ pub async fn list(State(app): State<App>, parameters: Parameters) -> Result<Json
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn show(State(app): State<App>, Id(id): Id<JobId>, parameters: Parameters) -> Result<Json<JobOut>, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    Own(id): Own<JobId>,
+    parameters: Parameters,
+) -> Result<Json<JobOut>, Problem> {
     if let Some(longest) = wait::longest(&parameters)?
         && let Some(now) = job::status(app.queue.database().pool(), id).await?
     {
@@ -66,7 +71,8 @@ pub async fn show(State(app): State<App>, Id(id): Id<JobId>, parameters: Paramet
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(State(app): State<App>, Id(id): Id<JobId>) -> Result<Json<JobOut>, Problem> {
+pub async fn cancel(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<Json<JobOut>, Problem> {
+    caller.require(Scope::Submit)?;
     match app.queue.cancel(id).await? {
         Cancellation::Cancelled => Ok(Json(find(&app, id).await?)),
         Cancellation::HasEnded(status) => {
@@ -85,7 +91,8 @@ pub async fn cancel(State(app): State<App>, Id(id): Id<JobId>) -> Result<Json<Jo
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn delete(State(app): State<App>, Id(id): Id<JobId>) -> Result<StatusCode, Problem> {
+pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<StatusCode, Problem> {
+    caller.require(Scope::Submit)?;
     match app.queue.delete(id).await? {
         Deletion::Deleted(blobs) => {
             // The rows are gone, so nobody sees these any more, whether or not they could be freed.

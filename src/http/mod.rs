@@ -1,6 +1,7 @@
 //! The HTTP API, version 1. A handler is extract → authorise → one domain call → response.
 //!
-//! Every answer carries `x-request-id`, the client's own or a new one, and so does every line of the log below it.
+//! Before a handler stands the guard ([`guard`]): it lets in what is meant for this server and comes from no foreign page,
+//! and says who the caller is. Every answer carries `x-request-id`, the client's own or a new one, and so does every line of the log below it.
 //! Every error, also of the framework and of a panic, is a [`problem::Problem`].
 
 mod artifacts;
@@ -8,15 +9,18 @@ mod candidates;
 mod datasets;
 mod drain;
 mod events;
+mod guard;
 mod health;
 mod job_view;
 mod jobs;
+mod keys;
 mod models;
 mod multipart;
 mod openapi;
 mod problem;
 mod range;
 mod request;
+mod session;
 mod submit;
 mod wait;
 
@@ -33,13 +37,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::access::Access;
 use crate::blob::{BlobStore, Staging};
 use crate::database::Notifications;
 use crate::queue::Queue;
 use crate::upload::Uploads;
 use problem::{Code, Problem};
 
+pub use guard::{Entrance, Gate};
 pub use openapi::document as openapi_document;
+pub use session::CookieKind;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -52,12 +59,24 @@ pub struct App {
     pub staging: Staging,
     pub uploads: Uploads,
     pub notifications: Notifications,
+    pub access: Access,
+    pub entrance: Entrance,
+    pub cookie: CookieKind,
     /// Cancelled when the server drains: long answers end then.
     pub draining: tokio_util::sync::CancellationToken,
 }
 
-/// Every route, with its description.
-fn routes() -> OpenApiRouter<App> {
+/// The routes that are the same for everyone, with their descriptions.
+fn public_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi::serve))
+        .routes(routes!(session::open))
+}
+
+/// The routes that need a caller, with their descriptions.
+fn guarded_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(submit::submit, jobs::list))
         .routes(routes!(jobs::show, jobs::delete))
@@ -71,15 +90,19 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(models::inspect))
         .routes(routes!(datasets::upload, datasets::list))
         .routes(routes!(datasets::show))
-        .routes(routes!(health::alive))
-        .routes(routes!(health::ready))
-        .routes(routes!(openapi::serve))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(session::show, session::close))
 }
 
 /// The whole service.
 pub fn router(app: App) -> Router {
-    let (router, _) = routes().split_for_parts();
+    let (public, _) = public_routes().split_for_parts();
+    let (guarded, _) = guarded_routes().split_for_parts();
+    let guarded = guarded.route_layer(axum::middleware::from_fn_with_state(app.clone(), guard::authenticate));
+    let router = public.merge(guarded);
     let layers = ServiceBuilder::new()
+        .layer(axum::middleware::map_response(guard::protect))
         .layer(axum::middleware::map_request(drop_unusable_request_id))
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewRequestId))
         .layer(
@@ -96,6 +119,7 @@ pub fn router(app: App) -> Router {
     router
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), guard::admit))
         .layer(axum::middleware::from_fn(drain::drain_refused))
         // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable())

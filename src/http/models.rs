@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 use super::App;
 use super::multipart::receive_file;
 use super::problem::{Problem, ProblemDocument};
-use super::request::{Id, Parameters, not_found, parse_json, read_body};
+use super::request::{Own, Parameters, not_found, parse_json, read_body};
 use super::wait;
+use crate::access::{Caller, Scope};
 use crate::id::ModelId;
 use crate::job::{JobError, JobStatus};
 use crate::table::model::{self, Inspection, Model};
@@ -90,14 +91,16 @@ type Created<T> = (StatusCode, [(HeaderName, String); 1], Json<T>);
     ))]
 pub async fn upload(
     State(app): State<App>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Created<ModelOut>, Problem> {
+    caller.require(Scope::Submit)?;
     let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
     let inspection = JobSpec::inspection(shape)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
-    let model = app.uploads.accept_model(file.staged, file.name.as_deref()).await?;
-    app.queue.inspect(&model, inspection).await?;
+    let model = app.uploads.accept_model(&caller.tenant, file.staged, file.name.as_deref()).await?;
+    app.queue.inspect(&caller.tenant, &model, inspection).await?;
     let model = find(&app, model.id).await?;
     let location = format!("/v1/models/{}", model.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(model.into())))
@@ -117,7 +120,7 @@ pub async fn upload(
     ))]
 pub async fn show(
     State(app): State<App>,
-    Id(id): Id<ModelId>,
+    Own(id): Own<ModelId>,
     parameters: Parameters,
 ) -> Result<Json<ModelOut>, Problem> {
     let longest = wait::longest(&parameters)?;
@@ -139,13 +142,15 @@ pub async fn show(
     ))]
 pub async fn inspect(
     State(app): State<App>,
-    Id(id): Id<ModelId>,
+    caller: Caller,
+    Own(id): Own<ModelId>,
     request: Request,
 ) -> Result<(StatusCode, Json<ModelOut>), Problem> {
+    caller.require(Scope::Submit)?;
     let body = read_body(request.into_body()).await?;
     let wanted: InspectionIn = if body.is_empty() { InspectionIn::default() } else { parse_json(&body)? };
     let spec = JobSpec::inspection(wanted.input_shape)?;
-    app.queue.inspect(&find(&app, id).await?, spec).await?;
+    app.queue.inspect(&caller.tenant, &find(&app, id).await?, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(find(&app, id).await?.into())))
 }
 
@@ -172,9 +177,9 @@ fn parse_shapes(text: &str) -> Option<InputShape> {
         (status = 200, body = ModelPage),
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, parameters: Parameters) -> Result<Json<ModelPage>, Problem> {
+pub async fn list(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Json<ModelPage>, Problem> {
     let limit = parameters.limit()?;
-    let mut models = model::list(app.queue.database().pool(), parameters.after()?, limit + 1).await?;
+    let mut models = model::list(app.queue.database().pool(), &caller.tenant, parameters.after()?, limit + 1).await?;
     let next = (models.len() > limit as usize).then(|| models[limit as usize - 1].id);
     models.truncate(limit as usize);
     Ok(Json(ModelPage { items: models.into_iter().map(ModelOut::from).collect(), next }))

@@ -1,7 +1,8 @@
 //! The description of the API, out of the handlers themselves.
 
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -11,23 +12,44 @@ use utoipa::OpenApi;
                        PyTorch. Errors are RFC 9457 problem documents with a stable `code`.",
         license(name = "MIT OR Apache-2.0")
     ),
+    modifiers(&SecuritySchemes),
+    security(("key" = []), ("session" = []), ()),
     tags(
         (name = "jobs", description = "Pruning jobs, their events and their artifacts"),
         (name = "models", description = "TorchScript models that were uploaded"),
         (name = "datasets", description = "Data sets that were uploaded"),
+        (name = "access", description = "Keys and browser sessions"),
         (name = "service", description = "The service itself"),
     )
 )]
 struct Document;
 
+struct SecuritySchemes;
+
+impl Modify for SecuritySchemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+            "A key that `secateur key create` or POST /v1/keys made. A server without keys on the loopback interface needs none.",
+        ));
+        let session = ApiKeyValue::with_description(
+            "secateur",
+            "The cookie of POST /v1/session, called `__Host-secateur` over TLS; requests that change something also need `X-CSRF-Token`.",
+        );
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(key.build()));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+    }
+}
+
 /// The whole document; `openapi.yaml` is its committed form.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let (_, paths) = super::routes().split_for_parts();
-    Document::openapi().merge_from(paths)
+    let (_, public) = super::public_routes().split_for_parts();
+    let (_, guarded) = super::guarded_routes().split_for_parts();
+    Document::openapi().merge_from(guarded).merge_from(public)
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "service", security(()), responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn serve() -> Json<utoipa::openapi::OpenApi> {
     Json(document())
 }

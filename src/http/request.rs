@@ -1,6 +1,7 @@
 //! Parts of a request, parsed: path ids, query parameters, JSON bodies, headers.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::body::Body;
@@ -9,9 +10,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use sqlx::PgPool;
 
+use super::App;
 use super::problem::{Code, Problem};
-use crate::id::{DatasetId, JobId, ModelId};
+use crate::access::{Caller, Tenant};
+use crate::database::DatabaseError;
+use crate::id::{DatasetId, InvalidId, JobId, KeyId, ModelId};
+use crate::table;
 
 /// A job spec with a replayed configuration may be long, but not this long.
 pub const LONGEST_JSON: usize = 16 << 20;
@@ -19,48 +25,79 @@ const LONGEST_PAGE: i64 = 200;
 const USUAL_PAGE: i64 = 50;
 
 /// An id that names a resource of the API.
-pub trait ResourceId: FromStr + Send {
+pub trait ResourceId: FromStr<Err = InvalidId> + Display + Copy + Send + Sync {
     const WHAT: &'static str;
     const NOT_FOUND: Code;
+
+    /// Whether it names something, and something of this tenant.
+    fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> impl Future<Output = Result<bool, DatabaseError>> + Send;
 }
 
 impl ResourceId for JobId {
     const WHAT: &'static str = "job";
     const NOT_FOUND: Code = Code::JobNotFound;
+
+    async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
+        table::job::belongs_to(pool, self, tenant).await
+    }
 }
 
 impl ResourceId for ModelId {
     const WHAT: &'static str = "model";
     const NOT_FOUND: Code = Code::ModelNotFound;
+
+    async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
+        table::model::belongs_to(pool, self, tenant).await
+    }
 }
 
 impl ResourceId for DatasetId {
     const WHAT: &'static str = "data set";
     const NOT_FOUND: Code = Code::DatasetNotFound;
+
+    async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
+        table::dataset::belongs_to(pool, self, tenant).await
+    }
+}
+
+impl ResourceId for KeyId {
+    const WHAT: &'static str = "key";
+    const NOT_FOUND: Code = Code::KeyNotFound;
+
+    async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
+        table::api_key::belongs_to(pool, self, tenant).await
+    }
 }
 
 /// There is nothing under an id.
-pub fn not_found<I: ResourceId>(id: impl std::fmt::Display) -> Problem {
+pub fn not_found<I: ResourceId>(id: impl Display) -> Problem {
     Problem::new(I::NOT_FOUND, format!("There is no {} `{id}`.", I::WHAT))
 }
 
-/// The `{id}` of a path; what is no id names nothing, so it is a 404.
-pub struct Id<I>(pub I);
+/// Refuses an id that names nothing, or something of another tenant: nobody can tell which.
+pub async fn require_own<I: ResourceId>(app: &App, caller: &Caller, id: I) -> Result<I, Problem> {
+    match id.belongs_to(app.queue.database().pool(), &caller.tenant).await? {
+        true => Ok(id),
+        false => Err(not_found::<I>(id)),
+    }
+}
 
-impl<I: ResourceId, S: Send + Sync> FromRequestParts<S> for Id<I>
-where
-    I::Err: std::fmt::Display,
-{
+/// The `{id}` of a path, which names something of the caller's tenant. What is no id names nothing, so it is a 404 too.
+/// There is no other way to an id of a path, so a handler cannot forget whose it is.
+pub struct Own<I>(pub I);
+
+impl<I: ResourceId> FromRequestParts<App> for Own<I> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(segments) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = <Caller as FromRequestParts<App>>::from_request_parts(parts, app).await?;
+        let Path(segments) = Path::<HashMap<String, String>>::from_request_parts(parts, app)
             .await
             .map_err(|error| Problem::new(Code::RouteNotFound, error.body_text()))?;
         let text = segments.get("id").map(String::as_str).unwrap_or_default();
-        text.parse()
-            .map(Self)
-            .map_err(|error: I::Err| Problem::new(I::NOT_FOUND, format!("There is no such {}: {error}.", I::WHAT)))
+        let names_nothing = |error| Problem::new(I::NOT_FOUND, format!("There is no such {}: {error}.", I::WHAT));
+        let id = text.parse::<I>().map_err(names_nothing)?;
+        require_own(app, &caller, id).await.map(Self)
     }
 }
 

@@ -18,11 +18,11 @@ use super::multipart::{
     Form, NamedUpload, media_type, missing_part, read_text_field, receive_field, refuse_too_long, unsupported,
 };
 use super::problem::{Code, Problem, ProblemDocument};
-use super::request::{ResourceId, header_text, not_found, parse_json, read_body};
+use super::request::{ResourceId, header_text, not_found, parse_json, read_body, require_own};
+use crate::access::{Caller, Scope};
 use crate::id::{DatasetId, ModelId};
 use crate::queue::{NewSubmission, Submitted};
 use crate::table::dataset::{self, Dataset};
-use crate::table::model;
 use crate::upload::check_fit;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -69,11 +69,12 @@ pub struct JobForm {
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn submit(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub async fn submit(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
+    caller.require(Scope::Submit)?;
     let idempotency_key = idempotency_key(request.headers())?;
     let submission = match media_type(request.headers()).as_str() {
-        "multipart/form-data" => from_form(&app, request, idempotency_key).await?,
-        "application/json" => from_json(&app, request, idempotency_key).await?,
+        "multipart/form-data" => from_form(&app, caller, request, idempotency_key).await?,
+        "application/json" => from_json(&app, caller, request, idempotency_key).await?,
         other => return Err(unsupported(other, "`multipart/form-data` or `application/json`")),
     };
     let (id, replayed) = match app.queue.submit(submission).await? {
@@ -93,7 +94,12 @@ pub async fn submit(State(app): State<App>, request: Request) -> Result<Response
     Ok(response)
 }
 
-async fn from_json(app: &App, request: Request, idempotency_key: Option<String>) -> Result<NewSubmission, Problem> {
+async fn from_json(
+    app: &App,
+    caller: Caller,
+    request: Request,
+    idempotency_key: Option<String>,
+) -> Result<NewSubmission, Problem> {
     let body = read_body(request.into_body()).await?;
     let mut fields: Map<String, Value> = parse_json(&body)?;
     let model_id = take_id::<ModelId>(&mut fields, "model_id")?.ok_or_else(|| {
@@ -105,17 +111,25 @@ async fn from_json(app: &App, request: Request, idempotency_key: Option<String>)
     let dataset_id = take_id::<DatasetId>(&mut fields, "dataset_id")?;
     let spec = parse_spec(&Value::Object(fields).to_string())?;
 
-    let pool = app.queue.database().pool();
-    model::find(pool, model_id).await?.ok_or_else(|| not_found::<ModelId>(model_id))?;
+    let model_id = require_own(app, &caller, model_id).await?;
     let dataset = match dataset_id {
-        Some(id) => Some(dataset::find(pool, id).await?.ok_or_else(|| not_found::<DatasetId>(id))?),
+        Some(id) => {
+            let id = require_own(app, &caller, id).await?;
+            let dataset = dataset::find(app.queue.database().pool(), id).await?;
+            Some(dataset.ok_or_else(|| not_found::<DatasetId>(id))?)
+        }
         None => None,
     };
     check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
-    Ok(NewSubmission { spec, model_id, dataset_id, idempotency_key })
+    Ok(NewSubmission { tenant: caller.tenant, spec, model_id, dataset_id, idempotency_key })
 }
 
-async fn from_form(app: &App, request: Request, idempotency_key: Option<String>) -> Result<NewSubmission, Problem> {
+async fn from_form(
+    app: &App,
+    caller: Caller,
+    request: Request,
+    idempotency_key: Option<String>,
+) -> Result<NewSubmission, Problem> {
     refuse_too_long(&app.staging, request.headers(), 2)?;
     let mut form = Form::open(request).await?;
     let (mut model, mut dataset, mut spec) = (None, None, None);
@@ -128,18 +142,18 @@ async fn from_form(app: &App, request: Request, idempotency_key: Option<String>)
     }
     let spec = spec.ok_or_else(|| missing_part("spec", "the job spec as JSON"))?;
     let model = model.ok_or_else(|| missing_part("model", "a TorchScript archive"))?;
-    let model = app.uploads.accept_model(model.staged, model.name.as_deref()).await?;
+    let model = app.uploads.accept_model(&caller.tenant, model.staged, model.name.as_deref()).await?;
     let dataset = match dataset {
-        Some(upload) => Some(accept_dataset(app, upload).await?),
+        Some(upload) => Some(accept_dataset(app, &caller, upload).await?),
         None => None,
     };
     check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
     let dataset_id = dataset.map(|dataset| dataset.id);
-    Ok(NewSubmission { spec, model_id: model.id, dataset_id, idempotency_key })
+    Ok(NewSubmission { tenant: caller.tenant, spec, model_id: model.id, dataset_id, idempotency_key })
 }
 
-async fn accept_dataset(app: &App, upload: NamedUpload) -> Result<Dataset, Problem> {
-    Ok(app.uploads.accept_dataset(upload.staged, upload.name.as_deref()).await?)
+async fn accept_dataset(app: &App, caller: &Caller, upload: NamedUpload) -> Result<Dataset, Problem> {
+    Ok(app.uploads.accept_dataset(&caller.tenant, upload.staged, upload.name.as_deref()).await?)
 }
 
 /// Postgres takes no NUL in texts.

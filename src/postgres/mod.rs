@@ -91,17 +91,24 @@ impl PrivatePostgres {
         Ok(Self { supervisor, socket_folder })
     }
 
+    /// How to connect to the server that another process runs in a data folder.
+    pub fn options_of_running(data_folder: &Path) -> Result<PgConnectOptions, PostgresError> {
+        let pid_file = data_folder.join("postgres/cluster/postmaster.pid");
+        let what = || format!("the running database's {}", pid_file.display());
+        let text = std::fs::read_to_string(&pid_file).map_err(PostgresError::io(what()))?;
+        // PostgreSQL writes one thing a line: process, data folder, start, port, socket folder.
+        let socket_folder = text.lines().nth(4).filter(|line| !line.is_empty());
+        let starting = || PostgresError::NotStarted("it is about to; try again".to_owned());
+        Ok(options_at(Path::new(socket_folder.ok_or_else(starting)?), DATABASE))
+    }
+
     /// How to connect.
     pub fn options(&self) -> PgConnectOptions {
         self.options_for(DATABASE)
     }
 
     fn options_for(&self, database: &str) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .host(&self.socket_folder.path().to_string_lossy())
-            .port(5432)
-            .username(USER)
-            .database(database)
+        options_at(self.socket_folder.path(), database)
     }
 
     /// Stops the server the clean way; connections are cut.
@@ -145,6 +152,11 @@ impl PrivatePostgres {
         let _ = connection.close().await;
         Ok(())
     }
+}
+
+fn options_at(socket_folder: &Path, database: &str) -> PgConnectOptions {
+    let host = socket_folder.to_string_lossy();
+    PgConnectOptions::new_without_pgpass().host(&host).port(5432).username(USER).database(database)
 }
 
 /// A folder for the socket, short enough for the 107 bytes that a socket's path may have.

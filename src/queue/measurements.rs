@@ -39,7 +39,7 @@ pub(super) async fn known(
     let Some((fingerprint, _)) = fingerprint(transaction, stage, job, finished).await? else {
         return Ok(Measurements::default());
     };
-    let kept = table::measurement::find(&mut **transaction, &fingerprint, &names).await?;
+    let kept = table::measurement::find(&mut **transaction, &fingerprint, job.model_id, &names).await?;
     Ok(measurement::known(stage, job.view(finished), &kept))
 }
 

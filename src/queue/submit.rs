@@ -5,6 +5,7 @@ use secateur_core::spec::{InputShape, JobSpec};
 use secateur_core::stage::{self, JobView};
 
 use super::{Queue, events, notify_tasks};
+use crate::access::Tenant;
 use crate::database::{DatabaseError, Transaction};
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
@@ -16,6 +17,8 @@ use crate::table::task;
 /// What is to be done with what was uploaded.
 #[derive(Debug, Clone)]
 pub struct NewSubmission {
+    /// Whose model and data set they are, and whose job it will be.
+    pub tenant: Tenant,
     pub spec: JobSpec,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
@@ -34,14 +37,15 @@ pub enum Submitted {
 impl Queue {
     pub async fn submit(&self, submission: NewSubmission) -> Result<Submitted, DatabaseError> {
         let request_sha256 = digest_of(&submission);
-        let NewSubmission { spec, model_id, dataset_id, idempotency_key } = submission;
+        let NewSubmission { tenant, spec, model_id, dataset_id, idempotency_key } = submission;
         let id = JobId::generate();
-        let new = NewJob { id, kind: JobKind::Prune, spec, model_id, dataset_id, idempotency_key, request_sha256 };
+        let kind = JobKind::Prune;
+        let new = NewJob { id, tenant, kind, spec, model_id, dataset_id, idempotency_key, request_sha256 };
 
         let mut transaction = self.database.begin().await?;
         if !insert(&mut transaction, &new).await? {
             let key = new.idempotency_key.as_deref().unwrap_or_default();
-            let (holder, digest) = job::find_by_idempotency_key(&mut *transaction, key)
+            let (holder, digest) = job::find_by_idempotency_key(&mut *transaction, &new.tenant, key)
                 .await?
                 .ok_or_else(|| DatabaseError::Collision("the job with this key is gone".to_owned()))?;
             let same = digest == new.request_sha256.to_string();
@@ -51,9 +55,9 @@ impl Queue {
         Ok(Submitted::Created(id))
     }
 
-    /// Has a model inspected with the input shape of `spec`, unless that is known or being done. One that looks with another
+    /// Has a tenant's model inspected with the input shape of `spec`, unless that is known or being done. One that looks with another
     /// shape is cancelled.
-    pub async fn inspect(&self, model: &Model, spec: JobSpec) -> Result<(), DatabaseError> {
+    pub async fn inspect(&self, tenant: &Tenant, model: &Model, spec: JobSpec) -> Result<(), DatabaseError> {
         if is_known(model, &spec) {
             return Ok(());
         }
@@ -66,6 +70,7 @@ impl Queue {
         }
         let new = NewJob {
             id: JobId::generate(),
+            tenant: tenant.clone(),
             kind: JobKind::Inspect,
             request_sha256: Sha256::of(&[]),
             spec,

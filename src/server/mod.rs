@@ -5,6 +5,7 @@
 
 mod data_folder;
 mod start;
+mod visit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use secateur_core::task::Device;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{HostName, PublicUrl};
 use crate::blob::BlobError;
 use crate::database::{Database, DatabaseError};
 use crate::engine::{EngineBinary, EngineNotFound};
@@ -23,10 +25,25 @@ use crate::worker::{CHECKPOINT_INTERVAL, Worker};
 
 pub use data_folder::DataFolder;
 pub use start::{Backend, connect};
+pub use visit::Visit;
 
 /// How long answers under way may take when the server stops.
 const TIME_TO_DRAIN: Duration = Duration::from_secs(30);
 const TIME_TO_CLOSE: Duration = Duration::from_secs(5);
+
+/// Who may call a server.
+#[derive(Debug, Clone, Default)]
+pub struct AccessOptions {
+    /// Whether callers without a key are let in, while there is none, on a server that is not for this machine alone.
+    pub allow_anonymous: bool,
+    /// Names that the server answers to beside its own.
+    pub hosts: Vec<HostName>,
+    /// Where the server is for its callers, when a proxy stands before it.
+    pub public_url: Option<PublicUrl>,
+    /// Lets in what pages of other origins and other hosts send. For tests that show what is kept out; the command line
+    /// has no such option.
+    pub unguarded: bool,
+}
 
 /// What a server is started with; [`ServerOptions::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -37,6 +54,7 @@ pub struct ServerOptions {
     pub database_url: Option<String>,
     /// `s3://…`; a folder in the data folder when there is none.
     pub blobs_url: Option<String>,
+    pub access: AccessOptions,
     pub max_upload_bytes: u64,
     /// Uploads are refused when less than this would be left on the disk.
     pub reserve_bytes: u64,
@@ -60,6 +78,7 @@ impl ServerOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: None,
             blobs_url: None,
+            access: AccessOptions::default(),
             max_upload_bytes: 4 << 30,
             reserve_bytes: 256 << 20,
             engine: None,
@@ -89,6 +108,8 @@ pub enum StartError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Blobs(#[from] BlobError),
+    #[error("callers from elsewhere could reach this server at {0}, and it has no keys to tell them from strangers")]
+    NoKeys(SocketAddr),
     #[error(transparent)]
     Engine(#[from] EngineNotFound),
 }
@@ -102,6 +123,7 @@ impl StartError {
             Self::DatabaseUrl(_) => Some("DATABASE_URL looks like postgres://user:password@host:5432/database"),
             Self::Database(DatabaseError::Away(_)) => Some("is DATABASE_URL right, and does the database run?"),
             Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
+            Self::NoKeys(_) => Some("make one with `secateur key create`, or let everyone in with --allow-anonymous"),
             Self::Io { .. } | Self::Database(_) | Self::Blobs(_) => None,
         }
     }

@@ -1,15 +1,18 @@
 //! Starting, from the bottom up.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
-use super::{DataFolder, Server, ServerOptions, StartError};
+use super::{AccessOptions, DataFolder, Server, ServerOptions, StartError};
+use crate::access::{Access, HostPolicy, key};
 use crate::blob::{BlobStore, Staging};
 use crate::database::{Database, Notifications, retry_while_away};
-use crate::http::{self, App};
+use crate::http::{self, App, CookieKind, Entrance, Gate};
 use crate::postgres::PrivatePostgres;
 use crate::queue::Queue;
 use crate::upload::Uploads;
@@ -49,6 +52,30 @@ pub async fn connect(
     Ok(Backend { database, postgres })
 }
 
+struct Opened {
+    access: Access,
+    entrance: Entrance,
+}
+
+/// Refuses a server that strangers can reach and that could not tell them from its callers.
+async fn open_access(options: &AccessOptions, address: SocketAddr, database: &Database) -> Result<Opened, StartError> {
+    let public_url = options.public_url.clone();
+    let hosts = HostPolicy::new(options.hosts.clone(), public_url.as_ref(), !address.ip().is_loopback());
+    let lets_anonymous_in = options.allow_anonymous || hosts.is_loopback_only();
+    let needs_keys = key::are_needed(database).await?;
+    if !needs_keys && !lets_anonymous_in {
+        return Err(StartError::NoKeys(address));
+    }
+    if !needs_keys && !hosts.is_loopback_only() {
+        tracing::warn!(%address, "there are no keys: whoever reaches this server can use it");
+    }
+    let entrance = match options.unguarded {
+        true => Entrance::Unguarded,
+        false => Entrance::Guarded(Arc::new(Gate { hosts, public_url })),
+    };
+    Ok(Opened { access: Access::new(database.clone(), lets_anonymous_in), entrance })
+}
+
 pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> {
     let folder = DataFolder::open(&options.data_folder)?;
     let blobs = match &options.blobs_url {
@@ -64,6 +91,16 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
 
     let Backend { database, postgres } =
         connect(&folder, options.database_url.as_deref(), options.slots, options.database_patience).await?;
+    let access = match open_access(&options.access, address, &database).await {
+        Ok(access) => access,
+        Err(error) => {
+            database.close().await;
+            if let Some(postgres) = postgres {
+                postgres.stop().await;
+            }
+            return Err(error);
+        }
+    };
     let queue = Queue::new(database.clone(), options.lease);
     let notifications = Notifications::listen(&database);
     let (stop_working, stop_listening, draining) =
@@ -99,6 +136,9 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         staging,
         uploads: Uploads { database: database.clone(), blobs },
         notifications,
+        access: access.access,
+        entrance: access.entrance,
+        cookie: CookieKind::of(options.access.public_url.as_ref()),
         draining: draining.clone(),
     };
     let serving =

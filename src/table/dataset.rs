@@ -1,4 +1,4 @@
-//! `dataset`: uploaded data sets, one row per content.
+//! `dataset`: uploaded data sets, one row per content and tenant.
 
 use secateur_core::dataset::DatasetSummary;
 use sqlx::PgExecutor;
@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::to_json;
+use crate::access::Tenant;
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
@@ -51,9 +52,10 @@ impl TryFrom<RawDataset> for Dataset {
     }
 }
 
-/// Inserts a data set unless its content is there already.
+/// Inserts a data set unless the tenant has its content already.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
     name: Option<&str>,
     sha256: Sha256,
     bytes: u64,
@@ -61,9 +63,10 @@ pub async fn insert(
     summary: &DatasetSummary,
 ) -> Result<(), DatabaseError> {
     sqlx::query!(
-        "insert into dataset (id, name, sha256, bytes, blob, summary) values ($1, $2, $3, $4, $5, $6)
-         on conflict (sha256) do nothing",
+        "insert into dataset (id, tenant, name, sha256, bytes, blob, summary) values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (tenant, sha256) do nothing",
         DatasetId::generate().uuid(),
+        tenant.as_str(),
         name,
         sha256.to_string(),
         bytes as i64,
@@ -86,10 +89,28 @@ pub async fn find(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<Option
     raw.map(Dataset::try_from).transpose()
 }
 
-pub async fn find_by_sha256(executor: impl PgExecutor<'_>, sha256: Sha256) -> Result<Option<Dataset>, DatabaseError> {
+/// Whether there is such a data set, and whose.
+pub async fn belongs_to(executor: impl PgExecutor<'_>, id: DatasetId, tenant: &Tenant) -> Result<bool, DatabaseError> {
+    let belongs = sqlx::query_scalar!(
+        "select exists (select 1 from dataset where id = $1 and tenant = $2) as \"belongs!\"",
+        id.uuid(),
+        tenant.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(belongs)
+}
+
+pub async fn find_by_sha256(
+    executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
+    sha256: Sha256,
+) -> Result<Option<Dataset>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawDataset,
-        "select id, name, sha256, bytes, blob, summary, created_at from dataset where sha256 = $1",
+        "select id, name, sha256, bytes, blob, summary, created_at from dataset
+         where tenant = $1 and sha256 = $2",
+        tenant.as_str(),
         sha256.to_string()
     )
     .fetch_optional(executor)
@@ -97,16 +118,18 @@ pub async fn find_by_sha256(executor: impl PgExecutor<'_>, sha256: Sha256) -> Re
     raw.map(Dataset::try_from).transpose()
 }
 
-/// Data sets newest first, older than `before`.
+/// Data sets of a tenant newest first, older than `before`.
 pub async fn list(
     executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
     before: Option<DatasetId>,
     limit: i64,
 ) -> Result<Vec<Dataset>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawDataset,
         "select id, name, sha256, bytes, blob, summary, created_at from dataset
-         where $1::uuid is null or id < $1 order by id desc limit $2",
+         where tenant = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
+        tenant.as_str(),
         before.map(DatasetId::uuid),
         limit
     )

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::to_json;
+use crate::access::Tenant;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
@@ -50,6 +51,7 @@ impl Job {
 #[derive(Debug, Clone)]
 pub struct NewJob {
     pub id: JobId,
+    pub tenant: Tenant,
     pub kind: JobKind,
     pub spec: JobSpec,
     pub model_id: ModelId,
@@ -58,9 +60,10 @@ pub struct NewJob {
     pub request_sha256: Sha256,
 }
 
-/// Which jobs a list shows: newest first, below `before`. Inspections are not among them.
-#[derive(Debug, Clone, Default)]
+/// Which jobs of a tenant a list shows: newest first, below `before`. Inspections are not among them.
+#[derive(Debug, Clone)]
 pub struct Filter {
+    pub tenant: Tenant,
     pub status: Option<JobStatus>,
     pub before: Option<JobId>,
 }
@@ -119,10 +122,11 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, DatabaseErro
 /// Inserts a job; `false` when its idempotency key is taken.
 pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool, DatabaseError> {
     let inserted = sqlx::query!(
-        "insert into job (id, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         on conflict (idempotency_key) do nothing",
+        "insert into job (id, tenant, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         on conflict (tenant, idempotency_key) do nothing",
         job.id.uuid(),
+        job.tenant.as_str(),
         job.kind.as_str(),
         job.spec.name,
         job.kind.first_stage().as_str(),
@@ -138,14 +142,19 @@ pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool,
     Ok(inserted.rows_affected() == 1)
 }
 
-/// The job that holds an idempotency key, with the digest of what was asked.
+/// The job of a tenant that holds an idempotency key, with the digest of what was asked.
 pub async fn find_by_idempotency_key(
     executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
     key: &str,
 ) -> Result<Option<(JobId, String)>, DatabaseError> {
-    let row = sqlx::query!("select id, request_sha256 from job where idempotency_key = $1", key)
-        .fetch_optional(executor)
-        .await?;
+    let row = sqlx::query!(
+        "select id, request_sha256 from job where tenant = $1 and idempotency_key = $2",
+        tenant.as_str(),
+        key
+    )
+    .fetch_optional(executor)
+    .await?;
     Ok(row.map(|row| (row.id.into(), row.request_sha256)))
 }
 
@@ -162,14 +171,27 @@ pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job
     raw.map(Job::try_from).transpose()
 }
 
+/// Whether there is such a job, and whose.
+pub async fn belongs_to(executor: impl PgExecutor<'_>, id: JobId, tenant: &Tenant) -> Result<bool, DatabaseError> {
+    let belongs = sqlx::query_scalar!(
+        "select exists (select 1 from job where id = $1 and tenant = $2) as \"belongs!\"",
+        id.uuid(),
+        tenant.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(belongs)
+}
+
 pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawJob,
         "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
                 created_at, started_at, finished_at
          from job
-         where kind = 'prune' and ($1::text is null or status = $1) and ($2::uuid is null or id < $2)
-         order by id desc limit $3",
+         where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
+         order by id desc limit $4",
+        filter.tenant.as_str(),
         filter.status.map(JobStatus::as_str),
         filter.before.map(JobId::uuid),
         limit

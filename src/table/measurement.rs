@@ -1,4 +1,5 @@
 //! `measurement`: what was measured of a model on a data set, by a fingerprint of all that the value depends on.
+//! A model belongs to one tenant, so what one tenant has measured no other one knows.
 
 use secateur_core::measurement::Kept;
 use sqlx::PgExecutor;
@@ -20,7 +21,7 @@ pub async fn insert(
         "insert into measurement (fingerprint, model_id, dataset_id, name, value)
          select $1, $2, $3, brought.name, brought.value
          from unnest($4::text[], $5::jsonb[]) as brought (name, value) order by brought.name
-         on conflict (fingerprint, name) do nothing",
+         on conflict (model_id, fingerprint, name) do nothing",
         fingerprint,
         model.uuid(),
         dataset.uuid(),
@@ -32,15 +33,17 @@ pub async fn insert(
     Ok(())
 }
 
-/// Those of some names that are kept.
+/// Those of some names that are kept of a model.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     fingerprint: &str,
+    model: ModelId,
     names: &[String],
 ) -> Result<Vec<Kept>, DatabaseError> {
     let rows = sqlx::query_as!(
         Kept,
-        "select name, value from measurement where fingerprint = $1 and name = any($2)",
+        "select name, value from measurement where model_id = $1 and fingerprint = $2 and name = any($3)",
+        model.uuid(),
         fingerprint,
         names
     )

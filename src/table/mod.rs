@@ -3,12 +3,14 @@
 //! A function here is one statement and no decision; [`crate::queue`] composes them into transactions. Wherever two
 //! rows of one job are written in one transaction, the job's row is locked first.
 
+pub mod api_key;
 pub mod artifact;
 pub mod dataset;
 pub mod event;
 pub mod job;
 pub mod measurement;
 pub mod model;
+pub mod session;
 pub mod task;
 
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `model`: uploaded TorchScript archives, one row per content.
+//! `model`: uploaded TorchScript archives, one row per content and tenant.
 
 use secateur_core::report::ModelSummary;
 use sqlx::PgExecutor;
@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::to_json;
+use crate::access::Tenant;
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
@@ -78,18 +79,20 @@ fn parse<T: serde::de::DeserializeOwned>(value: Option<serde_json::Value>) -> Re
     value.map(serde_json::from_value).transpose().map_err(|error| DatabaseError::unreadable("model", error))
 }
 
-/// Inserts a model unless its content is there already.
+/// Inserts a model unless the tenant has its content already.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
     name: Option<&str>,
     sha256: Sha256,
     bytes: u64,
     blob: &BlobKey,
 ) -> Result<(), DatabaseError> {
     sqlx::query!(
-        "insert into model (id, name, sha256, bytes, blob) values ($1, $2, $3, $4, $5)
-         on conflict (sha256) do nothing",
+        "insert into model (id, tenant, name, sha256, bytes, blob) values ($1, $2, $3, $4, $5, $6)
+         on conflict (tenant, sha256) do nothing",
         ModelId::generate().uuid(),
+        tenant.as_str(),
         name,
         sha256.to_string(),
         bytes as i64,
@@ -116,7 +119,23 @@ pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<M
     raw.map(Model::try_from).transpose()
 }
 
-pub async fn find_by_sha256(executor: impl PgExecutor<'_>, sha256: Sha256) -> Result<Option<Model>, DatabaseError> {
+/// Whether there is such a model, and whose.
+pub async fn belongs_to(executor: impl PgExecutor<'_>, id: ModelId, tenant: &Tenant) -> Result<bool, DatabaseError> {
+    let belongs = sqlx::query_scalar!(
+        "select exists (select 1 from model where id = $1 and tenant = $2) as \"belongs!\"",
+        id.uuid(),
+        tenant.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(belongs)
+}
+
+pub async fn find_by_sha256(
+    executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
+    sha256: Sha256,
+) -> Result<Option<Model>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawModel,
         "select model.id, model.name, sha256, bytes, blob, summary, inspection.id as \"inspection?\",
@@ -124,7 +143,8 @@ pub async fn find_by_sha256(executor: impl PgExecutor<'_>, sha256: Sha256) -> Re
          from model left join lateral (
              select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
          ) inspection on true
-         where sha256 = $1",
+         where model.tenant = $1 and sha256 = $2",
+        tenant.as_str(),
         sha256.to_string()
     )
     .fetch_optional(executor)
@@ -132,9 +152,10 @@ pub async fn find_by_sha256(executor: impl PgExecutor<'_>, sha256: Sha256) -> Re
     raw.map(Model::try_from).transpose()
 }
 
-/// Models newest first, older than `before`.
+/// Models of a tenant newest first, older than `before`.
 pub async fn list(
     executor: impl PgExecutor<'_>,
+    tenant: &Tenant,
     before: Option<ModelId>,
     limit: i64,
 ) -> Result<Vec<Model>, DatabaseError> {
@@ -145,7 +166,8 @@ pub async fn list(
          from model left join lateral (
              select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
          ) inspection on true
-         where $1::uuid is null or model.id < $1 order by model.id desc limit $2",
+         where model.tenant = $1 and ($2::uuid is null or model.id < $2) order by model.id desc limit $3",
+        tenant.as_str(),
         before.map(ModelId::uuid),
         limit
     )

@@ -1,7 +1,7 @@
 //! Uploads: what arrived becomes a model or a data set, once it has passed its checks.
 //!
-//! The checks run on the staged file, beside the async threads, and read no more of it than they must. Content that is
-//! there already is not stored or checked again. The blob is written before the row, so a crash between them leaves
+//! The checks run on the staged file, beside the async threads, and read no more of it than they must. Content that
+//! the tenant has already is not stored or checked again; what other tenants have makes no difference. The blob is written before the row, so a crash between them leaves
 //! bytes that the next upload of the same content takes over.
 
 mod fit;
@@ -10,6 +10,7 @@ use secateur_core::archive;
 use secateur_core::dataset::Dataset as DatasetFile;
 use secateur_core::rejection::Rejection;
 
+use crate::access::Tenant;
 use crate::blob::{BlobError, BlobKey, BlobStore, Staged};
 use crate::database::{Database, DatabaseError};
 use crate::table::dataset::{self, Dataset};
@@ -37,29 +38,39 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    pub async fn accept_model(&self, staged: Staged, name: Option<&str>) -> Result<Model, UploadError> {
+    pub async fn accept_model(
+        &self,
+        tenant: &Tenant,
+        staged: Staged,
+        name: Option<&str>,
+    ) -> Result<Model, UploadError> {
         let sha256 = staged.sha256;
-        if let Some(model) = model::find_by_sha256(self.database.pool(), sha256).await? {
+        if let Some(model) = model::find_by_sha256(self.database.pool(), tenant, sha256).await? {
             return Ok(model);
         }
         let (staged, _) = check(staged, |staged| archive::preflight(&staged.path)).await?;
-        let blob = BlobKey::model(sha256);
+        let blob = BlobKey::model(tenant, sha256);
         self.blobs.put_file(&blob, &staged.path).await?;
-        model::insert(self.database.pool(), name, sha256, staged.bytes, &blob).await?;
-        let model = model::find_by_sha256(self.database.pool(), sha256).await?;
+        model::insert(self.database.pool(), tenant, name, sha256, staged.bytes, &blob).await?;
+        let model = model::find_by_sha256(self.database.pool(), tenant, sha256).await?;
         Ok(model.ok_or_else(|| DatabaseError::unreadable("model", "the row just written is gone"))?)
     }
 
-    pub async fn accept_dataset(&self, staged: Staged, name: Option<&str>) -> Result<Dataset, UploadError> {
+    pub async fn accept_dataset(
+        &self,
+        tenant: &Tenant,
+        staged: Staged,
+        name: Option<&str>,
+    ) -> Result<Dataset, UploadError> {
         let sha256 = staged.sha256;
-        if let Some(dataset) = dataset::find_by_sha256(self.database.pool(), sha256).await? {
+        if let Some(dataset) = dataset::find_by_sha256(self.database.pool(), tenant, sha256).await? {
             return Ok(dataset);
         }
         let (staged, summary) = check(staged, |staged| Ok(DatasetFile::open(&staged.path)?.summary().clone())).await?;
-        let blob = BlobKey::dataset(sha256);
+        let blob = BlobKey::dataset(tenant, sha256);
         self.blobs.put_file(&blob, &staged.path).await?;
-        dataset::insert(self.database.pool(), name, sha256, staged.bytes, &blob, &summary).await?;
-        let dataset = dataset::find_by_sha256(self.database.pool(), sha256).await?;
+        dataset::insert(self.database.pool(), tenant, name, sha256, staged.bytes, &blob, &summary).await?;
+        let dataset = dataset::find_by_sha256(self.database.pool(), tenant, sha256).await?;
         Ok(dataset.ok_or_else(|| DatabaseError::unreadable("dataset", "the row just written is gone"))?)
     }
 }

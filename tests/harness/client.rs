@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::example;
 
-/// Talks to one server.
+/// Talks to one server, with or without a key.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    key: Option<String>,
 }
 
 /// An answer, read whole.
@@ -24,11 +25,20 @@ pub struct Answer {
 
 impl Client {
     pub fn new(base: String) -> Self {
-        Self { http: reqwest::Client::new(), base }
+        Self { http: reqwest::Client::new(), base, key: None }
+    }
+
+    /// The same server with a key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -1,6 +1,7 @@
 //! A server for one test, with everything below it real: its own Postgres cluster, folder and port.
 
 mod away;
+mod browser;
 mod client;
 mod engine;
 mod hand;
@@ -10,14 +11,19 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use secateur::access::Scope;
+use secateur::access::key::{self, NewKey};
+use secateur::id::KeyId;
 use secateur::queue::Queue;
 use secateur::server::{Server, ServerOptions};
 use tempfile::TempDir;
 
 pub use away::Away;
+pub use browser::{Attacker, Chromium, EVIL, Relay};
 pub use client::{Answer, Client, file_part, form, json_body, send};
 pub use engine::{engine, engine_with_fault};
 pub use hand::Hand;
+pub use template::copy_to as copy_cluster_to;
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,6 +72,24 @@ impl TestServer {
 
     pub fn client(&self) -> Client {
         Client::new(format!("http://{}", self.address()))
+    }
+
+    /// A client with a new key.
+    pub async fn client_of(&self, tenant: &str, scope: Scope) -> Client {
+        let (_, secret) = self.make_key(tenant, scope).await;
+        self.client().with_key(&secret)
+    }
+
+    /// A new key: its id and its secret.
+    pub async fn make_key(&self, tenant: &str, scope: Scope) -> (KeyId, String) {
+        let (name, tenant) = ("test".parse().unwrap(), tenant.parse().unwrap());
+        let new = NewKey { name, tenant, scope, lifetime: None };
+        let (key, secret) = key::create(self.server().database(), &new).await.unwrap();
+        (key.id, secret.reveal().to_owned())
+    }
+
+    pub fn pool(&self) -> &sqlx::PgPool {
+        self.server().database().pool()
     }
 
     pub fn address(&self) -> std::net::SocketAddr {

@@ -1,5 +1,6 @@
 //! Every route with every answer it can give.
 
+mod access;
 mod artifacts;
 mod datasets;
 mod jobs;

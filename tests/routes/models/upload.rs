@@ -91,7 +91,7 @@ async fn a_client_that_hangs_up_leaves_nothing() {
     let server = TestServer::start().await;
     let staging = server.data_folder().join("staging");
     let mut connection = TcpStream::connect(server.address()).unwrap();
-    let head = "POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\n\
+    let head = "POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n\
                 content-length: 1000000\r\n\r\n";
     connection.write_all(head.as_bytes()).unwrap();
     connection.write_all(&[0; 1000]).unwrap();

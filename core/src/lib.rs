@@ -15,6 +15,7 @@ pub mod dataset;
 pub mod graph;
 pub mod group;
 pub mod importance;
+pub mod json;
 pub mod latency;
 pub mod layer;
 pub mod measurement;

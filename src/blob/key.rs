@@ -1,24 +1,24 @@
-//! Keys of blobs. Uploads are named by tenant and content, outputs by the attempt that wrote them.
+//! Keys of blobs. Uploads are named by tenant and id, outputs by the attempt that wrote them.
 
 use std::fmt;
 
 use secateur_core::stage::Stage;
 
 use crate::access::Tenant;
-use crate::digest::Sha256;
-use crate::id::JobId;
+use crate::id::{DatasetId, JobId, ModelId};
 
 /// The name of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobKey(String);
 
 impl BlobKey {
-    pub fn model(tenant: &Tenant, sha256: Sha256) -> Self {
-        Self(format!("models/{tenant}/{sha256}"))
+    /// A model's; each upload has its own, so that freeing one that was deleted never meets one that has just come.
+    pub fn model(tenant: &Tenant, id: ModelId) -> Self {
+        Self(format!("models/{tenant}/{id}"))
     }
 
-    pub fn dataset(tenant: &Tenant, sha256: Sha256) -> Self {
-        Self(format!("datasets/{tenant}/{sha256}"))
+    pub fn dataset(tenant: &Tenant, id: DatasetId) -> Self {
+        Self(format!("datasets/{tenant}/{id}"))
     }
 
     /// An output; the attempt is part of the key, so a stale one never overwrites what counts.
@@ -29,6 +29,16 @@ impl BlobKey {
     /// A checkpoint, the `count`-th of its attempt; never overwritten, so that a row's key always means the same bytes.
     pub fn checkpoint(job: JobId, stage: Stage, index: usize, attempt: i32, count: u32) -> Self {
         Self(format!("jobs/{job}/{}/{index}/{attempt}/checkpoint-{count}", stage.as_str()))
+    }
+
+    /// Everything that a job's tasks have stored, also attempts that did not count.
+    pub fn everything_of(job: JobId) -> Self {
+        Self(format!("jobs/{job}/"))
+    }
+
+    /// Whether it stands for everything below it.
+    pub(super) fn is_folder(&self) -> bool {
+        self.0.ends_with('/')
     }
 
     /// A key that a row holds.

@@ -4,6 +4,7 @@
 //! it, so a half-finished upload or the output of a stale attempt is litter, never state. In a local folder a file is
 //! synced and moved into place; S3 gets a multipart upload. Neither shows a half-written object.
 
+mod disk;
 mod key;
 mod staging;
 
@@ -19,6 +20,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub use disk::{Disk, DiskSpace};
 pub use key::BlobKey;
 pub use staging::{Staged, Staging, StagingError};
 
@@ -73,6 +75,8 @@ pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
     /// The same store as a folder, so that files can be moved in instead of copied.
     folder: Option<Arc<LocalFileSystem>>,
+    /// Of the folder, when a reserve is to be kept free on it.
+    disk: Option<Disk>,
 }
 
 impl BlobStore {
@@ -80,7 +84,13 @@ impl BlobStore {
     pub fn local(folder: &Path) -> Result<Self, BlobError> {
         std::fs::create_dir_all(folder)?;
         let local = Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true));
-        Ok(Self { store: local.clone(), folder: Some(local) })
+        Ok(Self { store: local.clone(), folder: Some(local), disk: None })
+    }
+
+    /// Takes nothing in that would leave less than the disk's reserve.
+    pub fn with_reserve(mut self, disk: Disk) -> Self {
+        self.disk = Some(disk);
+        self
     }
 
     /// `s3://bucket/prefix`; endpoint, region and credentials come from the usual `AWS_…` variables.
@@ -91,11 +101,17 @@ impl BlobStore {
             "" => Arc::new(bucket),
             prefix => Arc::new(PrefixStore::new(bucket, prefix)),
         };
-        Ok(Self { store, folder: None })
+        Ok(Self { store, folder: None, disk: None })
     }
 
     /// Puts a file under a key and removes it; putting the same twice is fine.
     pub async fn put_file(&self, key: &BlobKey, path: &Path) -> Result<(), BlobError> {
+        // The file is on the same disk already, as a rule, so that the question is whether it may stay.
+        if let Some(disk) = &self.disk
+            && !disk.has_room_for(0)?
+        {
+            return Err(BlobError::Full);
+        }
         if let Some(folder) = &self.folder {
             let (from, to) = (path.to_owned(), folder.path_to_filesystem(&key.to_path())?);
             let moved = blocking(move || move_into_place(&from, &to)).await;
@@ -167,9 +183,14 @@ impl BlobStore {
         Ok(())
     }
 
-    /// Frees blobs; one that is gone already is fine.
+    /// Frees blobs; one that is gone already is fine. A key with `/` at its end stands for everything below it.
     pub async fn delete(&self, keys: &[BlobKey]) -> Result<(), BlobError> {
         for key in keys {
+            if key.is_folder() {
+                let below = self.store.list(Some(&key.to_path())).map_ok(|found| found.location).boxed();
+                self.store.delete_stream(below).try_collect::<Vec<_>>().await?;
+                continue;
+            }
             match self.store.delete(&key.to_path()).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -209,7 +230,7 @@ mod tests {
         let store = BlobStore::local(&folder.path().join("blobs")).unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, b"0123456789").unwrap();
-        let key = BlobKey::model(&crate::access::Tenant::of_nobody(), crate::digest::Sha256::of(b"0123456789"));
+        let key = BlobKey::model(&crate::access::Tenant::of_nobody(), crate::id::ModelId::generate());
         store.put_file(&key, &file).await.unwrap();
         assert!(!file.exists());
 
@@ -221,6 +242,18 @@ mod tests {
 
         store.delete(std::slice::from_ref(&key)).await.unwrap();
         assert!(matches!(store.read(&key, None).await, Err(BlobError::NotFound(_))));
+    }
+
+    #[tokio::test]
+    async fn a_store_takes_nothing_of_its_reserve() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::local(&folder.path().join("blobs")).unwrap();
+        let store = store.with_reserve(Disk::new(folder.path(), u64::MAX));
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"x").unwrap();
+        let key = BlobKey::everything_of(crate::id::JobId::generate());
+        assert!(matches!(store.put_file(&key, &file).await, Err(BlobError::Full)));
+        assert!(file.exists());
     }
 
     #[test]

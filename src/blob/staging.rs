@@ -2,25 +2,24 @@
 //! deletes itself unless it becomes a blob, so a client that hangs up leaves nothing.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 
-use super::is_full;
+use super::{Disk, is_full};
 use crate::digest::{Hasher, Sha256};
 
-/// A client that sends nothing for this long has hung up.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+/// The disk is looked at again whenever so much more has come.
+const BETWEEN_LOOKS: u64 = 8 << 20;
 
 /// The folder of uploads on their way in, and its limits.
 #[derive(Debug, Clone)]
 pub struct Staging {
     folder: PathBuf,
     max_bytes: u64,
-    reserve_bytes: u64,
+    disk: Disk,
 }
 
 /// An upload that has arrived.
@@ -37,9 +36,7 @@ pub enum StagingError<E> {
     TooLarge { max_bytes: u64 },
     #[error("no space left for the upload")]
     Full,
-    #[error("nothing came for {} seconds", LONGEST_SILENCE.as_secs())]
-    Stalled,
-    /// The body ended before its time, or was malformed.
+    /// The body ended before its time, came too slowly, or was malformed.
     #[error("the upload broke off")]
     Broken(E),
     #[error("staging: {0}")]
@@ -53,11 +50,16 @@ impl Staging {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(folder)?,
         }
-        Ok(Self { folder: folder.to_owned(), max_bytes, reserve_bytes })
+        Ok(Self { folder: folder.to_owned(), max_bytes, disk: Disk::new(folder, reserve_bytes) })
     }
 
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
+    }
+
+    /// The disk that uploads go to.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Receives an upload of which the length may be known beforehand.
@@ -71,9 +73,8 @@ impl Staging {
         let mut file = tokio::fs::File::from_std(file);
         let mut hasher = Hasher::default();
         let mut bytes = 0;
-        loop {
-            let chunk = tokio::time::timeout(LONGEST_SILENCE, body.next()).await;
-            let Some(chunk) = chunk.map_err(|_| StagingError::Stalled)? else { break };
+        let mut next_look = BETWEEN_LOOKS;
+        while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(StagingError::Broken)?;
             bytes += chunk.len() as u64;
             if bytes > self.max_bytes {
@@ -81,8 +82,14 @@ impl Staging {
             }
             hasher.update(&chunk);
             file.write_all(&chunk).await.map_err(from_io)?;
+            if bytes >= next_look {
+                // Others write too, and a length need not be announced.
+                self.check_room(0)?;
+                next_look = bytes + BETWEEN_LOOKS;
+            }
         }
         file.flush().await.map_err(from_io)?;
+        self.check_room(0)?;
         Ok(Staged { path, sha256: hasher.finish(), bytes })
     }
 
@@ -91,15 +98,43 @@ impl Staging {
         if announced > self.max_bytes {
             return Err(StagingError::TooLarge { max_bytes: self.max_bytes });
         }
-        let disk = rustix::fs::statvfs(&self.folder).map_err(|errno| from_io(errno.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < announced.saturating_add(self.reserve_bytes) {
-            return Err(StagingError::Full);
+        self.check_room(announced)
+    }
+
+    fn check_room<E>(&self, bytes: u64) -> Result<(), StagingError<E>> {
+        match self.disk.has_room_for(bytes).map_err(from_io)? {
+            true => Ok(()),
+            false => Err(StagingError::Full),
         }
-        Ok(())
     }
 }
 
 fn from_io<E>(error: std::io::Error) -> StagingError<E> {
     if is_full(&error) { StagingError::Full } else { StagingError::Io(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECE: usize = 4 << 20;
+
+    /// So many pieces of an upload of which the length is not announced.
+    async fn receive(staging: &Staging, pieces: usize) -> Result<Staged, StagingError<std::io::Error>> {
+        let body = futures::stream::iter((0..pieces).map(|_| Ok(Bytes::from(vec![0; PIECE]))));
+        staging.receive(None, body).await
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_reaches_the_reserve_on_its_way_is_refused_and_leaves_nothing() {
+        // In memory, so that nobody else's files come and go on the disk meanwhile.
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let free = Disk::new(folder.path(), 0).space().unwrap().free_bytes;
+        let reserve = free - 20 * PIECE as u64 / 4;
+        let staging = Staging::open(&folder.path().join("staging"), u64::MAX, reserve).unwrap();
+        receive(&staging, 1).await.unwrap();
+        let refused = receive(&staging, 16).await;
+        assert!(matches!(refused, Err(StagingError::Full)), "{refused:?}");
+        assert_eq!(std::fs::read_dir(folder.path().join("staging")).unwrap().count(), 0);
+    }
 }

@@ -5,6 +5,7 @@
 mod engine;
 mod inspect;
 mod key;
+mod limits;
 mod logging;
 mod openapi;
 mod progress;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::engine::EngineOptions;
+use super::limits::LimitOptions;
 use super::{CliError, cancelled_by_signals};
 use crate::access::{HostName, PublicUrl};
 use crate::server::{self, AccessOptions, DataFolder, Server, ServerOptions};
@@ -29,6 +30,8 @@ pub(super) struct ServeArguments {
     /// Refuse uploads that would leave less than this on the disk
     #[arg(long, env = "SECATEUR_RESERVE_BYTES", default_value_t = 256 << 20)]
     reserve_bytes: u64,
+    #[command(flatten)]
+    limits: LimitOptions,
     #[command(flatten)]
     work: WorkOptions,
 }
@@ -87,7 +90,7 @@ pub(super) struct MigrateArguments {
 }
 
 pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
-    let ServeArguments { listen, access, storage, blobs, max_upload_bytes, reserve_bytes, work } = arguments;
+    let ServeArguments { listen, access, storage, blobs, max_upload_bytes, reserve_bytes, limits, work } = arguments;
     let engine = if work.slots > 0 { Some(work.engine.find()?) } else { None };
     let lease = Duration::from_secs(work.lease);
     let shutdown = cancelled_by_signals();
@@ -103,6 +106,9 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
         blobs_url: blobs.filter(|url| !url.is_empty()),
         max_upload_bytes,
         reserve_bytes,
+        connections: limits.connections(),
+        quotas: limits.quotas(),
+        keep: limits.keep(),
         engine,
         slots: work.slots,
         device: work.engine.device(),

@@ -1,5 +1,7 @@
 //! `/v1/datasets`
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -10,11 +12,12 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::multipart::receive_file;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::{Code, Problem, ProblemDocument};
 use super::request::{Own, Parameters, not_found};
 use crate::access::{Caller, Scope};
 use crate::id::DatasetId;
 use crate::table::dataset::{self, Dataset};
+use crate::upload::UploadDeletion;
 
 /// An uploaded data set.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,7 +72,7 @@ pub async fn upload(
 ) -> Result<Created<DatasetOut>, Problem> {
     caller.require(Scope::Submit)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
-    let dataset = app.uploads.accept_dataset(&caller.tenant, file.staged, file.name.as_deref()).await?;
+    let dataset = app.uploads.accept_dataset(&caller, file.staged, file.name.as_deref()).await?;
     let location = format!("/v1/datasets/{}", dataset.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(dataset.into())))
 }
@@ -107,4 +110,22 @@ pub async fn list(
     let next = (datasets.len() > limit as usize).then(|| datasets[limit as usize - 1].id);
     datasets.truncate(limit as usize);
     Ok(Json(DatasetPage { items: datasets.into_iter().map(DatasetOut::from).collect(), next }))
+}
+
+/// Delete a data set. Jobs that have ended keep their results; one that is queued or running keeps what it needs.
+#[utoipa::path(delete, path = "/v1/datasets/{id}", tag = "datasets",
+    params(("id" = String, Path)),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json",
+         description = "Jobs need it; the member `jobs` names them"),
+    ))]
+pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<DatasetId>) -> Result<StatusCode, Problem> {
+    caller.require(Scope::Submit)?;
+    match app.uploads.delete_dataset(id, Duration::ZERO).await? {
+        UploadDeletion::Deleted => Ok(app.free_blobs().await),
+        UploadDeletion::NeededBy(jobs) => Err(Problem::needed(Code::DatasetInUse, &format!("Data set `{id}`"), &jobs)),
+        UploadDeletion::NoSuchUpload => Err(not_found::<DatasetId>(id)),
+    }
 }

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::guard;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::{Code, Problem, ProblemDocument};
+use crate::blob::DiskSpace;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
@@ -26,6 +27,8 @@ pub struct Readiness {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Details {
     version: &'static str,
+    /// Of the data folder.
+    disk: DiskSpace,
 }
 
 /// The process lives.
@@ -34,16 +37,25 @@ pub async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// The database answers and has every migration, and blobs can be written. Callers with a key are told more.
+/// The database answers and has every migration, blobs can be written, and the disk has its reserve free. Callers with a key are told more.
 #[utoipa::path(get, path = "/readyz", tag = "service", security(()), responses(
     (status = 200, body = Readiness),
-    (status = 503, body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 503, body = ProblemDocument, content_type = "application/problem+json",
+     description = "Code `database_unavailable`, `blob_store_unavailable`, or `disk_full` with a member `disk` as in the answer 200"),
 ))]
 pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<Json<Readiness>, Problem> {
     app.queue.database().check().await?;
+    let disk = app.staging.disk().space().map_err(Problem::internal)?;
+    if disk.is_full() {
+        let DiskSpace { free_bytes, reserve_bytes } = disk;
+        let detail = format!("The disk has {free_bytes} bytes free, and {reserve_bytes} are kept in reserve.");
+        return Err(Problem::new(Code::DiskFull, detail)
+            .hint("Delete jobs, models or data sets that are no longer needed, or give the server a larger disk.")
+            .member("disk", serde_json::json!(disk)));
+    }
     app.blobs.check_writable().await?;
     let details = match guard::is_let_in(&app, &headers).await {
-        true => Some(Details { version: env!("CARGO_PKG_VERSION") }),
+        true => Some(Details { version: env!("CARGO_PKG_VERSION"), disk }),
         false => None,
     };
     Ok(Json(Readiness { status: "ready", details }))

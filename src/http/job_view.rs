@@ -39,7 +39,7 @@ pub struct JobOut {
     started_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
-    /// As run, defaults filled in.
+    /// As run, defaults filled in; in a list without `config`.
     spec: JobSpec,
     #[schema(value_type = String)]
     model_id: ModelId,

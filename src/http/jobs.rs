@@ -94,13 +94,7 @@ pub async fn cancel(State(app): State<App>, caller: Caller, Own(id): Own<JobId>)
 pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<StatusCode, Problem> {
     caller.require(Scope::Submit)?;
     match app.queue.delete(id).await? {
-        Deletion::Deleted(blobs) => {
-            // The rows are gone, so nobody sees these any more, whether or not they could be freed.
-            if let Err(error) = app.blobs.delete(&blobs).await {
-                tracing::warn!(job = %id, %error, "blobs of a deleted job could not be freed");
-            }
-            Ok(StatusCode::NO_CONTENT)
-        }
+        Deletion::Deleted => Ok(app.free_blobs().await),
         Deletion::NotEnded(status) => {
             let detail = format!("Job `{id}` is {}: only a job that has ended can be deleted.", status.as_str());
             Err(Problem::new(Code::JobNotEnded, detail).hint(format!("POST /v1/jobs/{id}/cancel ends it.")))

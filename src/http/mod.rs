@@ -4,8 +4,10 @@
 //! and says who the caller is. Every answer carries `x-request-id`, the client's own or a new one, and so does every line of the log below it.
 //! Every error, also of the framework and of a panic, is a [`problem::Problem`].
 
+mod allowance;
 mod artifacts;
 mod candidates;
+pub mod connection;
 mod datasets;
 mod drain;
 mod events;
@@ -18,6 +20,7 @@ mod models;
 mod multipart;
 mod openapi;
 mod problem;
+mod quote;
 mod range;
 mod request;
 mod session;
@@ -26,7 +29,7 @@ mod wait;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -41,8 +44,11 @@ use crate::access::Access;
 use crate::blob::{BlobStore, Staging};
 use crate::database::Notifications;
 use crate::queue::Queue;
+use crate::quota::Quotas;
+use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use problem::{Code, Problem};
+use quote::{LONGEST_VALUE, cut, printable};
 
 pub use guard::{Entrance, Gate};
 pub use openapi::document as openapi_document;
@@ -50,6 +56,8 @@ pub use session::CookieKind;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
+/// A method may be any word.
+const LONGEST_METHOD: usize = 20;
 
 /// What every handler shares.
 #[derive(Debug, Clone)]
@@ -58,12 +66,24 @@ pub struct App {
     pub blobs: BlobStore,
     pub staging: Staging,
     pub uploads: Uploads,
+    pub upkeep: Upkeep,
+    pub quotas: Quotas,
     pub notifications: Notifications,
     pub access: Access,
     pub entrance: Entrance,
     pub cookie: CookieKind,
     /// Cancelled when the server drains: long answers end then.
     pub draining: tokio_util::sync::CancellationToken,
+}
+
+impl App {
+    /// Frees what a deletion has left. Its rows are gone, so nobody sees it any more, and what cannot be freed now is later.
+    async fn free_blobs(&self) -> StatusCode {
+        if let Err(error) = self.upkeep.free_blobs().await {
+            tracing::warn!(%error, "blobs of something that was deleted could not be freed");
+        }
+        StatusCode::NO_CONTENT
+    }
 }
 
 /// The routes that are the same for everyone, with their descriptions.
@@ -86,10 +106,10 @@ fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(artifacts::list))
         .routes(routes!(artifacts::download))
         .routes(routes!(models::upload, models::list))
-        .routes(routes!(models::show))
+        .routes(routes!(models::show, models::delete))
         .routes(routes!(models::inspect))
         .routes(routes!(datasets::upload, datasets::list))
-        .routes(routes!(datasets::show))
+        .routes(routes!(datasets::show, datasets::delete))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(session::show, session::close))
@@ -99,7 +119,9 @@ fn guarded_routes() -> OpenApiRouter<App> {
 pub fn router(app: App) -> Router {
     let (public, _) = public_routes().split_for_parts();
     let (guarded, _) = guarded_routes().split_for_parts();
-    let guarded = guarded.route_layer(axum::middleware::from_fn_with_state(app.clone(), guard::authenticate));
+    let guarded = guarded
+        .route_layer(axum::middleware::from_fn_with_state(app.clone(), allowance::count_request))
+        .route_layer(axum::middleware::from_fn_with_state(app.clone(), guard::authenticate));
     let router = public.merge(guarded);
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::map_response(guard::protect))
@@ -109,7 +131,9 @@ pub fn router(app: App) -> Router {
             TraceLayer::new_for_http()
                 .make_span_with(|request: &Request| {
                     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-                    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+                    let method = cut(request.method().as_str(), LONGEST_METHOD);
+                    let path = printable(request.uri().path(), LONGEST_VALUE);
+                    tracing::info_span!("request", id, method, path)
                 })
                 .on_request(DefaultOnRequest::new().level(Level::DEBUG))
                 .on_response(DefaultOnResponse::new().level(Level::INFO)),
@@ -147,12 +171,15 @@ async fn drop_unusable_request_id(mut request: Request) -> Request {
 }
 
 async fn no_such_route(uri: Uri) -> Problem {
-    Problem::new(Code::RouteNotFound, format!("There is no route `{}`.", uri.path()))
+    Problem::new(Code::RouteNotFound, format!("There is no route `{}`.", cut(uri.path(), LONGEST_VALUE)))
         .hint("GET /openapi.json lists every route.")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("`{}` does not take {method}.", uri.path()))
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("`{}` does not take {}.", cut(uri.path(), LONGEST_VALUE), cut(method.as_str(), LONGEST_METHOD)),
+    )
 }
 
 fn answer_panic(panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -1,5 +1,7 @@
 //! `/v1/models`
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -11,13 +13,14 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::multipart::receive_file;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::{Code, Problem, ProblemDocument};
 use super::request::{Own, Parameters, not_found, parse_json, read_body};
 use super::wait;
 use crate::access::{Caller, Scope};
 use crate::id::ModelId;
 use crate::job::{JobError, JobStatus};
 use crate::table::model::{self, Inspection, Model};
+use crate::upload::UploadDeletion;
 
 /// An uploaded model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,7 +102,7 @@ pub async fn upload(
     let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
     let inspection = JobSpec::inspection(shape)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
-    let model = app.uploads.accept_model(&caller.tenant, file.staged, file.name.as_deref()).await?;
+    let model = app.uploads.accept_model(&caller, file.staged, file.name.as_deref()).await?;
     app.queue.inspect(&caller.tenant, &model, inspection).await?;
     let model = find(&app, model.id).await?;
     let location = format!("/v1/models/{}", model.id);
@@ -183,4 +186,22 @@ pub async fn list(State(app): State<App>, caller: Caller, parameters: Parameters
     let next = (models.len() > limit as usize).then(|| models[limit as usize - 1].id);
     models.truncate(limit as usize);
     Ok(Json(ModelPage { items: models.into_iter().map(ModelOut::from).collect(), next }))
+}
+
+/// Delete a model. Jobs that have ended keep their results; one that is queued or running keeps what it needs.
+#[utoipa::path(delete, path = "/v1/models/{id}", tag = "models",
+    params(("id" = String, Path)),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json",
+         description = "Jobs need it; the member `jobs` names them"),
+    ))]
+pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<ModelId>) -> Result<StatusCode, Problem> {
+    caller.require(Scope::Submit)?;
+    match app.uploads.delete_model(id, Duration::ZERO).await? {
+        UploadDeletion::Deleted => Ok(app.free_blobs().await),
+        UploadDeletion::NeededBy(jobs) => Err(Problem::needed(Code::ModelInUse, &format!("Model `{id}`"), &jobs)),
+        UploadDeletion::NoSuchUpload => Err(not_found::<ModelId>(id)),
+    }
 }

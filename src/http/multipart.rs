@@ -1,12 +1,18 @@
 //! Uploads out of a request: a raw body, or the parts of a multipart form in any order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::BoxError;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 
+use super::connection::body::BodyError;
 use super::problem::{Code, Problem};
+use super::quote::{LONGEST_VALUE, cut};
 use super::request::LONGEST_JSON;
 use crate::blob::{Staged, Staging, StagingError};
 
@@ -48,26 +54,54 @@ pub async fn receive_file(staging: &Staging, name: Option<&str>, request: Reques
     }
 }
 
+/// What may come before a part's content: its boundary and headers. The parser keeps them in memory until they are whole.
+const LONGEST_PART_HEAD: u64 = 16 << 10;
+const READING_CONTENT: u64 = u64::MAX;
+
 /// A multipart form that is read part by part.
 pub struct Form {
     parts: Multipart,
     seen: Vec<String>,
+    /// Bytes that came since the next part has been looked for, or [`READING_CONTENT`].
+    head: Arc<AtomicU64>,
 }
+
+/// The head of a part is too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the headers of a part are longer than {LONGEST_PART_HEAD} bytes")]
+struct PartHeadTooLong;
 
 impl Form {
     pub async fn open(request: Request) -> Result<Self, Problem> {
+        let head = Arc::new(AtomicU64::new(0));
+        let counted = head.clone();
+        let request = request.map(|body| {
+            Body::from_stream(body.into_data_stream().map(move |piece| {
+                let piece = piece.map_err(BoxError::from)?;
+                // The piece that brings a head's end may be long: what else is in it is content.
+                let before = counted.load(Ordering::Relaxed);
+                if (LONGEST_PART_HEAD..READING_CONTENT).contains(&before) {
+                    return Err(BoxError::from(PartHeadTooLong));
+                }
+                counted.store(before.saturating_add(piece.len() as u64), Ordering::Relaxed);
+                Ok(piece)
+            }))
+        });
         let parts = Multipart::from_request(request, &())
             .await
             .map_err(|error| Problem::new(Code::InvalidMultipart, error.body_text()))?;
-        Ok(Self { parts, seen: Vec::new() })
+        Ok(Self { parts, seen: Vec::new(), head })
     }
 
     /// The next part; its name must be one of `allowed`, and not have been there before.
     pub async fn next(&mut self, allowed: &[&str]) -> Result<Option<Field<'_>>, Problem> {
+        self.head.store(0, Ordering::Relaxed);
         let Some(field) = self.parts.next_field().await.map_err(malformed)? else { return Ok(None) };
+        self.head.store(READING_CONTENT, Ordering::Relaxed);
         let name = field.name().unwrap_or_default().to_owned();
         if !allowed.contains(&name.as_str()) {
             let allowed = allowed.join("`, `");
+            let name = cut(&name, LONGEST_VALUE);
             let detail = format!("There is no part `{name}`: `{allowed}` can be given.");
             return Err(Problem::new(Code::InvalidMultipart, detail));
         }
@@ -104,7 +138,7 @@ pub fn missing_part(name: &str, what: &str) -> Problem {
 pub fn unsupported(media_type: &str, allowed: &str) -> Problem {
     let detail = match media_type {
         "" => format!("`Content-Type` is missing: {allowed} is needed."),
-        other => format!("`Content-Type` is `{other}`: {allowed} is needed."),
+        other => format!("`Content-Type` is `{}`: {allowed} is needed.", cut(other, LONGEST_VALUE)),
     };
     Problem::new(Code::UnsupportedMediaType, detail)
 }
@@ -123,7 +157,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 async fn receive_body(staging: &Staging, announced: Option<u64>, body: Body) -> Result<Staged, Problem> {
-    let broken = |_| Problem::new(Code::UploadBroken, "The body ended before its time.");
+    let broken = |error| Problem::broken_body(&error);
     staging.receive(announced, body.into_data_stream().boxed()).await.map_err(|error| refuse(error, broken))
 }
 
@@ -131,13 +165,22 @@ fn refuse<E>(error: StagingError<E>, broken: impl FnOnce(E) -> Problem) -> Probl
     match error {
         StagingError::TooLarge { max_bytes } => Problem::payload_too_large(max_bytes),
         StagingError::Full => Problem::new(Code::StorageFull, "There is no space left for the upload."),
-        StagingError::Stalled => Problem::new(Code::UploadStalled, "The upload stopped coming."),
         StagingError::Broken(error) => broken(error),
         StagingError::Io(error) => Problem::internal(error),
     }
 }
 
 fn malformed(error: MultipartError) -> Problem {
+    if let Some(pace) = BodyError::pace_missed(&error) {
+        return Problem::stalled(pace);
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if error.is::<PartHeadTooLong>() {
+            return Problem::new(Code::InvalidMultipart, format!("The multipart body is not valid: {error}."));
+        }
+        cause = error.source();
+    }
     Problem::new(Code::InvalidMultipart, format!("The multipart body is not valid: {}.", error.body_text()))
 }
 

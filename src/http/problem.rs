@@ -9,10 +9,16 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secateur_core::rejection::{Code as RejectionCode, Rejection};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::connection::Pace;
+use super::connection::body::BodyError;
+use super::quote::{LONGEST_TEXT, LONGEST_VALUE, cut, printable};
 use crate::blob::BlobError;
 use crate::database::DatabaseError;
+use crate::id::JobId;
+use crate::quota::QuotaExceeded;
 use crate::upload::UploadError;
 
 /// Seconds after which a client should try again.
@@ -39,6 +45,8 @@ pub enum Code {
     ArtifactNotFound,
     MethodNotAllowed,
     UploadStalled,
+    ModelInUse,
+    DatasetInUse,
     JobNotEnded,
     JobHasEnded,
     PayloadTooLarge,
@@ -49,6 +57,10 @@ pub enum Code {
     Internal,
     DatabaseUnavailable,
     BlobStoreUnavailable,
+    QuotaExceeded,
+    RateLimited,
+    DiskFull,
+    TooManyConnections,
     StorageFull,
 }
 
@@ -75,6 +87,8 @@ impl Code {
             Self::ArtifactNotFound => (S::NOT_FOUND, "artifact_not_found", "No such artifact"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::UploadStalled => (S::REQUEST_TIMEOUT, "upload_stalled", "Upload stalled"),
+            Self::ModelInUse => (S::CONFLICT, "model_in_use", "Model is in use"),
+            Self::DatasetInUse => (S::CONFLICT, "dataset_in_use", "Data set is in use"),
             Self::JobNotEnded => (S::CONFLICT, "job_not_ended", "Job has not ended"),
             Self::JobHasEnded => (S::CONFLICT, "job_has_ended", "Job has ended"),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body is too large"),
@@ -91,6 +105,10 @@ impl Code {
             Self::BlobStoreUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "blob_store_unavailable", "Blob store not available")
             }
+            Self::QuotaExceeded => (S::TOO_MANY_REQUESTS, "quota_exceeded", "Quota exceeded"),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk_full", "Disk is full"),
+            Self::TooManyConnections => (S::SERVICE_UNAVAILABLE, "too_many_connections", "Too many connections"),
             Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "No space left"),
         }
     }
@@ -107,6 +125,7 @@ struct Parts {
     node: Option<String>,
     hint: Option<String>,
     header: Option<(HeaderName, HeaderValue)>,
+    members: Map<String, Value>,
 }
 
 /// The body of every answer that is not a success.
@@ -126,11 +145,15 @@ pub struct ProblemDocument<'a> {
     node: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    /// Figures and names that a program may want, by problem.
+    #[serde(flatten)]
+    #[schema(value_type = HashMap<String, Value>)]
+    members: Map<String, Value>,
 }
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts { code, detail: detail.into(), node: None, hint: None, header: None }))
+        Self(Box::new(Parts { code, detail: detail.into(), node: None, hint: None, header: None, members: Map::new() }))
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -143,6 +166,12 @@ impl Problem {
         self
     }
 
+    /// A member of the document beyond the usual ones.
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(name.to_owned(), value.into());
+        self
+    }
+
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
         Self::new(Code::Internal, "Something went wrong on our side; the server's log has the cause.")
@@ -150,8 +179,30 @@ impl Problem {
 
     /// A query parameter or header with a value that it cannot have.
     pub fn invalid_parameter(name: &str, value: &str, allowed: &str) -> Self {
-        let shown: String = value.chars().take(100).collect();
-        Self::new(Code::InvalidParameter, format!("`{name}` is `{shown}`: it must be {allowed}."))
+        Self::new(Code::InvalidParameter, format!("`{name}` is `{}`: it must be {allowed}.", cut(value, LONGEST_VALUE)))
+    }
+
+    /// What was uploaded cannot be deleted, since these jobs need it.
+    pub fn needed(code: Code, what: &str, jobs: &[JobId]) -> Self {
+        let jobs: Vec<String> = jobs.iter().map(JobId::to_string).collect();
+        Self::new(code, format!("{what} is needed by jobs that have not ended: {}.", jobs.join(", ")))
+            .hint("Cancel them, or wait for them to end.")
+            .member("jobs", jobs)
+    }
+
+    /// A body that came too slowly.
+    pub fn stalled(pace: Pace) -> Self {
+        let (bytes, seconds) = (pace.bytes, pace.within.as_secs());
+        let detail = format!("The body came too slowly: at least {bytes} bytes in {seconds} seconds are needed.");
+        Self::new(Code::UploadStalled, detail)
+    }
+
+    /// A body that broke off, or came too slowly, as the chain of causes tells.
+    pub fn broken_body(error: &(dyn std::error::Error + 'static)) -> Self {
+        match BodyError::pace_missed(error) {
+            Some(pace) => Self::stalled(pace),
+            None => Self::new(Code::UploadBroken, "The body ended before its time."),
+        }
     }
 
     pub fn payload_too_large(max_bytes: u64) -> Self {
@@ -165,16 +216,20 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { code, detail, node, hint, header } = *self.0;
+        let Parts { code, detail, node, hint, header, members } = *self.0;
+        // Whatever of a request or a file is told back, wherever it was put in.
+        let [detail, node, hint] =
+            [Some(detail), node, hint].map(|text| text.map(|text| printable(&text, LONGEST_TEXT)));
         let (status, code, title) = code.row();
         let document = ProblemDocument {
             kind: "about:blank",
             code,
             title,
             status: status.as_u16(),
-            detail: &detail,
+            detail: detail.as_deref().unwrap_or_default(),
             node: node.as_deref(),
             hint: hint.as_deref(),
+            members,
         };
         let body = serde_json::to_vec(&document).expect("a problem document has string keys");
         let mut response = (status, body).into_response();
@@ -190,7 +245,7 @@ impl IntoResponse for Problem {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let Rejection { code, detail, node, hint } = rejection.presentable();
-        Self(Box::new(Parts { code: Code::Rejected(code), detail, node, hint, header: None }))
+        Self(Box::new(Parts { code: Code::Rejected(code), detail, node, hint, header: None, members: Map::new() }))
     }
 }
 
@@ -223,12 +278,28 @@ impl From<BlobError> for Problem {
     }
 }
 
+impl From<QuotaExceeded> for Problem {
+    fn from(exceeded: QuotaExceeded) -> Self {
+        let (hint, used, most) = match exceeded {
+            QuotaExceeded::OpenJobs { open, most } => ("Wait for a job to end, or cancel one.", open, most),
+            QuotaExceeded::StoredBytes { stored, most, .. } => {
+                ("Delete jobs, models or data sets that are no longer needed.", stored, most)
+            }
+        };
+        let quota = serde_json::json!({"used": used, "most": most});
+        Self::new(Code::QuotaExceeded, format!("The tenant's quota does not allow this: {exceeded}."))
+            .hint(hint)
+            .member("quota", quota)
+    }
+}
+
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Rejected(rejection) => rejection.into(),
             UploadError::Blob(error) => error.into(),
             UploadError::Database(error) => error.into(),
+            UploadError::Quota(exceeded) => exceeded.into(),
             UploadError::Panicked(cause) => Self::internal(cause),
         }
     }

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
+use secateur_core::json;
+use secateur_core::spec::LONGEST_TEXT;
+use serde::Deserialize;
 use sqlx::PgPool;
 
 use super::App;
@@ -19,8 +22,10 @@ use crate::database::DatabaseError;
 use crate::id::{DatasetId, InvalidId, JobId, KeyId, ModelId};
 use crate::table;
 
-/// A job spec with a replayed configuration may be long, but not this long.
-pub const LONGEST_JSON: usize = 16 << 20;
+/// A job spec may be the longest JSON there is; the rest is for the names of what it is to work on.
+pub const LONGEST_JSON: usize = LONGEST_TEXT + (1 << 10);
+/// How long JSON may take to arrive, however much of it there is.
+const TIME_FOR_JSON: Duration = Duration::from_secs(60);
 const LONGEST_PAGE: i64 = 200;
 const USUAL_PAGE: i64 = 50;
 
@@ -169,10 +174,18 @@ pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>
 
 /// The whole of a small body.
 pub async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
+    let too_long = || {
+        let detail = format!("The body took longer than {} seconds to arrive.", TIME_FOR_JSON.as_secs());
+        Problem::new(Code::UploadStalled, detail)
+    };
+    tokio::time::timeout(TIME_FOR_JSON, read_to_end(body)).await.map_err(|_| too_long())?
+}
+
+async fn read_to_end(body: Body) -> Result<Vec<u8>, Problem> {
     let mut pieces = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Problem::new(Code::UploadBroken, "The body ended before its time."))?;
+        let piece = piece.map_err(|error| Problem::broken_body(&error))?;
         if whole.len() + piece.len() > LONGEST_JSON {
             return Err(Problem::payload_too_large(LONGEST_JSON as u64));
         }
@@ -181,6 +194,11 @@ pub async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
     Ok(whole)
 }
 
-pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(json).map_err(|error| Problem::new(Code::InvalidJson, format!("Not valid JSON: {error}.")))
+pub fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
+    let depth = json::depth(text);
+    if depth > json::DEEPEST {
+        let detail = format!("The JSON is nested {depth} levels deep: at most {} are allowed.", json::DEEPEST);
+        return Err(Problem::new(Code::InvalidJson, detail));
+    }
+    serde_json::from_slice(text).map_err(|error| Problem::new(Code::InvalidJson, format!("Not valid JSON: {error}.")))
 }

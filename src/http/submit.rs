@@ -1,14 +1,16 @@
 //! `POST /v1/jobs`: everything in one form, or a spec that names what was uploaded before.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secateur_core::rejection::Code as RejectionCode;
 use secateur_core::rejection::Rejection;
-use secateur_core::spec::JobSpec;
+use secateur_core::spec::{JobSpec, check_text};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::App;
@@ -18,6 +20,7 @@ use super::multipart::{
     Form, NamedUpload, media_type, missing_part, read_text_field, receive_field, refuse_too_long, unsupported,
 };
 use super::problem::{Code, Problem, ProblemDocument};
+use super::quote::{LONGEST_VALUE, cut};
 use super::request::{ResourceId, header_text, not_found, parse_json, read_body, require_own};
 use crate::access::{Caller, Scope};
 use crate::id::{DatasetId, ModelId};
@@ -77,13 +80,16 @@ pub async fn submit(State(app): State<App>, caller: Caller, request: Request) ->
         "application/json" => from_json(&app, caller, request, idempotency_key).await?,
         other => return Err(unsupported(other, "`multipart/form-data` or `application/json`")),
     };
-    let (id, replayed) = match app.queue.submit(submission).await? {
+    let (id, replayed) = match app.queue.submit(submission, app.quotas).await? {
         Submitted::Created(id) => (id, false),
         Submitted::Replayed(id) => (id, true),
         Submitted::KeyReused(id) => {
             let detail = format!("The key was used for another request; it made job `{id}`.");
             return Err(Problem::new(Code::IdempotencyKeyReused, detail));
         }
+        Submitted::QuotaExceeded(exceeded) => return Err(exceeded.into()),
+        Submitted::NoSuchModel(id) => return Err(not_found::<ModelId>(id)),
+        Submitted::NoSuchDataset(id) => return Err(not_found::<DatasetId>(id)),
     };
     let job = jobs::find(&app, id).await?;
     let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
@@ -101,7 +107,11 @@ async fn from_json(
     idempotency_key: Option<String>,
 ) -> Result<NewSubmission, Problem> {
     let body = read_body(request.into_body()).await?;
-    let mut fields: Map<String, Value> = parse_json(&body)?;
+    let body = std::str::from_utf8(&body)
+        .map_err(|error| Problem::new(Code::InvalidJson, format!("Not valid JSON: {error}.")))?;
+    check_text(body)?;
+    // The values are not looked into: a configuration that is replayed may be long.
+    let mut fields: BTreeMap<String, &RawValue> = parse_json(body.as_bytes())?;
     let model_id = take_id::<ModelId>(&mut fields, "model_id")?.ok_or_else(|| {
         let detail = "`model_id` is missing: the id of a model that was uploaded before.";
         Rejection::new(RejectionCode::InvalidSpec, detail)
@@ -109,7 +119,7 @@ async fn from_json(
             .hint("POST /v1/models uploads one; a multipart form sends model and spec at once.")
     })?;
     let dataset_id = take_id::<DatasetId>(&mut fields, "dataset_id")?;
-    let spec = parse_spec(&Value::Object(fields).to_string())?;
+    let spec = parse_spec(&serde_json::to_string(&fields).expect("what was read as JSON can be written"))?;
 
     let model_id = require_own(app, &caller, model_id).await?;
     let dataset = match dataset_id {
@@ -121,7 +131,7 @@ async fn from_json(
         None => None,
     };
     check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
-    Ok(NewSubmission { tenant: caller.tenant, spec, model_id, dataset_id, idempotency_key })
+    Ok(NewSubmission { caller, spec, model_id, dataset_id, idempotency_key })
 }
 
 async fn from_form(
@@ -142,18 +152,18 @@ async fn from_form(
     }
     let spec = spec.ok_or_else(|| missing_part("spec", "the job spec as JSON"))?;
     let model = model.ok_or_else(|| missing_part("model", "a TorchScript archive"))?;
-    let model = app.uploads.accept_model(&caller.tenant, model.staged, model.name.as_deref()).await?;
+    let model = app.uploads.accept_model(&caller, model.staged, model.name.as_deref()).await?;
     let dataset = match dataset {
         Some(upload) => Some(accept_dataset(app, &caller, upload).await?),
         None => None,
     };
     check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
     let dataset_id = dataset.map(|dataset| dataset.id);
-    Ok(NewSubmission { tenant: caller.tenant, spec, model_id: model.id, dataset_id, idempotency_key })
+    Ok(NewSubmission { caller, spec, model_id: model.id, dataset_id, idempotency_key })
 }
 
 async fn accept_dataset(app: &App, caller: &Caller, upload: NamedUpload) -> Result<Dataset, Problem> {
-    Ok(app.uploads.accept_dataset(&caller.tenant, upload.staged, upload.name.as_deref()).await?)
+    Ok(app.uploads.accept_dataset(caller, upload.staged, upload.name.as_deref()).await?)
 }
 
 /// Postgres takes no NUL in texts.
@@ -169,11 +179,16 @@ fn parse_spec(json: &str) -> Result<JobSpec, Problem> {
 }
 
 /// Takes an id out of the fields; what is no id names nothing.
-fn take_id<I: ResourceId>(fields: &mut Map<String, Value>, name: &str) -> Result<Option<I>, Problem> {
-    match fields.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| not_found::<I>(text)),
-        Some(other) => {
+fn take_id<I: ResourceId>(fields: &mut BTreeMap<String, &RawValue>, name: &str) -> Result<Option<I>, Problem> {
+    let Some(raw) = fields.remove(name) else { return Ok(None) };
+    match serde_json::from_str(raw.get()) {
+        Ok(None) => Ok(None),
+        Ok(Some(text)) => {
+            let text: String = text;
+            text.parse().map(Some).map_err(|_| not_found::<I>(cut(&text, LONGEST_VALUE)))
+        }
+        Err(_) => {
+            let other = cut(raw.get(), LONGEST_VALUE);
             let detail = format!("`{name}` is {other}: it must be the id of a {}.", I::WHAT);
             Err(Rejection::new(RejectionCode::InvalidSpec, detail).at(name).into())
         }

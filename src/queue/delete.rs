@@ -1,16 +1,18 @@
 //! Delete: a job that has ended, with everything that it made.
 
+use std::time::Duration;
+
 use super::{Queue, notify_job};
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::id::JobId;
 use crate::job::JobStatus;
-use crate::table::{artifact, job, task};
+use crate::table::{job, loose_blob};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
-    /// The rows are gone; the caller frees the blobs.
-    Deleted(Vec<BlobKey>),
+    /// The rows are gone, and its blobs may be freed.
+    Deleted,
     /// It has not ended yet.
     NotEnded(JobStatus),
     NoSuchJob,
@@ -26,12 +28,10 @@ impl Queue {
         if !status.is_final() {
             return Ok(Deletion::NotEnded(status));
         }
-        let artifacts = artifact::list(&mut *transaction, id).await?;
-        let mut blobs = task::checkpoints(&mut *transaction, id).await?;
-        blobs.extend(artifacts.into_iter().map(|artifact| artifact.blob));
+        loose_blob::insert(&mut *transaction, &BlobKey::everything_of(id), Duration::ZERO).await?;
         job::delete(&mut *transaction, id).await?;
         notify_job(&mut transaction, id).await?;
         transaction.commit().await?;
-        Ok(Deletion::Deleted(blobs))
+        Ok(Deletion::Deleted)
     }
 }

@@ -5,20 +5,22 @@ use secateur_core::spec::{InputShape, JobSpec};
 use secateur_core::stage::{self, JobView};
 
 use super::{Queue, events, notify_tasks};
-use crate::access::Tenant;
+use crate::access::{Caller, Tenant};
 use crate::database::{DatabaseError, Transaction};
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
 use crate::job::{Event, JobKind};
+use crate::quota::{QuotaExceeded, Quotas};
+use crate::table::dataset;
 use crate::table::job::{self, NewJob};
-use crate::table::model::Model;
+use crate::table::model::{self, Model};
 use crate::table::task;
 
 /// What is to be done with what was uploaded.
 #[derive(Debug, Clone)]
 pub struct NewSubmission {
     /// Whose model and data set they are, and whose job it will be.
-    pub tenant: Tenant,
+    pub caller: Caller,
     pub spec: JobSpec,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
@@ -32,17 +34,32 @@ pub enum Submitted {
     Replayed(JobId),
     /// Something else was asked before under the same key.
     KeyReused(JobId),
+    QuotaExceeded(QuotaExceeded),
+    /// The model was deleted meanwhile.
+    NoSuchModel(ModelId),
+    /// The data set was deleted meanwhile.
+    NoSuchDataset(DatasetId),
 }
 
 impl Queue {
-    pub async fn submit(&self, submission: NewSubmission) -> Result<Submitted, DatabaseError> {
+    pub async fn submit(&self, submission: NewSubmission, quotas: Quotas) -> Result<Submitted, DatabaseError> {
         let request_sha256 = digest_of(&submission);
-        let NewSubmission { tenant, spec, model_id, dataset_id, idempotency_key } = submission;
+        let NewSubmission { caller, spec, model_id, dataset_id, idempotency_key } = submission;
         let id = JobId::generate();
         let kind = JobKind::Prune;
+        let tenant = caller.tenant.clone();
         let new = NewJob { id, tenant, kind, spec, model_id, dataset_id, idempotency_key, request_sha256 };
 
         let mut transaction = self.database.begin().await?;
+        if !model::hold(&mut *transaction, model_id).await? {
+            return Ok(Submitted::NoSuchModel(model_id));
+        }
+        if let Some(id) = dataset_id
+            && !dataset::hold(&mut *transaction, id).await?
+        {
+            return Ok(Submitted::NoSuchDataset(id));
+        }
+        let within_quota = quotas.check_jobs(&mut transaction, &caller).await?;
         if !insert(&mut transaction, &new).await? {
             let key = new.idempotency_key.as_deref().unwrap_or_default();
             let (holder, digest) = job::find_by_idempotency_key(&mut *transaction, &new.tenant, key)
@@ -50,6 +67,10 @@ impl Queue {
                 .ok_or_else(|| DatabaseError::Collision("the job with this key is gone".to_owned()))?;
             let same = digest == new.request_sha256.to_string();
             return Ok(if same { Submitted::Replayed(holder) } else { Submitted::KeyReused(holder) });
+        }
+        // Asked after the idempotency key: a request that is repeated makes no new job.
+        if let Err(exceeded) = within_quota {
+            return Ok(Submitted::QuotaExceeded(exceeded));
         }
         transaction.commit().await?;
         Ok(Submitted::Created(id))
@@ -79,6 +100,9 @@ impl Queue {
             idempotency_key: None,
         };
         let mut transaction = self.database.begin().await?;
+        if !model::hold(&mut *transaction, model.id).await? {
+            return Ok(());
+        }
         job::delete_ended_inspections(&mut *transaction, model.id).await?;
         insert(&mut transaction, &new).await?;
         transaction.commit().await?;

@@ -19,8 +19,11 @@ use crate::access::{HostName, PublicUrl};
 use crate::blob::BlobError;
 use crate::database::{Database, DatabaseError};
 use crate::engine::{EngineBinary, EngineNotFound};
+use crate::http::connection::ConnectionLimits;
 use crate::postgres::{PostgresError, PrivatePostgres};
 use crate::queue::LEASE;
+use crate::quota::Quotas;
+use crate::upkeep::Keep;
 use crate::worker::{CHECKPOINT_INTERVAL, Worker};
 
 pub use data_folder::DataFolder;
@@ -58,6 +61,11 @@ pub struct ServerOptions {
     pub max_upload_bytes: u64,
     /// Uploads are refused when less than this would be left on the disk.
     pub reserve_bytes: u64,
+    pub connections: ConnectionLimits,
+    pub quotas: Quotas,
+    pub keep: Keep,
+    /// Between two rounds of upkeep.
+    pub upkeep_interval: Duration,
     pub engine: Option<EngineBinary>,
     pub slots: usize,
     pub device: Device,
@@ -81,6 +89,10 @@ impl ServerOptions {
             access: AccessOptions::default(),
             max_upload_bytes: 4 << 30,
             reserve_bytes: 256 << 20,
+            connections: ConnectionLimits::default(),
+            quotas: Quotas::default(),
+            keep: Keep::default(),
+            upkeep_interval: Duration::from_secs(60),
             engine: None,
             slots: 1,
             device: Device::Auto,
@@ -145,6 +157,7 @@ pub struct Server {
     draining: CancellationToken,
     work: JoinHandle<()>,
     reaper: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
     listener: JoinHandle<()>,
     _data_folder: DataFolder,
 }
@@ -171,6 +184,7 @@ impl Server {
         self.draining.cancel();
         let _ = self.work.await;
         let _ = self.reaper.await;
+        let _ = self.upkeep.await;
         if tokio::time::timeout(TIME_TO_DRAIN, self.listener).await.is_err() {
             tracing::warn!("answers under way were cut off");
         }

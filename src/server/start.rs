@@ -10,16 +10,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AccessOptions, DataFolder, Server, ServerOptions, StartError};
 use crate::access::{Access, HostPolicy, key};
-use crate::blob::{BlobStore, Staging};
+use crate::blob::{BlobStore, Disk, Staging};
 use crate::database::{Database, Notifications, retry_while_away};
+use crate::http::connection::{self, ConnectionLimits, raise_open_files};
 use crate::http::{self, App, CookieKind, Entrance, Gate};
 use crate::postgres::PrivatePostgres;
 use crate::queue::Queue;
+use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::worker::{self, Worker, WorkerOptions};
 
 /// Connections beside those of the slots: API requests, the listener for notifications, the reaper.
 const CONNECTIONS: u32 = 16;
+/// Files that are open beside those of the database's connections, the slots and the API's connections.
+const OTHER_DESCRIPTORS: usize = 64;
+/// Pipes and files of a slot and its engine.
+const DESCRIPTORS_OF_A_SLOT: usize = 16;
 /// A database that starts beside us gets this long.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
 
@@ -46,10 +52,23 @@ pub async fn connect(
             (postgres.options(), Some(postgres))
         }
     };
-    // Every slot, and the one for inspections, needs one for its heartbeats and one for its end.
-    let database = Database::new(options, CONNECTIONS + 2 * (slots as u32 + 1), patience);
+    let database = Database::new(options, connections(slots), patience);
     retry_while_away("migrate", PATIENCE_AT_START, || database.migrate()).await?;
     Ok(Backend { database, postgres })
+}
+
+/// Every slot, and the one for inspections, needs one for its heartbeats and one for its end.
+fn connections(slots: usize) -> u32 {
+    CONNECTIONS + 2 * (slots as u32 + 1)
+}
+
+/// As many connections to the API as the files that the process may open leave.
+fn within_descriptors(limits: ConnectionLimits, slots: usize) -> ConnectionLimits {
+    let reserved = OTHER_DESCRIPTORS + connections(slots) as usize + DESCRIPTORS_OF_A_SLOT * slots;
+    let descriptors = raise_open_files();
+    let limits = limits.within(descriptors, reserved);
+    tracing::debug!(descriptors, connections = limits.total, "open files");
+    limits
 }
 
 struct Opened {
@@ -80,7 +99,10 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     let folder = DataFolder::open(&options.data_folder)?;
     let blobs = match &options.blobs_url {
         Some(url) => BlobStore::s3(url)?,
-        None => BlobStore::local(&folder.blobs())?,
+        None => {
+            let blobs = BlobStore::local(&folder.blobs())?;
+            blobs.with_reserve(Disk::new(&folder.blobs(), options.reserve_bytes))
+        }
     };
     let staging = Staging::open(&folder.staging(), options.max_upload_bytes, options.reserve_bytes)
         .map_err(StartError::io("staging folder"))?;
@@ -130,24 +152,24 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         None => tokio::spawn(async {}),
     };
 
+    let uploads = Uploads { database: database.clone(), blobs: blobs.clone(), quotas: options.quotas };
+    let upkeep = Upkeep { queue: queue.clone(), uploads: uploads.clone(), blobs: blobs.clone(), keep: options.keep };
+    let upkept = tokio::spawn(upkeep.clone().run_until(options.upkeep_interval, stop_working.clone()));
     let app = App {
         queue,
         blobs: blobs.clone(),
         staging,
-        uploads: Uploads { database: database.clone(), blobs },
+        uploads,
+        upkeep,
+        quotas: options.quotas,
         notifications,
         access: access.access,
         entrance: access.entrance,
         cookie: CookieKind::of(options.access.public_url.as_ref()),
         draining: draining.clone(),
     };
-    let serving =
-        axum::serve(listener, http::router(app)).with_graceful_shutdown(stop_listening.clone().cancelled_owned());
-    let listener = tokio::spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the listener ended");
-        }
-    });
+    let limits = within_descriptors(options.connections, options.slots);
+    let listener = tokio::spawn(connection::serve(listener, http::router(app), limits, stop_listening.clone()));
     tracing::info!(%address, slots = options.slots, "listening");
     Ok(Server {
         address,
@@ -158,6 +180,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         draining,
         work,
         reaper,
+        upkeep: upkept,
         listener,
         _data_folder: folder,
     })

@@ -1,5 +1,7 @@
 //! `dataset`: uploaded data sets, one row per content and tenant.
 
+use std::time::Duration;
+
 use secateur_core::dataset::DatasetSummary;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -52,20 +54,21 @@ impl TryFrom<RawDataset> for Dataset {
     }
 }
 
-/// Inserts a data set unless the tenant has its content already.
+/// Inserts a data set unless the tenant has its content already; says whether it did.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
+    id: DatasetId,
     tenant: &Tenant,
     name: Option<&str>,
     sha256: Sha256,
     bytes: u64,
     blob: &BlobKey,
     summary: &DatasetSummary,
-) -> Result<(), DatabaseError> {
-    sqlx::query!(
+) -> Result<bool, DatabaseError> {
+    let inserted = sqlx::query!(
         "insert into dataset (id, tenant, name, sha256, bytes, blob, summary) values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (tenant, sha256) do nothing",
-        DatasetId::generate().uuid(),
+         on conflict (tenant, sha256) where deleted_at is null do nothing",
+        id.uuid(),
         tenant.as_str(),
         name,
         sha256.to_string(),
@@ -75,13 +78,14 @@ pub async fn insert(
     )
     .execute(executor)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 pub async fn find(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<Option<Dataset>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawDataset,
-        "select id, name, sha256, bytes, blob, summary, created_at from dataset where id = $1",
+        "select id, name, sha256, bytes, blob, summary, created_at from dataset
+         where id = $1 and deleted_at is null",
         id.uuid()
     )
     .fetch_optional(executor)
@@ -92,7 +96,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<Option
 /// Whether there is such a data set, and whose.
 pub async fn belongs_to(executor: impl PgExecutor<'_>, id: DatasetId, tenant: &Tenant) -> Result<bool, DatabaseError> {
     let belongs = sqlx::query_scalar!(
-        "select exists (select 1 from dataset where id = $1 and tenant = $2) as \"belongs!\"",
+        "select exists (select 1 from dataset where id = $1 and tenant = $2 and deleted_at is null) as \"belongs!\"",
         id.uuid(),
         tenant.as_str()
     )
@@ -109,7 +113,7 @@ pub async fn find_by_sha256(
     let raw = sqlx::query_as!(
         RawDataset,
         "select id, name, sha256, bytes, blob, summary, created_at from dataset
-         where tenant = $1 and sha256 = $2",
+         where tenant = $1 and sha256 = $2 and deleted_at is null",
         tenant.as_str(),
         sha256.to_string()
     )
@@ -128,7 +132,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         RawDataset,
         "select id, name, sha256, bytes, blob, summary, created_at from dataset
-         where tenant = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
+         where tenant = $1 and deleted_at is null and ($2::uuid is null or id < $2) order by id desc limit $3",
         tenant.as_str(),
         before.map(DatasetId::uuid),
         limit
@@ -136,4 +140,83 @@ pub async fn list(
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(Dataset::try_from).collect()
+}
+
+/// Keeps a data set from being deleted until the transaction ends; `false` when it is gone already.
+pub async fn hold(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<bool, DatabaseError> {
+    let held =
+        sqlx::query_scalar!("select id from dataset where id = $1 and deleted_at is null for key share", id.uuid())
+            .fetch_optional(executor)
+            .await?;
+    Ok(held.is_some())
+}
+
+/// Says that somebody has uploaded it again.
+pub async fn set_uploaded(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<(), DatabaseError> {
+    sqlx::query!("update dataset set uploaded_at = clock_timestamp() where id = $1", id.uuid())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Locks a data set that is to go and gives its blob; `None` when it is gone, or was uploaded again within `unused_for`.
+pub async fn lock(
+    executor: impl PgExecutor<'_>,
+    id: DatasetId,
+    unused_for: Duration,
+) -> Result<Option<BlobKey>, DatabaseError> {
+    let blob = sqlx::query_scalar!(
+        "select blob from dataset
+         where id = $1 and deleted_at is null and uploaded_at <= clock_timestamp() - make_interval(secs => $2)
+         for update",
+        id.uuid(),
+        unused_for.as_secs_f64()
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(blob.map(BlobKey::from_row))
+}
+
+/// Makes a tombstone of a data set.
+pub async fn bury(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<(), DatabaseError> {
+    sqlx::query!("update dataset set deleted_at = clock_timestamp(), name = null where id = $1", id.uuid())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Some that nobody has uploaded and no job has used for so long.
+pub async fn unused(
+    executor: impl PgExecutor<'_>,
+    unused_for: Duration,
+    limit: i64,
+) -> Result<Vec<DatasetId>, DatabaseError> {
+    let ids = sqlx::query_scalar!(
+        "select id from dataset
+         where deleted_at is null and uploaded_at <= clock_timestamp() - make_interval(secs => $1) and not exists (
+             select from job where dataset_id = dataset.id and kind = 'prune'
+                 and (finished_at is null or finished_at > clock_timestamp() - make_interval(secs => $1))
+         )
+         order by uploaded_at limit $2",
+        unused_for.as_secs_f64(),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(DatasetId::from).collect())
+}
+
+/// Deletes some tombstones to which no job refers any more.
+pub async fn delete_tombstones(executor: impl PgExecutor<'_>, limit: i64) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "delete from dataset where id in (
+             select id from dataset
+             where deleted_at is not null and not exists (select from job where dataset_id = dataset.id)
+             limit $1 for update skip locked
+         )",
+        limit
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }

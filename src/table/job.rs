@@ -1,12 +1,14 @@
 //! `job`: what was asked, where it is, what came out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use secateur_core::measurement::Measurements;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::{FinishedTask, JobView, Stage};
 use serde_json::Value;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -74,7 +76,7 @@ struct RawJob {
     name: Option<String>,
     status: String,
     stage: String,
-    spec: Value,
+    spec: Json<JobSpec>,
     labels: Value,
     model_id: Uuid,
     dataset_id: Option<Uuid>,
@@ -99,7 +101,7 @@ impl TryFrom<RawJob> for Job {
             name: raw.name,
             status: JobStatus::parse(&raw.status).ok_or_else(|| unreadable(format!("status {}", raw.status)))?,
             stage: Stage::parse(&raw.stage).ok_or_else(|| unreadable(format!("stage {}", raw.stage)))?,
-            spec: parse(raw.spec)?,
+            spec: raw.spec.0,
             labels: parse(raw.labels)?,
             model_id: raw.model_id.into(),
             dataset_id: raw.dataset_id.map(DatasetId::from),
@@ -130,7 +132,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool,
         job.kind.as_str(),
         job.spec.name,
         job.kind.first_stage().as_str(),
-        to_json(&job.spec),
+        Json(&job.spec) as _,
         to_json(&job.spec.labels),
         job.model_id.uuid(),
         job.dataset_id.map(DatasetId::uuid),
@@ -161,8 +163,8 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
-                created_at, started_at, finished_at
+        "select id, kind, name, status, stage, spec as \"spec: Json<JobSpec>\", labels, model_id, dataset_id, reused, best, result,
+                error, last_event, created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
     )
@@ -183,11 +185,12 @@ pub async fn belongs_to(executor: impl PgExecutor<'_>, id: JobId, tenant: &Tenan
     Ok(belongs)
 }
 
+/// Jobs newest first. Their specs come without the configurations that they replay, which can be long.
 pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result, error, last_event,
-                created_at, started_at, finished_at
+        "select id, kind, name, status, stage, spec - 'config' as \"spec!: Json<JobSpec>\", labels, model_id, dataset_id, reused,
+                best, result, error, last_event, created_at, started_at, finished_at
          from job
          where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
          order by id desc limit $4",
@@ -307,4 +310,68 @@ pub async fn delete_ended_inspections(executor: impl PgExecutor<'_>, model: Mode
 pub async fn delete(executor: impl PgExecutor<'_>, id: JobId) -> Result<(), DatabaseError> {
     sqlx::query!("delete from job where id = $1", id.uuid()).execute(executor).await?;
     Ok(())
+}
+
+/// Locks the inspections of a model until the transaction ends.
+pub async fn lock_inspections(executor: impl PgExecutor<'_>, model: ModelId) -> Result<(), DatabaseError> {
+    sqlx::query!("select id from job where kind = 'inspect' and model_id = $1 order by id for update", model.uuid())
+        .fetch_all(executor)
+        .await?;
+    Ok(())
+}
+
+/// Deletes every inspection of a model, also one that runs: its worker is told at its next heartbeat.
+pub async fn delete_inspections(executor: impl PgExecutor<'_>, model: ModelId) -> Result<(), DatabaseError> {
+    sqlx::query!("delete from job where kind = 'inspect' and model_id = $1", model.uuid()).execute(executor).await?;
+    Ok(())
+}
+
+/// Some of the jobs that have not ended and need a model.
+pub async fn in_need_of_model(
+    executor: impl PgExecutor<'_>,
+    model: ModelId,
+    limit: i64,
+) -> Result<Vec<JobId>, DatabaseError> {
+    let ids = sqlx::query_scalar!(
+        "select id from job where kind = 'prune' and finished_at is null and model_id = $1 order by id limit $2",
+        model.uuid(),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(JobId::from).collect())
+}
+
+/// Some of the jobs that have not ended and need a data set.
+pub async fn in_need_of_dataset(
+    executor: impl PgExecutor<'_>,
+    dataset: DatasetId,
+    limit: i64,
+) -> Result<Vec<JobId>, DatabaseError> {
+    let ids = sqlx::query_scalar!(
+        "select id from job where kind = 'prune' and finished_at is null and dataset_id = $1 order by id limit $2",
+        dataset.uuid(),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(JobId::from).collect())
+}
+
+/// Some of the jobs that ended longer ago.
+pub async fn ended_before(
+    executor: impl PgExecutor<'_>,
+    ago: Duration,
+    limit: i64,
+) -> Result<Vec<JobId>, DatabaseError> {
+    let ids = sqlx::query_scalar!(
+        "select id from job
+         where kind = 'prune' and finished_at <= clock_timestamp() - make_interval(secs => $1)
+         order by finished_at limit $2",
+        ago.as_secs_f64(),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(JobId::from).collect())
 }

@@ -51,3 +51,15 @@ pub async fn find(
     .await?;
     Ok(rows)
 }
+
+/// Forgets what was measured of a model.
+pub async fn delete_of_model(executor: impl PgExecutor<'_>, model: ModelId) -> Result<(), DatabaseError> {
+    sqlx::query!("delete from measurement where model_id = $1", model.uuid()).execute(executor).await?;
+    Ok(())
+}
+
+/// Forgets what was measured on a data set.
+pub async fn delete_of_dataset(executor: impl PgExecutor<'_>, dataset: DatasetId) -> Result<(), DatabaseError> {
+    sqlx::query!("delete from measurement where dataset_id = $1", dataset.uuid()).execute(executor).await?;
+    Ok(())
+}

@@ -8,10 +8,13 @@ pub mod artifact;
 pub mod dataset;
 pub mod event;
 pub mod job;
+pub mod loose_blob;
 pub mod measurement;
 pub mod model;
+pub mod request_allowance;
 pub mod session;
 pub mod task;
+pub mod usage;
 
 use serde::Serialize;
 use serde_json::Value;

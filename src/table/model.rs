@@ -1,5 +1,7 @@
 //! `model`: uploaded TorchScript archives, one row per content and tenant.
 
+use std::time::Duration;
+
 use secateur_core::report::ModelSummary;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -79,19 +81,20 @@ fn parse<T: serde::de::DeserializeOwned>(value: Option<serde_json::Value>) -> Re
     value.map(serde_json::from_value).transpose().map_err(|error| DatabaseError::unreadable("model", error))
 }
 
-/// Inserts a model unless the tenant has its content already.
+/// Inserts a model unless the tenant has its content already; says whether it did.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
+    id: ModelId,
     tenant: &Tenant,
     name: Option<&str>,
     sha256: Sha256,
     bytes: u64,
     blob: &BlobKey,
-) -> Result<(), DatabaseError> {
-    sqlx::query!(
+) -> Result<bool, DatabaseError> {
+    let inserted = sqlx::query!(
         "insert into model (id, tenant, name, sha256, bytes, blob) values ($1, $2, $3, $4, $5, $6)
-         on conflict (tenant, sha256) do nothing",
-        ModelId::generate().uuid(),
+         on conflict (tenant, sha256) where deleted_at is null do nothing",
+        id.uuid(),
         tenant.as_str(),
         name,
         sha256.to_string(),
@@ -100,7 +103,7 @@ pub async fn insert(
     )
     .execute(executor)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<Model>, DatabaseError> {
@@ -111,7 +114,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<M
          from model left join lateral (
              select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
          ) inspection on true
-         where model.id = $1",
+         where model.id = $1 and deleted_at is null",
         id.uuid()
     )
     .fetch_optional(executor)
@@ -122,7 +125,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<M
 /// Whether there is such a model, and whose.
 pub async fn belongs_to(executor: impl PgExecutor<'_>, id: ModelId, tenant: &Tenant) -> Result<bool, DatabaseError> {
     let belongs = sqlx::query_scalar!(
-        "select exists (select 1 from model where id = $1 and tenant = $2) as \"belongs!\"",
+        "select exists (select 1 from model where id = $1 and tenant = $2 and deleted_at is null) as \"belongs!\"",
         id.uuid(),
         tenant.as_str()
     )
@@ -143,7 +146,7 @@ pub async fn find_by_sha256(
          from model left join lateral (
              select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
          ) inspection on true
-         where model.tenant = $1 and sha256 = $2",
+         where model.tenant = $1 and sha256 = $2 and deleted_at is null",
         tenant.as_str(),
         sha256.to_string()
     )
@@ -166,7 +169,7 @@ pub async fn list(
          from model left join lateral (
              select id, status, error from job where kind = 'inspect' and model_id = model.id order by id desc limit 1
          ) inspection on true
-         where model.tenant = $1 and ($2::uuid is null or model.id < $2) order by model.id desc limit $3",
+         where model.tenant = $1 and deleted_at is null and ($2::uuid is null or model.id < $2) order by model.id desc limit $3",
         tenant.as_str(),
         before.map(ModelId::uuid),
         limit
@@ -182,5 +185,85 @@ pub async fn set_summary(
     summary: &ModelSummary,
 ) -> Result<(), DatabaseError> {
     sqlx::query!("update model set summary = $2 where id = $1", id.uuid(), to_json(summary)).execute(executor).await?;
+    Ok(())
+}
+
+/// Keeps a model from being deleted until the transaction ends; `false` when it is gone already.
+pub async fn hold(executor: impl PgExecutor<'_>, id: ModelId) -> Result<bool, DatabaseError> {
+    let held =
+        sqlx::query_scalar!("select id from model where id = $1 and deleted_at is null for key share", id.uuid())
+            .fetch_optional(executor)
+            .await?;
+    Ok(held.is_some())
+}
+
+/// Says that somebody has uploaded it again.
+pub async fn set_uploaded(executor: impl PgExecutor<'_>, id: ModelId) -> Result<(), DatabaseError> {
+    sqlx::query!("update model set uploaded_at = clock_timestamp() where id = $1", id.uuid()).execute(executor).await?;
+    Ok(())
+}
+
+/// Locks a model that is to go and gives its blob; `None` when it is gone, or was uploaded again within `unused_for`.
+pub async fn lock(
+    executor: impl PgExecutor<'_>,
+    id: ModelId,
+    unused_for: Duration,
+) -> Result<Option<BlobKey>, DatabaseError> {
+    let blob = sqlx::query_scalar!(
+        "select blob from model
+         where id = $1 and deleted_at is null and uploaded_at <= clock_timestamp() - make_interval(secs => $2)
+         for update",
+        id.uuid(),
+        unused_for.as_secs_f64()
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(blob.map(BlobKey::from_row))
+}
+
+/// Makes a tombstone of a model.
+pub async fn bury(executor: impl PgExecutor<'_>, id: ModelId) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update model set deleted_at = clock_timestamp(), name = null, summary = null where id = $1",
+        id.uuid()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Some that nobody has uploaded and no job has used for so long.
+pub async fn unused(
+    executor: impl PgExecutor<'_>,
+    unused_for: Duration,
+    limit: i64,
+) -> Result<Vec<ModelId>, DatabaseError> {
+    let ids = sqlx::query_scalar!(
+        "select id from model
+         where deleted_at is null and uploaded_at <= clock_timestamp() - make_interval(secs => $1) and not exists (
+             select from job where model_id = model.id and kind = 'prune'
+                 and (finished_at is null or finished_at > clock_timestamp() - make_interval(secs => $1))
+         )
+         order by uploaded_at limit $2",
+        unused_for.as_secs_f64(),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(ModelId::from).collect())
+}
+
+/// Deletes some tombstones to which no job refers any more.
+pub async fn delete_tombstones(executor: impl PgExecutor<'_>, limit: i64) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "delete from model where id in (
+             select id from model
+             where deleted_at is not null and not exists (select from job where model_id = model.id)
+             limit $1 for update skip locked
+         )",
+        limit
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }

@@ -1,19 +1,25 @@
 //! Uploads: what arrived becomes a model or a data set, once it has passed its checks.
 //!
 //! The checks run on the staged file, beside the async threads, and read no more of it than they must. Content that
-//! the tenant has already is not stored or checked again; what other tenants have makes no difference. The blob is written before the row, so a crash between them leaves
-//! bytes that the next upload of the same content takes over.
+//! the tenant has already is not stored or checked again; what other tenants have makes no difference. The blob is written before the row
+//! and is written down as loose until then ([`crate::upkeep`]), so a crash between them leaves bytes that are freed later.
 
+mod delete;
 mod fit;
+
+use std::time::Duration;
 
 use secateur_core::archive;
 use secateur_core::dataset::Dataset as DatasetFile;
 use secateur_core::rejection::Rejection;
 
-use crate::access::Tenant;
+use crate::access::Caller;
 use crate::blob::{BlobError, BlobKey, BlobStore, Staged};
 use crate::database::{Database, DatabaseError};
+use crate::id::{DatasetId, ModelId};
+use crate::quota::{QuotaExceeded, Quotas};
 use crate::table::dataset::{self, Dataset};
+use crate::table::loose_blob;
 use crate::table::model::{self, Model};
 
 #[derive(Debug, thiserror::Error)]
@@ -24,54 +30,83 @@ pub enum UploadError {
     Blob(#[from] BlobError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     #[error("the check of the upload panicked: {0}")]
     Panicked(String),
 }
 
+pub use delete::UploadDeletion;
 pub use fit::check_fit;
+
+/// A blob that was stored and has no row after this is one of an upload that failed.
+const TIME_TO_RECORD: Duration = Duration::from_secs(24 * 3600);
 
 /// Accepts uploads; clones share what is behind it.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     pub database: Database,
     pub blobs: BlobStore,
+    pub quotas: Quotas,
 }
 
 impl Uploads {
     pub async fn accept_model(
         &self,
-        tenant: &Tenant,
+        caller: &Caller,
         staged: Staged,
         name: Option<&str>,
     ) -> Result<Model, UploadError> {
         let sha256 = staged.sha256;
+        let tenant = &caller.tenant;
         if let Some(model) = model::find_by_sha256(self.database.pool(), tenant, sha256).await? {
+            model::set_uploaded(self.database.pool(), model.id).await?;
             return Ok(model);
         }
         let (staged, _) = check(staged, |staged| archive::preflight(&staged.path)).await?;
-        let blob = BlobKey::model(tenant, sha256);
-        self.blobs.put_file(&blob, &staged.path).await?;
-        model::insert(self.database.pool(), tenant, name, sha256, staged.bytes, &blob).await?;
+        let id = ModelId::generate();
+        let blob = BlobKey::model(tenant, id);
+        self.store(&blob, &staged).await?;
+        let mut transaction = self.database.begin().await?;
+        self.quotas.check_bytes(&mut transaction, caller, staged.bytes).await??;
+        if model::insert(&mut *transaction, id, tenant, name, sha256, staged.bytes, &blob).await? {
+            loose_blob::remove(&mut *transaction, &blob).await?;
+        }
+        transaction.commit().await.map_err(DatabaseError::from)?;
         let model = model::find_by_sha256(self.database.pool(), tenant, sha256).await?;
-        Ok(model.ok_or_else(|| DatabaseError::unreadable("model", "the row just written is gone"))?)
+        Ok(model.ok_or_else(|| DatabaseError::Collision("it was deleted as it was uploaded".to_owned()))?)
     }
 
     pub async fn accept_dataset(
         &self,
-        tenant: &Tenant,
+        caller: &Caller,
         staged: Staged,
         name: Option<&str>,
     ) -> Result<Dataset, UploadError> {
         let sha256 = staged.sha256;
+        let tenant = &caller.tenant;
         if let Some(dataset) = dataset::find_by_sha256(self.database.pool(), tenant, sha256).await? {
+            dataset::set_uploaded(self.database.pool(), dataset.id).await?;
             return Ok(dataset);
         }
         let (staged, summary) = check(staged, |staged| Ok(DatasetFile::open(&staged.path)?.summary().clone())).await?;
-        let blob = BlobKey::dataset(tenant, sha256);
-        self.blobs.put_file(&blob, &staged.path).await?;
-        dataset::insert(self.database.pool(), tenant, name, sha256, staged.bytes, &blob, &summary).await?;
+        let id = DatasetId::generate();
+        let blob = BlobKey::dataset(tenant, id);
+        self.store(&blob, &staged).await?;
+        let mut transaction = self.database.begin().await?;
+        self.quotas.check_bytes(&mut transaction, caller, staged.bytes).await??;
+        if dataset::insert(&mut *transaction, id, tenant, name, sha256, staged.bytes, &blob, &summary).await? {
+            loose_blob::remove(&mut *transaction, &blob).await?;
+        }
+        transaction.commit().await.map_err(DatabaseError::from)?;
         let dataset = dataset::find_by_sha256(self.database.pool(), tenant, sha256).await?;
-        Ok(dataset.ok_or_else(|| DatabaseError::unreadable("dataset", "the row just written is gone"))?)
+        Ok(dataset.ok_or_else(|| DatabaseError::Collision("it was deleted as it was uploaded".to_owned()))?)
+    }
+
+    /// Stores a staged file under a key that no row holds yet.
+    async fn store(&self, blob: &BlobKey, staged: &Staged) -> Result<(), UploadError> {
+        loose_blob::insert(self.database.pool(), blob, TIME_TO_RECORD).await?;
+        Ok(self.blobs.put_file(blob, &staged.path).await?)
     }
 }
 

@@ -129,6 +129,10 @@ async fn work(
     let kept = if task.stage == Stage::Inspect { &[] } else { files.as_slice() };
     match stop.run_until_cancelled(upload_outputs(worker, task, &scratch, kept)).await {
         None => End::GivenBack { log: ended.log },
+        Some(Err(BlobError::Full)) => {
+            let detail = "The outputs could not be stored: the disk is full, or only its reserve is free.";
+            fail(detail.to_owned(), ended.log)
+        }
         Some(Err(error)) => fail(format!("The outputs could not be stored: {error}."), ended.log),
         Some(Ok(outputs)) => End::Finished(Box::new(Finished {
             stage: task.stage,

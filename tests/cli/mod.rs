@@ -1,5 +1,6 @@
 //! The command line: what goes to stdout, what to stderr, and the exit code.
 
+mod connections;
 mod key;
 mod local;
 mod serve;

@@ -11,14 +11,18 @@ use super::{folder, secateur, stderr};
 use crate::harness::{Client, eventually};
 
 /// A server in a process of its own; dropping it kills the process the hard way.
-struct Serving {
+pub(super) struct Serving {
     child: Child,
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Serving {
     fn start(data: &Path) -> Self {
-        let mut child = serve(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_by(serve(data))
+    }
+
+    pub(super) fn start_by(mut serve: Command) -> Self {
+        let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.starts_with("http://127.0.0.1:"), "{line:?}");

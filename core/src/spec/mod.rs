@@ -4,6 +4,7 @@
 //! [`Rejection`] that names the field's path, the value and what is allowed. Everything but the target has a default.
 
 mod importance;
+mod limits;
 mod number;
 mod search;
 mod target;
@@ -18,6 +19,7 @@ use crate::candidate::ReplayConfig;
 use crate::rejection::{Code, Rejection};
 
 pub use importance::ImportanceSpec;
+pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};
 pub use number::{Positive, Reduction, UnitInterval};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{Metric, Target, TargetWire};
@@ -113,9 +115,10 @@ pub struct Constraints {
     pub round_to: Positive,
     /// No group loses a larger share of its channels.
     pub max_layer_reduction: UnitInterval,
-    /// Names of layers (with `*` and `?`) whose output channels stay as they are.
+    /// Names of layers (with `*` and `?`) whose output channels stay as they are; each has 1 to 512 characters.
+    #[schema(max_items = 1000)]
     pub ignore: Vec<String>,
-    /// Limits by layer name (with `*` and `?`).
+    /// Limits by layer name (with `*` and `?`), 1 to 512 characters.
     pub layers: BTreeMap<String, LayerLimit>,
 }
 
@@ -194,14 +197,17 @@ impl Default for FineTune {
     }
 }
 
-/// What a job is to do. Serialising it gives the spec as run, defaults filled in.
+/// What a job is to do. Serialising it gives the spec as run, defaults filled in. As JSON it has at most 65536 bytes beside `config`,
+/// and 8388608 with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200)]
     pub name: Option<String>,
     #[schema(value_type = TargetWire)]
     pub target: Target,
+    /// At most 16 inputs of 8 dimensions; a size is 1 to 65536, and one sample has at most 134217728 elements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_shape: Option<InputShape>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,6 +233,7 @@ pub struct JobSpec {
     /// `null` prunes only.
     #[serde(default = "default_fine_tune")]
     pub fine_tune: Option<FineTune>,
+    /// At most 32; a key has 1 to 63 characters, a value at most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -245,8 +252,9 @@ impl JobSpec {
     /// # Errors
     /// [`Code::InvalidSpec`] with the path of the field in `node`.
     pub fn from_json(json: &str) -> Result<Self, Rejection> {
-        let json = &with_preset(json);
-        let mut reader = serde_json::Deserializer::from_str(json);
+        check_text(json)?;
+        let json = with_preset(json);
+        let mut reader = serde_json::Deserializer::from_str(&json);
         let spec: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             let cause = without_position(&error.inner().to_string());
@@ -282,22 +290,7 @@ impl JobSpec {
     /// The rules between fields and for plain numbers.
     fn check(&self) -> Result<(), Rejection> {
         let invalid = |field: &str, detail: String| Err(Rejection::new(Code::InvalidSpec, detail).at(field));
-        if let Some(name) = &self.name
-            && (name.is_empty() || name.chars().count() > 200)
-        {
-            return invalid("name", format!("`name` has {} characters: 1 to 200 are allowed.", name.chars().count()));
-        }
-        if let Some(shape) = &self.input_shape {
-            let shapes = shape.shapes();
-            if shapes.is_empty() || shapes.iter().flatten().any(|&size| !(1..=65_536).contains(&size)) {
-                return invalid(
-                    "input_shape",
-                    format!(
-                        "`input_shape` {shapes:?} is not valid: one sample's shape without the batch, every size 1 to 65536."
-                    ),
-                );
-            }
-        }
+        limits::check(self, invalid)?;
         if let Some(scaling) = &self.input {
             let numbers = |values: &PerChannel| match values {
                 PerChannel::All(value) => vec![*value],
@@ -367,9 +360,6 @@ impl JobSpec {
         }
         if self.method == Method::Sacp {
             search::check(&self.encoder, &self.search, invalid)?;
-        }
-        if self.labels.len() > 64 {
-            return invalid("labels", format!("{} labels given: at most 64 are allowed.", self.labels.len()));
         }
         Ok(())
     }

@@ -1,6 +1,11 @@
 //! The sections of SACP, and presets.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::number::Positive;
@@ -205,20 +210,22 @@ pub(super) fn check(
 }
 
 /// The spec with what its preset sets and it does not say itself. Anything that is not a spec is left as it is, for the
-/// parser to refuse.
-pub(super) fn with_preset(json: &str) -> String {
-    let Ok(serde_json::Value::Object(mut spec)) = serde_json::from_str(json) else { return json.to_owned() };
-    let preset = spec.get("preset").cloned().and_then(|preset| serde_json::from_value::<Preset>(preset).ok());
-    let Some(serde_json::Value::Object(sections)) = preset.map(Preset::sections) else { return json.to_owned() };
-    for (name, fields) in sections {
-        let (serde_json::Value::Object(section), serde_json::Value::Object(fields)) =
-            (spec.entry(name).or_insert_with(|| serde_json::json!({})), fields)
-        else {
-            continue;
-        };
-        for (field, value) in fields {
+/// parser to refuse. Only the sections that the preset sets are looked into: a replayed configuration may be long.
+pub(super) fn with_preset(json: &str) -> Cow<'_, str> {
+    fill_in(json).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+fn fill_in(json: &str) -> Option<String> {
+    let mut fields: BTreeMap<String, Cow<'_, RawValue>> = serde_json::from_str(json).ok()?;
+    let preset: Preset = serde_json::from_str(fields.get("preset")?.get()).ok()?;
+    let Value::Object(sections) = preset.sections() else { return None };
+    for (name, defaults) in sections {
+        let given = fields.get(&name).map_or(Ok(Value::Object(Map::new())), |raw| serde_json::from_str(raw.get()));
+        let (Ok(Value::Object(mut section)), Value::Object(defaults)) = (given, defaults) else { continue };
+        for (field, value) in defaults {
             section.entry(field).or_insert(value);
         }
+        fields.insert(name, Cow::Owned(to_raw_value(&section).ok()?));
     }
-    serde_json::Value::Object(spec).to_string()
+    serde_json::to_string(&fields).ok()
 }

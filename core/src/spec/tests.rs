@@ -107,3 +107,57 @@ fn more_steps_of_repair_than_anybody_waits_for_are_refused() {
     assert!(message.contains("`search.repair_steps` 10001 is out of range: 0 to 10000"), "{message}");
     assert_eq!(JobSpec::from_json(&with(0)).unwrap().search.repair_steps, 0);
 }
+
+fn with(fields: serde_json::Value) -> String {
+    let mut spec = json!({"target": {"flops_reduction": 0.5}});
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    spec.to_string()
+}
+
+#[test]
+fn what_a_spec_may_hold_is_said_with_what_it_holds() {
+    let labels = |count: usize| (0..count).map(|i| (format!("k{i}"), json!("v"))).collect::<serde_json::Map<_, _>>();
+    for (fields, words) in [
+        (json!({"labels": labels(33)}), "33 labels given: at most 32"),
+        (json!({"labels": {"k".repeat(64): "v"}}), "key has 64 characters: 1 to 63"),
+        (json!({"labels": {"": "v"}}), "key has 0 characters"),
+        (json!({"labels": {"team": "v".repeat(257)}}), "label `team` has 257 characters: at most 256"),
+        (json!({"labels": {"team": "a\u{1b}[31m"}}), "control character"),
+        (json!({"name": "n".repeat(201)}), "`name` has 201 characters"),
+        (json!({"name": "a\nb"}), "control character"),
+        (json!({"input_shape": [1, 1, 1, 1, 1, 1, 1, 1, 1]}), "9 dimensions: at most 8"),
+        (json!({"input_shape": [65_537]}), "every size 1 to 65536"),
+        (json!({"input_shape": [60_000, 60_000]}), "too large"),
+        (json!({"input_shape": vec![vec![1]; 17]}), "17 shapes: 1 to 16"),
+        (json!({"constraints": {"ignore": vec!["a"; 1001]}}), "1001 names: at most 1000"),
+        (json!({"constraints": {"ignore": ["a".repeat(513)]}}), "a name of 513 characters: 1 to 512"),
+        (json!({"constraints": {"layers": {"": {"max_reduction": 0.1}}}}), "a name of 0 characters"),
+    ] {
+        let message = detail(&with(fields));
+        assert!(message.contains(words), "{message}");
+    }
+    let at_the_limit = json!({
+        "labels": labels(32), "name": "n".repeat(200), "input_shape": [1, 1, 1, 1, 1, 1, 1, 65_536],
+        "constraints": {"ignore": vec!["a"; 1000]},
+    });
+    JobSpec::from_json(&with(at_the_limit)).unwrap();
+}
+
+#[test]
+fn a_spec_is_short_but_for_the_configuration_that_it_replays() {
+    let channels: Vec<u32> = (0..100_000).collect();
+    let config = json!({"format": 1, "groups": {"fc": channels}});
+    let spec = JobSpec::from_json(&with(json!({"method": "config", "config": config, "preset": "quick"}))).unwrap();
+    assert_eq!(spec.config.unwrap().groups["fc"], channels);
+    let message = detail(&with(json!({"method": "config", "config": config, "colour": "x".repeat(65_536)})));
+    assert!(message.contains("bytes beside `config`: at most 65536 are allowed"), "{message}");
+    let message = detail(&with(json!({"method": "config", "config": "x".repeat(8 << 20)})));
+    assert!(message.contains("at most 8388608 are allowed"), "{message}");
+}
+
+#[test]
+fn a_spec_is_not_nested_deeper_than_any_field_needs() {
+    let deep = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "labels": {}{}}}"#, "[".repeat(40), "]".repeat(40));
+    let message = detail(&deep);
+    assert!(message.contains("nested 41 levels deep: at most 32"), "{message}");
+}

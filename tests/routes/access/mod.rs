@@ -3,6 +3,7 @@
 mod browser;
 mod guard;
 mod keys;
+mod quotas;
 mod routes;
 mod sessions;
 mod tenants;

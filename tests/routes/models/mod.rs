@@ -1,3 +1,5 @@
+mod delete;
+mod expiry;
 mod inspect;
 mod show;
 mod upload;

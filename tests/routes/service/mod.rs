@@ -1,3 +1,6 @@
+mod bodies;
+mod connections;
 mod database_away;
+mod disk;
 mod openapi;
 mod requests;

@@ -1,0 +1,38 @@
+//! `loose_blob`: blobs to which no row refers, and when they may be freed.
+
+use std::time::Duration;
+
+use sqlx::PgExecutor;
+
+use crate::blob::BlobKey;
+use crate::database::DatabaseError;
+
+/// Writes a blob down as one that nobody refers to, to be freed after so much time.
+pub async fn insert(executor: impl PgExecutor<'_>, blob: &BlobKey, delay: Duration) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "insert into loose_blob (blob, free_after) values ($1, clock_timestamp() + make_interval(secs => $2))
+         on conflict (blob) do update set free_after = excluded.free_after",
+        blob.as_str(),
+        delay.as_secs_f64()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Takes a blob out, since a row refers to it from now on or it was freed; `false` when it was not there.
+pub async fn remove(executor: impl PgExecutor<'_>, blob: &BlobKey) -> Result<bool, DatabaseError> {
+    let removed = sqlx::query!("delete from loose_blob where blob = $1", blob.as_str()).execute(executor).await?;
+    Ok(removed.rows_affected() == 1)
+}
+
+/// A blob that may be freed, locked until the transaction ends; one that another transaction holds is passed over.
+pub async fn claim_due(executor: impl PgExecutor<'_>) -> Result<Option<BlobKey>, DatabaseError> {
+    let blob = sqlx::query_scalar!(
+        "select blob from loose_blob where free_after <= clock_timestamp() order by free_after limit 1
+         for update skip locked"
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(blob.map(BlobKey::from_row))
+}

@@ -1,0 +1,98 @@
+//! Upkeep: frees blobs to which no row refers, and deletes uploads and jobs that nobody has used for long.
+//!
+//! Every server runs it; they do not disturb each other. Each deletion is a transaction that looks again under the lock, so
+//! whoever comes second finds nothing. A blob is freed while its row in `loose_blob` is locked, and the row goes after it: a crash
+//! between the two frees it once more. A round is bounded, and what is left waits for the next.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::blob::{BlobError, BlobStore};
+use crate::database::DatabaseError;
+use crate::queue::Queue;
+use crate::table::{dataset, job, loose_blob, model};
+use crate::upload::Uploads;
+
+/// Deletions of each kind, and blobs, in one round.
+const BATCH: i64 = 100;
+
+/// How long what nobody uses is kept; `None` is for ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// Models and data sets, since they were last uploaded and the last job that used them ended.
+    pub uploads: Option<Duration>,
+    /// Jobs, since they ended.
+    pub jobs: Option<Duration>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// What is cleaned up; clones share it.
+#[derive(Debug, Clone)]
+pub struct Upkeep {
+    pub queue: Queue,
+    pub uploads: Uploads,
+    pub blobs: BlobStore,
+    pub keep: Keep,
+}
+
+impl Upkeep {
+    /// A round at every interval until `shutdown`.
+    pub async fn run_until(self, interval: Duration, shutdown: CancellationToken) {
+        loop {
+            if let Err(error) = self.round().await {
+                tracing::warn!(%error, "upkeep failed, trying again");
+            }
+            if shutdown.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Deletes what has expired and frees what is loose, within bounds.
+    pub async fn round(&self) -> Result<(), UpkeepError> {
+        self.expire().await?;
+        self.free_blobs().await
+    }
+
+    /// Frees blobs that are due.
+    pub async fn free_blobs(&self) -> Result<(), UpkeepError> {
+        for _ in 0..BATCH {
+            let mut transaction = self.queue.database().begin().await?;
+            let Some(blob) = loose_blob::claim_due(&mut *transaction).await? else { break };
+            self.blobs.delete(std::slice::from_ref(&blob)).await?;
+            loose_blob::remove(&mut *transaction, &blob).await?;
+            transaction.commit().await.map_err(DatabaseError::from)?;
+        }
+        Ok(())
+    }
+
+    async fn expire(&self) -> Result<(), DatabaseError> {
+        let pool = self.queue.database().pool();
+        if let Some(age) = self.keep.jobs {
+            for id in job::ended_before(pool, age, BATCH).await? {
+                let end = self.queue.delete(id).await?;
+                tracing::info!(job = %id, ?end, "job expired");
+            }
+        }
+        if let Some(age) = self.keep.uploads {
+            for id in model::unused(pool, age, BATCH).await? {
+                let end = self.uploads.delete_model(id, age).await?;
+                tracing::info!(model = %id, ?end, "model expired");
+            }
+            for id in dataset::unused(pool, age, BATCH).await? {
+                let end = self.uploads.delete_dataset(id, age).await?;
+                tracing::info!(dataset = %id, ?end, "data set expired");
+            }
+        }
+        model::delete_tombstones(pool, BATCH).await?;
+        dataset::delete_tombstones(pool, BATCH).await
+    }
+}

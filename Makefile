@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test serve bench bench-search zoo bench-methods fmt
+.PHONY: help setup build demo test fuzz serve bench bench-search zoo bench-methods fmt
 
 ENV := . scripts/env.sh
 
@@ -20,8 +20,11 @@ demo: ## prune a real network through the API, watch it, print the before/after 
 	started=$$SECONDS; cargo build --release --workspace --bins; printf 'build: %d s\n' $$((SECONDS - started)); \
 	python3 scripts/demo.py --server-binary "$$CARGO_TARGET_DIR/release/secateur" $(DEMO)
 
-test: ## format, lints, dependency rules, build and all tests
+test: ## format, lints, dependency rules, build, all tests, and a minute of fuzzing
 	@scripts/test.sh
+
+fuzz: ## everything that reads a stranger's bytes, a minute in all (FUZZ_SECONDS=3600 for longer, FUZZ_TARGETS="pickle code")
+	@scripts/fuzz.sh
 
 serve: ## run the server on 127.0.0.1:8080 with its data in ./data (SERVE="--listen ..." for more)
 	@$(ENV); cargo build --release --workspace --bins; \

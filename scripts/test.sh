@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks, in the order in which they are cheap: format, lints, dependencies, build, tests.
+# All checks, in the order in which they are cheap: format, lints, dependencies, build, tests, a minute of fuzzing.
 # The last line is "N passed, N failed"; the exit code is not 0 when anything failed or no test ran.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,8 +74,18 @@ run_tests() {
     else
         step cargo test --workspace --no-fail-fast "$@" "${with_cargo[@]}" 2>&1 | tee "$log" || status=1
     fi
+    fuzz_briefly || status=1
     [ ${#LEFT_OUT[@]} -eq 0 ] || printf '\nleft out: %s\n' "${LEFT_OUT[@]}"
     closing_line "$log" "$status"
+}
+
+# cargo-fuzz comes from crates.io; what was found fails the run like a test.
+fuzz_briefly() {
+    if scripts/setup-fuzz.sh >/dev/null; then
+        FUZZ_SECONDS="${FUZZ_SECONDS:-60}" step scripts/fuzz.sh
+    else
+        LEFT_OUT+=("fuzzing: cargo-fuzz cannot be installed from here")
+    fi
 }
 
 # closing_line LOG STATUS: adds up nextest's "Summary" line and cargo test's "test result" lines.

@@ -47,10 +47,14 @@ pub(crate) fn quoted(name: &str) -> String {
 
 /// A name with its hidden characters written out, cut where it is longer than a line.
 pub(crate) fn escaped(name: &str) -> String {
-    const LONGEST: usize = 200;
+    escaped_within(name, 200)
+}
+
+/// A text that repeats what a stranger wrote, with its hidden characters written out and at most `longest` characters.
+pub(crate) fn escaped_within(text: &str, longest: usize) -> String {
     let mut shown = String::new();
-    for (index, character) in name.chars().enumerate() {
-        if index == LONGEST {
+    for (index, character) in text.chars().enumerate() {
+        if index == longest {
             shown.push('…');
             break;
         }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use crate::archive::name::{escaped, escaped_within};
 use crate::candidate::ReplayConfig;
 use crate::rejection::{Code, Rejection};
 
@@ -256,8 +257,9 @@ impl JobSpec {
         let json = with_preset(json);
         let mut reader = serde_json::Deserializer::from_str(&json);
         let spec: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let cause = without_position(&error.inner().to_string());
+            // Both repeat what was written, at any length.
+            let path = escaped(&error.path().to_string());
+            let cause = escaped_within(&without_position(&error.inner().to_string()), 1000);
             if path == "." {
                 Rejection::new(Code::InvalidSpec, format!("The job spec is not valid: {cause}."))
             } else {

@@ -54,6 +54,16 @@ fn a_preset_sets_what_the_spec_does_not_say() {
 }
 
 #[test]
+fn what_a_refusal_repeats_is_written_out_and_cut() {
+    let message = detail("{\"target\": {\"flops_reduction\": 0.5}, \"method\": \"unif\u{7f}rm\"}");
+    assert!(message.contains("unknown variant `unif\\u{7f}rm`"), "{message}");
+    let long = "x".repeat(60_000);
+    for json in [format!(r#"{{"{long}": 1}}"#), format!(r#"{{"target": {{"flops_reduction": "{long}"}}}}"#)] {
+        assert!(detail(&json).len() < 2_000);
+    }
+}
+
+#[test]
 fn an_unknown_field_is_refused_by_name() {
     let message = detail(r#"{"target": {"flops_reduction": 0.5}, "constraints": {"round": 8}}"#);
     assert!(message.contains("constraints") && message.contains("unknown field `round`"), "{message}");

@@ -1,8 +1,9 @@
 //! Tokens of serialised TorchScript, as PyTorch's printer writes it and PyTorch's lexer reads it.
 //!
-//! The lexer takes less than PyTorch's own does: spaces and newlines are the only blanks, texts stand in double quotes on one
-//! line, numbers have one spelling, nothing outside ASCII stands outside a text. What both take they read alike, so a check of these
-//! tokens is a check of what libtorch compiles. Newlines inside brackets do not count; indentation becomes tokens.
+//! The lexer takes less than PyTorch's own does: spaces and newlines are the only blanks, there are no comments, texts stand in
+//! double quotes on one line, numbers have one spelling, nothing outside ASCII stands outside a text. What both take they read
+//! alike, so a check of these tokens is a check of what libtorch compiles. Newlines inside brackets do not count; indentation
+//! becomes tokens.
 
 /// Spaces before a statement: a hundred blocks in blocks.
 pub(in crate::archive) const MAX_INDENTATION: usize = 200;
@@ -102,7 +103,6 @@ impl<'a> Lexer<'a> {
     fn begin_statement(&mut self) -> Result<Option<Token<'a>>, String> {
         let indentation = loop {
             let indentation = self.take_while(|byte| byte == b' ').len();
-            self.skip_comment()?;
             match self.peek() {
                 Some(b'\n') => self.end_line()?,
                 Some(_) => break indentation,
@@ -182,6 +182,9 @@ impl<'a> Lexer<'a> {
                 Some(b'"') => break,
                 Some(b'\\') if bytes.get(end + 1).is_some_and(|&byte| byte != b'\n') => end += 2,
                 Some(b'\n' | b'\\') | None => return Err("has a text that does not end".to_owned()),
+                Some(&control @ (..b' ' | 0x7f)) => {
+                    return Err(format!("has the control character {control:#04x} in a text; PyTorch escapes it"));
+                }
                 Some(_) => end += 1,
             }
         }
@@ -219,28 +222,15 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Skips what separates tokens: spaces and comments, and newlines inside brackets.
+    /// Skips what separates tokens: spaces, and newlines inside brackets.
     fn skip_blanks(&mut self) -> Result<(), String> {
         loop {
             self.take_while(|byte| byte == b' ');
-            self.skip_comment()?;
             if self.nesting == 0 || self.peek() != Some(b'\n') {
                 return Ok(());
             }
             self.end_line()?;
         }
-    }
-
-    fn skip_comment(&mut self) -> Result<(), String> {
-        if self.peek() != Some(b'#') {
-            return Ok(());
-        }
-        // PyTorch reads these as annotations.
-        if self.rest().starts_with("# type:") {
-            return Err("has a type comment; PyTorch writes annotations".to_owned());
-        }
-        self.take_while(|byte| byte != b'\n');
-        Ok(())
     }
 
     fn end_line(&mut self) -> Result<(), String> {
@@ -263,7 +253,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn rest(&self) -> &'a str {
-        // Every step ends at a character's boundary: what is stepped over is ASCII, a text or a comment.
+        // Every step ends at a character's boundary: what is stepped over is ASCII or a text.
         &self.text[self.position..]
     }
 

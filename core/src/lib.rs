@@ -24,6 +24,7 @@ pub mod operator;
 pub mod plain_text;
 pub mod rejection;
 pub mod report;
+pub mod sandbox;
 pub mod search;
 pub mod spec;
 pub mod stage;

@@ -4,7 +4,8 @@
 //! worker. [`torch`] is the one door to libtorch's C++: import of a TorchScript archive into a graph, an interpreter that
 //! runs a graph, and export back to TorchScript. Everything between works on [`network`]s, a graph with its tensors: [`cut`]
 //! makes one smaller, [`oracle`] proves the surgery, [`recalibrate`] and [`fine_tune`] repair it, [`evaluate`] and [`latency`]
-//! measure it, [`taylor`] and [`distortion`] measure what its channels matter. [`scoring`] is the search's scoring on a GPU.
+//! measure it, [`taylor`] and [`distortion`] measure what its channels matter. [`scoring`] is the search's scoring on a GPU. [`sandbox`] is what the
+//! process gives up before all of that.
 
 pub mod checkpoint;
 pub mod cut;
@@ -22,6 +23,7 @@ pub mod messages;
 pub mod network;
 pub mod oracle;
 pub mod recalibrate;
+pub mod sandbox;
 pub mod scoring;
 pub mod stage;
 pub mod taylor;

@@ -2,16 +2,20 @@
 //!
 //! 1. The frame pipe moves from descriptor 1 to a private one, and descriptor 1 becomes standard error, since TorchScript
 //!    programs may print.
-//! 2. The request is read. From then on a thread waits for standard input to close and ends the process when it does, so
-//!    that no engine outlives its worker.
-//! 3. Limits are set that need no privilege: no core dumps, no new privileges.
-//! 4. libtorch starts, the stage runs, one outcome is sent.
+//! 2. The request is read.
+//! 3. The sandbox is entered ([`secateur_engine::sandbox`]) with the settings of `--sandbox`, which the worker passes as JSON.
+//! 4. A thread waits for standard input to close from now on and ends the process when it does, so that no engine outlives
+//!    its worker.
+//! 5. libtorch starts, the stage runs, one outcome is sent.
+//!
+//! With `--probe DEVICE` the engine enters the sandbox, prints the layers in force as JSON and ends.
 //!
 //! The exit code is 0 when an outcome was sent, whatever it was, 4 when the worker went away, 2 when no request could be
 //! read. A worker takes anything else, and a signal, as a crash. libgomp reads its settings before `main`, so the worker
 //! sets them: with `OMP_WAIT_POLICY=PASSIVE` two threads on a busy machine were four times as fast as without.
 //! `SECATEUR_ENGINE_FAULT` plans faults for tests; see [`secateur_engine::fault`].
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::FromRawFd;
@@ -19,17 +23,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
-use secateur_core::task::{Outcome, PROTOCOL, TaskRequest, read_frame};
+use secateur_core::sandbox::{Profile, Settings};
+use secateur_core::task::{Device, Outcome, PROTOCOL, TaskRequest, file, read_frame};
 use secateur_engine::error::{self, Error};
 use secateur_engine::latency::device_name;
 use secateur_engine::messages::Messages;
+use secateur_engine::sandbox::{Entrance, Needs};
 use secateur_engine::stage::Finished;
 use secateur_engine::{fault, stage, torch};
 
 const NO_REQUEST: u8 = 2;
 const WORKER_GONE: libc::c_int = 4;
 
+/// What the worker says beside the task.
+#[derive(Debug, Default)]
+struct Arguments {
+    sandbox: Settings,
+    probe: Option<Device>,
+}
+
 fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => return refuse(&message),
+    };
+    let entrance = Entrance::open(arguments.sandbox);
+    if let Some(device) = arguments.probe {
+        return probe(entrance, device);
+    }
     let messages = match take_frame_pipe() {
         Ok(pipe) => Messages::to(pipe),
         Err(error) => return refuse(&format!("the frame pipe cannot be moved: {error}")),
@@ -39,18 +60,62 @@ fn main() -> ExitCode {
         Ok(None) => exit_now(WORKER_GONE),
         Err(error) => return refuse(&format!("no request could be read: {error}")),
     };
-    exit_when_input_closes();
-    drop_what_is_not_needed();
-
     messages.outcome(match parse(request) {
-        Ok(request) => match fault::inject(request.work.stage()) {
-            Some(outcome) => outcome,
-            None => carry_out(&request, &messages),
-        },
+        Ok(request) => confine_and_carry_out(entrance, &request, &messages),
         Err(message) => Outcome::Failed { message },
     });
     // Without the static destructors of libtorch, which race with its threads.
     exit_now(0)
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut arguments = Self::default();
+        while let Some(word) = words.next() {
+            let value = words.next().and_then(|value| value.into_string().ok()).unwrap_or_default();
+            let invalid = |error| format!("{} {value:?}: {error}", word.to_string_lossy());
+            match word.to_str() {
+                Some("--sandbox") => arguments.sandbox = serde_json::from_str(&value).map_err(invalid)?,
+                Some("--probe") => {
+                    arguments.probe = Some(serde_json::from_value(value.clone().into()).map_err(invalid)?)
+                }
+                _ => return Err(format!("{word:?} is no argument of an engine, which workers start")),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+fn probe(entrance: Entrance, device: Device) -> ExitCode {
+    let gpu = torch::runtime::may_use_gpu(device);
+    let entered = entrance.enter(Needs { profile: Profile::Task, gpu });
+    let printed = entered.map(|sandbox| serde_json::to_string(&sandbox).expect("strings are JSON"));
+    match printed {
+        Ok(json) => match writeln!(io::stdout(), "{json}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&format!("nobody reads the probe: {error}")),
+        },
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &Messages) -> Outcome {
+    let stage = request.work.stage();
+    let profile = Profile::of(stage);
+    // Without samples to measure, a stage that sees the user's code has nothing to compute on a GPU, and is closed tighter.
+    let device = match profile {
+        Profile::Import if !Path::new(file::DATASET).exists() => Device::Cpu,
+        Profile::Import | Profile::Task => request.device,
+    };
+    match entrance.enter(Needs { profile, gpu: torch::runtime::may_use_gpu(device) }) {
+        Ok(sandbox) => messages.log(format!("sandbox: {sandbox}")),
+        Err(incomplete) => return Outcome::Failed { message: incomplete.to_string() },
+    }
+    exit_when_input_closes();
+    match fault::inject(stage) {
+        Some(outcome) => outcome,
+        None => carry_out(request, device, messages),
+    }
 }
 
 /// The version goes first: another protocol's request may not even parse.
@@ -63,9 +128,9 @@ fn parse(request: serde_json::Value) -> Result<TaskRequest, String> {
     serde_json::from_value(request).map_err(|error| format!("the request is not valid: {error}"))
 }
 
-fn carry_out(request: &TaskRequest, messages: &Messages) -> Outcome {
+fn carry_out(request: &TaskRequest, device: Device, messages: &Messages) -> Outcome {
     let stage = || -> Result<Outcome, Error> {
-        let device = torch::runtime::initialise(request.threads, request.device)?;
+        let device = torch::runtime::initialise(request.threads, device)?;
         let Finished { result, files } = stage::run(request, Path::new("."), device, messages)?;
         Ok(Outcome::Done { result, files, device: device_name(device) })
     };
@@ -107,16 +172,6 @@ fn exit_when_input_closes() {
             }
         }
     });
-}
-
-fn drop_what_is_not_needed() {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: plain system calls; the struct outlives the call. Both only ever take rights away, so failure is harmless.
-    unsafe {
-        libc::setrlimit(libc::RLIMIT_CORE, &none);
-        let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused);
-    }
 }
 
 fn refuse(message: &str) -> ExitCode {

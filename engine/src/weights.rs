@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, View, serialize, serialize_to_file};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -71,7 +71,13 @@ pub fn shape_of(graph: &Graph, parameter: &Parameter) -> Vec<i64> {
 /// Writes tensors under any names.
 pub fn save_named<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
     let in_file = |error: SafeTensorError| Error::internal(format!("{}: {error}", path.display()));
-    serialize_to_file(stored(tensors)?, None, path).map_err(in_file)
+    serialize_to_file(stored(tensors)?, None, &from_working_folder(path)).map_err(in_file)
+}
+
+/// The same path by the kernel's own name of the working folder. `safetensors` makes relative paths absolute, and an engine with a user
+/// of its own cannot pass through the folders around its own.
+fn from_working_folder(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new("/proc/self/cwd").join(path) }
 }
 
 /// Tensors under any names, with a header, as the bytes of a safetensors file.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use secateur_core::sandbox::Mode;
 use secateur_core::task::Device;
 
 use super::CliError;
-use crate::engine::EngineBinary;
+use crate::engine::{Accounts, Confinement, EngineBinary};
 use crate::server::StartError;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -17,6 +18,16 @@ enum DeviceChoice {
     Cuda,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SandboxChoice {
+    /// Run nothing unless the kernel can confine it
+    Require,
+    /// Confine engines as far as the kernel can
+    Auto,
+    /// Confine nothing: for models of your own alone
+    Off,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct EngineOptions {
     /// The engine's binary [default: secateur-engine beside this program]
@@ -25,11 +36,27 @@ pub(super) struct EngineOptions {
     /// What engines compute on
     #[arg(long, env = "SECATEUR_DEVICE", default_value = "auto")]
     device: DeviceChoice,
+    /// How engines, which run strangers' files, are confined
+    #[arg(long, env = "SECATEUR_SANDBOX", value_name = "MODE", default_value = "auto")]
+    sandbox: SandboxChoice,
+    /// First of 64 user ids that engines take when root runs this [default: ids that belong to this process alone, from 1879048192 on]
+    #[arg(long, env = "SECATEUR_SANDBOX_UIDS", value_name = "FIRST", value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
+    sandbox_uids: Option<u32>,
 }
 
 impl EngineOptions {
     pub(super) fn find(&self) -> Result<EngineBinary, CliError> {
-        EngineBinary::find(self.engine.as_deref()).map_err(|error| StartError::from(error).into())
+        let mut engine = EngineBinary::find(self.engine.as_deref()).map_err(StartError::from)?;
+        engine.confinement = Confinement {
+            mode: match self.sandbox {
+                SandboxChoice::Require => Mode::Require,
+                SandboxChoice::Auto => Mode::Auto,
+                SandboxChoice::Off => Mode::Off,
+            },
+            accounts: Accounts::from(self.sandbox_uids),
+            ..Confinement::default()
+        };
+        Ok(engine)
     }
 
     pub(super) fn device(&self) -> Device {

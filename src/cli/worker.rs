@@ -11,6 +11,7 @@ use super::serve::WorkOptions;
 use super::{CliError, cancelled_by_signals};
 use crate::blob::BlobStore;
 use crate::database::{Database, Notifications};
+use crate::engine::Scratch;
 use crate::queue::Queue;
 use crate::server::{StartError, run_worker};
 use crate::worker::{CHECKPOINT_INTERVAL, Worker, WorkerOptions};
@@ -49,27 +50,29 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
     };
     let blobs = blobs.map_err(CliError::new)?;
     blobs.check_writable().await.map_err(CliError::new)?;
-    // Each worker empties its own folder at the start, so no two may share one.
+    // A folder of its own with a name that nobody can guess: others may write to the system's temporary folder too.
     let scratch = scratch.unwrap_or_else(std::env::temp_dir);
-    let scratch = scratch.join(format!("secateur-worker-{}", std::process::id()));
+    let folder = Scratch::create(&scratch, "secateur-worker-")
+        .map_err(|error| CliError::new(format!("a folder in {}: {error}", scratch.display())))?;
     let lease = Duration::from_secs(work.lease);
+    let mut options = WorkerOptions {
+        slots: work.slots,
+        engine,
+        scratch: folder.path().join("tasks"),
+        device: work.engine.device(),
+        task_timeout: Duration::from_secs(work.task_timeout),
+        heartbeat: lease / 4,
+        checkpoint_interval: CHECKPOINT_INTERVAL,
+        poll: Duration::from_secs(2),
+    };
+    options.probe_sandbox().await.map_err(StartError::from)?;
     let worker = Worker {
         queue: Queue::new(database.clone(), lease),
         blobs,
         notifications: Notifications::listen(&database),
-        options: WorkerOptions {
-            slots: work.slots,
-            engine,
-            scratch: scratch.clone(),
-            device: work.engine.device(),
-            task_timeout: Duration::from_secs(work.task_timeout),
-            heartbeat: lease / 4,
-            checkpoint_interval: CHECKPOINT_INTERVAL,
-            poll: Duration::from_secs(2),
-        },
+        options,
     };
     tracing::info!(slots = work.slots, "working");
     run_worker(worker, cancelled_by_signals()).await;
-    let _ = std::fs::remove_dir_all(scratch);
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! Where the engine's binary is and what it finds in its environment.
+//! Where the engine's binary is, what it finds in its environment and how it is confined.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use super::Confinement;
 
 const NAME: &str = "secateur-engine";
 
@@ -27,6 +29,7 @@ pub struct EngineBinary {
     pub path: PathBuf,
     /// The whole environment but what belongs to one task.
     pub environment: Vec<(OsString, OsString)>,
+    pub confinement: Confinement,
 }
 
 impl EngineBinary {
@@ -43,7 +46,7 @@ impl EngineBinary {
             KEPT.iter().filter_map(|name| std::env::var_os(name).map(|value| (OsString::from(name), value))).collect();
         // The engine is started in another folder.
         let path = std::path::absolute(&path).unwrap_or(path);
-        Ok(Self { path, environment })
+        Ok(Self { path, environment, confinement: Confinement::default() })
     }
 }
 

@@ -10,6 +10,20 @@ use secateur_core::task::TaskResult;
 
 use crate::job::JobError;
 
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+const SIGXCPU: i32 = 24;
+
+/// What is known about memory when an engine died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutOfMemory {
+    No,
+    /// The kernel took a process while the engine ran.
+    TakenByTheKernel,
+    /// The engine said last that an allocation failed.
+    FailedAllocation,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Exit {
     Done {
@@ -22,9 +36,9 @@ pub enum Exit {
     Rejected(Rejection),
     /// The engine says that it failed.
     Failed(String),
-    /// Killed from outside, most likely by the kernel for want of memory.
+    /// Taken by the kernel for want of memory, or dead of an allocation that failed.
     OutOfMemory,
-    /// Died of a signal.
+    /// Died of a signal, its own or somebody's.
     Signal(i32),
     /// Ended without an outcome.
     Code(i32),
@@ -49,13 +63,14 @@ pub enum Retry {
 }
 
 impl Exit {
-    /// An end without an outcome.
-    pub(super) fn without_outcome(status: ExitStatus) -> Self {
-        const SIGKILL: i32 = 9;
-        match (status.signal(), status.code()) {
-            (Some(SIGKILL), _) => Self::OutOfMemory,
-            (Some(signal), _) => Self::Signal(signal),
-            (None, code) => Self::Code(code.unwrap_or(-1)),
+    /// An end without an outcome. A task may use CPU time for as long as `timeout` on all of its threads.
+    pub(super) fn without_outcome(status: ExitStatus, timeout: Duration, memory: OutOfMemory) -> Self {
+        match (status.signal(), status.code(), memory) {
+            (Some(SIGXCPU), _, _) => Self::TimedOut(timeout),
+            (Some(SIGKILL), _, OutOfMemory::TakenByTheKernel) => Self::OutOfMemory,
+            (Some(SIGABRT), _, OutOfMemory::FailedAllocation) => Self::OutOfMemory,
+            (Some(signal), _, _) => Self::Signal(signal),
+            (None, code, _) => Self::Code(code.unwrap_or(-1)),
         }
     }
 
@@ -65,8 +80,7 @@ impl Exit {
             Self::Done { .. } | Self::Stopped => None,
             Self::Rejected(rejection) => Some(JobError::rejected(stage, rejection.clone())),
             Self::OutOfMemory => {
-                let detail =
-                    format!("The engine was killed in stage {}, most likely for want of memory.", stage.as_str());
+                let detail = format!("The engine ran out of memory in stage {}.", stage.as_str());
                 Some(JobError::out_of_memory(stage, detail))
             }
             Self::TimedOut(limit) => {
@@ -83,6 +97,13 @@ impl Exit {
                 );
                 let hint = "does the model load and run in PyTorch, from this file?";
                 Some(JobError::rejected(stage, Rejection::new(Code::UnsupportedModel, detail).hint(hint)))
+            }
+            Self::Signal(SIGKILL) => {
+                let detail = format!(
+                    "The engine was killed from outside (signal {SIGKILL}) in stage {}, and not for want of memory.",
+                    stage.as_str()
+                );
+                Some(JobError::internal(stage, detail))
             }
             Self::Signal(signal) => {
                 let detail = format!("The engine died of signal {signal} in stage {}.", stage.as_str());
@@ -145,5 +166,23 @@ mod tests {
         {
             assert_eq!(verdict(exit, stage), ("internal".to_owned(), Retry::AsUsual));
         }
+    }
+
+    fn died_of(signal: i32, memory: OutOfMemory) -> Exit {
+        Exit::without_outcome(ExitStatus::from_raw(signal), Duration::from_secs(7), memory)
+    }
+
+    #[test]
+    fn a_death_is_want_of_memory_only_with_evidence_of_its_own_kind() {
+        assert_eq!(died_of(SIGKILL, OutOfMemory::No), Exit::Signal(SIGKILL));
+        assert_eq!(died_of(SIGKILL, OutOfMemory::FailedAllocation), Exit::Signal(SIGKILL));
+        assert_eq!(died_of(SIGKILL, OutOfMemory::TakenByTheKernel), Exit::OutOfMemory);
+        assert_eq!(died_of(SIGABRT, OutOfMemory::TakenByTheKernel), Exit::Signal(SIGABRT));
+        assert_eq!(died_of(SIGABRT, OutOfMemory::FailedAllocation), Exit::OutOfMemory);
+    }
+
+    #[test]
+    fn an_engine_that_used_up_its_cpu_time_ran_too_long() {
+        assert_eq!(died_of(SIGXCPU, OutOfMemory::No), Exit::TimedOut(Duration::from_secs(7)));
     }
 }

@@ -6,6 +6,8 @@ use secateur_core::plain_text;
 
 const FIRST: usize = 16 * 1024;
 const LAST: usize = 48 * 1024;
+/// What a process says when it dies.
+const LAST_WORDS: usize = 4096;
 
 /// Keeps the head and the tail of what is written to it.
 #[derive(Debug, Default)]
@@ -28,6 +30,13 @@ impl BoundedLog {
     pub fn push_line(&mut self, line: &str) {
         self.push(line.trim_end().as_bytes());
         self.push(b"\n");
+    }
+
+    /// Whether a text stands in what was said last.
+    pub fn ends_about(&self, text: &str) -> bool {
+        let said = if self.tail.is_empty() { self.head.clone() } else { self.tail.iter().copied().collect() };
+        let last = &said[said.len().saturating_sub(LAST_WORDS)..];
+        last.windows(text.len()).any(|words| words == text.as_bytes())
     }
 
     /// As text that Postgres takes and that a terminal only shows.

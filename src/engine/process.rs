@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -13,8 +13,10 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::exit::OutOfMemory;
 use super::log::BoundedLog;
-use super::{EngineBinary, Exit};
+use super::memory::KernelKills;
+use super::{Account, EngineBinary, Exit};
 
 /// How long an engine that has sent its outcome may take to exit.
 const TIME_TO_EXIT: Duration = Duration::from_secs(10);
@@ -50,10 +52,15 @@ pub struct Finished {
 pub async fn run(run: Run<'_>) -> Finished {
     let started = Instant::now();
     let mut log = BoundedLog::default();
+    let kills = KernelKills::so_far();
     let exit = match start(&run) {
         Ok(mut process) => {
             let exit = process.supervise(&run, &mut log).await;
-            process.end(exit, &mut log).await
+            let (outcome, ended) = process.end(exit, &mut log).await;
+            outcome.unwrap_or_else(|| match ended {
+                Ok(status) => Exit::without_outcome(status, run.timeout, ran_out_of_memory(kills, &log)),
+                Err(exit) => exit,
+            })
         }
         Err(error) => Exit::NotStarted(format!("{}: {error}", run.engine.path.display())),
     };
@@ -62,6 +69,8 @@ pub async fn run(run: Run<'_>) -> Finished {
 
 /// A running engine; dropping it kills its whole process group.
 struct Process {
+    /// Whom it is as long as it runs.
+    _account: Option<Account>,
     child: Child,
     group: Pid,
     stdout: ChildStdout,
@@ -71,13 +80,19 @@ struct Process {
 }
 
 fn start(run: &Run<'_>) -> io::Result<Process> {
+    let confinement = &run.engine.confinement;
+    let account = confinement.prepare(run.folder)?;
+    let ceilings = confinement.ceilings(run.folder, run.request, run.timeout);
     let threads = run.request.threads.to_string();
     let mut child = Command::new(&run.engine.path)
+        .arg("--sandbox")
+        .arg(confinement.settings(account.as_ref(), ceilings))
         .current_dir(run.folder)
         .env_clear()
         .envs(run.engine.environment.iter().map(|(name, value)| (name, value)))
-        .env("HOME", run.folder)
-        .env("TMPDIR", run.folder)
+        // Its own user reaches the folder from within and not through the folders around it.
+        .env("HOME", ".")
+        .env("TMPDIR", ".")
         .env("OMP_NUM_THREADS", &threads)
         .env("MKL_NUM_THREADS", &threads)
         // Threads that wait by spinning take the cores from the other engines.
@@ -92,7 +107,7 @@ fn start(run: &Run<'_>) -> io::Result<Process> {
     let group = Pid::from_raw(id as i32).expect("a process id is not zero");
     let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
-    Ok(Process { child, group, stdout, stderr, has_ended: false })
+    Ok(Process { _account: account, child, group, stdout, stderr, has_ended: false })
 }
 
 impl Process {
@@ -133,8 +148,9 @@ impl Process {
         }
     }
 
-    /// Waits for the exit, by force when it must be or takes too long, and drains what was said last.
-    async fn end(mut self, exit: Option<Exit>, log: &mut BoundedLog) -> Exit {
+    /// Waits for the exit, by force when it must be or takes too long, and drains what was said last. Gives back the exit that is
+    /// known, and how the process itself ended.
+    async fn end(mut self, exit: Option<Exit>, log: &mut BoundedLog) -> (Option<Exit>, Result<ExitStatus, Exit>) {
         let ends_by_itself = matches!(exit, None | Some(Exit::Done { .. } | Exit::Rejected(_) | Exit::Failed(_)));
         if !ends_by_itself {
             self.kill();
@@ -144,24 +160,25 @@ impl Process {
         // Also what it left behind: a grandchild would hold the pipe open.
         self.kill();
         let ended = match status {
-            Ok(Ok(status)) => Exit::without_outcome(status),
-            Ok(Err(error)) => Exit::Protocol(format!("its exit could not be read: {error}")),
+            Ok(Ok(status)) => Ok(status),
+            Ok(Err(error)) => Err(Exit::Protocol(format!("its exit could not be read: {error}"))),
             Err(_) => {
                 log.push_line("the engine did not exit and was killed");
                 let _ = self.child.wait().await;
-                Exit::Protocol("it closed its output without an outcome and did not exit".to_owned())
+                Err(Exit::Protocol("it closed its output without an outcome and did not exit".to_owned()))
             }
         };
         self.has_ended = true;
         let mut rest = Vec::new();
         let _ = tokio::time::timeout(TIME_TO_EXIT, (&mut self.stderr).take(1 << 20).read_to_end(&mut rest)).await;
         log.push(&rest);
-        exit.unwrap_or(ended)
+        (exit, ended)
     }
 
-    fn kill(&self) {
-        // Fails when nobody of the group is left, which is what is wanted.
+    fn kill(&mut self) {
+        // Both fail when nobody is left, which is what is wanted. The engine itself is killed by its number too, should it have left its group.
         let _ = kill_process_group(self.group, Signal::KILL);
+        let _ = self.child.start_kill();
     }
 }
 
@@ -170,6 +187,22 @@ impl Drop for Process {
         if !self.has_ended {
             self.kill();
         }
+    }
+}
+
+/// What an engine says last when an allocation fails where no error can be returned. A model may print the same, which changes
+/// nothing but what is said about its own death.
+const FAILED_ALLOCATIONS: [&str; 3] =
+    ["std::bad_alloc", "memory allocation of ", "DefaultCPUAllocator: can't allocate memory"];
+
+/// Whether there is evidence that an engine died of want of memory: the kernel took a process since then, or the engine said so.
+fn ran_out_of_memory(kills: KernelKills, log: &BoundedLog) -> OutOfMemory {
+    if kills.have_increased() {
+        OutOfMemory::TakenByTheKernel
+    } else if FAILED_ALLOCATIONS.iter().any(|text| log.ends_about(text)) {
+        OutOfMemory::FailedAllocation
+    } else {
+        OutOfMemory::No
     }
 }
 

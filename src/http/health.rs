@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use secateur_core::sandbox::Sandbox;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,6 +30,9 @@ pub struct Details {
     version: &'static str,
     /// Of the data folder.
     disk: DiskSpace,
+    /// What confines the engines of this server, as it was found at the start; not there when it runs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<Sandbox>,
 }
 
 /// The process lives.
@@ -55,7 +59,7 @@ pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<Json<Re
     }
     app.blobs.check_writable().await?;
     let details = match guard::is_let_in(&app, &headers).await {
-        true => Some(Details { version: env!("CARGO_PKG_VERSION"), disk }),
+        true => Some(Details { version: env!("CARGO_PKG_VERSION"), disk, sandbox: app.sandbox.clone() }),
         false => None,
     };
     Ok(Json(Readiness { status: "ready", details }))

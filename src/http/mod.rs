@@ -31,6 +31,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use secateur_core::sandbox::Sandbox;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
@@ -72,6 +73,8 @@ pub struct App {
     pub access: Access,
     pub entrance: Entrance,
     pub cookie: CookieKind,
+    /// What confines the engines of this server; `None` without any.
+    pub sandbox: Option<Sandbox>,
     /// Cancelled when the server drains: long answers end then.
     pub draining: tokio_util::sync::CancellationToken,
 }

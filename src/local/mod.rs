@@ -1,5 +1,7 @@
 //! One job on this machine, without server and database: the same stages, planner and engine, one task at a time.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,6 +76,7 @@ pub async fn run(options: &LocalOptions, first: Stage, observer: &mut impl Obser
     let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new()
         .prefix("secateur-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&scratch)
         .map_err(LocalError::io(format!("folder in {}", scratch.display())))?;
     let mut job = LocalJob { folder, finished: Vec::new() };

@@ -1,9 +1,14 @@
 //! The data folder: where a server keeps what it must not lose. One server at a time.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
+
+const BLOBS: &str = "blobs";
+const STAGING: &str = "staging";
+const SCRATCH: &str = "scratch";
 
 /// A locked data folder; the lock goes with the process.
 #[derive(Debug)]
@@ -13,10 +18,17 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder when it is not there, and locks it.
+    /// Makes the folder when it is not there, and locks it. Others may pass through it, since the database is another user's when
+    /// root runs the server, but neither list it nor enter what else is in it.
     pub fn open(path: &Path) -> Result<Self, StartError> {
         let what = || format!("data folder {}", path.display());
-        std::fs::create_dir_all(path).map_err(StartError::io(what()))?;
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(StartError::io(what()))?;
+        }
+        make(path, 0o711).map_err(StartError::io(what()))?;
+        for part in [BLOBS, STAGING, SCRATCH] {
+            make(&path.join(part), 0o700).map_err(StartError::io(what()))?;
+        }
         let path = path.canonicalize().map_err(StartError::io(what()))?;
         let lock = File::options().create(true).append(true).open(path.join("lock"));
         let lock = lock.map_err(StartError::io(what()))?;
@@ -32,14 +44,19 @@ impl DataFolder {
     }
 
     pub fn blobs(&self) -> PathBuf {
-        self.path.join("blobs")
+        self.path.join(BLOBS)
     }
 
     pub fn staging(&self) -> PathBuf {
-        self.path.join("staging")
+        self.path.join(STAGING)
     }
 
     pub fn scratch(&self) -> PathBuf {
-        self.path.join("scratch")
+        self.path.join(SCRATCH)
     }
+}
+
+/// Makes a folder that is not there; one that is keeps its mode.
+fn make(path: &Path, mode: u32) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
 }

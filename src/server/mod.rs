@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{HostName, PublicUrl};
 use crate::blob::BlobError;
 use crate::database::{Database, DatabaseError};
-use crate::engine::{EngineBinary, EngineNotFound};
+use crate::engine::{EngineBinary, EngineNotFound, ProbeError};
 use crate::http::connection::ConnectionLimits;
 use crate::postgres::{PostgresError, PrivatePostgres};
 use crate::queue::LEASE;
@@ -124,6 +124,8 @@ pub enum StartError {
     NoKeys(SocketAddr),
     #[error(transparent)]
     Engine(#[from] EngineNotFound),
+    #[error("the sandbox is required, and cannot be had: {0}")]
+    Sandbox(#[from] ProbeError),
 }
 
 impl StartError {
@@ -136,6 +138,7 @@ impl StartError {
             Self::Database(DatabaseError::Away(_)) => Some("is DATABASE_URL right, and does the database run?"),
             Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
             Self::NoKeys(_) => Some("make one with `secateur key create`, or let everyone in with --allow-anonymous"),
+            Self::Sandbox(_) => Some("`--sandbox auto` goes on with the layers that there are; the log says which"),
             Self::Io { .. } | Self::Database(_) | Self::Blobs(_) => None,
         }
     }

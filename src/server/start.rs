@@ -110,6 +110,21 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         .await
         .map_err(StartError::io(format!("listening on {}", options.listen)))?;
     let address = listener.local_addr().map_err(StartError::io("listening"))?;
+    let engine = options.engine.filter(|_| options.slots > 0);
+    let mut work = engine.map(|engine| WorkerOptions {
+        slots: options.slots,
+        engine,
+        scratch: folder.scratch(),
+        device: options.device,
+        task_timeout: options.task_timeout,
+        heartbeat: options.heartbeat,
+        checkpoint_interval: options.checkpoint_interval,
+        poll: options.poll,
+    });
+    let sandbox = match &mut work {
+        Some(work) => work.probe_sandbox().await?,
+        None => None,
+    };
 
     let Backend { database, postgres } =
         connect(&folder, options.database_url.as_deref(), options.slots, options.database_patience).await?;
@@ -129,25 +144,10 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
     let reaper = tokio::spawn(worker::reap_until(queue.clone(), options.lease / 6, stop_working.clone()));
-    let engine = options.engine.filter(|_| options.slots > 0);
-    let work = match engine {
-        Some(engine) => {
-            let worker = Worker {
-                queue: queue.clone(),
-                blobs: blobs.clone(),
-                notifications: notifications.clone(),
-                options: WorkerOptions {
-                    slots: options.slots,
-                    engine,
-                    scratch: folder.scratch(),
-                    device: options.device,
-                    task_timeout: options.task_timeout,
-                    heartbeat: options.heartbeat,
-                    checkpoint_interval: options.checkpoint_interval,
-                    poll: options.poll,
-                },
-            };
-            tokio::spawn(worker.run(stop_working.clone()))
+    let work = match work {
+        Some(options) => {
+            let (queue, blobs, notifications) = (queue.clone(), blobs.clone(), notifications.clone());
+            tokio::spawn(Worker { queue, blobs, notifications, options }.run(stop_working.clone()))
         }
         None => tokio::spawn(async {}),
     };
@@ -166,6 +166,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         access: access.access,
         entrance: access.entrance,
         cookie: CookieKind::of(options.access.public_url.as_ref()),
+        sandbox,
         draining: draining.clone(),
     };
     let limits = within_descriptors(options.connections, options.slots);

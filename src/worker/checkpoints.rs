@@ -9,9 +9,9 @@ use secateur_core::task::file;
 use tokio::sync::mpsc;
 
 use super::Worker;
-use crate::blob::{BlobError, BlobKey};
+use crate::blob::BlobKey;
 use crate::database::retry_while_away;
-use crate::engine::check_outputs;
+use crate::engine::{Scratch, forget_output, take_output};
 use crate::queue::{ClaimedTask, Written};
 
 /// How long one checkpoint may take to be stored; training goes on meanwhile, but its end has to wait.
@@ -40,26 +40,40 @@ pub(super) async fn keep(
     mut announced: mpsc::UnboundedReceiver<String>,
 ) -> Option<BlobKey> {
     let mut recorded = task.checkpoint.clone();
+    // The engine still runs, and must not exchange a file that is looked at.
+    let private = match Scratch::create(&worker.options.scratch, "checkpoints-") {
+        Ok(private) => private,
+        Err(error) => {
+            tracing::warn!(%error, "no folder for checkpoints, going on without them");
+            return recorded;
+        }
+    };
     let mut count = 0;
     while let Some(mut name) = announced.recv().await {
         // Only the latest is worth storing.
         while let Ok(later) = announced.try_recv() {
-            forget_file(folder, &name).await;
+            forget_output(folder, &name);
             name = later;
         }
         count += 1;
-        match tokio::time::timeout(TIME_TO_STORE, store(worker, task, folder, &name, count)).await {
+        let path = match take_output(folder, &name, private.path()) {
+            Ok(path) => path,
+            Err(error) => {
+                tracing::warn!(error, "a checkpoint is not taken");
+                forget_output(folder, &name);
+                continue;
+            }
+        };
+        match tokio::time::timeout(TIME_TO_STORE, store(worker, task, &path, count)).await {
             Ok(Some(key)) => {
                 if let Some(before) = recorded.replace(key) {
                     free(worker, &before).await;
                 }
             }
-            Ok(None) => forget_file(folder, &name).await,
-            Err(_) => {
-                tracing::warn!(name, "storing a checkpoint takes too long, going on without it");
-                forget_file(folder, &name).await;
-            }
+            Ok(None) => {}
+            Err(_) => tracing::warn!(name, "storing a checkpoint takes too long, going on without it"),
         }
+        let _ = tokio::fs::remove_file(path).await;
     }
     recorded
 }
@@ -72,10 +86,10 @@ pub(super) async fn free(worker: &Worker, key: &BlobKey) {
 }
 
 /// Uploads and records one checkpoint; `None` when that did not work.
-async fn store(worker: &Worker, task: &ClaimedTask, folder: &Path, name: &str, count: u32) -> Option<BlobKey> {
+async fn store(worker: &Worker, task: &ClaimedTask, path: &Path, count: u32) -> Option<BlobKey> {
     let lease = &task.lease;
     let key = BlobKey::checkpoint(lease.job, task.stage, task.plan.index, lease.attempt, count);
-    if let Err(error) = upload(worker, folder, name, &key).await {
+    if let Err(error) = worker.blobs.put_file(&key, path).await {
         tracing::warn!(%error, "a checkpoint could not be stored");
         return None;
     }
@@ -94,18 +108,5 @@ async fn store(worker: &Worker, task: &ClaimedTask, folder: &Path, name: &str, c
             tracing::warn!(%error, "a checkpoint could not be recorded");
             None
         }
-    }
-}
-
-async fn upload(worker: &Worker, folder: &Path, name: &str, key: &BlobKey) -> Result<(), BlobError> {
-    for (_, path) in check_outputs(folder, &[name.to_owned()]).map_err(BlobError::Other)? {
-        worker.blobs.put_file(key, &path).await?;
-    }
-    Ok(())
-}
-
-async fn forget_file(folder: &Path, name: &str) {
-    for (_, path) in check_outputs(folder, &[name.to_owned()]).unwrap_or_default() {
-        let _ = tokio::fs::remove_file(path).await;
     }
 }

@@ -17,13 +17,14 @@ mod slot;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secateur_core::sandbox::{Mode, Sandbox};
 use secateur_core::task::Device;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::BlobStore;
 use crate::database::Notifications;
-use crate::engine::EngineBinary;
+use crate::engine::{self, EngineBinary, ProbeError};
 use crate::queue::{Queue, Share};
 
 pub use reaper::reap_until;
@@ -57,6 +58,31 @@ pub struct Worker {
     pub blobs: BlobStore,
     pub notifications: Notifications,
     pub options: WorkerOptions,
+}
+
+impl WorkerOptions {
+    /// What the machine can confine, with a line in the log; `None` when an engine does not start to tell.
+    ///
+    /// # Errors
+    /// When the sandbox is required and the machine cannot have it.
+    pub async fn probe_sandbox(&mut self) -> Result<Option<Sandbox>, ProbeError> {
+        self.engine.confinement.engines = self.slots;
+        match engine::probe(&self.engine, self.device, &self.scratch).await {
+            Ok(sandbox) => {
+                let (mode, layers, reasons) = (sandbox.mode, sandbox.layers.join(", "), &sandbox.reasons);
+                match sandbox.has("landlock") && sandbox.has("seccomp") {
+                    true => tracing::info!(?mode, layers, ?reasons, "engines are confined"),
+                    false => tracing::warn!(?mode, layers, ?reasons, "engines are not confined as they should be"),
+                }
+                Ok(Some(sandbox))
+            }
+            Err(error) if self.engine.confinement.mode == Mode::Require => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "how engines are confined is not known");
+                Ok(None)
+            }
+        }
+    }
 }
 
 impl Worker {

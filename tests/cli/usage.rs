@@ -61,3 +61,19 @@ fn a_worker_without_a_database_it_can_reach_ends_with_a_hint() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("hint: is DATABASE_URL right"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_server_that_cannot_have_the_sandbox_that_it_requires_does_not_start() {
+    let folder = folder();
+    let output = secateur()
+        .args(["serve", "--listen", "127.0.0.1:0", "--sandbox", "require"])
+        // It starts, and has nothing to say about any sandbox.
+        .args(["--engine", "/bin/true"])
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("the sandbox is required") && said.contains("\nhint: `--sandbox auto`"), "{said}");
+}

@@ -11,6 +11,7 @@ use secateur::table::artifact::Output;
 use secateur_core::latency::{LatencyFit, LatencyTable, Setting};
 use secateur_core::measurement::Reused;
 use secateur_core::report::{Accuracy, Costs, Equivalence, Frontier, Latency, NetworkReport, Reload, Report};
+use secateur_core::sandbox::Sandbox;
 use secateur_core::search::additive::{Probe, Sensitivity};
 use secateur_core::spec::{EncoderObjective, JobSpec};
 use secateur_core::stage::Stage;
@@ -282,6 +283,7 @@ fn report(spec: JobSpec) -> Report {
         seconds: BTreeMap::new(),
         devices: BTreeMap::new(),
         reused: Reused::default(),
+        sandbox: Sandbox::default(),
         versions: BTreeMap::new(),
         seed: 0,
         model_sha256: "00".to_owned(),

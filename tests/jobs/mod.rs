@@ -6,6 +6,7 @@ mod faults;
 mod results;
 mod resume;
 mod reuse;
+mod sandbox;
 mod shares;
 mod shutdown;
 

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::dataset::SplitCounts;
 use crate::latency::{LatencyFit, Setting};
 use crate::measurement::Reused;
+use crate::sandbox::Sandbox;
 use crate::spec::JobSpec;
 use crate::statistics::RankCorrelation;
 use crate::surgery::AxisIndices;
@@ -287,6 +288,9 @@ pub struct Report {
     /// What earlier jobs on the same model and data set had measured already.
     #[serde(default)]
     pub reused: Reused,
+    /// What confined the engine that wrote the report.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     pub versions: BTreeMap<String, String>,
     pub seed: u64,
     /// Of the original file, hexadecimal.

@@ -242,6 +242,7 @@ mod tests {
             best_epoch: None,
             seconds: Default::default(),
             devices: Default::default(),
+            sandbox: Default::default(),
             versions: Default::default(),
             reused: Default::default(),
             seed: 0,

@@ -22,7 +22,7 @@ use super::export::PROBE_BATCHES;
 use super::{Finished, Task};
 use crate::error::Error;
 use crate::torch::{self, Reloaded};
-use crate::{difference, latency, weights};
+use crate::{difference, latency, sandbox, weights};
 
 pub fn run(task: &Task, history: &History) -> Result<Finished, Error> {
     let graph = task.graph()?;
@@ -172,6 +172,7 @@ fn report(
         seconds: seconds.clone(),
         devices: devices.clone(),
         reused: *reused,
+        sandbox: sandbox::in_force(),
         versions: versions(),
         seed: task.spec.seed,
         model_sha256: import.sha256.clone(),

@@ -28,6 +28,11 @@ pub fn initialise(threads: usize, device: task::Device) -> Result<Device, TorchE
     }
 }
 
+/// Whether a task on this device may compute on a GPU: libtorch has what that takes, and there is a driver.
+pub fn may_use_gpu(device: task::Device) -> bool {
+    device != task::Device::Cpu && cuda_library().is_some() && Path::new("/dev/nvidiactl").exists()
+}
+
 /// The version of libtorch that this engine was built with.
 pub fn version() -> String {
     // SAFETY: the string is a constant of the shim.
@@ -46,13 +51,14 @@ pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TorchError> {
 
 /// Loading `libtorch_cuda.so` registers its kernels. Nothing links to it, so that one binary serves machines without.
 fn open_cuda_library() {
-    let Some(library) = libtorch_folder().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.exists())
-    else {
-        return;
-    };
+    let Some(library) = cuda_library() else { return };
     let Ok(name) = std::ffi::CString::new(library.as_os_str().as_encoded_bytes()) else { return };
     // SAFETY: the library lies beside the libtorch that is loaded already and belongs to it; it is never closed.
     unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+}
+
+fn cuda_library() -> Option<PathBuf> {
+    libtorch_folder().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.exists())
 }
 
 /// Where the libtorch that this process runs with was loaded from.

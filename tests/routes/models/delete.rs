@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 use secateur::access::Scope;
+use secateur::queue::Share;
 use serde_json::json;
 
 use crate::harness::{Hand, TestServer, count_files};
@@ -25,7 +26,13 @@ async fn what_is_deleted_is_gone_and_can_be_uploaded_again() {
         assert_ne!(again, id);
         assert_eq!(count_files(&blobs), 1);
     }
-    assert!(Hand::of(&server).queue.claim("hand").await.unwrap().is_some_and(|task| task.plan.inputs.len() == 1));
+    assert!(
+        Hand::of(&server).queue.claim("hand", Share::Inspections).await.unwrap().is_some_and(|task| task
+            .plan
+            .inputs
+            .len()
+            == 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

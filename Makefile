@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fuzz serve bench bench-search zoo bench-methods fmt
+.PHONY: help setup build demo test fuzz serve bench bench-search zoo bench-methods hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -48,6 +48,10 @@ bench-methods: ## sacp against the classical methods on the digits, one seed (ME
 	@$(ENV); cargo build --release --workspace --bins; \
 	python3 benches/methods/compare.py "$$CARGO_TARGET_DIR/release/secateur" --results data/methods.jsonl \
 		$(or $(METHODS),--networks resnet20-digits --seeds 0 --epochs 5)
+
+hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
+	@$(ENV); cargo build --workspace --bins; \
+	SECATEUR_WRITE_HOSTILE_TABLE=1 cargo test -p secateur --test server hostile:: -- --test-threads 1
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -3,6 +3,7 @@
 
 mod cli;
 mod harness;
+mod hostile;
 mod jobs;
 mod queue;
 mod routes;

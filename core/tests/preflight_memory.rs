@@ -103,9 +103,13 @@ struct Upload {
 impl Upload {
     /// An archive that is whole but for what `data.pkl` says.
     fn new(path: &Path, data: &[u8]) -> Self {
+        Self::with_source(path, data, SOURCE)
+    }
+
+    fn with_source(path: &Path, data: &[u8], source: &[u8]) -> Self {
         let mut upload = Self { zip: ZipWriter::new(BufWriter::new(File::create(path).unwrap())) };
         upload.add("data.pkl", data);
-        upload.add("code/__torch__.py", SOURCE);
+        upload.add("code/__torch__.py", source);
         upload.add("constants.pkl", b"\x80\x02).");
         upload.add("version", b"3\n");
         upload
@@ -215,11 +219,63 @@ fn a_preflight_holds_less_than_64_mb_whatever_the_file_says() {
     upload.add_packed("extra/zeros", &vec![0; 16 << 20], CompressionMethod::Deflated);
     measure("compressed records", upload, "passes");
 
+    // Source text. Most of it is refused; what matters is what is held until then.
+    let numbered = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let function = |name: &str, parameters: &str, body: &str| {
+        format!("  def {name}(self: __torch__.Net, {parameters}x: Tensor) -> Tensor:\n{body}    return torch.relu(x)\n")
+    };
+    let forward = |body: &str| function("forward", "", body);
+    let four = |line: &dyn Fn(usize) -> String| numbered(4, line);
+    for (what, members) in [
+        ("attributes", numbered(99_000, &|index| format!("  a{index} : Tensor\n"))),
+        (
+            "parameters",
+            four(&|which| {
+                function(&format!("f{which}"), &numbered(60_000, &|index| format!("a{index}: Tensor, ")), "")
+            }),
+        ),
+        ("types", numbered(90_000, &|index| format!("  a{index} : Tuple[List[int], Dict[str, int]]\n"))),
+        ("long types", four(&|which| format!("  a{which} : Tuple[{}int]\n", "int, ".repeat(200_000)))),
+        (
+            "nested types",
+            four(&|which| format!("  a{which} : {}int{}\n", "List[".repeat(150_000), "]".repeat(150_000))),
+        ),
+        (
+            "functions",
+            numbered(45_000, &|index| {
+                format!("  def f{index}(self, x: Tensor) -> Tensor:\n    return torch.relu(x)\n")
+            }),
+        ),
+        (
+            "variables",
+            numbered(5, &|which| {
+                function(
+                    &format!("f{which}"),
+                    "",
+                    &numbered(19_000, &|index| format!("    v{index} = torch.relu(x)\n")),
+                )
+            }),
+        ),
+        ("calls", forward(&"    x = torch.relu(torch.relu(x))\n".repeat(90_000))),
+        ("lists", forward(&four(&|_| format!("    y = [{}]\n", "1, ".repeat(300_000))))),
+        ("brackets", forward(&format!("    y = {}\n", "(".repeat(1_000_000)))),
+        ("operators", forward(&four(&|_| format!("    y = x{}\n", " + x".repeat(250_000))))),
+        ("dots", forward(&four(&|_| format!("    y = x{}\n", ".x".repeat(500_000))))),
+        ("one word", "a".repeat(4_100_000)),
+        ("one text", forward(&format!("    y = \"{}\"\n", "a".repeat(4_000_000)))),
+        ("one line", " ".repeat(4_100_000)),
+        ("short lines", "\n".repeat(4_100_000)),
+    ] {
+        let source = format!("class Net(Module):\n  __parameters__ = []\n  __buffers__ = []\n{members}");
+        assert!(source.len() <= archive::MAX_SOURCE as usize, "{what}: {} bytes", source.len());
+        measure(what, Upload::with_source(&path, &nothing, source.as_bytes()), "");
+    }
+
     // Everything at once.
     let attributes = [memo_flood(1 << 20), text_flood(8_000_000, 8_000)].concat();
     let mut upload = Upload::new(&path, &module(&attributes));
     fill_directory(&mut upload, 99_990, 110);
     measure("records, memo entries and texts", upload, "passes");
 
-    assert_eq!(measured, 24);
+    assert_eq!(measured, 40);
 }

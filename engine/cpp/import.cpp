@@ -21,9 +21,13 @@ namespace secateur {
 
 class Archive {
  public:
-  explicit Archive(const std::string& path) : module_(load(path)) {
+  Archive(const std::string& path, bool only_allowed_operators) : module_(load(path)) {
     module_.eval();
-    check_operators(module_);
+    if (only_allowed_operators) {
+      check_operators(module_);
+    } else {
+      allow_every_operator();
+    }
     tensors_ = collect_tensors(module_);
     describe_inputs(path);
   }
@@ -160,8 +164,8 @@ class Recording {
 
 using namespace secateur;
 
-Failure* secateur_archive_load(const char* path, Archive** result) {
-  return guarded([&] { *result = new Archive(path); });
+Failure* secateur_archive_load(const char* path, bool only_allowed_operators, Archive** result) {
+  return guarded([&] { *result = new Archive(path, only_allowed_operators); });
 }
 
 void secateur_archive_free(Archive* archive) { delete archive; }

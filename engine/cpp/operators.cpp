@@ -146,12 +146,16 @@ void check_class(const c10::ClassTypePtr& type, std::unordered_set<const c10::Ty
   }
 }
 
+bool every_operator_is_allowed = false;
+
 }  // namespace
 
 bool is_allowed_operator(const std::string& name, const std::string& overload) {
   static const std::unordered_set<std::string> allowed = expand_families();
-  return allowed.count(qualified(name, overload)) != 0;
+  return every_operator_is_allowed || allowed.count(qualified(name, overload)) != 0;
 }
+
+void allow_every_operator() { every_operator_is_allowed = true; }
 
 std::string source_of(const Node* node) {
   const auto range = node->sourceRange();

@@ -46,7 +46,8 @@ secateur::Failure* secateur_refused_tensor_memory();
 secateur::Failure* secateur_channels_last(const at::Tensor* tensor, at::Tensor** result);
 
 // import.cpp: a user's TorchScript archive.
-secateur::Failure* secateur_archive_load(const char* path, secateur::Archive** result);
+// Without `only_allowed_operators`, which is for tests of the layers below, any operator passes.
+secateur::Failure* secateur_archive_load(const char* path, bool only_allowed_operators, secateur::Archive** result);
 void secateur_archive_free(secateur::Archive*);
 // JSON: {"required": 1, "total": 2, "traced": [{"shape": [2, 3, 8, 8], "dtype": "float32"}]}.
 const char* secateur_archive_inputs(const secateur::Archive*);

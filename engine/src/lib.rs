@@ -18,6 +18,7 @@ pub mod error;
 pub mod evaluate;
 pub mod fault;
 pub mod fine_tune;
+pub mod guard;
 pub mod latency;
 pub mod messages;
 pub mod network;

@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::to_json;
+use super::{NewUpload, to_json};
 use crate::access::Tenant;
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
@@ -57,23 +57,18 @@ impl TryFrom<RawDataset> for Dataset {
 /// Inserts a data set unless the tenant has its content already; says whether it did.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
-    id: DatasetId,
-    tenant: &Tenant,
-    name: Option<&str>,
-    sha256: Sha256,
-    bytes: u64,
-    blob: &BlobKey,
+    new: &NewUpload<'_, DatasetId>,
     summary: &DatasetSummary,
 ) -> Result<bool, DatabaseError> {
     let inserted = sqlx::query!(
         "insert into dataset (id, tenant, name, sha256, bytes, blob, summary) values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (tenant, sha256) where deleted_at is null do nothing",
-        id.uuid(),
-        tenant.as_str(),
-        name,
-        sha256.to_string(),
-        bytes as i64,
-        blob.as_str(),
+        new.id.uuid(),
+        new.tenant.as_str(),
+        new.name,
+        new.sha256.to_string(),
+        new.bytes as i64,
+        new.blob.as_str(),
         to_json(summary)
     )
     .execute(executor)

@@ -19,6 +19,21 @@ pub mod usage;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::access::Tenant;
+use crate::blob::BlobKey;
+use crate::digest::Sha256;
+
+/// An upload to be inserted, with an id of its kind.
+#[derive(Debug, Clone, Copy)]
+pub struct NewUpload<'a, Id> {
+    pub id: Id,
+    pub tenant: &'a Tenant,
+    pub name: Option<&'a str>,
+    pub sha256: Sha256,
+    pub bytes: u64,
+    pub blob: &'a BlobKey,
+}
+
 /// A value of ours as `jsonb`, which takes no NUL in texts; an engine may send one.
 fn to_json(value: &impl Serialize) -> Value {
     let mut json = serde_json::to_value(value).expect("our own types have string keys and serialise without errors");

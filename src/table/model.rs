@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::to_json;
+use super::{NewUpload, to_json};
 use crate::access::Tenant;
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
@@ -82,24 +82,16 @@ fn parse<T: serde::de::DeserializeOwned>(value: Option<serde_json::Value>) -> Re
 }
 
 /// Inserts a model unless the tenant has its content already; says whether it did.
-pub async fn insert(
-    executor: impl PgExecutor<'_>,
-    id: ModelId,
-    tenant: &Tenant,
-    name: Option<&str>,
-    sha256: Sha256,
-    bytes: u64,
-    blob: &BlobKey,
-) -> Result<bool, DatabaseError> {
+pub async fn insert(executor: impl PgExecutor<'_>, new: &NewUpload<'_, ModelId>) -> Result<bool, DatabaseError> {
     let inserted = sqlx::query!(
         "insert into model (id, tenant, name, sha256, bytes, blob) values ($1, $2, $3, $4, $5, $6)
          on conflict (tenant, sha256) where deleted_at is null do nothing",
-        id.uuid(),
-        tenant.as_str(),
-        name,
-        sha256.to_string(),
-        bytes as i64,
-        blob.as_str()
+        new.id.uuid(),
+        new.tenant.as_str(),
+        new.name,
+        new.sha256.to_string(),
+        new.bytes as i64,
+        new.blob.as_str()
     )
     .execute(executor)
     .await?;

@@ -167,17 +167,6 @@ pub async fn set_checkpoint(executor: impl PgExecutor<'_>, lease: &Lease, blob: 
     Ok(())
 }
 
-/// The checkpoints of a job's tasks, of ended ones too; a blob may be gone.
-pub async fn checkpoints(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<BlobKey>, DatabaseError> {
-    let keys = sqlx::query_scalar!(
-        r#"select checkpoint as "checkpoint!" from task where job_id = $1 and checkpoint is not null"#,
-        job.uuid()
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(keys.into_iter().map(BlobKey::from_row).collect())
-}
-
 pub async fn standing(executor: impl PgExecutor<'_>, task: TaskId) -> Result<Option<Standing>, DatabaseError> {
     let row = sqlx::query!("select state, attempt, failures from task where id = $1", task.uuid())
         .fetch_optional(executor)

@@ -19,8 +19,8 @@ use crate::database::{Database, DatabaseError};
 use crate::id::{DatasetId, ModelId};
 use crate::quota::{QuotaExceeded, Quotas};
 use crate::table::dataset::{self, Dataset};
-use crate::table::loose_blob;
 use crate::table::model::{self, Model};
+use crate::table::{NewUpload, loose_blob};
 
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
@@ -69,7 +69,8 @@ impl Uploads {
         self.store(&blob, &staged).await?;
         let mut transaction = self.database.begin().await?;
         self.quotas.check_bytes(&mut transaction, caller, staged.bytes).await??;
-        if model::insert(&mut *transaction, id, tenant, name, sha256, staged.bytes, &blob).await? {
+        let new = NewUpload { id, tenant, name, sha256, bytes: staged.bytes, blob: &blob };
+        if model::insert(&mut *transaction, &new).await? {
             loose_blob::remove(&mut *transaction, &blob).await?;
         }
         transaction.commit().await.map_err(DatabaseError::from)?;
@@ -95,7 +96,8 @@ impl Uploads {
         self.store(&blob, &staged).await?;
         let mut transaction = self.database.begin().await?;
         self.quotas.check_bytes(&mut transaction, caller, staged.bytes).await??;
-        if dataset::insert(&mut *transaction, id, tenant, name, sha256, staged.bytes, &blob, &summary).await? {
+        let new = NewUpload { id, tenant, name, sha256, bytes: staged.bytes, blob: &blob };
+        if dataset::insert(&mut *transaction, &new, &summary).await? {
             loose_blob::remove(&mut *transaction, &blob).await?;
         }
         transaction.commit().await.map_err(DatabaseError::from)?;

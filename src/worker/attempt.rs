@@ -1,5 +1,6 @@
 //! One attempt at a task: fetch the inputs, run the engine, upload the outputs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secateur_core::report::ModelSummary;
@@ -121,13 +122,17 @@ async fn work(
         let detail = format!("The engine sent a result of stage {} for another one.", result.stage().as_str());
         return fail(detail, ended.log);
     }
+    let written = match check_outputs(scratch.path(), &files) {
+        Ok(written) => written,
+        Err(detail) => return fail(format!("An output is not taken: {detail}."), ended.log),
+    };
     let summary = match task.stage {
-        Stage::Inspect | Stage::Graph => read_summary(&scratch).await,
+        Stage::Inspect | Stage::Graph => read_summary(&written).await,
         _ => None,
     };
     // An inspection leaves nothing but the summary on the model.
-    let kept = if task.stage == Stage::Inspect { &[] } else { files.as_slice() };
-    match stop.run_until_cancelled(upload_outputs(worker, task, &scratch, kept)).await {
+    let kept = if task.stage == Stage::Inspect { Vec::new() } else { written };
+    match stop.run_until_cancelled(upload_outputs(worker, task, kept)).await {
         None => End::GivenBack { log: ended.log },
         Some(Err(BlobError::Full)) => {
             let detail = "The outputs could not be stored: the disk is full, or only its reserve is free.";
@@ -155,11 +160,10 @@ async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) ->
 async fn upload_outputs(
     worker: &Worker,
     task: &ClaimedTask,
-    scratch: &Scratch,
-    files: &[String],
+    written: Vec<(String, PathBuf)>,
 ) -> Result<Vec<Output>, BlobError> {
     let mut outputs = Vec::new();
-    for (name, path) in check_outputs(scratch.path(), files).map_err(BlobError::Other)? {
+    for (name, path) in written {
         let digested = path.clone();
         let (sha256, bytes) = tokio::task::spawn_blocking(move || Sha256::of_file(&digested))
             .await
@@ -173,12 +177,12 @@ async fn upload_outputs(
 }
 
 /// What was learnt about the model, for `GET /v1/models/{id}`.
-async fn read_summary(scratch: &Scratch) -> Option<ModelSummary> {
-    let (_, path) = check_outputs(scratch.path(), &[file::SUMMARY.to_owned()]).ok()?.pop()?;
-    let length = tokio::fs::metadata(&path).await.ok()?.len();
+async fn read_summary(written: &[(String, PathBuf)]) -> Option<ModelSummary> {
+    let (_, path) = written.iter().find(|(name, _)| name == file::SUMMARY)?;
+    let length = tokio::fs::metadata(path).await.ok()?.len();
     if length > LONGEST_SUMMARY {
         return None;
     }
-    let json = tokio::fs::read(&path).await.ok()?;
+    let json = tokio::fs::read(path).await.ok()?;
     serde_json::from_slice(&json).inspect_err(|error| tracing::warn!(%error, "summary.json is not readable")).ok()
 }

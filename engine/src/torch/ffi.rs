@@ -40,7 +40,11 @@ unsafe extern "C" {
     pub fn secateur_refused_tensor_memory() -> *mut Failure;
     pub fn secateur_channels_last(tensor: *const C_tensor, result: *mut *mut C_tensor) -> *mut Failure;
 
-    pub fn secateur_archive_load(path: *const c_char, result: *mut *mut Archive) -> *mut Failure;
+    pub fn secateur_archive_load(
+        path: *const c_char,
+        only_allowed_operators: bool,
+        result: *mut *mut Archive,
+    ) -> *mut Failure;
     pub fn secateur_archive_free(archive: *mut Archive);
     pub fn secateur_archive_inputs(archive: *const Archive) -> *const c_char;
     pub fn secateur_archive_record(

@@ -23,6 +23,7 @@ use super::module::c_path;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
 use super::{Mode, Program, TorchError, brief};
 use crate::error::is_out_of_memory;
+use crate::guard::Layer;
 
 const BATCHES: Batches = Batches(2, 3);
 const COMPARED_BATCH: i64 = 4;
@@ -266,7 +267,7 @@ impl Archive {
         let path = c_path(path)?;
         let mut raw = null_mut();
         // SAFETY: the path outlives the call; on success the object is ours.
-        check(unsafe { ffi::secateur_archive_load(path.as_ptr(), &mut raw) })?;
+        check(unsafe { ffi::secateur_archive_load(path.as_ptr(), Layer::Operators.is_on(), &mut raw) })?;
         // SAFETY: `raw` is alive, and its description with it.
         let signature = unsafe { text(ffi::secateur_archive_inputs(raw)) };
         let signature = from_json(&signature)?;

@@ -254,7 +254,7 @@ fn path(path: impl AsRef<Path>) -> c_long {
 fn made(call: c_long, arguments: [c_long; 5]) -> io::Result<()> {
     let [first, second, third, fourth, fifth] = arguments;
     // SAFETY: the arguments are numbers, or point to memory that outlives the call; each is of a kind that the call takes.
-    match unsafe { libc::syscall(call, first, second, third, fourth, fifth, 0) } {
+    match unsafe { libc::syscall(call, first, second, third, fourth, fifth, c_long::from(0)) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
@@ -282,7 +282,7 @@ fn invalid_is_fine(made: io::Result<()>, complaint: c_int) -> io::Result<()> {
 fn child_of(call: c_long, arguments: [c_long; 5]) -> io::Result<()> {
     let [first, second, third, fourth, fifth] = arguments;
     // SAFETY: the child makes nothing but one more system call.
-    match unsafe { libc::syscall(call, first, second, third, fourth, fifth, 0) } {
+    match unsafe { libc::syscall(call, first, second, third, fourth, fifth, c_long::from(0)) } {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: ends the child without running anything of the parent's.
         0 => unsafe { libc::_exit(0) },

@@ -9,7 +9,7 @@ use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
-        trial("an_ordinary_users_engine is confined by every layer that needs no privilege", || {
+        trial("an ordinary user's engine is confined by every layer that needs no privilege", || {
             let prisoner = Prison::of(Starter::OrdinaryUser).requiring().admit(&[]);
             for layer in ["descriptors", "limits", "memory-ceiling", "oom-score", "capabilities", "landlock", "seccomp"]
             {
@@ -36,7 +36,7 @@ pub fn trials() -> Vec<Trial> {
         }),
     ];
     if let Some(account) = account_of_root() {
-        trials.push(trial("roots_engine is a user of its own in namespaces of its own", move || {
+        trials.push(trial("root's engine is a user of its own in namespaces of its own", move || {
             let prisoner = Prison::of(Starter::Root).requiring().admit(&[]);
             assert!(["uid", "network-namespace", "ipc-namespace"].iter().all(|layer| prisoner.sandbox().has(layer)));
             is_confined(&prisoner);

@@ -60,24 +60,24 @@ pub fn trials() -> Vec<Trial> {
         let what = group.what;
         let (by_user, by_root) = (group.attempts.clone(), group.attempts.clone());
         let errors = group.errors;
-        trials.push(trial(format!("an_ordinary_users_engine {what}"), move || {
+        trials.push(trial(format!("an ordinary user's engine {what}"), move || {
             is_refused(&Prison::of(Starter::OrdinaryUser), &by_user, errors);
         }));
         if is_root {
-            trials.push(trial(format!("roots_engine {what}"), move || {
+            trials.push(trial(format!("root's engine {what}"), move || {
                 is_refused(&Prison::of(Starter::Root), &by_root, errors);
             }));
         }
         if is_root && group.works_without {
-            trials.push(trial(format!("without_a_sandbox nothing {what}"), move || works_without(&group.attempts)));
+            trials.push(trial(format!("only in the sandbox an engine {what}"), move || works_without(&group.attempts)));
         }
     }
-    trials.push(trial("an_engine_without_a_user_of_its_own_keeps_its_files_apart", || {
+    trials.push(trial("an engine without a user of its own works in its folder", || {
         let prisoner = Prison::of(Starter::OrdinaryUser).admit(&["work with its files"]);
         assert!(prisoner.ended("work with its files").is_ok(), "{:?}", prisoner.account);
     }));
     if is_root {
-        trials.push(trial("roots_engine cannot change its inputs", || {
+        trials.push(trial("root's engine cannot change its inputs", || {
             let prison = Prison::of(Starter::Root);
             is_refused(&prison, &["replace an input", "change an input"], DENIED);
             assert_eq!(std::fs::read(prison.folder.path().join("model.pt")).unwrap(), b"input");

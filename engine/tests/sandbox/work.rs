@@ -26,7 +26,7 @@ pub fn trials() -> Vec<Trial> {
         }
     };
     let mut trials = vec![
-        trial("an_ordinary_users_engine does what libtorch needs", allowed(Starter::OrdinaryUser)),
+        trial("an ordinary user's engine does what libtorch needs", allowed(Starter::OrdinaryUser)),
         trial("an import and a training step work in the sandbox that every machine can have", || {
             import_and_train(None);
         }),
@@ -34,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
         trial("CPU time ends with a signal that can be told from others", out_of_time),
     ];
     if let Some(account) = account_of_root() {
-        trials.push(trial("roots_engine does what libtorch needs", allowed(Starter::Root)));
+        trials.push(trial("root's engine does what libtorch needs", allowed(Starter::Root)));
         trials.push(trial("an import and a training step work as a user of its own", move || {
             import_and_train(Some(account));
         }));

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Writes seeds for the fuzz targets into fuzz/seeds: parts of the examples and fixtures, and files made by hand.
 
-The corpus in the repository was grown from them and minimised:
-    fuzz/make_seeds.py && FUZZ_SECONDS=3600 make fuzz && cargo fuzz cmin TARGET (see fuzz/README.md)
-Needs the standard library only.
+The corpus in the repository was grown from them and minimised, see fuzz/README.md. Needs the standard library only.
 """
 
 import io

@@ -29,7 +29,7 @@ pub fn lines(text: &str) -> String {
 fn written_out(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     let mut written = String::with_capacity(text.len());
     for letter in text.chars() {
-        if is_kept(letter) || !is_obeyed(letter) {
+        if is_kept(letter) || !is_hidden(letter) || is_part_of_writing(letter) {
             written.push(letter);
         } else {
             for unit in letter.encode_utf16(&mut [0; 2]) {
@@ -40,18 +40,36 @@ fn written_out(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     written
 }
 
-/// Whether a terminal or a text renderer acts on a character instead of showing it.
-fn is_obeyed(letter: char) -> bool {
-    letter.is_control()
+/// Whether nobody sees a character, or a terminal or a text renderer acts on it instead of showing it: controls, Unicode's `Default_Ignorable_Code_Point`, separators of lines and paragraphs, annotations and the empty
+/// braille pattern.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character.is_control()
         || matches!(
-            letter,
-            // Direction of what follows.
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // No width: two different names that look the same.
-            | '\u{00ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
-            // Line ends of Unicode, annotations, tags.
-            | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
+}
+
+/// Characters without a shape of their own that words and pictures are written with: joiners, and the forms of emoji.
+fn is_part_of_writing(character: char) -> bool {
+    matches!(character, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}')
 }
 
 #[cfg(test)]

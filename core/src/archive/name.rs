@@ -4,6 +4,8 @@
 //! A line break, a control sequence, a mark that turns the direction of writing or a letter without a shape would let a name
 //! pretend to be another one, or to be more than a name. Such names are refused where they are read, and shown escaped.
 
+use crate::plain_text::is_hidden;
+
 /// The first character of `name` that nobody sees, or that changes how what follows is shown.
 pub(crate) fn hidden_character(name: &str) -> Option<char> {
     // Nearly every name is plain ASCII, and whole directories of them are checked.
@@ -11,33 +13,6 @@ pub(crate) fn hidden_character(name: &str) -> Option<char> {
         return None;
     }
     name.chars().find(|&character| is_hidden(character))
-}
-
-/// Controls, Unicode's `Default_Ignorable_Code_Point`, separators of lines and paragraphs, annotations and the empty
-/// braille pattern.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{2800}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{1bca0}'..='\u{1bca3}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// A name for a message: [`escaped`], between backticks.

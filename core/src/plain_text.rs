@@ -40,8 +40,8 @@ fn written_out(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     written
 }
 
-/// Whether nobody sees a character, or a terminal or a text renderer acts on it instead of showing it: controls, Unicode's `Default_Ignorable_Code_Point`, separators of lines and paragraphs, annotations and the empty
-/// braille pattern.
+/// Whether nobody sees a character, or a terminal or a text renderer acts on it instead of showing it: controls, Unicode's
+/// `Default_Ignorable_Code_Point`, separators of lines and paragraphs, annotations and the empty braille pattern.
 pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,7 +1,9 @@
 //! The HTTP API, version 1. A handler is extract → authorise → one domain call → response.
 //!
 //! Before a handler stands the guard ([`guard`]): it lets in what is meant for this server and comes from no foreign page,
-//! and says who the caller is. Every answer carries `x-request-id`, the client's own or a new one, and so does every line of the log below it.
+//! and says who the caller is.
+//!
+//! Every answer carries `x-request-id`, the client's own or a new one, and so does every line of the log below it.
 //! Every error, also of the framework and of a panic, is a [`problem::Problem`].
 
 mod allowance;

@@ -9,11 +9,14 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::problem::{Problem, ProblemDocument};
-use super::request::{parse_json, read_body};
+use super::request::parse_json;
 use crate::access::session::LIFETIME;
 use crate::access::{AccessError, Caller, Credentials, PublicUrl, Scope, Session};
 use crate::id::KeyId;
 use crate::table;
+
+/// Anyone may send one, so it is read no further than a key may need.
+const LONGEST_BODY: usize = 4096;
 
 /// How the session's cookie is called and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +110,14 @@ pub async fn open(State(app): State<App>, request: Request) -> Result<WithCookie
     let shown = request.headers().get(header::AUTHORIZATION).map(super::guard::bearer).map(str::to_owned);
     let key = match shown {
         Some(key) => key,
-        None => match read_body(request.into_body()).await? {
-            body if body.is_empty() => return Err(AccessError::NothingShown.into()),
-            body => parse_json::<SessionIn>(&body)?.key,
-        },
+        None => {
+            let body = axum::body::to_bytes(request.into_body(), LONGEST_BODY).await;
+            let body = body.map_err(|_| Problem::payload_too_large(LONGEST_BODY as u64))?;
+            if body.is_empty() {
+                return Err(AccessError::NothingShown.into());
+            }
+            parse_json::<SessionIn>(&body)?.key
+        }
     };
     let caller = app.access.identify(Credentials::Key(&key)).await?;
     let key_id = caller.key_id.ok_or(AccessError::NotInForce)?;

@@ -139,8 +139,15 @@ pub async fn is_any_not_revoked(executor: impl PgExecutor<'_>) -> Result<bool, D
     Ok(any)
 }
 
+/// Notes that a key was used, unless that was noted within the last minute.
 pub async fn note_use(executor: impl PgExecutor<'_>, id: KeyId) -> Result<(), DatabaseError> {
-    sqlx::query!("update api_key set last_used_at = now() where id = $1", id.uuid()).execute(executor).await?;
+    sqlx::query!(
+        "update api_key set last_used_at = now()
+         where id = $1 and (last_used_at is null or last_used_at <= now() - interval '1 minute')",
+        id.uuid()
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 
@@ -164,7 +171,7 @@ pub async fn list(
     rows.into_iter().map(ApiKey::try_from).collect()
 }
 
-/// Whether there is such a key, and whose.
+/// Whether there is such a key of this tenant.
 pub async fn belongs_to(executor: impl PgExecutor<'_>, id: KeyId, tenant: &Tenant) -> Result<bool, DatabaseError> {
     let belongs = sqlx::query_scalar!(
         "select exists (select 1 from api_key where id = $1 and tenant = $2) as \"belongs!\"",

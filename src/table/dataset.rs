@@ -88,7 +88,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: DatasetId) -> Result<Option
     raw.map(Dataset::try_from).transpose()
 }
 
-/// Whether there is such a data set, and whose.
+/// Whether there is such a data set of this tenant.
 pub async fn belongs_to(executor: impl PgExecutor<'_>, id: DatasetId, tenant: &Tenant) -> Result<bool, DatabaseError> {
     let belongs = sqlx::query_scalar!(
         "select exists (select 1 from dataset where id = $1 and tenant = $2 and deleted_at is null) as \"belongs!\"",

@@ -173,7 +173,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job
     raw.map(Job::try_from).transpose()
 }
 
-/// Whether there is such a job, and whose.
+/// Whether there is such a job of this tenant.
 pub async fn belongs_to(executor: impl PgExecutor<'_>, id: JobId, tenant: &Tenant) -> Result<bool, DatabaseError> {
     let belongs = sqlx::query_scalar!(
         "select exists (select 1 from job where id = $1 and tenant = $2) as \"belongs!\"",

@@ -114,7 +114,7 @@ pub async fn find(executor: impl PgExecutor<'_>, id: ModelId) -> Result<Option<M
     raw.map(Model::try_from).transpose()
 }
 
-/// Whether there is such a model, and whose.
+/// Whether there is such a model of this tenant.
 pub async fn belongs_to(executor: impl PgExecutor<'_>, id: ModelId, tenant: &Tenant) -> Result<bool, DatabaseError> {
     let belongs = sqlx::query_scalar!(
         "select exists (select 1 from model where id = $1 and tenant = $2 and deleted_at is null) as \"belongs!\"",

@@ -9,6 +9,8 @@
 //!    was read, it has left no process, and it stayed within its time and memory.
 //! 4. *No layer*: what the attack does to an engine that guards nothing. An attack that does nothing here proves nothing above.
 //!
+//! `stopped` is by a limit on time or memory, or by a crash.
+//!
 //! Each test compares its column with the one in `table.md`; `make hostile-table` writes it anew. That tries every attack on every
 //! layer; the tests try every attack on pre-flight, and on engines those that touch files with a third of the rest, unless
 //! `SECATEUR_HOSTILE` is `all`. Engines run within limits of time and memory that this test sets, see [`run::Net`].

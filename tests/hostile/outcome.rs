@@ -37,9 +37,11 @@ impl End {
     fn words(&self) -> String {
         match self {
             Self::Done => "passes".to_owned(),
+            // Which limit comes first is a matter of the machine's load.
+            Self::Refused(code) if code == "out_of_memory" || code == "timed_out" => "stopped".to_owned(),
             Self::Refused(code) => format!("refused: `{code}`"),
             Self::Failed(_) => "fails".to_owned(),
-            Self::Died(_) => "the engine is ended".to_owned(),
+            Self::Died(_) => "stopped".to_owned(),
         }
     }
 }

@@ -118,6 +118,7 @@ async fn a_session_takes_a_key_and_a_key_needs_no_token() {
     let client = server.client();
     client.post("/v1/session").await.problem(401, "unauthenticated");
     client.post_json("/v1/session", &json!({"key": "sec_wrong"})).await.problem(401, "unauthenticated");
+    client.post_json("/v1/session", &json!({"key": "x".repeat(5000)})).await.problem(413, "payload_too_large");
     client.post_json("/v1/session", &json!({})).await.problem(400, "invalid_json");
     let anonymous = client.get("/v1/session").await.expect(StatusCode::OK);
     assert_eq!((&anonymous["key_id"], &anonymous["csrf_token"]), (&Value::Null, &Value::Null));

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use secateur_core::stage::Stage;
+use sqlx::postgres::PgPoolOptions;
 
-use crate::harness::{Hand, TestServer};
+use crate::harness::{Hand, TestServer, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_id_and_what_is_not_there_are_both_not_found() {
@@ -29,6 +30,19 @@ async fn a_bad_wait_is_named_with_what_is_allowed() {
     }
 }
 
+/// Returns once the server has read a job's status, by a connection of its own: the server's show what they did last.
+async fn a_status_was_read(server: &TestServer) {
+    let options = server.pool().connect_options();
+    let beside = PgPoolOptions::new().max_connections(1).connect_with((*options).clone()).await.unwrap();
+    let query = "select exists (select 1 from pg_stat_activity
+                 where state = 'idle' and query = 'select status from job where id = $1')";
+    eventually("the long poll has read the status", || async {
+        let was_read: bool = sqlx::query_scalar(query).fetch_one(&beside).await.unwrap();
+        was_read.then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_poll_answers_when_the_status_changes() {
     let server = TestServer::start().await;
@@ -39,6 +53,7 @@ async fn a_long_poll_answers_when_the_status_changes() {
         let (client, path) = (client.clone(), format!("/v1/jobs/{id}?wait=60"));
         async move { client.get(&path).await.expect(StatusCode::OK) }
     });
+    a_status_was_read(&server).await;
     Hand::of(&server).claim().await;
     assert_eq!(waiting.await.unwrap()["status"], "running");
     assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());

@@ -42,7 +42,7 @@ impl Column {
         let written = |name: &str| rows.get(name).map_or("", |cells| &cells[self as usize]);
         let differ = |(name, cell): (&String, &String)| {
             let line = || format!("{name}: {cell}, and the table says `{}`", written(name));
-            (written(name) != cell).then(line)
+            (!agree(written(name), cell)).then(line)
         };
         let differing: Vec<String> = seen.iter().filter_map(differ).collect();
         assert!(
@@ -52,6 +52,14 @@ impl Column {
             differing.join("\n")
         );
     }
+}
+
+/// Whether two cells say the same. Whether a limit of time or memory, or a crash, comes before the end that a program would have
+/// otherwise is a matter of the machine's load, so what was stopped agrees with every end that left no trace.
+fn agree(written: &str, seen: &str) -> bool {
+    let leaves_a_trace = |cell: &str| cell.contains("a file is");
+    let one_was_stopped = written == "stopped" || seen == "stopped";
+    written == seen || (one_was_stopped && !leaves_a_trace(written) && !leaves_a_trace(seen))
 }
 
 pub fn is_written_anew() -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Loading an archive parses and compiles this text, and evaluates default arguments and class constants at once; running it is
 //! the evaluator's, which allows operators one by one. So the text is read here first, with PyTorch's own grammar cut down
-//! to what its printer writes ([`lexer`], [`outline`], [`body`]). What libtorch evaluates while it loads must be a [`literal`].
+//! to what its printer writes ([`lexer`], [`outline`], [`body`], [`expression`]). What libtorch evaluates while it loads must be a [`literal`].
 //! Every call is resolved, by the declared types of attributes, parameters and results, to an operator on the list ([`operators`]) or
 //! to a function of the archive ([`meaning`]); whatever cannot be resolved is refused, in every body of every file, imported or not.
 //! Sizes, nesting, the depth of imports and calls, and what inlining would make of a function are bounded ([`depth`]).
@@ -12,6 +12,7 @@ mod body;
 mod cursor;
 mod definitions;
 mod depth;
+mod expression;
 mod lexer;
 mod literal;
 mod meaning;

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use secateur_core::stage::Stage;
-use secateur_core::task::file;
+use secateur_core::stage::export::{CONFIG, PRUNED_MODEL};
+use secateur_core::stage::import::GRAPH;
+use secateur_core::stage::verify::REPORT;
 use sqlx::PgPool;
 
 use crate::blob::BlobKey;
@@ -65,10 +67,10 @@ const MODEL: &str = "model.pt";
 
 fn public_name(stage: Stage, name: &str) -> Option<(&'static str, &'static str)> {
     match (stage, name) {
-        (Stage::Export, file::PRUNED_MODEL) => Some((MODEL, "application/octet-stream")),
-        (Stage::Verify, file::REPORT) => Some(("report.json", "application/json")),
-        (Stage::Export, file::CONFIG) => Some(("config.json", "application/json")),
-        (Stage::Import, file::GRAPH) => Some(("graph.json", "application/json")),
+        (Stage::Export, PRUNED_MODEL) => Some((MODEL, "application/octet-stream")),
+        (Stage::Verify, REPORT) => Some(("report.json", "application/json")),
+        (Stage::Export, CONFIG) => Some(("config.json", "application/json")),
+        (Stage::Import, GRAPH) => Some(("graph.json", "application/json")),
         _ => None,
     }
 }

@@ -9,18 +9,18 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::candidate::Limits;
-use secateur_core::cost::CostModel;
+use secateur_core::configuration::{Constraints, Limits};
+use secateur_core::cost::{CostModel, Metric};
 use secateur_core::group::Grouping;
-use secateur_core::layer::LayerGraph;
-use secateur_core::search::device::Accelerator;
+use secateur_core::search::SearchState;
+use secateur_core::search::device::{self, Accelerator};
 use secateur_core::search::encoder::Encoder;
-use secateur_core::search::score::Scorer;
+use secateur_core::search::layer::LayerGraph;
+use secateur_core::search::ranking::similarity::Scorer;
 use secateur_core::search::space::{Band, Space};
-use secateur_core::search::{Plan, Progress, device, run};
-use secateur_core::spec::{Constraints, Metric};
-use secateur_core::task::Device;
-use secateur_engine::scoring::OnDevice;
+use secateur_core::search::walk::{WalkPlan, run};
+use secateur_core::wire::Device;
+use secateur_engine::encoder::scoring::OnDevice;
 use secateur_engine::torch::runtime;
 
 const HIDDEN: usize = 64;
@@ -50,21 +50,21 @@ fn main() {
         Encoder { hidden: HIDDEN, w1: draw(layers.max_channels() * HIDDEN), w2: draw(HIDDEN * HIDDEN), head: None };
     let scorer = Scorer::new(&layers, &space, &encoder);
     let tables = on_device.load(&scorer).expect("the tables fit");
-    let plan = Plan { seed: 0, candidates, top: 150, threads };
+    let plan = WalkPlan { seed: 0, candidates, top: 150, threads };
     let band = Band { low: 0.7, high: 0.71 };
 
     // The first batch pays for the start of the device.
-    let first = Plan { candidates: 1, ..plan };
-    device::run(&first, &space, band, &scorer, &tables, Progress::default(), 64, &mut |_| {})
+    let first = WalkPlan { candidates: 1, ..plan };
+    device::run(&first, &space, band, &scorer, &tables, SearchState::default(), 64, &mut |_| {})
         .expect("the device scores");
     let report = |name: &str, scored: u64, seconds: f64| {
         println!("{network} on {name}, {threads} threads: {:.0} candidates/s", scored as f64 / seconds);
     };
     let started = Instant::now();
-    let plain = run(&plan, &space, band, &scorer, Progress::default(), 64, &mut |_| {});
+    let plain = run(&plan, &space, band, &scorer, SearchState::default(), 64, &mut |_| {});
     report("the processor", plain.scored, started.elapsed().as_secs_f64());
     let started = Instant::now();
-    let found = device::run(&plan, &space, band, &scorer, &tables, Progress::default(), 64, &mut |_| {});
+    let found = device::run(&plan, &space, band, &scorer, &tables, SearchState::default(), 64, &mut |_| {});
     let seconds = started.elapsed().as_secs_f64();
     let found = found.expect("the device scores");
     report(&format!("tensors, {}", on_device.name()), found.scored, seconds);

@@ -1,7 +1,7 @@
 //! Throughput and memory of the SACP search, sampling and costs included.
 //!
 //! `cargo bench -p secateur-core --features testing --bench search -- [NETWORK [CANDIDATES [THREADS [REFINE [RANKING]]]]]`, network `resnet18`
-//! or `resnet56`, ranking `similarity` (a random encoder) or `calibrated` (random sensitivities); REFINE evolutionary moves follow the
+//! or `resnet56`, ranking `similarity` (a random encoder) or `sensitivity` (random sensitivities); REFINE evolutionary moves follow the
 //! CANDIDATES.
 //! `make bench-search` runs it beside the dense PyTorch form of the same encoder and prints the ratio.
 
@@ -11,17 +11,18 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::candidate::Limits;
-use secateur_core::cost::CostModel;
+use secateur_core::configuration::{Constraints, Limits};
+use secateur_core::cost::{CostModel, Metric};
 use secateur_core::group::Grouping;
-use secateur_core::layer::LayerGraph;
-use secateur_core::search::additive::Additive;
 use secateur_core::search::encoder::Encoder;
+use secateur_core::search::layer::LayerGraph;
 use secateur_core::search::proposal::MIN_DISTANCE;
-use secateur_core::search::score::Scorer;
+use secateur_core::search::ranking::Ranking;
+use secateur_core::search::ranking::sensitivity::SensitivitySum;
+use secateur_core::search::ranking::similarity::Scorer;
 use secateur_core::search::space::{Band, Space};
-use secateur_core::search::{Plan, Progress, Ranking, refine, run};
-use secateur_core::spec::{Constraints, Metric};
+use secateur_core::search::walk::{WalkPlan, run};
+use secateur_core::search::{SearchState, refine};
 
 const HIDDEN: usize = 64;
 
@@ -52,11 +53,11 @@ fn main() {
     let additive = random_sensitivities(&space);
     let before = peak_kib();
     let start = Instant::now();
-    let walk = Plan { seed: 0, candidates, top: 150, threads };
+    let walk = WalkPlan { seed: 0, candidates, top: 150, threads };
     let (best, scored) = match ranking {
         "similarity" => search(&walk, refine, &space, &scorer),
-        "calibrated" => search(&walk, refine, &space, &additive),
-        other => panic!("unknown ranking {other}: similarity or calibrated"),
+        "sensitivity" => search(&walk, refine, &space, &additive),
+        other => panic!("unknown ranking {other}: similarity or sensitivity"),
     };
     let seconds = start.elapsed().as_secs_f64();
     println!(
@@ -74,29 +75,29 @@ fn main() {
 }
 
 /// The best score of both phases, and how many draws of the walk were in the band.
-fn search(walk: &Plan, refine: u64, space: &Space<'_>, ranking: &impl Ranking) -> (f32, u64) {
+fn search(walk: &WalkPlan, refine: u64, space: &Space<'_>, ranking: &impl Ranking) -> (f32, u64) {
     let band = Band { low: 0.7, high: 0.71 };
-    let moves = refine::Plan {
+    let moves = refine::RefinementPlan {
         seed: walk.seed,
         candidates: refine,
         population: walk.top,
         distance: MIN_DISTANCE,
         threads: walk.threads,
     };
-    let walked = run(walk, space, band, ranking, Progress::default(), 64, &mut |_| {});
+    let walked = run(walk, space, band, ranking, SearchState::default(), 64, &mut |_| {});
     let found = refine::run(&moves, space, band, ranking, walked, &mut |_| {});
     (found.best.first().map_or(f32::NAN, |best| best.score), found.scored)
 }
 
 /// Penalties that rise with the square of the share cut, some groups up to ten times as sensitive as others.
-fn random_sensitivities(space: &Space<'_>) -> Additive {
+fn random_sensitivities(space: &Space<'_>) -> SensitivitySum {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let penalties = (0..space.groups()).map(|group| {
         let full = *space.widths(group).last().expect("every group has a level") as f32;
         let weight = 10f32.powf(-random.random::<f32>());
         space.widths(group).iter().map(|&width| weight * (1.0 - width as f32 / full).powi(2)).collect()
     });
-    Additive::new(penalties.collect())
+    SensitivitySum::new(penalties.collect())
 }
 
 /// Peak resident memory of this process.

@@ -9,8 +9,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::stage::Stage;
-
 /// What becomes of a task when the kernel cannot confine it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -32,15 +30,6 @@ pub enum Profile {
     Import,
     /// A stage that computes on graphs and tensors of our own making.
     Task,
-}
-
-impl Profile {
-    pub fn of(stage: Stage) -> Self {
-        match stage {
-            Stage::Inspect | Stage::Import => Self::Import,
-            _ => Self::Task,
-        }
-    }
 }
 
 /// What a worker asks for; the default leaves the user and the ceilings as they are.

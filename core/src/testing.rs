@@ -1,12 +1,11 @@
 //! A small builder of graphs for tests and benchmarks: a chain of layers with a movable end.
 
-use crate::candidate::Configuration;
-use crate::cost::CostModel;
+use crate::configuration::Configuration;
+use crate::cost::{CostModel, Costs};
 use crate::graph::{
     Argument, DType, Graph, GraphFile, Literal, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
 };
 use crate::group::{Group, Grouping};
-use crate::report::Costs;
 use crate::surgery::{Cut, cut};
 
 pub struct Net {

@@ -3,14 +3,14 @@
 //! `cargo bench -p secateur-engine --bench encoder -- [CONFIGS [EPOCHS [THREADS]]]`. Prints wall time and, for a machine that has
 //! other work, processor time. libtorch does the work, so a debug build of the bench measures nearly the same.
 
-use secateur_core::candidate::Limits;
-use secateur_core::cost::CostModel;
+use secateur_core::configuration::{Constraints, Limits};
+use secateur_core::cost::{CostModel, Metric};
 use secateur_core::group::Grouping;
-use secateur_core::layer::LayerGraph;
+use secateur_core::search::layer::LayerGraph;
 use secateur_core::search::space::Space;
-use secateur_core::spec::{Constraints, EncoderSpec, Metric};
-use secateur_core::task::Device;
+use secateur_core::spec::EncoderSpec;
 use secateur_core::testing::Net;
+use secateur_core::wire::Device;
 use secateur_engine::encoder::{self, Settings};
 use secateur_engine::torch::runtime;
 

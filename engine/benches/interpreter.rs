@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use secateur_core::graph::ParameterKind;
-use secateur_core::task;
+use secateur_core::wire;
 use secateur_engine::torch::{self, Imported, Mode, ModuleBuilder, Program, Reloaded, runtime};
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +16,7 @@ const RUNS_PER_BLOCK: usize = 5;
 const TIME: Duration = Duration::from_secs(15);
 
 fn main() {
-    runtime::initialise(1, task::Device::Cpu).expect("libtorch starts");
+    runtime::initialise(1, wire::Device::Cpu).expect("libtorch starts");
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/resnet20-digits.pt");
     compare("ResNet-20, 8x8", &example, &[1, 8, 8], folder.path());

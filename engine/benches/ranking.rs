@@ -2,8 +2,7 @@
 //!
 //! `cargo bench -p secateur-engine --bench ranking -- MODEL.pt DATA.npz [MEAN STD [CONFIGURATIONS]]`. For each cost band (50, 70, 85 %
 //! of the MACs removed) random configurations are drawn, cut, their batch norm recalibrated and their accuracy
-//! measured; then Spearman's rho with a bootstrap interval is printed for every ranking. `sensitivity sum` is the ranking that
-//! specs call `calibrated`; `calibrated` is its fit to measurements in the band, which no job uses. The data set must have labels.
+//! measured; then Spearman's rho with a bootstrap interval is printed for every ranking. The data set must have labels.
 
 mod subject;
 
@@ -12,19 +11,20 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::layer::LayerGraph;
-use secateur_core::search::additive::Additive;
-use secateur_core::search::calibrated::{Calibrated, InBand};
-use secateur_core::search::proposal;
-use secateur_core::search::score::Scorer;
+use secateur_core::cost::Metric;
+use secateur_core::search::layer::LayerGraph;
+use secateur_core::search::ranking::Ranking;
+use secateur_core::search::ranking::sensitivity::SensitivitySum;
+use secateur_core::search::ranking::similarity::Scorer;
 use secateur_core::search::space::{Band, Space};
 use secateur_core::search::top::Scored;
-use secateur_core::search::{Plan, Progress, Ranking, run};
-use secateur_core::spec::{JobSpec, Metric};
+use secateur_core::search::walk::{WalkPlan, run};
+use secateur_core::search::{SearchState, proposal};
+use secateur_core::spec::JobSpec;
 use secateur_core::statistics::spearman;
-use secateur_engine::distortion::Judge;
 use secateur_engine::encoder::{self, Settings};
 use secateur_engine::error::Error;
+use secateur_engine::measure::distortion::DivergenceMeter;
 use secateur_engine::torch::runtime;
 
 use subject::Subject;
@@ -43,12 +43,12 @@ fn main() {
 
 fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Result<(), Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let device = runtime::initialise(threads, secateur_core::task::Device::Cpu)?;
+    let device = runtime::initialise(threads, secateur_core::wire::Device::Cpu)?;
     let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input": {{"mean": {mean}, "std": {std}}}}}"#);
     let spec = JobSpec::from_json(&spec)?;
     let subject = Subject::open(model, data, &spec, device)?;
     let Subject { original, grouping, importance, costs, limits, train, .. } = &subject;
-    let judge = Judge::new(original, grouping, train, 0)?;
+    let meter = DivergenceMeter::new(original, grouping, train, 0)?;
     let space = Space::new(costs, limits, Metric::Flops, 0.1);
     let layers = LayerGraph::of(original.graph(), grouping);
     println!("{}: {} groups, 10^{:.0} configurations", model.display(), space.groups(), space.log10_size());
@@ -61,43 +61,22 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
     let similarity = Scorer::new(&layers, &space, &trained.encoder);
 
     let started = Instant::now();
-    let measured = subject.sensitivities(&judge)?;
+    let measured = subject.sensitivities(&meter)?;
     let measurements = measured.len();
     println!("  sensitivity: {measurements} measurements in {:.1} s", started.elapsed().as_secs_f64());
-    let sum = Additive::interpolate(&space, &measured);
+    let sum = SensitivitySum::interpolate(&space, &measured);
 
-    let uninformed = judge.uninformed()?;
     let configuration = |levels: &[u8]| proposal::configuration(&space, importance, levels);
     for target in [0.5, 0.7, 0.85] {
         let band = Band { low: target, high: target + 0.01 };
         let mut random = ChaCha8Rng::seed_from_u64(1_000 + (target * 100.0) as u64);
         let points: Vec<_> = std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(count).collect();
         let started = Instant::now();
-        let in_band: Vec<InBand> = (0..4 * space.groups() as u64)
-            .filter_map(|draw| {
-                let mut random = ChaCha8Rng::seed_from_u64(0);
-                // The search draws from the streams that count up from 0.
-                random.set_stream(u64::MAX - draw);
-                space.draw(band, &mut random)
-            })
-            .map(|point| {
-                let network = judge.network(&configuration(&point.levels))?;
-                Ok(InBand { widths: space.kept(&point.levels), divergence: judge.divergence(&network)?, uninformed })
-            })
-            .collect::<Result<_, Error>>()?;
-        println!(
-            "band {target}: {} calibration measurements in {:.1} s",
-            in_band.len(),
-            started.elapsed().as_secs_f64()
-        );
-        let calibrated = Calibrated::fit(&space, sum.clone(), &in_band);
-
-        let started = Instant::now();
         let (mut accuracy, mut divergence) = (Vec::new(), Vec::new());
         for point in &points {
-            let network = judge.network(&configuration(&point.levels))?;
+            let network = meter.network(&configuration(&point.levels))?;
             accuracy.push(subject.held_out(&network)?);
-            divergence.push(-judge.divergence(&network)?);
+            divergence.push(-meter.divergence(&network)?);
         }
         let seconds = started.elapsed().as_secs_f64();
         let best = accuracy.iter().copied().fold(0.0, f64::max);
@@ -107,31 +86,26 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
             points.len()
         );
         for (method, configuration) in subject.baselines(target)? {
-            println!("  {method}: accuracy {:.3}", subject.held_out(&judge.network(&configuration)?)?);
+            println!("  {method}: accuracy {:.3}", subject.held_out(&meter.network(&configuration)?)?);
         }
-        let plan = Plan { seed: 0, candidates: 200_000, top: 24, threads };
+        let plan = WalkPlan { seed: 0, candidates: 200_000, top: 24, threads };
         let top = |found: Vec<Scored>| -> Result<Vec<f64>, Error> {
-            found.iter().map(|scored| subject.held_out(&judge.network(&configuration(&scored.levels))?)).collect()
+            found.iter().map(|scored| subject.held_out(&meter.network(&configuration(&scored.levels))?)).collect()
         };
-        let of_sum = run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
-        let of_calibrated = run(&plan, &space, band, &calibrated, Progress::default(), 64, &mut |_| {}).best;
-        for (name, found) in [("sensitivity sum", of_sum), ("calibrated", of_calibrated)] {
-            let accuracies = top(found)?;
-            let best = accuracies.iter().copied().fold(0.0, f64::max);
-            println!("  top 24 of 200 000 by {name}: best {best:.3}, first {:.3}", accuracies[0]);
-        }
+        let accuracies = top(run(&plan, &space, band, &sum, SearchState::default(), 64, &mut |_| {}).best)?;
+        let best = accuracies.iter().copied().fold(0.0, f64::max);
+        println!("  top 24 of 200 000 by sensitivity: best {best:.3}, first {:.3}", accuracies[0]);
         let kept_params = |levels: &[u8]| costs.at(&space.kept(levels)).params as f64;
         let smallest_share = |levels: &[u8]| {
             let full = costs.full_widths();
             space.kept(levels).iter().zip(full).map(|(&kept, &all)| kept as f64 / all as f64).fold(1.0, f64::min)
         };
-        let rankings: [(&str, Vec<f64>); 6] = [
+        let rankings: [(&str, Vec<f64>); 5] = [
             (
                 "similarity",
                 points.iter().map(|point| f64::from(similarity.score(&similarity.state(&point.levels)))).collect(),
             ),
-            ("sensitivity sum", points.iter().map(|point| -sum.distortion(&point.levels)).collect()),
-            ("calibrated", points.iter().map(|point| -calibrated.divergence(&point.levels)).collect()),
+            ("sensitivity", points.iter().map(|point| -sum.distortion(&point.levels)).collect()),
             ("kept parameters", points.iter().map(|point| kept_params(&point.levels)).collect()),
             ("smallest share", points.iter().map(|point| smallest_share(&point.levels)).collect()),
             ("own divergence", divergence),

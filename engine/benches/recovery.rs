@@ -11,20 +11,21 @@ use std::path::PathBuf;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use secateur_core::search::additive::Additive;
-use secateur_core::search::proposal;
+use secateur_core::cost::Metric;
+use secateur_core::search::ranking::sensitivity::SensitivitySum;
 use secateur_core::search::space::{Band, Space};
-use secateur_core::search::{self, Plan, Progress};
-use secateur_core::spec::{JobSpec, Metric};
+use secateur_core::search::walk::{self, WalkPlan};
+use secateur_core::search::{SearchState, proposal};
+use secateur_core::spec::JobSpec;
 use secateur_core::statistics::{Spread, spearman};
-use secateur_engine::distortion::Judge;
 use secateur_engine::error::Error;
-use secateur_engine::evaluate;
-use secateur_engine::fine_tune::repair::Repair;
-use secateur_engine::fine_tune::{Session, fine_tune};
-use secateur_engine::messages::Messages;
+use secateur_engine::measure::distortion::DivergenceMeter;
+use secateur_engine::measure::evaluate;
 use secateur_engine::network::Network;
+use secateur_engine::process::messages::Messages;
 use secateur_engine::torch::runtime;
+use secateur_engine::training::repair::Repair;
+use secateur_engine::training::{Session, fine_tune};
 
 use subject::Subject;
 
@@ -67,7 +68,7 @@ fn main() {
 fn run(study: &Study) -> Result<(), Error> {
     let Study { model, data, mean, std, target, configurations, epochs } = study;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let device = runtime::initialise(threads, secateur_core::task::Device::Cpu)?;
+    let device = runtime::initialise(threads, secateur_core::wire::Device::Cpu)?;
     let spec = format!(
         r#"{{"target": {{"flops_reduction": {target}}}, "input": {{"mean": {mean}, "std": {std}}}, "fine_tune": {{"epochs": {epochs}, "batch_size": 64}}}}"#
     );
@@ -75,13 +76,14 @@ fn run(study: &Study) -> Result<(), Error> {
     let settings = spec.fine_tune.clone().expect("the spec fine-tunes");
     let subject = Subject::open(model, data, &spec, device)?;
     let Subject { original, grouping, importance, costs, limits, train, val, .. } = &subject;
-    let (judge, on_val) = (Judge::new(original, grouping, train, 0)?, Judge::new(original, grouping, val, 0)?);
+    let (meter, on_val) =
+        (DivergenceMeter::new(original, grouping, train, 0)?, DivergenceMeter::new(original, grouping, val, 0)?);
     let space = Space::new(costs, limits, Metric::Flops, 0.1);
-    let sum = Additive::interpolate(&space, &subject.sensitivities(&judge)?);
+    let sum = SensitivitySum::interpolate(&space, &subject.sensitivities(&meter)?);
 
     let band = Band::of_target(spec.target.reduction);
-    let plan = Plan { seed: 0, candidates: 200_000, top: BEST, threads };
-    let best = search::run(&plan, &space, band, &sum, Progress::default(), 64, &mut |_| {}).best;
+    let plan = WalkPlan { seed: 0, candidates: 200_000, top: BEST, threads };
+    let best = walk::run(&plan, &space, band, &sum, SearchState::default(), 64, &mut |_| {}).best;
     let spread = best.iter().step_by((2 * BEST / configurations.max(&1)).max(1)).map(|scored| scored.levels.clone());
     let mut random = ChaCha8Rng::seed_from_u64(77);
     let drawn = std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(*configurations);
@@ -108,7 +110,7 @@ fn run(study: &Study) -> Result<(), Error> {
     for (origin, configuration) in chosen {
         let widths = configuration.widths();
         let shares = widths.iter().zip(costs.full_widths()).map(|(&kept, &all)| kept as f64 / all as f64);
-        let cut = judge.network(&configuration)?;
+        let cut = meter.network(&configuration)?;
         let mut before = vec![
             ("sum of sensitivities".to_owned(), -sum.distortion(&space.nearest(&widths))),
             ("kept parameters".to_owned(), costs.at(&widths).params as f64),
@@ -117,7 +119,7 @@ fn run(study: &Study) -> Result<(), Error> {
             ("divergence, 0 steps".to_owned(), -on_val.divergence(&cut)?),
         ];
         for repair in &repairs {
-            let repaired = repair.network(judge.network(&configuration)?)?;
+            let repaired = repair.network(meter.network(&configuration)?)?;
             before.push((format!("accuracy, {} steps", repair.steps()), accuracy(&repaired)?));
             before.push((format!("divergence, {} steps", repair.steps()), -on_val.divergence(&repaired)?));
         }

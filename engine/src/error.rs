@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use secateur_core::graph::GraphError;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::task::Outcome;
+use secateur_core::wire::Outcome;
 
 use crate::torch::{TorchError, brief};
 

@@ -3,7 +3,7 @@
 //! 1. The frame pipe moves from descriptor 1 to a private one, and descriptor 1 becomes standard error, since TorchScript
 //!    programs may print.
 //! 2. The request is read.
-//! 3. The sandbox is entered ([`secateur_engine::sandbox`]) with the settings of `--sandbox`, which the worker passes as JSON.
+//! 3. The sandbox is entered ([`secateur_engine::process::sandbox`]) with the settings of `--sandbox`, which the worker passes as JSON.
 //! 4. A thread waits for standard input to close from now on and ends the process when it does, so that no engine outlives
 //!    its worker.
 //! 5. libtorch starts, the stage runs, one outcome is sent.
@@ -13,7 +13,7 @@
 //! The exit code is 0 when an outcome was sent, whatever it was, 4 when the worker went away, 2 when no request could be
 //! read. A worker takes anything else, and a signal, as a crash. libgomp reads its settings before `main`, so the worker
 //! sets them: with `OMP_WAIT_POLICY=PASSIVE` two threads on a busy machine were four times as fast as without.
-//! `SECATEUR_ENGINE_FAULT` plans faults for tests; see [`secateur_engine::fault`].
+//! `SECATEUR_ENGINE_FAULT` plans faults for tests; see [`secateur_engine::process::fault`].
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,15 +22,17 @@ use std::os::fd::FromRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use secateur_core::sandbox::{Profile, Settings};
-use secateur_core::task::{Device, Outcome, PROTOCOL, TaskRequest, file, read_frame};
+use secateur_core::stage::import::DATASET;
+use secateur_core::wire::{Device, Outcome, PROTOCOL, TaskRequest, read_frame};
 use secateur_engine::error::{self, Error};
-use secateur_engine::latency::device_name;
-use secateur_engine::messages::Messages;
-use secateur_engine::sandbox::{Entrance, Needs};
-use secateur_engine::stage::Finished;
-use secateur_engine::{fault, stage, torch};
+use secateur_engine::measure::latency::device_name;
+use secateur_engine::process::fault;
+use secateur_engine::process::messages::Messages;
+use secateur_engine::process::sandbox::{Entrance, Needs};
+use secateur_engine::{stage, torch};
 
 const NO_REQUEST: u8 = 2;
 const WORKER_GONE: libc::c_int = 4;
@@ -101,10 +103,10 @@ fn probe(entrance: Entrance, device: Device) -> ExitCode {
 
 fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &Messages) -> Outcome {
     let stage = request.work.stage();
-    let profile = Profile::of(stage);
+    let profile = stage.profile();
     // Without samples to measure, a stage that sees the user's code has nothing to compute on a GPU, and is closed tighter.
     let device = match profile {
-        Profile::Import if !Path::new(file::DATASET).exists() => Device::Cpu,
+        Profile::Import if !Path::new(DATASET).exists() => Device::Cpu,
         Profile::Import | Profile::Task => request.device,
     };
     match entrance.enter(Needs { profile, gpu: torch::runtime::may_use_gpu(device) }) {
@@ -131,8 +133,10 @@ fn parse(request: serde_json::Value) -> Result<TaskRequest, String> {
 fn carry_out(request: &TaskRequest, device: Device, messages: &Messages) -> Outcome {
     let stage = || -> Result<Outcome, Error> {
         let device = torch::runtime::initialise(request.threads, device)?;
-        let Finished { result, files } = stage::run(request, Path::new("."), device, messages)?;
-        Ok(Outcome::Done { result, files, device: device_name(device) })
+        let started = Instant::now();
+        let result = stage::run(request, Path::new("."), device, messages)?;
+        let computing_s = started.elapsed().as_secs_f64();
+        Ok(Outcome::Done { result, files: request.work.files(), device: device_name(device), computing_s })
     };
     match catch_unwind(AssertUnwindSafe(stage)) {
         Ok(Ok(outcome)) => outcome,

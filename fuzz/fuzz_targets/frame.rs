@@ -2,7 +2,7 @@
 //! Frames from an engine to its worker, one after the other, and a task that goes to an engine.
 
 use libfuzzer_sys::fuzz_target;
-use secateur_core::task::{EngineMessage, TaskRequest, read_frame, write_frame};
+use secateur_core::wire::{EngineMessage, TaskRequest, read_frame, write_frame};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut reader = bytes;

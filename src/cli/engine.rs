@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use secateur_core::sandbox::Mode;
-use secateur_core::task::Device;
+use secateur_core::wire::Device;
 
 use super::CliError;
 use crate::engine::{Accounts, Confinement, EngineBinary};

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secateur_core::report::ModelSummary;
-use secateur_core::spec::{InputShape, JobSpec};
+use secateur_core::inspection::ModelSummary;
+use secateur_core::spec::{InputShape, InspectionSpec};
 use secateur_core::stage::Stage;
-use secateur_core::task::file;
+use secateur_core::stage::graph::SUMMARY;
 
 use super::engine::EngineOptions;
 use super::progress::Display;
 use super::prune::parse_shape;
 use super::table::{Align, Table, grouped, percent};
 use super::{CliError, cancelled_by_signals};
+use crate::job::Order;
 use crate::local::{self, LocalOptions};
 
 /// Tensors of a group that its line names.
@@ -39,12 +40,12 @@ pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError>
         device: arguments.engine.device(),
         model: arguments.model,
         dataset: None,
-        spec: JobSpec::inspection(InputShape::of(arguments.input_shape))?,
+        order: Order::Inspect(InspectionSpec::new(InputShape::of(arguments.input_shape))?),
         scratch: None,
         stop: cancelled_by_signals(),
     };
-    let job = local::run(&options, Stage::Inspect, &mut Display::new()).await?;
-    let path = job.output(Stage::Inspect, 0, file::SUMMARY);
+    let job = local::run(&options, &mut Display::new()).await?;
+    let path = job.output(Stage::Inspect, 0, SUMMARY);
     let summary = std::fs::read_to_string(path).map_err(CliError::new)?;
     if arguments.json {
         super::print(&summary);

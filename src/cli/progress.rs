@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur_core::plain_text;
 use secateur_core::stage::Stage;
-use secateur_core::task::Progress;
+use secateur_core::wire::Progress;
 
 use crate::local::Observer;
 

@@ -7,14 +7,16 @@ use secateur_core::dataset::Dataset;
 use secateur_core::plain_text;
 use secateur_core::report::Report;
 use secateur_core::spec::{InputShape, JobSpec};
-use secateur_core::stage::Stage;
-use secateur_core::task::{TaskResult, file};
+use secateur_core::stage::export::PRUNED_MODEL;
+use secateur_core::stage::verify::REPORT;
+use secateur_core::stage::{Stage, TaskResult};
 use serde_json::{Map, Value, json};
 
 use super::engine::EngineOptions;
 use super::progress::Display;
 use super::table::{Align, Table, grouped, percent};
 use super::{CliError, cancelled_by_signals};
+use crate::job::Order;
 use crate::local::{self, LocalJob, LocalOptions};
 use crate::upload::check_fit;
 
@@ -112,14 +114,14 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         device: arguments.engine.device(),
         model: arguments.model,
         dataset: arguments.data,
-        spec,
+        order: Order::Prune(Box::new(spec)),
         scratch: None,
         stop: cancelled_by_signals(),
     };
-    let job = local::run(&options, Stage::Import, &mut Display::new()).await?;
-    write_file(&job.output(Stage::Export, 0, file::PRUNED_MODEL), &output)?;
+    let job = local::run(&options, &mut Display::new()).await?;
+    write_file(&job.output(Stage::Export, 0, PRUNED_MODEL), &output)?;
     if let Some(report) = &arguments.report {
-        write_file(&job.output(Stage::Verify, 0, file::REPORT), report)?;
+        write_file(&job.output(Stage::Verify, 0, REPORT), report)?;
     }
     super::print(&describe(report_of(&job)?));
     eprintln!("wrote {}", plain_text::line(&output.display().to_string()));
@@ -193,7 +195,7 @@ fn readable() -> std::fs::Permissions {
 
 fn report_of(job: &LocalJob) -> Result<&Report, CliError> {
     let report = job.finished.iter().find_map(|task| match &task.result {
-        TaskResult::Verify(verified) => Some(&verified.report),
+        TaskResult::Verify(verified) => Some(verified.report.as_ref()),
         _ => None,
     });
     report.ok_or_else(|| CliError::new("the job brought no report"))

@@ -4,11 +4,10 @@
 //! server takes 64 numbers of it by its own process id, so two servers on one machine never share a user.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
 
 const FIRST: u32 = 0x7000_0000;
 /// Engines of one server at once that get a user; process ids have 22 bits, so the range ends below `0x8000_0000`.

@@ -2,13 +2,13 @@
 //!
 //! The settings travel as an argument of the process. Nothing of a task, a spec or a file gets into them but sizes.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use secateur_core::sandbox::{Ceilings, Mode, Profile, Settings};
-use secateur_core::task::{TaskRequest, file};
+use secateur_core::stage::import::{DATASET, MODEL};
+use secateur_core::wire::TaskRequest;
 
 use super::account::{Account, Accounts};
 use super::memory;
@@ -81,8 +81,8 @@ impl Confinement {
             .unwrap_or_default();
         let share = memory::of_this_machine().map(|bytes| share(bytes, self.engines));
         Ceilings {
-            memory_bytes: share.map(|share| match Profile::of(request.work.stage()) {
-                Profile::Import => memory_of_import(bytes(file::MODEL), bytes(file::DATASET)).min(share),
+            memory_bytes: share.map(|share| match request.work.stage().profile() {
+                Profile::Import => memory_of_import(bytes(MODEL), bytes(DATASET)).min(share),
                 Profile::Task => share,
             }),
             cpu_seconds: timeout.as_secs().checked_mul(threads).and_then(|seconds| seconds.checked_add(CPU_SECONDS)),

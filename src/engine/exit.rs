@@ -5,8 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::stage::Stage;
-use secateur_core::task::TaskResult;
+use secateur_core::stage::{Stage, TaskResult};
 
 use crate::job::JobError;
 
@@ -31,6 +30,8 @@ pub enum Exit {
         /// What computed it.
         device: String,
         files: Vec<String>,
+        /// Seconds that the stage computed, without the start of the engine.
+        computing_s: f64,
     },
     /// The user can mend it.
     Rejected(Rejection),

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use secateur_core::sandbox::{Ceilings, Mode, Sandbox};
-use secateur_core::task::Device;
+use secateur_core::wire::Device;
 use tokio::process::Command;
 
 use super::{EngineBinary, Scratch};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use secateur_core::plain_text;
-use secateur_core::task::{self, EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
+use secateur_core::wire::{self, EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
@@ -222,7 +222,9 @@ async fn converse(stdout: &mut ChildStdout, lines: &tokio::sync::mpsc::Sender<Ve
             }
             Ok(Some(EngineMessage::Outcome(outcome))) => {
                 return Some(match outcome {
-                    Outcome::Done { result, files, device } => Exit::Done { result, files, device },
+                    Outcome::Done { result, files, device, computing_s } => {
+                        Exit::Done { result, files, device, computing_s }
+                    }
                     Outcome::Rejected { rejection } => Exit::Rejected(rejection),
                     Outcome::Failed { message } => Exit::Failed(message),
                 });
@@ -234,7 +236,7 @@ async fn converse(stdout: &mut ChildStdout, lines: &tokio::sync::mpsc::Sender<Ve
     }
 }
 
-/// [`task::read_frame`] for an asynchronous pipe. What is too long is not read: its length alone is refused there.
+/// [`wire::read_frame`] for an asynchronous pipe. What is too long is not read: its length alone is refused there.
 async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<EngineMessage>> {
     let mut length = [0; 4];
     match reader.read_exact(&mut length).await {
@@ -249,6 +251,6 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<
         reader.read_exact(&mut frame[4..]).await?;
     }
     // Not an end of the output, even where the frame itself ends too early.
-    task::read_frame(&mut frame.as_slice())
+    wire::read_frame(&mut frame.as_slice())
         .map_err(|error| io::Error::other(format!("a frame is not readable: {error}")))
 }

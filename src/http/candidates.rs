@@ -42,12 +42,10 @@ pub async fn list(
     let pool = app.queue.database().pool();
     let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
     let finished = task::finished(pool, id).await?;
-    let mut items: Vec<CandidateReport> = job
-        .view(&finished)
-        .candidates()
-        .into_iter()
-        .filter(|candidate| after.is_none_or(|after| candidate.index > after))
-        .collect();
+    // An inspection tries none.
+    let candidates = job.order.spec().map(|spec| job.view(spec, &finished).candidates()).unwrap_or_default();
+    let mut items: Vec<CandidateReport> =
+        candidates.into_iter().filter(|candidate| after.is_none_or(|after| candidate.index > after)).collect();
     let next = (items.len() > limit).then(|| items[limit - 1].index);
     items.truncate(limit);
     Ok(Json(CandidatePage { items, next }))

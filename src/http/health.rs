@@ -7,9 +7,8 @@ use secateur_core::sandbox::Sandbox;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
-use super::guard;
 use super::problem::{Code, Problem, ProblemDocument};
+use super::{App, guard};
 use crate::blob::DiskSpace;
 
 #[derive(Debug, Serialize, ToSchema)]

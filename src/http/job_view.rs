@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use crate::database::Database;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::job::{Best, JobError, JobResult, JobStatus, StageProgress, TaskProgress, progress_by_stage};
+use crate::job::{Best, JobError, JobResult, JobStatus, Order, StageProgress, TaskProgress, progress_by_stage};
 use crate::table::job::Job;
 use crate::table::task;
 
@@ -40,7 +40,8 @@ pub struct JobOut {
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
     /// As run, defaults filled in; in a list without `config`.
-    spec: JobSpec,
+    #[schema(value_type = JobSpec)]
+    spec: Order,
     #[schema(value_type = String)]
     model_id: ModelId,
     #[schema(value_type = Option<String>)]
@@ -88,7 +89,7 @@ impl JobOut {
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
-            spec: job.spec,
+            spec: job.order,
             model_id: job.model_id,
             dataset_id: job.dataset_id,
             labels: job.labels,

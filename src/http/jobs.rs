@@ -4,11 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::App;
 use super::job_view::{JobOut, JobPage};
 use super::problem::{Code, Problem, ProblemDocument};
 use super::request::{Own, Parameters, not_found};
-use super::wait;
+use super::{App, wait};
 use crate::access::{Caller, Scope};
 use crate::id::JobId;
 use crate::job::JobStatus;

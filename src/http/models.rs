@@ -5,17 +5,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
-use secateur_core::report::ModelSummary;
-use secateur_core::spec::{InputShape, JobSpec};
+use secateur_core::inspection::ModelSummary;
+use secateur_core::spec::{InputShape, InspectionSpec};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::App;
 use super::multipart::receive_file;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::request::{Own, Parameters, not_found, parse_json, read_body};
-use super::wait;
+use super::{App, wait};
 use crate::access::{Caller, Scope};
 use crate::id::ModelId;
 use crate::job::{JobError, JobStatus};
@@ -100,7 +99,7 @@ pub async fn upload(
 ) -> Result<Created<ModelOut>, Problem> {
     caller.require(Scope::Submit)?;
     let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
-    let inspection = JobSpec::inspection(shape)?;
+    let inspection = InspectionSpec::new(shape)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
     let model = app.uploads.accept_model(&caller, file.staged, file.name.as_deref()).await?;
     app.queue.inspect(&caller.tenant, &model, inspection).await?;
@@ -152,8 +151,8 @@ pub async fn inspect(
     caller.require(Scope::Submit)?;
     let body = read_body(request.into_body()).await?;
     let wanted: InspectionIn = if body.is_empty() { InspectionIn::default() } else { parse_json(&body)? };
-    let spec = JobSpec::inspection(wanted.input_shape)?;
-    app.queue.inspect(&caller.tenant, &find(&app, id).await?, spec).await?;
+    let inspection = InspectionSpec::new(wanted.input_shape)?;
+    app.queue.inspect(&caller.tenant, &find(&app, id).await?, inspection).await?;
     Ok((StatusCode::ACCEPTED, Json(find(&app, id).await?.into())))
 }
 

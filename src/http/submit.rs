@@ -6,22 +6,20 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use secateur_core::rejection::Code as RejectionCode;
-use secateur_core::rejection::Rejection;
+use secateur_core::rejection::{Code as RejectionCode, Rejection};
 use secateur_core::spec::{JobSpec, check_text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::App;
 use super::job_view::JobOut;
-use super::jobs;
 use super::multipart::{
     Form, NamedUpload, media_type, missing_part, read_text_field, receive_field, refuse_too_long, unsupported,
 };
 use super::problem::{Code, Problem, ProblemDocument};
 use super::quote::{LONGEST_VALUE, cut};
 use super::request::{ResourceId, header_text, not_found, parse_json, read_body, require_own};
+use super::{App, jobs};
 use crate::access::{Caller, Scope};
 use crate::id::{DatasetId, ModelId};
 use crate::queue::{NewSubmission, Submitted};

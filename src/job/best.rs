@@ -1,6 +1,7 @@
 //! The best network that a job has found so far.
 
-use secateur_core::report::Costs;
+use secateur_core::configuration::Origin;
+use secateur_core::cost::Costs;
 use secateur_core::stage::{JobView, Stage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,7 +11,8 @@ use utoipa::ToSchema;
 pub struct Best {
     pub candidate: usize,
     /// The method that proposed it.
-    pub origin: String,
+    #[schema(value_type = String)]
+    pub origin: Origin,
     /// The stage that measured it, `screen` or `tune`.
     pub stage: Stage,
     pub costs: Costs,
@@ -24,11 +26,11 @@ impl Best {
     /// The best of what is measured; `None` before the first candidate was screened.
     pub fn of(job: JobView<'_>) -> Option<Self> {
         let (stage, index) = job.best()?;
-        let proposal = job.search()?.iter().find(|proposal| proposal.index == index)?;
+        let proposal = job.proposed()?.iter().find(|proposal| proposal.index == index)?;
         let measured = job.candidates().into_iter().find(|candidate| candidate.index == index)?;
         Some(Self {
             candidate: index,
-            origin: proposal.origin.clone(),
+            origin: proposal.origin,
             stage,
             costs: proposal.costs,
             reduction: proposal.reduction,

@@ -5,10 +5,11 @@
 mod best;
 mod error;
 mod event;
+mod order;
 mod progress;
 
+use secateur_core::configuration::Origin;
 use secateur_core::report::{NetworkReport, Report};
-use secateur_core::stage::Stage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 pub use best::Best;
 pub use error::{INTERNAL, JobError};
 pub use event::Event;
+pub use order::Order;
 pub use progress::{StageProgress, TaskProgress, progress_by_stage};
 
 /// What a job is for.
@@ -36,14 +38,6 @@ impl JobKind {
 
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Prune, Self::Inspect].into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// Where it begins.
-    pub fn first_stage(self) -> Stage {
-        match self {
-            Self::Prune => Stage::Import,
-            Self::Inspect => Stage::Inspect,
-        }
     }
 }
 
@@ -88,7 +82,8 @@ impl JobStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobResult {
     /// Which method the network came from.
-    pub winner: String,
+    #[schema(value_type = String)]
+    pub winner: Origin,
     pub base: NetworkReport,
     pub pruned: NetworkReport,
     /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`, `latency_reduction` as measured).
@@ -98,7 +93,7 @@ pub struct JobResult {
 impl From<&Report> for JobResult {
     fn from(report: &Report) -> Self {
         Self {
-            winner: report.winner.clone(),
+            winner: report.winner,
             base: report.base.clone(),
             pruned: report.pruned.clone(),
             reduction: report.reduction.clone(),

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use secateur_core::measurement::Measurements;
-use secateur_core::stage::Stage;
-use secateur_core::task::Progress;
+use secateur_core::stage::{Measurements, Stage};
+use secateur_core::wire::Progress;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -42,8 +41,8 @@ pub fn progress_by_stage(tasks: &[TaskProgress], reused: &Measurements) -> BTree
     }
     let mut progress: BTreeMap<Stage, StageProgress> =
         by_stage.into_iter().map(|(stage, tasks)| (stage, add_up(&tasks))).collect();
-    for stage in Stage::ALL {
-        let reused = reused.of_stage(stage) as u64;
+    for &stage in Stage::ALL {
+        let reused = stage.count_reused(reused) as u64;
         if reused > 0 {
             let progress = progress.entry(stage).or_insert_with(|| passed_over(stage));
             progress.done += reused;
@@ -56,8 +55,8 @@ pub fn progress_by_stage(tasks: &[TaskProgress], reused: &Measurements) -> BTree
 
 /// A stage without tasks.
 fn passed_over(stage: Stage) -> StageProgress {
-    let unit = if stage == Stage::Screen { "candidates" } else { "measurements" };
-    StageProgress { done: 0, total: 0, unit: unit.to_owned(), rate: None, eta_s: None, note: None, reused: 0 }
+    let unit = stage.reused_unit().to_owned();
+    StageProgress { done: 0, total: 0, unit, rate: None, eta_s: None, note: None, reused: 0 }
 }
 
 fn add_up(tasks: &[&TaskProgress]) -> StageProgress {

@@ -5,16 +5,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secateur_core::measurement::Measurements;
-use secateur_core::spec::JobSpec;
-use secateur_core::stage::{self, FinishedTask, Input, JobView, PlanError, PlannedTask, Source, Stage};
-use secateur_core::task::{Device, PROTOCOL, Progress, TaskRequest};
+use secateur_core::stage::{
+    self, FinishedTask, Input, JobView, Measurements, PlanError, PlannedTask, Source, Stage, TaskTime,
+};
+use secateur_core::wire::{Device, PROTOCOL, Progress, TaskRequest};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, EngineBinary, Exit, check_outputs};
-use crate::job::JobError;
+use crate::job::{JobError, Order};
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct LocalOptions {
     pub device: Device,
     pub model: PathBuf,
     pub dataset: Option<PathBuf>,
-    pub spec: JobSpec,
+    pub order: Order,
     /// Where the tasks' folders go; the system's temporary folder when there is none.
     pub scratch: Option<PathBuf>,
     pub stop: CancellationToken,
@@ -71,8 +71,11 @@ impl LocalJob {
     }
 }
 
-/// Runs a job from its `first` stage to its end.
-pub async fn run(options: &LocalOptions, first: Stage, observer: &mut impl Observer) -> Result<LocalJob, LocalError> {
+/// Runs a job to its end.
+///
+/// # Errors
+/// The job failed or was stopped, or its files cannot be written.
+pub async fn run(options: &LocalOptions, observer: &mut impl Observer) -> Result<LocalJob, LocalError> {
     let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new()
         .prefix("secateur-")
@@ -80,20 +83,39 @@ pub async fn run(options: &LocalOptions, first: Stage, observer: &mut impl Obser
         .tempdir_in(&scratch)
         .map_err(LocalError::io(format!("folder in {}", scratch.display())))?;
     let mut job = LocalJob { folder, finished: Vec::new() };
-    let has_dataset = options.dataset.is_some();
-    let mut next = Some(first);
-    while let Some(stage) = next {
-        let view = JobView { spec: &options.spec, has_dataset, finished: &job.finished, reused: Measurements::NONE };
-        let tasks = stage::plan(stage, view, Measurements::NONE)?.tasks;
-        observer.stage_begins(stage, tasks.len());
-        for task in &tasks {
-            let finished = run_task(options, job.folder.path(), stage, task, observer).await?;
-            observer.task_ends(stage, task.index);
-            job.finished.push(finished);
+    match &options.order {
+        Order::Inspect(inspection) => {
+            let task = stage::inspect::task(inspection.clone());
+            run_stage(options, &mut job, Stage::Inspect, &[task], observer).await?;
         }
-        next = stage.next(&options.spec, has_dataset);
+        Order::Prune(spec) => {
+            let has_dataset = options.dataset.is_some();
+            let mut next = Some(options.order.first_stage());
+            while let Some(stage) = next {
+                let view = JobView { spec, has_dataset, finished: &job.finished, reused: Measurements::NONE };
+                let tasks = stage::plan(stage, view, Measurements::NONE)?.tasks;
+                run_stage(options, &mut job, stage, &tasks, observer).await?;
+                next = stage.next(spec, has_dataset);
+            }
+        }
     }
     Ok(job)
+}
+
+async fn run_stage(
+    options: &LocalOptions,
+    job: &mut LocalJob,
+    stage: Stage,
+    tasks: &[PlannedTask],
+    observer: &mut impl Observer,
+) -> Result<(), LocalError> {
+    observer.stage_begins(stage, tasks.len());
+    for task in tasks {
+        let finished = run_task(options, job.folder.path(), stage, task, observer).await?;
+        observer.task_ends(stage, task.index);
+        job.finished.push(finished);
+    }
+    Ok(())
 }
 
 async fn run_task(
@@ -110,7 +132,7 @@ async fn run_task(
     }
     let request = TaskRequest {
         protocol: PROTOCOL,
-        spec: options.spec.clone(),
+        spec: options.order.spec().cloned(),
         work: task.work.clone(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         device: options.device,
@@ -140,10 +162,10 @@ async fn run_task(
         }
     };
     match ended.exit {
-        Exit::Done { result, files, device } => {
+        Exit::Done { result, files, device, computing_s } => {
             check_outputs(&folder, &files).map_err(|detail| failed(JobError::internal(stage, detail), ended.log))?;
-            let seconds = ended.took.as_secs_f64();
-            Ok(FinishedTask { stage, index: task.index, result, files, seconds, device })
+            let time = TaskTime { waiting: 0.0, running: ended.took.as_secs_f64(), computing: computing_s };
+            Ok(FinishedTask { stage, index: task.index, result, files, time, device })
         }
         Exit::Stopped => Err(LocalError::Stopped),
         exit => {

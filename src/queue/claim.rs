@@ -1,15 +1,14 @@
 //! Claim: a worker takes the first task of the oldest job, or of the oldest inspection.
 
-use secateur_core::spec::JobSpec;
 use secateur_core::stage::{PlannedTask, Source, Stage};
 
 use super::{Queue, events};
 use crate::blob::BlobKey;
 use crate::database::{DatabaseError, Transaction};
 use crate::id::ModelId;
-use crate::job::{Event, JobStatus};
-use crate::table::task::{ClaimedRow, Lease, Share};
-use crate::table::{artifact, dataset, job, model, task};
+use crate::job::{Event, JobStatus, Order};
+use crate::table::task::{self, ClaimedRow, Lease, Share};
+use crate::table::{artifact, dataset, job, model};
 
 /// A task with everything that its worker needs.
 #[derive(Debug, Clone)]
@@ -17,7 +16,7 @@ pub struct ClaimedTask {
     pub lease: Lease,
     pub stage: Stage,
     pub plan: PlannedTask,
-    pub spec: JobSpec,
+    pub order: Order,
     pub model_id: ModelId,
     pub inputs: Vec<InputBlob>,
     /// What an earlier attempt left.
@@ -74,7 +73,7 @@ async fn complete(transaction: &mut Transaction, row: ClaimedRow) -> Result<Opti
         lease: row.lease,
         stage: row.stage,
         plan: row.plan,
-        spec: job.spec,
+        order: job.order,
         model_id: job.model_id,
         inputs,
         checkpoint: row.checkpoint,

@@ -5,13 +5,15 @@
 //! from earlier jobs, or mark the job as succeeded. All of it in one transaction: two workers
 //! that finish the last two tasks at once go one after the other, and only the second sees the stage done.
 
-use secateur_core::report::ModelSummary;
-use secateur_core::stage::{self, FinishedTask, Stage};
-use secateur_core::task::{Computed, TaskResult};
+use secateur_core::inspection::ModelSummary;
+use secateur_core::spec::JobSpec;
+use secateur_core::stage::{self, FinishedTask, JobView, Stage, TaskResult};
+use secateur_core::wire::Computed;
 
 use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, measurements, notify_tasks};
 use crate::database::{DatabaseError, Transaction};
-use crate::job::{Best, Event, JobError, JobKind, JobResult};
+use crate::id::JobId;
+use crate::job::{Best, Event, JobError, JobResult, Order};
 use crate::table::artifact::Output;
 use crate::table::task::{Lease, TaskState};
 use crate::table::{artifact, job, model, task};
@@ -62,11 +64,17 @@ pub async fn finish_in(
     let event = Event::TaskFinished { stage: finished.stage, index: finished.index, seconds };
     events::append(transaction, job.id, &event).await?;
 
+    let Order::Prune(spec) = &job.order else {
+        succeed(transaction, job.id, None).await?;
+        return Ok(Written::Accepted);
+    };
     let all_finished = task::finished(&mut **transaction, job.id).await?;
-    measurements::keep(transaction, &job, finished.stage, &finished.computed.result, &all_finished).await?;
-    update_best(transaction, &job, &all_finished).await?;
+    let view = job.view(spec, &all_finished);
+    measurements::keep(transaction, &job, view, finished.stage, &finished.computed.result).await?;
+    update_best(transaction, &job, view).await?;
     if task::is_stage_done(&mut **transaction, job.id, finished.stage).await? {
-        advance(transaction, job, finished, &all_finished).await?;
+        let spec = spec.clone();
+        advance(transaction, job, &spec, finished, &all_finished).await?;
     }
     Ok(Written::Accepted)
 }
@@ -77,12 +85,8 @@ async fn has_finished(transaction: &mut Transaction, lease: &Lease) -> Result<bo
     Ok(standing.is_some_and(|standing| standing.attempt == lease.attempt && standing.state == TaskState::Succeeded))
 }
 
-async fn update_best(
-    transaction: &mut Transaction,
-    job: &job::Job,
-    finished: &[FinishedTask],
-) -> Result<(), DatabaseError> {
-    let best = Best::of(job.view(finished));
+async fn update_best(transaction: &mut Transaction, job: &job::Job, view: JobView<'_>) -> Result<(), DatabaseError> {
+    let best = Best::of(view);
     if let Some(best) = best.filter(|best| job.best.as_ref() != Some(best)) {
         job::set_best(&mut **transaction, job.id, &best).await?;
         events::append(transaction, job.id, &Event::Best { best }).await?;
@@ -94,17 +98,18 @@ async fn update_best(
 async fn advance(
     transaction: &mut Transaction,
     mut job: job::Job,
+    spec: &JobSpec,
     last: &Finished,
     finished: &[FinishedTask],
 ) -> Result<(), DatabaseError> {
     let has_dataset = job.dataset_id.is_some();
     let mut done = last.stage;
     loop {
-        let Some(next) = done.next(&job.spec, has_dataset) else {
-            return succeed(transaction, &job, last).await;
+        let Some(next) = done.next(spec, has_dataset) else {
+            return end(transaction, job.id, last).await;
         };
-        let known = measurements::known(transaction, next, &job, finished).await?;
-        let plan = match stage::plan(next, job.view(finished), &known) {
+        let known = measurements::known(transaction, &job, job.view(spec, finished), next).await?;
+        let plan = match stage::plan(next, job.view(spec, finished), &known) {
             Ok(plan) => plan,
             Err(error) => {
                 return fail::end_job(transaction, job.id, JobError::internal(next, error.to_string())).await;
@@ -115,7 +120,7 @@ async fn advance(
             events::append(transaction, job.id, &event).await?;
             job.reused.extend(plan.reused);
             job::set_reused(&mut **transaction, job.id, &job.reused).await?;
-            update_best(transaction, &job, finished).await?;
+            update_best(transaction, &job, job.view(spec, finished)).await?;
         }
         if plan.tasks.is_empty() {
             done = next;
@@ -130,15 +135,21 @@ async fn advance(
     }
 }
 
-async fn succeed(transaction: &mut Transaction, job: &job::Job, last: &Finished) -> Result<(), DatabaseError> {
-    let result = match (job.kind, &last.computed.result) {
-        (JobKind::Inspect, _) => None,
-        (JobKind::Prune, TaskResult::Verify(verified)) => Some(JobResult::from(&verified.report)),
-        (JobKind::Prune, _) => {
-            let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
-            return fail::end_job(transaction, job.id, JobError::internal(last.stage, detail)).await;
+/// The end of a job whose last stage is done.
+async fn end(transaction: &mut Transaction, job: JobId, last: &Finished) -> Result<(), DatabaseError> {
+    match &last.computed.result {
+        TaskResult::Verify(verified) => {
+            succeed(transaction, job, Some(JobResult::from(verified.report.as_ref()))).await
         }
-    };
-    job::set_succeeded(&mut **transaction, job.id, result.as_ref()).await?;
-    events::append(transaction, job.id, &Event::Succeeded {}).await
+        _ => {
+            let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
+            fail::end_job(transaction, job, JobError::internal(last.stage, detail)).await
+        }
+    }
+}
+
+/// A job that ended well; an inspection has no result of its own.
+async fn succeed(transaction: &mut Transaction, job: JobId, result: Option<JobResult>) -> Result<(), DatabaseError> {
+    job::set_succeeded(&mut **transaction, job, result.as_ref()).await?;
+    events::append(transaction, job, &Event::Succeeded {}).await
 }

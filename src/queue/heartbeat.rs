@@ -1,7 +1,7 @@
 //! Heartbeat: extends the lease, carries progress up and cancellation down.
 
 use secateur_core::stage::Stage;
-use secateur_core::task::Progress;
+use secateur_core::wire::Progress;
 
 use super::{Queue, Written, events, lock_for};
 use crate::database::DatabaseError;

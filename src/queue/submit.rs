@@ -1,20 +1,18 @@
 //! Submit and inspect: a job and the task of its first stage, in one transaction.
 
-use secateur_core::measurement::Measurements;
-use secateur_core::spec::{InputShape, JobSpec};
-use secateur_core::stage::{self, JobView};
+use secateur_core::spec::{InspectionSpec, JobSpec};
+use secateur_core::stage::{self, JobView, Measurements};
 
 use super::{Queue, events, notify_tasks};
 use crate::access::{Caller, Tenant};
 use crate::database::{DatabaseError, Transaction};
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::job::{Event, JobKind};
+use crate::job::{Event, Order};
 use crate::quota::{QuotaExceeded, Quotas};
-use crate::table::dataset;
 use crate::table::job::{self, NewJob};
 use crate::table::model::{self, Model};
-use crate::table::task;
+use crate::table::{dataset, task};
 
 /// What is to be done with what was uploaded.
 #[derive(Debug, Clone)]
@@ -46,9 +44,9 @@ impl Queue {
         let request_sha256 = digest_of(&submission);
         let NewSubmission { caller, spec, model_id, dataset_id, idempotency_key } = submission;
         let id = JobId::generate();
-        let kind = JobKind::Prune;
         let tenant = caller.tenant.clone();
-        let new = NewJob { id, tenant, kind, spec, model_id, dataset_id, idempotency_key, request_sha256 };
+        let order = Order::Prune(Box::new(spec));
+        let new = NewJob { id, tenant, order, model_id, dataset_id, idempotency_key, request_sha256 };
 
         let mut transaction = self.database.begin().await?;
         if !model::hold(&mut *transaction, model_id).await? {
@@ -76,15 +74,20 @@ impl Queue {
         Ok(Submitted::Created(id))
     }
 
-    /// Has a tenant's model inspected with the input shape of `spec`, unless that is known or being done. One that looks with another
+    /// Has a tenant's model inspected with the input shape that `inspection` has, unless that is known or being done. One that looks with another
     /// shape is cancelled.
-    pub async fn inspect(&self, tenant: &Tenant, model: &Model, spec: JobSpec) -> Result<(), DatabaseError> {
-        if is_known(model, &spec) {
+    pub async fn inspect(
+        &self,
+        tenant: &Tenant,
+        model: &Model,
+        inspection: InspectionSpec,
+    ) -> Result<(), DatabaseError> {
+        if is_known(model, &inspection) {
             return Ok(());
         }
         if let Some(pending) = model.inspection.as_ref().filter(|inspection| !inspection.status.is_final()) {
             let asked = job::find(self.database.pool(), pending.job).await?;
-            if asked.is_some_and(|asked| shapes(&asked.spec) == shapes(&spec)) {
+            if asked.is_some_and(|asked| asked.order == Order::Inspect(inspection.clone())) {
                 return Ok(());
             }
             self.cancel(pending.job).await?;
@@ -92,9 +95,8 @@ impl Queue {
         let new = NewJob {
             id: JobId::generate(),
             tenant: tenant.clone(),
-            kind: JobKind::Inspect,
             request_sha256: Sha256::of(&[]),
-            spec,
+            order: Order::Inspect(inspection),
             model_id: model.id,
             dataset_id: None,
             idempotency_key: None,
@@ -111,25 +113,27 @@ impl Queue {
 }
 
 /// Whether the model's summary is of this input shape, or of any when none is asked for.
-fn is_known(model: &Model, spec: &JobSpec) -> bool {
+fn is_known(model: &Model, inspection: &InspectionSpec) -> bool {
     let Some(summary) = &model.summary else { return false };
-    shapes(spec).is_none_or(|shapes| shapes == summary.inputs)
-}
-
-fn shapes(spec: &JobSpec) -> Option<Vec<Vec<i64>>> {
-    spec.input_shape.as_ref().map(InputShape::shapes)
+    inspection.input_shape.as_ref().is_none_or(|shape| shape.shapes() == summary.inputs)
 }
 
 /// Inserts a job with the tasks of its first stage; `false` when its idempotency key is taken.
 async fn insert(transaction: &mut Transaction, new: &NewJob) -> Result<bool, DatabaseError> {
-    let stage = new.kind.first_stage();
-    let has_dataset = new.dataset_id.is_some();
-    let view = JobView { spec: &new.spec, has_dataset, finished: &[], reused: Measurements::NONE };
-    let plan = stage::plan(stage, view, Measurements::NONE).expect("the first stage needs no earlier one");
+    let stage = new.order.first_stage();
+    let tasks = match &new.order {
+        Order::Inspect(inspection) => vec![stage::inspect::task(inspection.clone())],
+        Order::Prune(spec) => {
+            let has_dataset = new.dataset_id.is_some();
+            let view = JobView { spec, has_dataset, finished: &[], reused: Measurements::NONE };
+            let plan = stage::plan(stage, view, Measurements::NONE);
+            plan.expect("the first stage needs no earlier one").tasks
+        }
+    };
     if !job::insert(&mut **transaction, new).await? {
         return Ok(false);
     }
-    for planned in &plan.tasks {
+    for planned in &tasks {
         task::insert(&mut **transaction, new.id, stage, planned).await?;
     }
     events::append(transaction, new.id, &Event::Queued {}).await?;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secateur_core::task::Device;
+use secateur_core::wire::Device;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

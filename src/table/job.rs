@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secateur_core::measurement::Measurements;
 use secateur_core::spec::JobSpec;
-use secateur_core::stage::{FinishedTask, JobView, Stage};
+use secateur_core::stage::{FinishedTask, JobView, Measurements, Stage};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
@@ -17,17 +16,16 @@ use crate::access::Tenant;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::job::{Best, JobError, JobKind, JobResult, JobStatus};
+use crate::job::{Best, JobError, JobKind, JobResult, JobStatus, Order};
 
 /// A row.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: JobId,
-    pub kind: JobKind,
+    pub order: Order,
     pub name: Option<String>,
     pub status: JobStatus,
     pub stage: Stage,
-    pub spec: JobSpec,
     pub labels: BTreeMap<String, String>,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
@@ -43,9 +41,9 @@ pub struct Job {
 }
 
 impl Job {
-    /// The job as the planner sees it.
-    pub fn view<'a>(&'a self, finished: &'a [FinishedTask]) -> JobView<'a> {
-        JobView { spec: &self.spec, has_dataset: self.dataset_id.is_some(), finished, reused: &self.reused }
+    /// A job that prunes as its stages see it.
+    pub fn view<'a>(&'a self, spec: &'a JobSpec, finished: &'a [FinishedTask]) -> JobView<'a> {
+        JobView { spec, has_dataset: self.dataset_id.is_some(), finished, reused: &self.reused }
     }
 }
 
@@ -54,8 +52,7 @@ impl Job {
 pub struct NewJob {
     pub id: JobId,
     pub tenant: Tenant,
-    pub kind: JobKind,
-    pub spec: JobSpec,
+    pub order: Order,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
     pub idempotency_key: Option<String>,
@@ -76,7 +73,7 @@ struct RawJob {
     name: Option<String>,
     status: String,
     stage: String,
-    spec: Json<JobSpec>,
+    spec: Value,
     labels: Value,
     model_id: Uuid,
     dataset_id: Option<Uuid>,
@@ -95,13 +92,13 @@ impl TryFrom<RawJob> for Job {
 
     fn try_from(raw: RawJob) -> Result<Self, DatabaseError> {
         let unreadable = |detail: String| DatabaseError::unreadable("job", detail);
+        let kind = JobKind::parse(&raw.kind).ok_or_else(|| unreadable(format!("kind {}", raw.kind)))?;
         Ok(Self {
             id: raw.id.into(),
-            kind: JobKind::parse(&raw.kind).ok_or_else(|| unreadable(format!("kind {}", raw.kind)))?,
+            order: Order::parse(kind, raw.spec).map_err(|error| DatabaseError::unreadable("job", error))?,
             name: raw.name,
             status: JobStatus::parse(&raw.status).ok_or_else(|| unreadable(format!("status {}", raw.status)))?,
             stage: Stage::parse(&raw.stage).ok_or_else(|| unreadable(format!("stage {}", raw.stage)))?,
-            spec: raw.spec.0,
             labels: parse(raw.labels)?,
             model_id: raw.model_id.into(),
             dataset_id: raw.dataset_id.map(DatasetId::from),
@@ -123,17 +120,18 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, DatabaseErro
 
 /// Inserts a job; `false` when its idempotency key is taken.
 pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool, DatabaseError> {
+    let spec = job.order.spec();
     let inserted = sqlx::query!(
         "insert into job (id, tenant, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          on conflict (tenant, idempotency_key) do nothing",
         job.id.uuid(),
         job.tenant.as_str(),
-        job.kind.as_str(),
-        job.spec.name,
-        job.kind.first_stage().as_str(),
-        Json(&job.spec) as _,
-        to_json(&job.spec.labels),
+        job.order.kind().as_str(),
+        spec.and_then(|spec| spec.name.as_deref()),
+        job.order.first_stage().as_str(),
+        Json(&job.order) as _,
+        to_json(&spec.map(|spec| spec.labels.clone()).unwrap_or_default()),
         job.model_id.uuid(),
         job.dataset_id.map(DatasetId::uuid),
         job.idempotency_key,
@@ -163,7 +161,7 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec as \"spec: Json<JobSpec>\", labels, model_id, dataset_id, reused, best, result,
+        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result,
                 error, last_event, created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
@@ -189,7 +187,7 @@ pub async fn belongs_to(executor: impl PgExecutor<'_>, id: JobId, tenant: &Tenan
 pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec - 'config' as \"spec!: Json<JobSpec>\", labels, model_id, dataset_id, reused,
+        "select id, kind, name, status, stage, spec - 'config' as \"spec!\", labels, model_id, dataset_id, reused,
                 best, result, error, last_event, created_at, started_at, finished_at
          from job
          where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)

@@ -1,7 +1,7 @@
 //! `measurement`: what was measured of a model on a data set, by a fingerprint of all that the value depends on.
 //! A model belongs to one tenant, so what one tenant has measured no other one knows.
 
-use secateur_core::measurement::Kept;
+use secateur_core::stage::Kept;
 use sqlx::PgExecutor;
 
 use crate::database::DatabaseError;

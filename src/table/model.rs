@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secateur_core::report::ModelSummary;
+use secateur_core::inspection::ModelSummary;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;

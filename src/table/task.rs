@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use secateur_core::stage::{FinishedTask, PlannedTask, Stage};
-use secateur_core::task::{Computed, Progress};
+use secateur_core::stage::{FinishedTask, PlannedTask, Stage, TaskTime};
+use secateur_core::wire::{Computed, Progress};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -302,7 +302,8 @@ pub async fn is_stage_done(executor: impl PgExecutor<'_>, job: JobId, stage: Sta
 pub async fn finished(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<FinishedTask>, DatabaseError> {
     let rows = sqlx::query!(
         r#"select stage, index, result as "result!",
-                  extract(epoch from finished_at - started_at)::float8 as "seconds!"
+                  extract(epoch from finished_at - started_at)::float8 as "running!",
+                  extract(epoch from started_at - created_at)::float8 as "waiting!"
            from task where job_id = $1 and state = 'succeeded' order by created_at, index"#,
         job.uuid()
     )
@@ -310,13 +311,17 @@ pub async fn finished(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<F
     .await?;
     rows.into_iter()
         .map(|row| {
-            let Computed { result, device } = parse(row.result)?;
+            let Computed { result, device, computing_s } = parse(row.result)?;
             Ok(FinishedTask {
                 stage: stage_of(&row.stage)?,
                 index: row.index as usize,
                 result,
                 files: Vec::new(),
-                seconds: row.seconds,
+                time: TaskTime {
+                    waiting: row.waiting.max(0.0),
+                    running: row.running,
+                    computing: computing_s.unwrap_or(row.running).min(row.running),
+                },
                 device,
             })
         })

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secateur_core::report::ModelSummary;
+use secateur_core::inspection::ModelSummary;
 use secateur_core::stage::Stage;
-use secateur_core::task::{Computed, PROTOCOL, Progress, TaskRequest, file};
+use secateur_core::stage::graph::SUMMARY;
+use secateur_core::wire::{Computed, PROTOCOL, Progress, TaskRequest};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +77,7 @@ async fn work(
     }
     let request = TaskRequest {
         protocol: PROTOCOL,
-        spec: task.spec.clone(),
+        spec: task.order.spec().cloned(),
         work: task.plan.work.clone(),
         threads: worker.threads(),
         device: worker.options.device,
@@ -103,8 +104,8 @@ async fn work(
     let (ended, kept) = tokio::join!(run, checkpoints::keep(worker, task, scratch.path(), announced));
     *checkpoint = kept;
     tracing::debug!(took = ?ended.took, exit = ?ended.exit, "engine ended");
-    let (result, files, device) = match ended.exit {
-        Exit::Done { result, files, device } => (result, files, device),
+    let (result, files, device, computing_s) = match ended.exit {
+        Exit::Done { result, files, device, computing_s } => (result, files, device, computing_s),
         Exit::Stopped => return End::GivenBack { log: ended.log },
         exit => {
             let error = exit.error(task.stage).expect("what is neither done nor stopped is an error");
@@ -142,7 +143,7 @@ async fn work(
         Some(Ok(outputs)) => End::Finished(Box::new(Finished {
             stage: task.stage,
             index: task.plan.index,
-            computed: Computed { result, device },
+            computed: Computed { result, device, computing_s: Some(computing_s) },
             outputs,
             summary,
             log: ended.log,
@@ -178,7 +179,7 @@ async fn upload_outputs(
 
 /// What was learnt about the model, for `GET /v1/models/{id}`.
 async fn read_summary(written: &[(String, PathBuf)]) -> Option<ModelSummary> {
-    let (_, path) = written.iter().find(|(name, _)| name == file::SUMMARY)?;
+    let (_, path) = written.iter().find(|(name, _)| name == SUMMARY)?;
     let length = tokio::fs::metadata(path).await.ok()?.len();
     if length > LONGEST_SUMMARY {
         return None;

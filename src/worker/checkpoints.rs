@@ -2,10 +2,10 @@
 //!
 //! Nothing here fails a task. What cannot be stored is logged, and the attempt goes on without it.
 
+use secateur_core::wire::CHECKPOINT;
 use std::path::Path;
 use std::time::Duration;
 
-use secateur_core::task::file;
 use tokio::sync::mpsc;
 
 use super::Worker;
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Brings the checkpoint that an earlier attempt left into the task's folder; without it the task starts over.
 pub(super) async fn fetch(worker: &Worker, task: &ClaimedTask, folder: &Path) {
     let Some(blob) = &task.checkpoint else { return };
-    let path = folder.join(file::CHECKPOINT);
+    let path = folder.join(CHECKPOINT);
     match worker.blobs.fetch(blob, &path).await {
         Ok(()) => tracing::info!(%blob, "going on from a checkpoint"),
         Err(error) => {

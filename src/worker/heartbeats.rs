@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secateur_core::task::Progress;
+use secateur_core::wire::Progress;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

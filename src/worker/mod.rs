@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secateur_core::sandbox::{Mode, Sandbox};
-use secateur_core::task::Device;
+use secateur_core::wire::Device;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

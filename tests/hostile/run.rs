@@ -8,7 +8,9 @@ use futures::StreamExt;
 use secateur::engine::{self, EngineBinary, Exit};
 use secateur_core::sandbox::Mode;
 use secateur_core::spec::JobSpec;
-use secateur_core::task::{Device, PROTOCOL, TaskRequest, Work, file};
+use secateur_core::stage::Work;
+use secateur_core::stage::import::MODEL;
+use secateur_core::wire::{Device, PROTOCOL, TaskRequest};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -115,11 +117,11 @@ impl LimitedEngine {
 
     pub async fn run(&self, model: &Path) -> Run {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::copy(model, folder.path().join(file::MODEL)).unwrap();
+        std::fs::copy(model, folder.path().join(MODEL)).unwrap();
         let request = TaskRequest {
             protocol: PROTOCOL,
-            spec: JobSpec::from_json(SPEC).expect("the spec is valid"),
-            work: Work::Import,
+            spec: Some(JobSpec::from_json(SPEC).expect("the spec is valid")),
+            work: Work::Import(()),
             threads: 1,
             device: Device::Cpu,
             checkpoint_interval_s: None,
@@ -143,7 +145,7 @@ impl LimitedEngine {
         };
         let left = processes_in(folder.path()).iter().map(|process| process.display().to_string()).collect();
         let mut said = vec![ended.log.clone().into_bytes(), format!("{:?}", ended.exit).into_bytes()];
-        let outputs = files_in(folder.path()).into_iter().filter(|path| path.file_name() != Some(file::MODEL.as_ref()));
+        let outputs = files_in(folder.path()).into_iter().filter(|path| path.file_name() != Some(MODEL.as_ref()));
         said.extend(outputs.map(|path| std::fs::read(path).unwrap()));
         Run { exit: ended.exit, log: ended.log, said, left, peak_kibibytes, took: ended.took }
     }

@@ -1,8 +1,8 @@
 //! A second job on the same model and data set, with the real engine.
 
 use reqwest::StatusCode;
-use secateur_core::search::additive::Sensitivity;
-use secateur_core::task::Work;
+use secateur_core::search::ranking::sensitivity::Sensitivity;
+use secateur_core::stage::Work;
 use serde_json::{Value, json};
 
 use super::{server_with, submit, wait_for_end};
@@ -35,7 +35,7 @@ async fn given_to_the_latest_search(server: &TestServer) -> Vec<Sensitivity> {
             .await
             .unwrap();
     match serde_json::from_value(work).unwrap() {
-        Work::Search { sensitivities, .. } => sensitivities,
+        Work::Search(work) => work.sensitivities,
         other => panic!("{other:?} in the search stage"),
     }
 }

@@ -6,7 +6,7 @@ use secateur::job::JobError;
 use secateur::queue::{ClaimedTask, Failure, Written};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::stage::Stage;
-use secateur_core::task::Progress;
+use secateur_core::wire::Progress;
 
 use crate::harness::{Hand, TestServer, eventually};
 

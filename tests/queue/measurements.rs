@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use reqwest::StatusCode;
-use secateur_core::search::additive::Sensitivity;
-use secateur_core::stage::Stage;
-use secateur_core::task::Work;
+use secateur_core::search::ranking::sensitivity::Sensitivity;
+use secateur_core::stage::{Stage, Work};
 use serde_json::{Value, json};
 
 use super::{count_tasks, finish_at_once};
@@ -22,7 +21,7 @@ async fn count_measurements(hand: &Hand) -> i64 {
 /// The sensitivities that the next search is given.
 async fn given_to_the_search(hand: &Hand) -> Vec<Sensitivity> {
     match hand.claim_at(Stage::Search).await.plan.work {
-        Work::Search { sensitivities, .. } => sensitivities,
+        Work::Search(work) => work.sensitivities,
         other => panic!("{other:?} in the search stage"),
     }
 }

@@ -4,6 +4,8 @@
 //! holds, or, where heads and head dimensions are merged, has products of two of them; so a candidate is costed
 //! from its widths alone, without touching the graph. A test recounts the physically cut graph.
 
+mod costs;
+mod metric;
 mod term;
 
 use std::collections::BTreeMap;
@@ -11,9 +13,9 @@ use std::collections::BTreeMap;
 use crate::graph::{Graph, ParameterKind, ValueId};
 use crate::group::{Grouping, Width};
 use crate::operator;
-use crate::report::Costs;
-use crate::spec::Metric;
 
+pub use costs::{Costs, reduction};
+pub use metric::Metric;
 pub use term::{Factor, Term};
 
 /// `coefficient` times the product of the widths.
@@ -131,22 +133,4 @@ impl CostModel {
         }
         by_node
     }
-}
-
-impl Costs {
-    /// The value of a metric; 0 for a latency that was not measured.
-    pub fn of(self, metric: Metric) -> f64 {
-        match metric {
-            Metric::Flops => self.macs as f64,
-            Metric::Params => self.params as f64,
-            Metric::Channels => self.channels as f64,
-            Metric::Latency => self.latency_ms.unwrap_or(0.0),
-        }
-    }
-}
-
-/// The share removed of a metric; nothing of a latency that was not measured.
-pub fn reduction(metric: Metric, base: Costs, pruned: Costs) -> f64 {
-    let before = base.of(metric);
-    if before == 0.0 { 0.0 } else { 1.0 - pruned.of(metric) / before }
 }

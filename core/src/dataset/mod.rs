@@ -16,6 +16,17 @@ mod element;
 mod npy;
 mod split;
 
+/// The data set of the job, as it was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataReport {
+    /// Samples of each split.
+    pub samples: SplitCounts,
+    /// The largest label + 1; `null` without labels.
+    pub classes: Option<usize>,
+    /// Classes that the model tells apart; `null` when its output is not one score per class.
+    pub outputs: Option<usize>,
+}
+
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,7 @@
 mod bn_scale;
 mod fpgm;
 mod magnitude;
+mod order;
 mod slices;
 mod taylor;
 #[cfg(test)]
@@ -21,9 +22,10 @@ use utoipa::ToSchema;
 
 use crate::graph::Graph;
 use crate::group::{Group, Grouping};
-use crate::spec::ImportanceSpec;
 
 use slices::Slices;
+
+pub use order::ImportanceSpec;
 
 /// How a channel's slice of a tensor is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -118,5 +118,40 @@ impl NodeLatency {
     }
 }
 
+/// Wall time of one forward pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// Milliseconds.
+    pub p50: f64,
+    /// Milliseconds.
+    pub p95: f64,
+    pub batch: u32,
+    pub threads: u32,
+    pub device: String,
+    /// Forward passes timed.
+    pub runs: u32,
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl LatencyTable {
+    /// A made-up table of a network without nodes, 2 ms.
+    pub fn sample() -> Self {
+        Self {
+            setting: Setting { batch: 1, threads: 1, device: "cpu".to_owned() },
+            base_ms: 2.0,
+            nodes: Vec::new(),
+            fit: LatencyFit {
+                networks: 26,
+                runs: 48,
+                r2: 0.99,
+                held_out_error: 0.02,
+                held_out_worst: 0.05,
+                base_error: 0.01,
+                whole_over_nodes: 1.0,
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::candidate::Limits;
+use crate::configuration::Limits;
 
 /// Networks that are timed, the uncut one included.
 pub const NETWORKS: usize = 26;

@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::candidate::{self, Limits};
+use crate::configuration::{Candidate, Constraints, Limits};
+use crate::cost::Metric;
 use crate::importance::Weights;
+use crate::method;
 use crate::rejection::Code;
-use crate::spec::{Constraints, JobSpec, Metric};
+use crate::spec::JobSpec;
 use crate::testing::Net;
 
 /// A chain with a skip, a concatenation and a flattening head.
@@ -64,7 +66,7 @@ impl Machine {
         roofline(&self.graph, &self.grouping, widths, || 0.0).node_ms.iter().sum()
     }
 
-    fn propose(&self, spec: &str) -> Result<candidate::Candidate, crate::rejection::Rejection> {
+    fn propose(&self, spec: &str) -> Result<Candidate, crate::rejection::Rejection> {
         let weights: Weights = self
             .graph
             .parameters()
@@ -76,7 +78,7 @@ impl Machine {
             .collect();
         let costs = self.table.costs(&self.graph, &self.grouping);
         let spec = JobSpec::from_json(spec).unwrap();
-        Ok(candidate::propose(&self.graph, &self.grouping, &costs, &weights, &spec)?.remove(0))
+        Ok(method::propose(&self.graph, &self.grouping, &costs, &weights, &spec)?.remove(0))
     }
 }
 
@@ -167,7 +169,7 @@ fn a_latency_that_constants_forbid_is_refused_with_what_is_reachable() {
 #[test]
 fn measured_widths_keep_to_the_constraints_and_spread_over_them() {
     let graph = network();
-    let constraints = Constraints { round_to: crate::spec::Positive::new(4), ..Constraints::default() };
+    let constraints = Constraints { round_to: crate::number::Positive::new(4), ..Constraints::default() };
     let limits = Limits::new(&graph, &Grouping::of(&graph), &constraints).unwrap();
     let networks = widths(&limits, 3);
     assert_eq!(networks.len(), NETWORKS);

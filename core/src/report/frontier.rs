@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::CandidateReport;
+use super::candidate::CandidateReport;
+use crate::configuration::Origin;
 
 /// Pareto frontiers by ascending MACs. Accuracies after different amounts of training do not compare, so each has its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -23,7 +24,8 @@ pub struct Frontier {
 pub struct FrontierPoint {
     /// Index of the candidate.
     pub candidate: usize,
-    pub origin: String,
+    #[schema(value_type = String)]
+    pub origin: Origin,
     pub macs: u64,
     pub accuracy: f64,
 }
@@ -45,7 +47,7 @@ fn best(candidates: &[CandidateReport], accuracy: impl Fn(&CandidateReport) -> O
         .iter()
         .filter_map(|candidate| {
             let accuracy = accuracy(candidate)?;
-            let origin = candidate.origin.clone();
+            let origin = candidate.origin;
             Some(FrontierPoint { candidate: candidate.index, origin, macs: candidate.macs, accuracy })
         })
         .collect();
@@ -66,7 +68,7 @@ mod tests {
     fn candidate(index: usize, macs: u64, screened: f64, tuned: Option<f64>) -> CandidateReport {
         CandidateReport {
             index,
-            origin: "calibrated".to_owned(),
+            origin: Origin::Sensitivity,
             macs,
             params: 1,
             reduction: 0.5,

@@ -3,6 +3,7 @@
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
 use super::{CandidateReport, LatencyReport, RepairReport, Report};
+use crate::search::ranking::RankingName;
 use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
 
@@ -25,7 +26,7 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
             "The encoder's similarity",
             judged(report, report.similarity_correlation, |repair| repair.similarity),
         ),
-        calibrated(report),
+        sensitivity(report),
         regression(report),
         noise(report),
         channel_choice(report),
@@ -130,10 +131,10 @@ fn ranking(name: &str, subject: &str, judged: Judged) -> Option<String> {
 }
 
 /// Only where it decided what was screened.
-fn calibrated(report: &Report) -> Option<String> {
-    report.search.as_ref().filter(|search| search.ranking == "calibrated")?;
-    let judged = judged(report, report.calibrated_correlation, |repair| repair.calibrated);
-    ranking("calibrated", "The calibrated ranking", judged)
+fn sensitivity(report: &Report) -> Option<String> {
+    report.search.as_ref().filter(|search| search.ranking == RankingName::Sensitivity)?;
+    let judged = judged(report, report.sensitivity_correlation, |repair| repair.sensitivity);
+    ranking("sensitivity", "The sum of sensitivities", judged)
 }
 
 fn regression(report: &Report) -> Option<String> {
@@ -165,17 +166,22 @@ fn channel_choice(report: &Report) -> Option<String> {
     Some(format!(
         "Channels of large L1 norm are no better than random ones before tuning: {} {:.4} against {:.4} ± {:.4} over {} \
          draws at the widths of candidate {}.",
-        choice.measure, choice.l1, choice.random.mean, choice.random.std, choice.random.n, choice.candidate
+        choice.measure.as_str(),
+        choice.l1,
+        choice.random.mean,
+        choice.random.std,
+        choice.random.n,
+        choice.candidate
     ))
 }
 
 fn baseline(report: &Report) -> Option<String> {
-    (report.spec.method == Method::Sacp && Method::is_baseline(&report.winner)).then(|| {
-        let searched = |candidate: &&CandidateReport| !Method::is_baseline(&candidate.origin);
+    (report.spec.method == Method::Sacp && report.winner.is_baseline()).then(|| {
+        let searched = |candidate: &&CandidateReport| !candidate.origin.is_baseline();
         format!(
             "The winner is the baseline `{}`: none of the {} searched candidates was better on validation. Baselines \
              always take part, so that a job is no worse on validation than any of them was measured to be.",
-            report.winner,
+            report.winner.as_str(),
             report.candidates.iter().filter(searched).count()
         )
     })
@@ -199,56 +205,16 @@ fn no_better_epoch(report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::SplitCounts;
+    use crate::configuration::Origin;
+    use crate::dataset::{DataReport, SplitCounts};
     use crate::importance::Criterion;
     use crate::latency::{LatencyFit, Setting};
-    use crate::report::{
-        Accuracy, ChannelChoice, DataReport, Equivalence, Latency, NetworkReport, Reload, SearchReport,
-    };
-    use crate::spec::JobSpec;
-    use crate::surgery::AxisIndices;
+    use crate::recovery::{Accuracy, ChannelChoice, Measure};
+    use crate::search::SearchReport;
 
-    /// A report that gives no cause for a warning.
+    /// A report that gives no cause for a warning: with `sacp` a baseline that wins is one.
     fn report() -> Report {
-        let latency_ms = Latency { p50: 2.0, p95: 3.0, batch: 1, threads: 1, device: "cpu".to_owned(), runs: 10 };
-        let accuracy = Some(Accuracy { val: 0.9, test: 0.9 });
-        let base = NetworkReport { macs: 200, params: 20, bytes: 1000, accuracy, latency_ms: latency_ms.clone() };
-        let faster = Latency { p50: 1.0, ..latency_ms };
-        Report {
-            spec: JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}}"#).unwrap(),
-            winner: "calibrated".to_owned(),
-            spearman_rho: None,
-            repair: None,
-            similarity_correlation: None,
-            calibrated_correlation: None,
-            regression_correlation: None,
-            search: None,
-            encoder: None,
-            candidates: Vec::new(),
-            frontier: Default::default(),
-            channel_choice: None,
-            data: None,
-            latency: None,
-            pruned: NetworkReport { macs: 100, params: 10, bytes: 500, latency_ms: faster, ..base.clone() },
-            base,
-            reduction: Default::default(),
-            layers: Vec::new(),
-            kept: AxisIndices::default(),
-            equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
-            import_max_abs_diff: 0.0,
-            reload: Reload { batches: vec![1, 4], max_abs_diff: 0.0, tolerance: 1e-4 },
-            screened_accuracy: None,
-            epochs: Vec::new(),
-            best_epoch: None,
-            seconds: Default::default(),
-            devices: Default::default(),
-            sandbox: Default::default(),
-            versions: Default::default(),
-            reused: Default::default(),
-            seed: 0,
-            model_sha256: "00".to_owned(),
-            warnings: Vec::new(),
-        }
+        Report { winner: Origin::Sensitivity, ..Report::sample() }
     }
 
     /// The one warning after an edit.
@@ -268,10 +234,10 @@ mod tests {
         assert_eq!(warnings(&report, &[]), [] as [&str; 0]);
     }
 
-    fn screened(origin: &str, accuracy: f64) -> CandidateReport {
+    fn screened(origin: Origin, accuracy: f64) -> CandidateReport {
         CandidateReport {
             index: 0,
-            origin: origin.to_owned(),
+            origin,
             macs: 100,
             params: 10,
             reduction: 0.5,
@@ -362,7 +328,7 @@ mod tests {
         assert_silent(|report| report.similarity_correlation = of(0.6, 0.001));
         // A repair knows better than the screen what the networks are worth.
         let repair =
-            RepairReport { steps: 50, screened: None, similarity: of(0.1, 0.6), calibrated: None, regression: None };
+            RepairReport { steps: 50, screened: None, similarity: of(0.1, 0.6), sensitivity: None, regression: None };
         let text = warning(|report| {
             report.similarity_correlation = of(0.6, 0.001);
             report.repair = Some(repair);
@@ -370,11 +336,11 @@ mod tests {
         assert!(text.contains("repaired accuracy is 0.10"), "{text}");
     }
 
-    /// A spec says `calibrated` by default even where there was nothing to calibrate on, or a fitted encoder ranked.
+    /// A spec says `sensitivity` by default even where none was measured, or a fitted encoder ranked.
     #[test]
-    fn the_calibrated_ranking_is_judged_only_where_it_ranked() {
-        let ranked_by = |ranking: &str| SearchReport {
-            ranking: ranking.to_owned(),
+    fn the_sum_of_sensitivities_is_judged_only_where_it_ranked() {
+        let ranked_by = |ranking| SearchReport {
+            ranking,
             candidates: 1000,
             refinement: None,
             log10_space: 9.0,
@@ -386,21 +352,21 @@ mod tests {
         };
         let chance = Some(RankCorrelation { rho: 0.1, p_value: 0.6, samples: 30 });
         let text = warning(|report| {
-            report.search = Some(ranked_by("calibrated"));
-            report.calibrated_correlation = chance;
+            report.search = Some(ranked_by(RankingName::Sensitivity));
+            report.sensitivity_correlation = chance;
         });
-        assert!(text.contains("The calibrated ranking ranks no better than chance"), "{text}");
-        for other in ["regression", "similarity"] {
+        assert!(text.contains("The sum of sensitivities ranks no better than chance"), "{text}");
+        for other in [RankingName::Regression, RankingName::Similarity] {
             assert_silent(|report| {
                 report.search = Some(ranked_by(other));
-                report.calibrated_correlation = chance;
+                report.sensitivity_correlation = chance;
             });
         }
     }
 
     #[test]
     fn a_spread_within_the_error_of_measurement_is_said() {
-        let accuracies = |values: [f64; 3]| values.map(|value| screened("calibrated", value)).to_vec();
+        let accuracies = |values: [f64; 3]| values.map(|value| screened(Origin::Sensitivity, value)).to_vec();
         let text = warning(|report| {
             report.data = data(100, 10, 10);
             report.candidates = accuracies([0.48, 0.50, 0.52]);
@@ -420,7 +386,7 @@ mod tests {
     fn a_choice_of_channels_that_is_no_better_than_chance_is_said() {
         let choice = |l1: f64| ChannelChoice {
             candidate: 4,
-            measure: "accuracy".to_owned(),
+            measure: Measure::Accuracy,
             l1,
             own: l1,
             own_criterion: Criterion::L1,
@@ -434,8 +400,8 @@ mod tests {
     #[test]
     fn a_winner_that_is_a_baseline_is_explained_as_the_guarantee() {
         let text = warning(|report| {
-            report.winner = "uniform".to_owned();
-            report.candidates = vec![screened("calibrated", 0.5), screened("uniform", 0.6)];
+            report.winner = Origin::Uniform;
+            report.candidates = vec![screened(Origin::Sensitivity, 0.5), screened(Origin::Uniform, 0.6)];
         });
         assert!(
             text.contains("none of the 1 searched") && text.contains("no worse on validation than any of them"),
@@ -443,7 +409,7 @@ mod tests {
         );
         assert_silent(|report| {
             report.spec.method = Method::Uniform;
-            report.winner = "uniform".to_owned();
+            report.winner = Origin::Uniform;
         });
     }
 

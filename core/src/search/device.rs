@@ -1,16 +1,18 @@
 //! The walk with scores from a device that pays only in batches.
 //!
-//! The processor's threads draw the same blocks as [`super::run`]; the device bounds the scores of a block at once. Whatever
+//! The processor's threads draw the same blocks as [`walk::run`]; the device bounds the scores of a block at once. Whatever
 //! may reach the ranking by its bound is scored from scratch on the processor, as in the plain search, so the result is the
 //! same to the last bit: the device's rounding and order of sums decide nothing, and equal scores are ordered by their levels.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 
-use super::score::Scorer;
+use super::ranking::Ranking;
+use super::ranking::similarity::Scorer;
 use super::space::{Band, Space};
+use super::state::SearchState;
 use super::top::Top;
-use super::{BLOCK, Plan, Progress, Ranking, walk};
+use super::walk::{self, BLOCK, WalkPlan};
 
 /// Where batches can be scored.
 pub trait Accelerator {
@@ -32,21 +34,21 @@ pub trait Bounds {
     fn at_most(&self, levels: &[u8]) -> Result<Vec<f32>, Self::Error>;
 }
 
-/// As [`super::run`], with a device that bounds `ranking`.
+/// As [`walk::run`], with a device that bounds `ranking`.
 ///
 /// # Errors
 /// The device's; the last state that `report` heard is still good.
-#[expect(clippy::too_many_arguments, reason = "those of `super::run` and the device")]
+#[expect(clippy::too_many_arguments, reason = "those of `walk::run` and the device")]
 pub fn run<B: Bounds>(
-    plan: &Plan,
+    plan: &WalkPlan,
     space: &Space<'_>,
     band: Band,
     ranking: &impl Ranking,
     device: &B,
-    progress: Progress,
+    progress: SearchState,
     blocks_per_report: u64,
-    report: &mut (dyn FnMut(&Progress) + Send),
-) -> Result<Progress, B::Error> {
+    report: &mut (dyn FnMut(&SearchState) + Send),
+) -> Result<SearchState, B::Error> {
     let blocks = plan.candidates.div_ceil(BLOCK);
     let threads = plan.threads.max(1);
     let mut fresh = ranking.state(&space.widest());
@@ -84,7 +86,7 @@ pub fn run<B: Bounds>(
             }
             Ok(())
         })?;
-        done = Progress { next: end, scored, best: best.into_sorted(), refinement: None };
+        done = SearchState { next: end, scored, best: best.into_sorted(), refinement: None };
         report(&done);
     }
     Ok(done)

@@ -4,7 +4,12 @@
 //! Welling, "Semi-Supervised Classification with Graph Convolutional Networks", ICLR 2017; used for pruning by Liu
 //! et al., arXiv 2506.11469). This module has the plain dense form, the one that others are measured against.
 
-use crate::layer::LayerGraph;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::layer::LayerGraph;
+use crate::spec::EncoderObjective;
+use crate::statistics::RankCorrelation;
 
 /// Weights of the encoder, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,4 +122,25 @@ fn propagate(adjacency: &[Vec<(usize, f32)>], rows: &[f32], width: usize) -> Vec
         }
     }
     out
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EncoderResult {
+    /// As it was trained, which is `contrastive` without a data set.
+    pub objective: EncoderObjective,
+    /// Mean loss of each epoch, with `regression` of each pass over the sample.
+    pub losses: Vec<f64>,
+    /// Share of held-out pairs in which the positive is nearer to the anchor than the negative; `null` with `regression`.
+    #[serde(default)]
+    pub contrastive_accuracy: Option<f64>,
+    /// The same after each epoch.
+    #[serde(default)]
+    pub contrastive_accuracies: Vec<f64>,
+    /// Configurations that were measured for `regression`, the held-out ones included.
+    #[serde(default)]
+    pub samples: usize,
+    /// Between prediction and measurement of the held-out configurations; `null` with `contrastive`. Half of them are spread over all
+    /// reductions, which alone tell much: this is higher than inside the target's band.
+    #[serde(default)]
+    pub held_out: Option<RankCorrelation>,
 }

@@ -2,21 +2,25 @@
 
 use std::time::Instant;
 
-use super::additive::{Additive, Sensitivity};
 use super::device::{Accelerator, Bounds};
 use super::encoder::Encoder;
-use super::score::Scorer;
+use super::layer::LayerGraph;
+use super::ranking::sensitivity::{Sensitivity, SensitivitySum};
+use super::ranking::similarity::Scorer;
+use super::ranking::{Ranking, RankingName};
+use super::report::{RefinementReport, SearchReport};
 use super::space::{Band, Point, Space};
+use super::state::SearchState;
 use super::top::diverse;
-use super::{Plan, Progress, Ranking, device, refine, run};
-use crate::candidate::{self, Candidate, Configuration, Limits};
+use super::walk::{self, WalkPlan};
+use super::{device, refine};
+use crate::configuration::{Candidate, Configuration, Limits, Origin};
 use crate::cost::CostModel;
 use crate::graph::Graph;
 use crate::group::Grouping;
 use crate::importance::{Importance, Weights};
-use crate::layer::LayerGraph;
+use crate::method;
 use crate::rejection::{Code, Rejection};
-use crate::report::{RefinementReport, SearchReport};
 use crate::spec::{JobSpec, Method, RankingChoice};
 
 /// The least sum of level steps between two proposed candidates.
@@ -54,51 +58,52 @@ pub struct Proposal {
 /// beginning that is not of this search's space is not taken up.
 ///
 /// # Errors
-/// The accelerator's; else as [`candidate::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
+/// The accelerator's; else as [`method::propose`]; [`Code::TargetUnreachable`] too when no configuration of the levels lies in the band.
 pub fn propose<A: Accelerator>(
     ingredients: Ingredients<'_>,
     accelerator: Option<&A>,
-    begun: Progress,
-    mut progress: impl FnMut(u64, &Progress) + Send,
+    begun: SearchState,
+    mut progress: impl FnMut(u64, &SearchState) + Send,
 ) -> Result<Proposal, A::Error>
 where
     A::Error: From<Rejection>,
 {
     let Ingredients { graph, grouping, costs, weights, importance, spec, encoder, sensitivities, threads } =
         ingredients;
-    candidate::check_reachable(graph, grouping, costs, spec)?;
+    method::check_reachable(graph, grouping, costs, spec)?;
     let limits = Limits::new(graph, grouping, &spec.constraints)?;
     let space = Space::new(costs, &limits, spec.target.metric, spec.search.rate_step);
     let layers = LayerGraph::of(graph, grouping);
     let scorer = Scorer::new(&layers, &space, encoder);
-    let additive = (!sensitivities.is_empty()).then(|| Additive::interpolate(&space, sensitivities));
+    let additive = (!sensitivities.is_empty()).then(|| SensitivitySum::interpolate(&space, sensitivities));
     let band = Band::of_target(spec.target.reduction);
 
     let top_m = spec.search.top_m.get();
-    let walk = Plan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
-    let refine = refine::Plan {
+    let walk =
+        WalkPlan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
+    let refine = refine::RefinementPlan {
         seed: spec.seed,
         candidates: spec.search.refinements(),
         population: top_m,
         distance: MIN_DISTANCE,
         threads,
     };
-    let begun = if begun.fits(&space) { begun } else { Progress::default() };
+    let begun = if begun.fits(&space) { begun } else { SearchState::default() };
     let started = Instant::now();
-    let mut report = |done: &Progress| {
+    let mut report = |done: &SearchState| {
         let refined = done.refinement.map_or(0, |refinement| refinement.generations * refine::GENERATION);
-        progress((done.next * super::BLOCK).min(walk.candidates) + refined.min(refine.candidates), done);
+        progress((done.next * walk::BLOCK).min(walk.candidates) + refined.min(refine.candidates), done);
     };
     // An encoder that was fitted to measurements is there to rank.
     let fitted = encoder.head.is_some();
-    let by_encoder = if fitted { "regression" } else { "similarity" };
-    // Additive scores are cheaper to compute than to send.
+    let by_encoder = if fitted { RankingName::Regression } else { RankingName::Similarity };
+    // SensitivitySum scores are cheaper to compute than to send.
     let accelerator =
         accelerator.filter(|_| fitted || additive.is_none() || spec.search.ranking == RankingChoice::Similarity);
     let bounds = accelerator.map(|accelerator| accelerator.load(&scorer)).transpose()?;
     let (ranking, found) = match (&additive, spec.search.ranking) {
-        (Some(additive), RankingChoice::Calibrated) if !fitted => (
-            "calibrated",
+        (Some(additive), RankingChoice::Sensitivity) if !fitted => (
+            RankingName::Sensitivity,
             both_phases((&walk, &refine), &space, band, additive, None::<&A::Bounds>, begun, &mut report)?,
         ),
         _ => (by_encoder, both_phases((&walk, &refine), &space, band, &scorer, bounds.as_ref(), begun, &mut report)?),
@@ -112,22 +117,22 @@ where
     let best = diverse(&found.best, top_m, MIN_DISTANCE);
 
     let mut candidates: Vec<Candidate> = Vec::new();
-    let mut add = |origin: &str, configuration: Configuration| {
+    let mut add = |origin: Origin, configuration: Configuration| {
         if candidates.iter().all(|other| other.configuration != configuration) {
             candidates.push(Candidate::new(candidates.len(), origin, configuration, costs));
         }
     };
     for scored in &best {
-        add(ranking, configuration(&space, importance, &scored.levels));
+        add(ranking.into(), configuration(&space, importance, &scored.levels));
     }
     if let Some(point) = additive.as_ref().and_then(|additive| greedy(&space, additive, band)) {
-        add("sensitivity", configuration(&space, importance, &point.levels));
+        add(Origin::GreedySensitivity, configuration(&space, importance, &point.levels));
     }
     for method in [Method::Uniform, Method::GlobalL1, Method::GlobalL2] {
         let spec = JobSpec { method, ..spec.clone() };
         // Rounding may leave a baseline no configuration near the target; it does not take part then.
-        if let Ok(proposed) = candidate::propose(graph, grouping, costs, weights, &spec) {
-            proposed.into_iter().for_each(|candidate| add(method.as_str(), candidate.configuration));
+        if let Ok(proposed) = method::propose(graph, grouping, costs, weights, &spec) {
+            proposed.into_iter().for_each(|candidate| add(candidate.origin, candidate.configuration));
         }
     }
     if candidates.is_empty() {
@@ -153,7 +158,7 @@ where
         candidate.predicted_divergence = additive.as_ref().map(|additive| additive.distortion(&nearest));
     }
     let report = SearchReport {
-        ranking: ranking.to_owned(),
+        ranking,
         candidates: found.scored,
         refinement,
         log10_space: space.log10_size(),
@@ -168,17 +173,17 @@ where
 
 /// The walk, then the moves from its best; these are few enough for the processor.
 fn both_phases<B: Bounds>(
-    (walk, refine): (&Plan, &refine::Plan),
+    (walk, refine): (&WalkPlan, &refine::RefinementPlan),
     space: &Space<'_>,
     band: Band,
     ranking: &impl Ranking,
     bounds: Option<&B>,
-    begun: Progress,
-    report: &mut (dyn FnMut(&Progress) + Send),
-) -> Result<Progress, B::Error> {
+    begun: SearchState,
+    report: &mut (dyn FnMut(&SearchState) + Send),
+) -> Result<SearchState, B::Error> {
     let walked = match bounds {
         Some(bounds) => device::run(walk, space, band, ranking, bounds, begun, 32, report)?,
-        None => run(walk, space, band, ranking, begun, 32, report),
+        None => walk::run(walk, space, band, ranking, begun, 32, report),
     };
     Ok(refine::run(refine, space, band, ranking, walked, report))
 }
@@ -190,7 +195,7 @@ pub fn configuration(space: &Space<'_>, importance: &Importance, levels: &[u8]) 
 
 /// The sensitivity-guided allocation: from the whole network on, the step that costs the least distortion for what it removes,
 /// until the band is reached. `None` when the last step leads past it.
-fn greedy(space: &Space<'_>, additive: &Additive, band: Band) -> Option<Point> {
+fn greedy(space: &Space<'_>, additive: &SensitivitySum, band: Band) -> Option<Point> {
     let mut point = space.point(space.widest());
     while space.reduction(&point) < band.low {
         let mut best: Option<(f64, usize)> = None;

@@ -13,9 +13,11 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::ranking::Ranking;
 use super::space::{Band, Levels, Point, Space};
+use super::state::{Refinement, SearchState};
+use super::threads::on_threads;
 use super::top::{Scored, diverse};
-use super::{Progress, Ranking, Refinement, on_threads};
 
 /// Children of one block.
 const BLOCK: u64 = 512;
@@ -34,7 +36,7 @@ const PARTNERS: usize = 8;
 
 /// How to refine.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct RefinementPlan {
     pub seed: u64,
     /// Children to try, rounded up to whole generations.
     pub candidates: u64,
@@ -48,13 +50,13 @@ pub struct Plan {
 /// Refines the best of a finished walk from where `progress` stands; its `best` becomes the population, the highest score
 /// first. `report` hears every generation with a state from which the refinement can be resumed.
 pub fn run(
-    plan: &Plan,
+    plan: &RefinementPlan,
     space: &Space<'_>,
     band: Band,
     ranking: &impl Ranking,
-    mut progress: Progress,
-    report: &mut (dyn FnMut(&Progress) + Send),
-) -> Progress {
+    mut progress: SearchState,
+    report: &mut (dyn FnMut(&SearchState) + Send),
+) -> SearchState {
     let Some(best) = progress.best.first().map(|best| best.score) else { return progress };
     let Refinement { generations, score_before } = match progress.refinement {
         Some(started) => started,
@@ -78,7 +80,7 @@ pub fn run(
 
 /// What the children of one generation come from.
 struct Generation<'a, R> {
-    plan: &'a Plan,
+    plan: &'a RefinementPlan,
     population: &'a [Scored],
     space: &'a Space<'a>,
     band: Band,

@@ -2,9 +2,10 @@
 
 use rand::{Rng, RngExt};
 
-use crate::candidate::{Limits, TARGET_TOLERANCE};
-use crate::cost::{CostModel, Term};
-use crate::spec::{Metric, Reduction};
+use crate::configuration::Limits;
+use crate::cost::{CostModel, Metric, Term};
+use crate::number::Reduction;
+use crate::spec::TARGET_TOLERANCE;
 
 /// A point of the space: for each group an index into [`Space::widths`], 0 the narrowest.
 pub type Levels = Vec<u8>;

@@ -3,15 +3,17 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::encoder::{Encoder, Head, features, normalised_adjacency};
-use super::score::Scorer;
+use super::ranking::similarity::Scorer;
+use super::ranking::{Ranking, regression};
+use super::space::{Band, Space};
 use super::top::{Scored, Top};
+use super::walk::{BLOCK, WalkPlan, run};
 use super::*;
-use crate::candidate::Limits;
-use crate::cost::CostModel;
+use crate::configuration::{Constraints, Limits};
+use crate::cost::{CostModel, Metric};
 use crate::graph::Graph;
 use crate::group::Grouping;
-use crate::layer::LayerGraph;
-use crate::spec::{Constraints, Metric};
+use crate::search::layer::LayerGraph;
 use crate::testing::Net;
 
 fn random_encoder(layers: &LayerGraph, hidden: usize, seed: u64) -> Encoder {
@@ -132,7 +134,6 @@ proptest! {
     }
 }
 
-mod calibrated;
 mod refine;
 
 /// A setting whose space has only a few hundred points.
@@ -168,8 +169,8 @@ fn the_top_of_a_small_space_is_exactly_right() {
     let expected: Vec<Vec<u8>> = expected.into_sorted().into_iter().map(|scored| scored.levels).collect();
     assert_eq!(expected.len(), 10, "the band holds at least ten of the {} points", all.len());
 
-    let plan = Plan { seed: 3, candidates: 200_000, top: 10, threads: 2 };
-    let found = run(&plan, &space, band, &scorer, Progress::default(), 100, &mut |_| {});
+    let plan = WalkPlan { seed: 3, candidates: 200_000, top: 10, threads: 2 };
+    let found = run(&plan, &space, band, &scorer, SearchState::default(), 100, &mut |_| {});
     let found: Vec<Vec<u8>> = found.best.into_iter().map(|scored| scored.levels).collect();
     assert_eq!(found, expected);
 }
@@ -181,8 +182,8 @@ fn the_ranking_depends_on_the_seed_alone() {
     let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 64, 1));
     let band = Band { low: 0.5, high: 0.51 };
     let ranking = |seed, blocks, threads| {
-        let plan = Plan { seed, candidates: blocks * BLOCK, top: 50, threads };
-        run(&plan, &space, band, &scorer, Progress::default(), 7, &mut |_| {}).best
+        let plan = WalkPlan { seed, candidates: blocks * BLOCK, top: 50, threads };
+        run(&plan, &space, band, &scorer, SearchState::default(), 7, &mut |_| {}).best
     };
     assert_eq!(ranking(1, 40, 1), ranking(1, 40, 3));
     // Two thousand draws see less than the whole band.
@@ -195,8 +196,8 @@ fn only_candidates_that_were_in_the_band_count_as_scored() {
     let setting = Setting::new(&[(0, 4), (1, 4), (2, 3)]);
     let (space, layers) = (setting.space(0.1), setting.layers());
     let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 24, 1));
-    let plan = Plan { seed: 5, candidates: 3 * BLOCK, top: 30, threads: 2 };
-    let scored = |band| run(&plan, &space, band, &scorer, Progress::default(), 2, &mut |_| {}).scored;
+    let plan = WalkPlan { seed: 5, candidates: 3 * BLOCK, top: 30, threads: 2 };
+    let scored = |band| run(&plan, &space, band, &scorer, SearchState::default(), 2, &mut |_| {}).scored;
     let visited = |band| {
         let mut count = 0;
         (0..3).for_each(|block| walk::draw(plan.seed, block, &space, band, |_| count += 1));
@@ -214,9 +215,9 @@ fn a_search_that_was_interrupted_ends_like_one_that_was_not() {
     let (space, layers) = (setting.space(0.1), setting.layers());
     let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 24, 1));
     let band = Band { low: 0.6, high: 0.62 };
-    let plan = Plan { seed: 5, candidates: 20 * BLOCK, top: 30, threads: 2 };
+    let plan = WalkPlan { seed: 5, candidates: 20 * BLOCK, top: 30, threads: 2 };
     let mut states = Vec::new();
-    let whole = run(&plan, &space, band, &scorer, Progress::default(), 6, &mut |state| states.push(state.clone()));
+    let whole = run(&plan, &space, band, &scorer, SearchState::default(), 6, &mut |state| states.push(state.clone()));
     let saved = serde_json::to_string(&states[1]).unwrap();
     let resumed = run(&plan, &space, band, &scorer, serde_json::from_str(&saved).unwrap(), 6, &mut |_| {});
     assert_eq!(resumed, whole);
@@ -257,9 +258,9 @@ fn a_calibration_sample_is_drawn_by_number_inside_the_limits_and_half_of_it_in_t
     let setting = Setting::new(&[(0, 4), (1, 4), (2, 3), (1, 2)]);
     let space = setting.space(0.1);
     let band = Band { low: 0.7, high: 0.71 };
-    let sample: Vec<_> = (0..60).map(|index| calibration::draw(&space, band, 3, index).unwrap()).collect();
-    assert_eq!(calibration::draw(&space, band, 3, 17).unwrap(), sample[17]);
-    assert_ne!(calibration::draw(&space, band, 4, 17).unwrap(), sample[17]);
+    let sample: Vec<_> = (0..60).map(|index| regression::draw(&space, band, 3, index).unwrap()).collect();
+    assert_eq!(regression::draw(&space, band, 3, 17).unwrap(), sample[17]);
+    assert_ne!(regression::draw(&space, band, 4, 17).unwrap(), sample[17]);
     let reductions: Vec<f64> = sample.iter().map(|levels| space.reduction(&space.point(levels.clone()))).collect();
     assert!(reductions.iter().step_by(2).all(|&reduction| band.holds(reduction)));
     let elsewhere: Vec<f64> = reductions.into_iter().skip(1).step_by(2).collect();
@@ -275,8 +276,8 @@ fn a_diverse_choice_keeps_its_distance_and_starts_at_the_best() {
 }
 
 #[test]
-fn the_additive_ranking_finds_the_least_sum_that_the_band_allows() {
-    use super::additive::{Additive, Sensitivity};
+fn the_sum_of_sensitivities_finds_the_least_sum_that_the_band_allows() {
+    use super::ranking::sensitivity::{Sensitivity, SensitivitySum};
     let setting = small();
     let space = setting.space(0.25);
     let mut measured = Vec::new();
@@ -286,15 +287,15 @@ fn the_additive_ranking_finds_the_least_sum_that_the_band_allows() {
             measured.push(Sensitivity { group, width: (full as f64 * share) as usize, divergence });
         }
     }
-    let ranking = Additive::interpolate(&space, &measured);
+    let ranking = SensitivitySum::interpolate(&space, &measured);
     for group in 0..space.groups() {
         let top_level = space.widths(group).len() as u8 - 1;
         assert_eq!(ranking.penalty(group, top_level), 0.0, "nothing cut costs nothing");
         assert!((0..top_level).all(|level| ranking.penalty(group, level) >= ranking.penalty(group, level + 1)));
     }
     let band = Band { low: 0.5, high: 0.7 };
-    let plan = Plan { seed: 3, candidates: 50_000, top: 1, threads: 2 };
-    let best = run(&plan, &space, band, &ranking, Progress::default(), 100, &mut |_| {}).best.remove(0);
+    let plan = WalkPlan { seed: 3, candidates: 50_000, top: 1, threads: 2 };
+    let best = run(&plan, &space, band, &ranking, SearchState::default(), 100, &mut |_| {}).best.remove(0);
     let mut random = ChaCha8Rng::seed_from_u64(9);
     for _ in 0..2_000 {
         let Some(point) = space.draw(band, &mut random) else { continue };

@@ -8,9 +8,11 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::ranking::Ranking;
 use super::space::{Band, Space};
+use super::state::SearchState;
+use super::threads::on_threads;
 use super::top::Top;
-use super::{BLOCK, Ranking};
 
 /// Candidates on one walk, the start included.
 pub const WALK: u64 = 32;
@@ -43,22 +45,6 @@ pub fn draw(seed: u64, block: u64, space: &Space<'_>, band: Band, mut visit: imp
     }
 }
 
-/// Scores the candidates of one block and offers them to `top`; returns how many there were.
-pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) -> u64 {
-    let mut scored = 0;
-    let mut state = ranking.state(&space.widest());
-    let mut fresh = state.clone();
-    draw(seed, block, space, band, |drawn| {
-        match drawn {
-            Drawn::Start(levels) => ranking.reset(&mut state, levels),
-            Drawn::Next(levels) => ranking.follow(&mut state, levels),
-        }
-        offer(top, ranking, &state, &mut fresh);
-        scored += 1;
-    });
-    scored
-}
-
 /// What enters the ranking is scored from scratch, so that a point has one score whichever way a walk came to it.
 fn offer<R: Ranking>(top: &mut Top, ranking: &R, state: &R::State, fresh: &mut R::State) {
     let (score, threshold) = (ranking.score(state), top.threshold());
@@ -75,4 +61,66 @@ fn step(level: u8, levels: usize, up: bool) -> u8 {
         (0, _) => u8::from(levels > 1),
         (level, _) => level - 1,
     }
+}
+
+/// Candidates of one block; a block is the unit of work and of resumption.
+pub const BLOCK: u64 = 4096;
+
+/// What to search.
+#[derive(Debug, Clone, Copy)]
+pub struct WalkPlan {
+    pub seed: u64,
+    /// Candidates to score, rounded up to whole blocks.
+    pub candidates: u64,
+    /// The best to keep.
+    pub top: usize,
+    pub threads: usize,
+}
+
+/// Scores the plan's candidates from where `progress` stands; `best` of what it returns has the highest score first.
+///
+/// `report` is called about every `blocks_per_report` blocks with a state from which the search can be resumed.
+pub fn run(
+    plan: &WalkPlan,
+    space: &Space<'_>,
+    band: Band,
+    ranking: &impl Ranking,
+    progress: SearchState,
+    blocks_per_report: u64,
+    report: &mut (dyn FnMut(&SearchState) + Send),
+) -> SearchState {
+    let blocks = plan.candidates.div_ceil(BLOCK);
+    let mut done = progress;
+    while done.next < blocks {
+        let end = (done.next + blocks_per_report.max(1)).min(blocks);
+        let mut best = Top::new(plan.top, done.best);
+        let mut scored = done.scored;
+        let empty = || (Top::new(plan.top, Vec::new()), 0);
+        let walk = |block, (own, scored): &mut (Top, u64)| {
+            *scored += self::block(plan.seed, block, space, band, ranking, own);
+        };
+        for (own, of_thread) in on_threads(plan.threads, done.next..end, empty, walk) {
+            best.merge(own);
+            scored += of_thread;
+        }
+        done = SearchState { next: end, scored, best: best.into_sorted(), refinement: None };
+        report(&done);
+    }
+    done
+}
+
+/// Scores the candidates of one block and offers them to `top`; returns how many there were.
+pub fn block<R: Ranking>(seed: u64, block: u64, space: &Space<'_>, band: Band, ranking: &R, top: &mut Top) -> u64 {
+    let mut scored = 0;
+    let mut state = ranking.state(&space.widest());
+    let mut fresh = state.clone();
+    draw(seed, block, space, band, |drawn| {
+        match drawn {
+            Drawn::Start(levels) => ranking.reset(&mut state, levels),
+            Drawn::Next(levels) => ranking.follow(&mut state, levels),
+        }
+        offer(top, ranking, &state, &mut fresh);
+        scored += 1;
+    });
+    scored
 }

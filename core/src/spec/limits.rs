@@ -8,7 +8,8 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Constraints, InputShape, JobSpec};
+use super::{InputShape, JobSpec};
+use crate::configuration::Constraints;
 use crate::json;
 use crate::rejection::{Code, Rejection};
 
@@ -119,7 +120,11 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
     Ok(())
 }
 
-fn check_shape(shape: &InputShape, invalid: impl Fn(&str, String) -> Result<(), Rejection>) -> Result<(), Rejection> {
+/// The rules for the shapes of inputs.
+pub(super) fn check_shape(
+    shape: &InputShape,
+    invalid: impl Fn(&str, String) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
     let shapes = shape.shapes();
     let refuse = |detail: String| invalid("input_shape", detail);
     if shapes.is_empty() || shapes.len() > MOST_INPUTS {

@@ -4,32 +4,34 @@
 //! [`Rejection`] that names the field's path, the value and what is allowed. Everything but the target has a default.
 
 mod importance;
+mod inspection;
 mod limits;
-mod number;
 mod search;
 mod target;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::archive::name::{escaped, escaped_within};
-use crate::candidate::ReplayConfig;
+use crate::configuration::{Constraints, Origin, ReplayConfig};
+use crate::importance::ImportanceSpec;
+use crate::number::{Positive, UnitInterval};
 use crate::rejection::{Code, Rejection};
 
-pub use importance::ImportanceSpec;
+pub use inspection::InspectionSpec;
 pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};
-pub use number::{Positive, Reduction, UnitInterval};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
-pub use target::{Metric, Target, TargetWire};
+pub use target::{TARGET_TOLERANCE, Target, TargetWire};
 
 use search::with_preset;
 
 /// How the widths are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Method {
     /// Graph embedding and search over millions of configurations (Liu et al., arXiv 2506.11469), calibrated on the
     /// network's own sensitivities when there is data; the classical methods' networks always take part in the screen.
@@ -45,24 +47,20 @@ pub enum Method {
 }
 
 impl Method {
+    /// The name in specs and reports.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sacp => "sacp",
-            Self::Uniform => "uniform",
-            Self::GlobalL1 => "global_l1",
-            Self::GlobalL2 => "global_l2",
-            Self::Config => "config",
-        }
+        self.into()
     }
-}
 
-impl Method {
-    /// Origins of candidates that a job with `sacp` must not fall behind: the classical methods and the greedy allocation by
-    /// sensitivity.
-    pub const BASELINES: [&str; 4] = ["uniform", "global_l1", "global_l2", "sensitivity"];
-
-    pub fn is_baseline(origin: &str) -> bool {
-        Self::BASELINES.contains(&origin)
+    /// What its candidates come from; `None` for `sacp`, whose rankings and baselines say it themselves.
+    pub fn origin(self) -> Option<Origin> {
+        match self {
+            Self::Sacp => None,
+            Self::Uniform => Some(Origin::Uniform),
+            Self::GlobalL1 => Some(Origin::GlobalL1),
+            Self::GlobalL2 => Some(Origin::GlobalL2),
+            Self::Config => Some(Origin::Config),
+        }
     }
 }
 
@@ -107,37 +105,6 @@ impl InputShape {
             Self::Many(shapes) => shapes.clone(),
         }
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Constraints {
-    /// Kept channel counts are multiples of this.
-    pub round_to: Positive,
-    /// No group loses a larger share of its channels.
-    pub max_layer_reduction: UnitInterval,
-    /// Names of layers (with `*` and `?`) whose output channels stay as they are; each has 1 to 512 characters.
-    #[schema(max_items = 1000)]
-    pub ignore: Vec<String>,
-    /// Limits by layer name (with `*` and `?`), 1 to 512 characters.
-    pub layers: BTreeMap<String, LayerLimit>,
-}
-
-impl Default for Constraints {
-    fn default() -> Self {
-        Self {
-            round_to: Positive::ONE,
-            max_layer_reduction: UnitInterval(0.9),
-            ignore: Vec::new(),
-            layers: BTreeMap::new(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LayerLimit {
-    pub max_reduction: UnitInterval,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -186,7 +153,7 @@ impl Default for FineTune {
     fn default() -> Self {
         Self {
             objective: Objective::CrossEntropy,
-            distill: UnitInterval(0.5),
+            distill: UnitInterval::new(0.5),
             light_epochs: 1,
             epochs: 30,
             batch_size: Positive::new(128),
@@ -234,6 +201,10 @@ pub struct JobSpec {
     /// `null` prunes only.
     #[serde(default = "default_fine_tune")]
     pub fine_tune: Option<FineTune>,
+    /// Also makes the control experiment with random channels, whatever it costs; with `sacp` it is made anyway where it costs at
+    /// most 5 % of the job.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diagnostics: bool,
     /// At most 32; a key has 1 to 63 characters, a value at most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -269,22 +240,6 @@ impl JobSpec {
         reader.end().map_err(|_| {
             Rejection::new(Code::InvalidSpec, "The job spec must be one JSON object with nothing behind it.")
         })?;
-        spec.check()?;
-        Ok(spec)
-    }
-
-    /// The spec of an inspection: of its fields only `input_shape` is read. The others say that nothing is cut.
-    ///
-    /// # Errors
-    /// [`Code::InvalidSpec`] when a size of the shape is out of range.
-    pub fn inspection(input_shape: Option<InputShape>) -> Result<Self, Rejection> {
-        let nothing = json!({
-            "target": {"channel_reduction": 1e-9},
-            "method": "config",
-            "config": {"format": 1, "groups": {}},
-            "fine_tune": null,
-        });
-        let spec = Self { input_shape, ..Self::from_json(&nothing.to_string())? };
         spec.check()?;
         Ok(spec)
     }

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::number::Positive;
+use crate::number::Positive;
 use crate::rejection::Rejection;
 
 /// Settings for a purpose; what the spec says itself wins.
@@ -101,8 +101,10 @@ impl Default for EncoderSpec {
 pub enum RankingChoice {
     /// Cosine between the candidate's embedding and the unpruned network's, as published.
     Similarity,
-    /// The sum of the groups' measured sensitivities; needs a data set, without one it is `similarity`.
-    Calibrated,
+    /// The sum of the groups' measured sensitivities; needs a data set, without one it is `similarity`. Version 0.1 called it
+    /// `calibrated`, which is still read.
+    #[serde(alias = "calibrated")]
+    Sensitivity,
 }
 
 /// The search of SACP.
@@ -135,7 +137,7 @@ impl Default for SearchSpec {
             top_m: Positive::new(150),
             repair_steps: 50,
             top_k: Positive::new(10),
-            ranking: RankingChoice::Calibrated,
+            ranking: RankingChoice::Sensitivity,
         }
     }
 }

@@ -1,4 +1,7 @@
+use serde_json::json;
+
 use super::*;
+use crate::cost::Metric;
 use crate::importance::Criterion;
 
 fn detail(json: &str) -> String {

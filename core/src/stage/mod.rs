@@ -1,354 +1,239 @@
-//! The stage machine: which stage follows which, and the tasks of a stage.
+//! The stages of a job: which follow each other, and the tasks of each.
 //!
-//! Both are pure functions of the spec and of what has finished, so that the server's transaction and the CLI's
-//! local run take the same road. The caller runs every task of a stage, then asks for the next.
+//! A stage is one file here, which implements [`Definition`], and one of the same name in the engine, which carries it out.
+//! [`with_stages!`](crate::with_stages) is the list of all, in the order in which a job goes through them; everything else that has
+//! a case for every stage is made from it.
+//!
+//! [`Stage::next`] and [`plan`] are pure functions of the spec and of what has finished, so that the server's transaction and the
+//! local run of the command line take the same road. The caller runs every task of a stage, then asks for the next.
 
-mod view;
+pub mod calibration;
+pub mod control;
+mod definition;
+pub mod encoder;
+pub mod export;
+pub mod graph;
+pub mod import;
+pub mod importance;
+pub mod inspect;
+mod job;
+pub mod latency;
+pub mod light_tune;
+mod measurement;
+pub mod repair;
+pub mod reuse;
+pub mod rung;
+pub mod screen;
+pub mod search;
+pub mod sensitivity;
+pub mod tune;
+pub mod verify;
+
+use std::any::Any;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
-use crate::measurement::Measurements;
-use crate::search::additive::{Probe, Sensitivity};
-use crate::spec::{EncoderObjective, JobSpec, Method, Metric};
-use crate::task::{Screened, TaskResult, Work, file};
+use crate::sandbox::Profile;
+use crate::spec::JobSpec;
 
-use view::Contender;
+pub use definition::Definition;
+pub use job::{FinishedTask, Input, JobView, Plan, PlanError, PlannedTask, Source, TaskTime};
+pub use measurement::{Kept, Measurements};
 
-/// A stage of a job. `Inspect` is the only one of an inspection, which looks at a model and prunes nothing. `Latency` belongs
-/// to the target `latency_reduction`; `Importance`, `Calibration`, `Encoder`, `Sensitivity`, `Repair` and `LightTune` belong to
-/// the method `sacp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    Inspect,
-    Import,
-    Graph,
-    /// The latency of every layer at many widths.
-    Latency,
-    /// Gradients, for a criterion that needs them.
-    Importance,
-    /// A sample of configurations, for an encoder that is fitted to measurements.
-    Calibration,
-    Encoder,
-    Sensitivity,
-    Search,
-    Screen,
-    /// A few steps of distillation for every screened network.
-    Repair,
-    LightTune,
-    Tune,
-    Export,
-    Verify,
+/// Calls a macro with every stage: what it is, its module, its name. The order is that in which a job goes through them.
+#[macro_export]
+macro_rules! with_stages {
+    ($callback:ident) => {
+        $callback! {
+            "The only stage of an inspection, which looks at a model and prunes nothing." inspect Inspect;
+            "Reads the user's program and makes it a graph." import Import;
+            "Finds the coupled groups, the costs and the limits." graph Graph;
+            "Measures the latency of every layer at many widths; with a latency target only." latency Latency;
+            "Takes gradients, for a criterion that needs them; with `sacp` only." importance Importance;
+            "Measures a sample of configurations, for an encoder that is fitted to them; with `sacp` only." calibration Calibration;
+            "Trains the graph encoder; with `sacp` only." encoder Encoder;
+            "Measures what cutting each group alone costs; with `sacp` and a data set only." sensitivity Sensitivity;
+            "Proposes configurations." search Search;
+            "Cuts every proposed network, proves the surgery and measures what is left." screen Screen;
+            "A few steps of distillation for every screened network; with `sacp` only." repair Repair;
+            "A short training of the better third; with `sacp` only." light_tune LightTune;
+            "The full training of the best." tune Tune;
+            "Cuts random channels as a control experiment; with `sacp` or `diagnostics` only." control Control;
+            "Writes the pruned model." export Export;
+            "Reloads the written file in a fresh process, compares, times and reports." verify Verify;
+        }
+    };
 }
 
-impl Stage {
-    pub const ALL: [Self; 15] = [
-        Self::Inspect,
-        Self::Import,
-        Self::Graph,
-        Self::Latency,
-        Self::Importance,
-        Self::Calibration,
-        Self::Encoder,
-        Self::Sensitivity,
-        Self::Search,
-        Self::Screen,
-        Self::Repair,
-        Self::LightTune,
-        Self::Tune,
-        Self::Export,
-        Self::Verify,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inspect => "inspect",
-            Self::Import => "import",
-            Self::Graph => "graph",
-            Self::Latency => "latency",
-            Self::Importance => "importance",
-            Self::Calibration => "calibration",
-            Self::Encoder => "encoder",
-            Self::Sensitivity => "sensitivity",
-            Self::Search => "search",
-            Self::Screen => "screen",
-            Self::Repair => "repair",
-            Self::LightTune => "light_tune",
-            Self::Tune => "tune",
-            Self::Export => "export",
-            Self::Verify => "verify",
+macro_rules! define_stages {
+    ($($doc:literal $module:ident $Variant:ident;)*) => {
+        /// A stage of a job.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, EnumString,
+            IntoStaticStr, VariantArray,
+        )]
+        #[serde(rename_all = "snake_case")]
+        #[strum(serialize_all = "snake_case")]
+        pub enum Stage {
+            $(#[doc = $doc] $Variant,)*
         }
+
+        /// What one task is to do.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "stage", rename_all = "snake_case")]
+        pub enum Work {
+            $(#[doc = $doc] $Variant(<$module::$Variant as Definition>::Work),)*
+        }
+
+        /// What one task found out beside its files; stored with the task.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "stage", rename_all = "snake_case")]
+        pub enum TaskResult {
+            $(#[doc = $doc] $Variant(<$module::$Variant as Definition>::Result),)*
+        }
+
+        impl Stage {
+            /// Whether a job goes through it.
+            fn is_part_of(self, spec: &JobSpec, has_dataset: bool) -> bool {
+                match self {
+                    $(Self::$Variant => $module::$Variant::is_part_of(spec, has_dataset),)*
+                }
+            }
+
+            /// How much its tasks may do.
+            pub fn profile(self) -> Profile {
+                match self {
+                    $(Self::$Variant => $module::$Variant::PROFILE,)*
+                }
+            }
+
+            fn tasks(self, job: JobView<'_>, reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
+                match self {
+                    $(Self::$Variant => $module::$Variant::plan(job, reused),)*
+                }
+            }
+
+            fn taken_over(self, job: JobView<'_>, known: &Measurements) -> Result<Measurements, PlanError> {
+                match self {
+                    $(Self::$Variant => $module::$Variant::taken_over(job, known),)*
+                }
+            }
+
+            fn procedure(self, spec: &JobSpec) -> Option<serde_json::Value> {
+                match self {
+                    $(Self::$Variant => $module::$Variant::procedure(spec),)*
+                }
+            }
+
+            fn measurements(self, job: JobView<'_>) -> Vec<String> {
+                match self {
+                    $(Self::$Variant => $module::$Variant::measurements(job),)*
+                }
+            }
+
+            fn known(self, job: JobView<'_>, kept: &[Kept]) -> Measurements {
+                match self {
+                    $(Self::$Variant => $module::$Variant::known(job, kept),)*
+                }
+            }
+
+            /// How many of the measurements that a job has taken over belong to this stage.
+            pub fn count_reused(self, reused: &Measurements) -> usize {
+                match self {
+                    $(Self::$Variant => $module::$Variant::count_reused(reused),)*
+                }
+            }
+
+            /// What is counted where all measurements of the stage were taken over.
+            pub fn reused_unit(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => $module::$Variant::REUSED_UNIT,)*
+                }
+            }
+        }
+
+        impl Work {
+            /// The stage that it belongs to.
+            pub fn stage(&self) -> Stage {
+                match self {
+                    $(Self::$Variant(_) => Stage::$Variant,)*
+                }
+            }
+
+            /// Names of the files that the task writes.
+            pub fn files(&self) -> Vec<String> {
+                match self {
+                    $(Self::$Variant(work) => $module::$Variant::files(work),)*
+                }
+            }
+
+            /// A made-up result of the task.
+            #[cfg(any(test, feature = "testing"))]
+            pub fn sample(&self) -> TaskResult {
+                match self {
+                    $(Self::$Variant(work) => TaskResult::$Variant($module::$Variant::sample(work)),)*
+                }
+            }
+        }
+
+        impl TaskResult {
+            /// The stage that reports it.
+            pub fn stage(&self) -> Stage {
+                match self {
+                    $(Self::$Variant(_) => Stage::$Variant,)*
+                }
+            }
+
+            fn as_any(&self) -> &dyn Any {
+                match self {
+                    $(Self::$Variant(result) => result,)*
+                }
+            }
+
+            fn brought(&self, job: JobView<'_>) -> Vec<Kept> {
+                match self {
+                    $(Self::$Variant(result) => $module::$Variant::brought(result, job),)*
+                }
+            }
+        }
+    };
+}
+
+with_stages!(define_stages);
+
+impl Stage {
+    /// Every stage, in the order of the list.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name in the API, in tables and in reports.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
+    /// The stage of a name; `None` for any other text.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+        name.parse().ok()
     }
 
     /// The stage after this one; `None` when the job is done.
     pub fn next(self, spec: &JobSpec, has_dataset: bool) -> Option<Self> {
-        let tunes = spec.fine_tune.is_some() && has_dataset;
-        let halves = tunes && spec.method == Method::Sacp;
-        let light_epochs = spec.fine_tune.as_ref().map_or(0, |fine_tune| fine_tune.light_epochs);
-        let fits = spec.encoder.objective == EncoderObjective::Regression && has_dataset;
-        match self {
-            Self::Import => Some(Self::Graph),
-            Self::Graph if spec.target.metric == Metric::Latency => Some(Self::Latency),
-            Self::Graph | Self::Latency
-                if spec.method == Method::Sacp && has_dataset && spec.importance.criterion.needs_data() =>
-            {
-                Some(Self::Importance)
-            }
-            Self::Graph | Self::Latency | Self::Importance if spec.method == Method::Sacp && fits => {
-                Some(Self::Calibration)
-            }
-            Self::Graph | Self::Latency if spec.method == Method::Sacp => Some(Self::Encoder),
-            Self::Importance | Self::Calibration => Some(Self::Encoder),
-            Self::Encoder if has_dataset => Some(Self::Sensitivity),
-            Self::Graph | Self::Latency | Self::Encoder | Self::Sensitivity => Some(Self::Search),
-            Self::Search => Some(Self::Screen),
-            Self::Screen if halves && spec.search.repair_steps > 0 => Some(Self::Repair),
-            Self::Screen | Self::Repair if halves && light_epochs > 0 => Some(Self::LightTune),
-            Self::Screen | Self::Repair | Self::LightTune if tunes => Some(Self::Tune),
-            Self::Screen | Self::Repair | Self::LightTune | Self::Tune => Some(Self::Export),
-            Self::Export => Some(Self::Verify),
-            Self::Verify | Self::Inspect => None,
+        if self == Self::Inspect {
+            return None;
         }
+        let later = Self::ALL.iter().copied().filter(|&stage| stage > self);
+        later.into_iter().find(|stage| stage.is_part_of(spec, has_dataset))
     }
-}
-
-/// Where a task's input file comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "snake_case")]
-pub enum Source {
-    Model,
-    Dataset,
-    /// An output of a finished task of the same job.
-    Output {
-        stage: Stage,
-        index: usize,
-        name: String,
-    },
-}
-
-/// A file that a task finds in its folder under `name`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
-    pub name: String,
-    pub source: Source,
-}
-
-/// A task that is to be run: the n-th of its stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlannedTask {
-    pub index: usize,
-    pub work: Work,
-    pub inputs: Vec<Input>,
-}
-
-/// A task of the job that is done.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FinishedTask {
-    pub stage: Stage,
-    pub index: usize,
-    pub result: TaskResult,
-    pub files: Vec<String>,
-    pub seconds: f64,
-    pub device: String,
-}
-
-/// The job as the planner sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct JobView<'a> {
-    pub spec: &'a JobSpec,
-    pub has_dataset: bool,
-    /// Every finished task, in any order.
-    pub finished: &'a [FinishedTask],
-    /// What the stages before have taken over from earlier jobs.
-    pub reused: &'a Measurements,
-}
-
-/// What a stage is planned to be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Empty when there is nothing left to do: the caller goes on to the next stage.
-    pub tasks: Vec<PlannedTask>,
-    /// What the job takes over instead of measuring it.
-    pub reused: Measurements,
-}
-
-/// A stage cannot be planned: an earlier stage's result is not there. Always our bug.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("stage {} cannot be planned: no finished {missing}", .stage.as_str())]
-pub struct PlanError {
-    pub stage: Stage,
-    pub missing: &'static str,
 }
 
 /// The tasks of a stage whose predecessors have all finished, without those whose results are `known` from earlier jobs.
+///
+/// # Errors
+/// The result of an earlier stage is not there.
 pub fn plan(stage: Stage, job: JobView<'_>, known: &Measurements) -> Result<Plan, PlanError> {
-    let reused = taken_over(stage, job, known)?;
-    Ok(Plan { tasks: tasks(stage, job, &reused)?, reused })
-}
-
-/// What a stage would measure and is known.
-fn taken_over(stage: Stage, job: JobView<'_>, known: &Measurements) -> Result<Measurements, PlanError> {
-    let missing = |missing| PlanError { stage, missing };
-    let mut reused = Measurements::default();
-    match stage {
-        Stage::Sensitivity => {
-            let probes = &job.graph().ok_or_else(|| missing("graph"))?.probes;
-            let wanted = |known: &&Sensitivity| probes.contains(&known.probe());
-            reused.sensitivities.extend(known.sensitivities.iter().filter(wanted).copied());
-        }
-        Stage::Screen => {
-            let proposed = job.search().ok_or_else(|| missing("search"))?;
-            let wanted = |known: &&Screened| proposed.iter().any(|costs| costs.index == known.candidate);
-            reused.screened.extend(known.screened.iter().filter(wanted).cloned());
-        }
-        _ => {}
-    }
-    Ok(reused)
-}
-
-fn tasks(stage: Stage, job: JobView<'_>, reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
-    let one = |work, inputs| Ok(vec![PlannedTask { index: 0, work, inputs }]);
-    let missing = |missing| PlanError { stage, missing };
-    let graph = || [output(Stage::Import, 0, file::GRAPH), output(Stage::Import, 0, file::WEIGHTS)];
-    let candidates = || output(Stage::Search, 0, file::CANDIDATES);
-    let importance = || job.results(Stage::Importance).map(|_| output(Stage::Importance, 0, file::IMPORTANCE));
-    let latency = || match job.latency() {
-        None if job.spec.target.metric == Metric::Latency => Err(missing("latency")),
-        table => Ok(table.cloned().map(Box::new)),
-    };
-    let model = || Input { name: file::MODEL.to_owned(), source: Source::Model };
-    let dataset = || job.has_dataset.then(|| Input { name: file::DATASET.to_owned(), source: Source::Dataset });
-    // A rung of successive halving: training tasks with `size` contenders each.
-    let rung = |contenders: Vec<Contender>, size, work: fn(Vec<usize>) -> Work| {
-        if contenders.is_empty() {
-            return Err(missing("screen"));
-        }
-        let planned = |(index, shard): (usize, &[Contender])| PlannedTask {
-            index,
-            work: work(shard.iter().map(|contender| contender.candidate).collect()),
-            inputs: graph()
-                .into_iter()
-                .chain([candidates()])
-                .chain(shard.iter().filter_map(|contender| contender.weights.clone()))
-                .chain(dataset())
-                .collect(),
-        };
-        Ok(sharded(&contenders, size).map(planned).collect())
-    };
-
-    match stage {
-        Stage::Inspect => one(Work::Inspect, vec![model()]),
-        Stage::Import => one(Work::Import, [model()].into_iter().chain(dataset()).collect()),
-        Stage::Graph => one(Work::Graph, graph().into()),
-        Stage::Latency => one(Work::Latency, graph().into()),
-        Stage::Importance => one(Work::Importance, graph().into_iter().chain(dataset()).collect()),
-        Stage::Calibration => {
-            let latency = latency()?;
-            let all: Vec<usize> = (0..job.spec.encoder.samples.get()).collect();
-            Ok(sharded(&all, CANDIDATES_PER_TASK)
-                .map(|(index, shard)| PlannedTask {
-                    index,
-                    work: Work::Calibration { sample: shard[0]..shard[0] + shard.len(), latency: latency.clone() },
-                    inputs: graph().into_iter().chain(importance()).chain(dataset()).collect(),
-                })
-                .collect())
-        }
-        Stage::Encoder => one(Work::Encoder { calibration: job.calibration() }, graph().into()),
-        Stage::Sensitivity => {
-            let is_reused = |probe: &Probe| reused.sensitivities.iter().any(|known| known.probe() == *probe);
-            let left: Vec<Probe> = job.probes().iter().copied().filter(|probe| !is_reused(probe)).collect();
-            Ok(sharded(&left, PROBES_PER_TASK)
-                .map(|(index, shard)| PlannedTask {
-                    index,
-                    work: Work::Sensitivity { probes: shard.to_vec() },
-                    inputs: graph().into_iter().chain(importance()).chain(dataset()).collect(),
-                })
-                .collect())
-        }
-        Stage::Search => {
-            let encoder = job.results(Stage::Encoder).map(|_| output(Stage::Encoder, 0, file::ENCODER));
-            let sensitivities = job.sensitivities();
-            one(
-                Work::Search { sensitivities, latency: latency()? },
-                graph().into_iter().chain(importance()).chain(encoder).collect(),
-            )
-        }
-        Stage::Screen => {
-            let proposed = job.search().ok_or_else(|| missing("search"))?;
-            let is_reused = |index: usize| reused.screened.iter().any(|known| known.candidate == index);
-            let indices: Vec<usize> =
-                proposed.iter().map(|candidate| candidate.index).filter(|&index| !is_reused(index)).collect();
-            // A method that does not search proposes a single network.
-            let compared = job.has_dataset.then(|| job.compared_candidate()).flatten();
-            let shard = if job.spec.method == Method::Sacp { CANDIDATES_PER_TASK } else { 1 };
-            Ok(sharded(&indices, shard)
-                .map(|(index, shard)| PlannedTask {
-                    index,
-                    work: Work::Screen {
-                        candidates: shard.to_vec(),
-                        compare_channels_of: compared.filter(|_| index == 0),
-                    },
-                    inputs: graph().into_iter().chain(importance()).chain([candidates()]).chain(dataset()).collect(),
-                })
-                .collect())
-        }
-        // All of the screened, then the better third and every baseline, then the best few.
-        Stage::Repair => rung(job.contenders(), CANDIDATES_PER_REPAIR_TASK, |candidates| Work::Repair { candidates }),
-        Stage::LightTune => {
-            let third = job.screened().len().div_ceil(3).max(job.spec.search.top_k.get());
-            let chosen = job.best_and_baselines(third);
-            rung(chosen, CANDIDATES_PER_LIGHT_TASK, |candidates| Work::LightTune { candidates })
-        }
-        Stage::Tune => rung(job.finalists(), 1, |candidates| Work::Tune { candidate: candidates[0] }),
-        Stage::Export => {
-            let winner = job.winner().ok_or_else(|| missing("screen or tune"))?;
-            one(
-                Work::Export { candidate: winner.candidate, tuned: winner.stage == Stage::Tune },
-                graph().into_iter().chain([candidates()]).chain(winner.weights).chain(dataset()).collect(),
-            )
-        }
-        Stage::Verify => {
-            let history = job.history().ok_or_else(|| missing("import, screen or export"))?;
-            one(
-                Work::Verify { history: Box::new(history) },
-                vec![
-                    output(Stage::Import, 0, file::GRAPH),
-                    candidates(),
-                    output(Stage::Export, 0, file::PRUNED_MODEL),
-                    output(Stage::Export, 0, file::BASE_MODEL),
-                    output(Stage::Export, 0, file::PROBES),
-                ],
-            )
-        }
-    }
-}
-
-/// Sensitivities that one task measures.
-const PROBES_PER_TASK: usize = 64;
-
-/// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
-const CANDIDATES_PER_TASK: usize = 32;
-
-const CANDIDATES_PER_REPAIR_TASK: usize = 16;
-
-const CANDIDATES_PER_LIGHT_TASK: usize = 8;
-
-fn sharded<T>(items: &[T], size: usize) -> impl Iterator<Item = (usize, &[T])> {
-    items.chunks(size).enumerate()
-}
-
-fn output(stage: Stage, index: usize, name: &str) -> Input {
-    Input { name: name.to_owned(), source: Source::Output { stage, index, name: name.to_owned() } }
-}
-
-/// The weights that a screen task left; `None` when there was none because its result was taken over.
-fn screened_file(task: Option<usize>, candidate: usize) -> Option<Input> {
-    task.map(|task| output(Stage::Screen, task, &file::screened(candidate)))
+    let reused = stage.taken_over(job, known)?;
+    Ok(Plan { tasks: stage.tasks(job, &reused)?, reused })
 }
 
 #[cfg(test)]

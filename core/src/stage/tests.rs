@@ -1,14 +1,30 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::latency::{LatencyFit, LatencyTable, Setting};
-use crate::report::{Accuracy, Costs, Equivalence};
-use crate::search::calibration::Sampled;
-use crate::spec::InputShape;
-use crate::task::{
-    CalibrationResult, CandidateCosts, ExportResult, GraphResult, ImportResult, ImportanceResult, LatencyResult, Rated,
-    RungResult, Score, ScreenResult, Screened, SearchResult, SensitivityResult, TuneResult,
-};
+use crate::configuration::{CandidateCosts, Origin};
+use crate::cost::Costs;
+use crate::latency::LatencyTable;
+use crate::recovery::{Rated, Score, Screened, TuneResult};
+use crate::report::StageTime;
+use crate::search::ranking::regression::Sampled;
+use crate::search::ranking::sensitivity::{Probe, Sensitivity};
+use crate::spec::{InputShape, InspectionSpec};
+use crate::surgery::Equivalence;
+use calibration::{CalibrationResult, CalibrationWork};
+use control::ControlWork;
+use encoder::EncoderWork;
+use export::ExportWork;
+use graph::GraphResult;
+use importance::ImportanceResult;
+use latency::LatencyResult;
+use light_tune::LightTuneWork;
+use repair::RepairWork;
+use rung::RungResult;
+use screen::{ScreenResult, ScreenWork};
+use search::{SearchResult, SearchWork};
+use sensitivity::{SensitivityResult, SensitivityWork};
+use tune::TuneWork;
+use verify::VerifyWork;
 
 fn spec(more: &str) -> JobSpec {
     JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"top_k": 2}}{more}}}"#)).unwrap()
@@ -20,28 +36,19 @@ fn road(spec: &JobSpec, has_dataset: bool) -> Vec<&'static str> {
 }
 
 fn finished(stage: Stage, index: usize, result: TaskResult) -> FinishedTask {
-    FinishedTask { stage, index, result, files: Vec::new(), seconds: 1.5, device: "cpu".to_owned() }
+    let time = TaskTime { waiting: 0.25, running: 1.5, computing: 1.0 };
+    FinishedTask { stage, index, result, files: Vec::new(), time, device: "cpu".to_owned() }
 }
 
 fn latency_result() -> LatencyResult {
-    let fit = LatencyFit {
-        networks: 26,
-        runs: 48,
-        r2: 0.99,
-        held_out_error: 0.02,
-        held_out_worst: 0.05,
-        base_error: 0.01,
-        whole_over_nodes: 1.0,
-    };
-    let setting = Setting { batch: 1, threads: 2, device: "cpu".to_owned() };
-    LatencyResult { table: LatencyTable { setting, base_ms: 2.0, nodes: Vec::new(), fit }, reachable: 0.8 }
+    LatencyResult { table: Box::new(LatencyTable::sample()), reachable: 0.8 }
 }
 
 fn proposed(count: usize) -> FinishedTask {
     let costs = Costs { macs: 1, params: 1, channels: 1, latency_ms: None };
     let candidate = |index| CandidateCosts {
         index,
-        origin: if index + 1 == count { "uniform" } else { "calibrated" }.to_owned(),
+        origin: if index + 1 == count { Origin::Uniform } else { Origin::Sensitivity },
         configuration: format!("configuration {index}"),
         costs,
         reduction: 0.5,
@@ -56,7 +63,7 @@ fn proposed(count: usize) -> FinishedTask {
 fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
     let screened = vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None }];
-    finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened, channel_choice: None }))
+    finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened }))
 }
 
 fn tuned(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
@@ -109,6 +116,7 @@ fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
         "repair",
         "light_tune",
         "tune",
+        "control",
         "export",
         "verify",
     ];
@@ -132,7 +140,7 @@ fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
     let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 });
     let done = [graph_with(&probes(&[1, 2])), finished(Stage::Importance, 0, result)];
     let view = JobView { spec: &taylor, has_dataset: true, finished: &done, reused: Measurements::NONE };
-    let saliency = output(Stage::Importance, 0, "importance.safetensors");
+    let saliency = Input::output(Stage::Importance, 0, "importance.safetensors");
     for stage in [Stage::Sensitivity, Stage::Search] {
         let tasks = plan(stage, view, Measurements::NONE).unwrap().tasks;
         assert!(!tasks.is_empty() && tasks.iter().all(|task| task.inputs.contains(&saliency)), "{stage:?}");
@@ -151,16 +159,18 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
         let view = JobView { spec: &spec, has_dataset: false, finished, reused: Measurements::NONE };
         plan(stage, view, Measurements::NONE).map(|plan| plan.tasks)
     };
-    assert_eq!(planned(Stage::Latency, &[]).unwrap()[0].work, Work::Latency);
+    assert_eq!(planned(Stage::Latency, &[]).unwrap()[0].work, Work::Latency(()));
     assert_eq!(planned(Stage::Search, &[]).unwrap_err().missing, "latency");
-    let done = [finished(Stage::Latency, 0, TaskResult::Latency(Box::new(latency_result())))];
+    let done = [finished(Stage::Latency, 0, TaskResult::Latency(latency_result()))];
     let search = planned(Stage::Search, &done).unwrap();
-    let Work::Search { latency: Some(table), .. } = &search[0].work else { panic!("the search gets the table") };
-    assert_eq!(**table, latency_result().table);
+    let Work::Search(SearchWork { latency: Some(table), .. }) = &search[0].work else {
+        panic!("the search gets the table")
+    };
+    assert_eq!(*table, latency_result().table);
 
     // The sample is drawn in the band of the target too.
     let calibration = planned(Stage::Calibration, &done).unwrap();
-    assert!(matches!(&calibration[0].work, Work::Calibration { latency: Some(_), .. }));
+    assert!(matches!(&calibration[0].work, Work::Calibration(CalibrationWork { latency: Some(_), .. })));
     assert_eq!(planned(Stage::Calibration, &[]).unwrap_err().missing, "latency");
 }
 
@@ -176,13 +186,16 @@ fn an_encoder_that_is_fitted_to_measurements_is_preceded_by_them_where_there_is_
     };
     let tasks = planned(Stage::Calibration, &[]);
     let shards: Vec<_> = tasks.iter().map(|task| task.work.clone()).collect();
-    assert_eq!(shards, [0..32, 32..64, 64..70].map(|sample| Work::Calibration { sample, latency: None }));
+    assert_eq!(
+        shards,
+        [0..32, 32..64, 64..70].map(|sample| Work::Calibration(CalibrationWork { sample, latency: None }))
+    );
     let of = |index| Sampled { index, widths: vec![1], accuracy: Some(0.5), divergence: 0.1 };
     let measured = |task, index| {
         finished(Stage::Calibration, task, TaskResult::Calibration(CalibrationResult { measured: vec![of(index)] }))
     };
     let done = [measured(1, 32), measured(0, 0)];
-    assert_eq!(planned(Stage::Encoder, &done)[0].work, Work::Encoder { calibration: vec![of(0), of(32)] });
+    assert_eq!(planned(Stage::Encoder, &done)[0].work, Work::Encoder(EncoderWork { calibration: vec![of(0), of(32)] }));
 }
 
 #[test]
@@ -198,13 +211,12 @@ fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
 }
 
 #[test]
-fn an_inspection_is_one_task_that_reads_the_model() {
-    let spec = JobSpec::inspection(Some(InputShape::One(vec![3, 32, 32]))).unwrap();
-    let view = JobView { spec: &spec, has_dataset: false, finished: &[], reused: Measurements::NONE };
-    let [task] = &plan(Stage::Inspect, view, Measurements::NONE).unwrap().tasks[..] else { panic!() };
-    assert_eq!((&task.work, task.inputs[0].name.as_str()), (&Work::Inspect, file::MODEL));
-    assert_eq!(Stage::Inspect.next(&spec, false), None);
-    assert!(JobSpec::inspection(Some(InputShape::One(vec![-1]))).is_err());
+fn an_inspection_is_one_task_that_reads_the_model_and_no_job_has_it() {
+    let inspection = InspectionSpec::new(Some(InputShape::One(vec![3, 32, 32]))).unwrap();
+    let task = inspect::task(inspection.clone());
+    assert_eq!((&task.work, task.inputs[0].name.as_str()), (&Work::Inspect(inspection), import::MODEL));
+    assert_eq!(Stage::Inspect.next(&spec(""), true), None);
+    assert!(InspectionSpec::new(Some(InputShape::One(vec![-1]))).is_err());
 }
 
 #[test]
@@ -221,27 +233,41 @@ fn candidates_are_screened_in_shards_that_together_hold_each_once() {
     let all: Vec<usize> = screen
         .iter()
         .flat_map(|task| match &task.work {
-            Work::Screen { candidates, .. } => candidates.clone(),
+            Work::Screen(ScreenWork { candidates }) => candidates.clone(),
             other => panic!("{other:?} in the screen stage"),
         })
         .collect();
     assert_eq!(all, (0..70).collect::<Vec<_>>());
 }
 
+fn control(spec: &JobSpec, finished: &[FinishedTask]) -> Vec<PlannedTask> {
+    let view = JobView { spec, has_dataset: true, finished, reused: Measurements::NONE };
+    plan(Stage::Control, view, Measurements::NONE).unwrap().tasks
+}
+
 #[test]
-fn one_task_compares_choices_of_channels_at_the_uniform_widths_when_there_is_data() {
-    let compared = |has_dataset| -> Vec<Option<usize>> {
-        let done = [proposed(70)];
-        let view = JobView { spec: &spec(""), has_dataset, finished: &done, reused: Measurements::NONE };
-        let tasks = plan(Stage::Screen, view, Measurements::NONE).unwrap().tasks;
-        let of = |task: &PlannedTask| match task.work {
-            Work::Screen { compare_channels_of, .. } => compare_channels_of,
-            _ => panic!("{:?} in the screen stage", task.work),
-        };
-        tasks.iter().map(of).collect()
-    };
-    assert_eq!(compared(true), [Some(69), None, None]);
-    assert_eq!(compared(false), [None, None, None]);
+fn random_channels_are_tried_at_the_uniform_widths_within_a_share_of_the_job() {
+    let mut done = vec![proposed(9)];
+    done.push(screened(0, 0, 0.5));
+    assert_eq!(control(&spec(""), &done), [], "a network takes 1.5 s, four of them are no twentieth of 3 s");
+    done.extend((1..9).map(|index| screened(index, index, 0.5)));
+    let tuned =
+        |index| FinishedTask { time: TaskTime { running: 100.0, ..TaskTime::default() }, ..tuned(index, index, 0.5) };
+    done.extend((0..2).map(tuned));
+    let [task] = &control(&spec(""), &done)[..] else { panic!("it is worth its time now") };
+    let Work::Control(ControlWork { candidate: 8, seconds: Some(seconds) }) = task.work else { panic!("{task:?}") };
+    assert!((seconds - 0.05 * 215.0).abs() < 1e-9, "{seconds}");
+}
+
+#[test]
+fn diagnostics_ask_for_random_channels_with_any_method_and_whatever_they_cost() {
+    let uniform = |more: &str| spec(&format!(r#", "method": "uniform"{more}"#));
+    assert!(!road(&uniform(""), true).contains(&"control"));
+    let asked = uniform(r#", "diagnostics": true"#);
+    assert_eq!(road(&asked, true)[4..], ["tune", "control", "export", "verify"]);
+    assert!(!road(&asked, false).contains(&"control"), "nothing is measured without data");
+    let done = [proposed(1), screened(0, 0, 0.5)];
+    assert_eq!(control(&asked, &done)[0].work, Work::Control(ControlWork { candidate: 0, seconds: None }));
 }
 
 #[test]
@@ -249,8 +275,8 @@ fn the_better_third_and_every_baseline_are_lightly_tuned() {
     let mut done = vec![proposed(9)];
     done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
     let light = plan_after(Stage::LightTune, &done).unwrap();
-    assert_eq!(light[0].work, Work::LightTune { candidates: vec![0, 1, 2, 8] }, "8 is the baseline");
-    assert!(light[0].inputs.contains(&output(Stage::Screen, 0, "screened-8.safetensors")));
+    assert_eq!(light[0].work, Work::LightTune(LightTuneWork { candidates: vec![0, 1, 2, 8] }), "8 is the baseline");
+    assert!(light[0].inputs.contains(&Input::output(Stage::Screen, 0, "screened-8.safetensors")));
 }
 
 #[test]
@@ -258,8 +284,8 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
     let mut done = vec![proposed(9)];
     done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
     let repair = plan_after(Stage::Repair, &done).unwrap();
-    assert_eq!(repair[0].work, Work::Repair { candidates: (0..9).collect() });
-    assert!(repair[0].inputs.contains(&output(Stage::Screen, 0, "screened-8.safetensors")));
+    assert_eq!(repair[0].work, Work::Repair(RepairWork { candidates: (0..9).collect() }));
+    assert!(repair[0].inputs.contains(&Input::output(Stage::Screen, 0, "screened-8.safetensors")));
 
     let rated = (0..9).map(|candidate| Rated {
         candidate,
@@ -270,10 +296,10 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
     let light = plan_after(Stage::LightTune, &done).unwrap();
     assert_eq!(
         light[0].work,
-        Work::LightTune { candidates: vec![4, 5, 6, 8] },
+        Work::LightTune(LightTuneWork { candidates: vec![4, 5, 6, 8] }),
         "of equal accuracy those of least loss"
     );
-    assert!(light[0].inputs.contains(&output(Stage::Repair, 0, "repaired-5.safetensors")));
+    assert!(light[0].inputs.contains(&Input::output(Stage::Repair, 0, "repaired-5.safetensors")));
 }
 
 #[test]
@@ -281,7 +307,7 @@ fn of_equally_accurate_networks_the_one_of_smaller_loss_wins() {
     let score = |loss| Score { accuracy: Some(0.9), loss };
     let done = [proposed(2), screened(0, 0, 0.9), tuned_with(0, 0, score(0.4)), tuned_with(1, 1, score(0.3))];
     let export = plan_after(Stage::Export, &done).unwrap();
-    assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: true });
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true }));
 }
 
 #[test]
@@ -289,47 +315,39 @@ fn the_best_k_and_the_best_baseline_are_tuned_each_by_a_task_of_its_own() {
     let done = [proposed(4), screened(0, 0, 0.4), screened(0, 1, 0.2), screened(1, 2, 0.3), screened(1, 3, 0.1)];
     let tune = plan_after(Stage::Tune, &done).unwrap();
     let works: Vec<&Work> = tune.iter().map(|task| &task.work).collect();
-    assert_eq!(works, [0, 2, 3].map(|candidate| Work::Tune { candidate }).iter().collect::<Vec<_>>());
-    assert!(tune[1].inputs.contains(&output(Stage::Screen, 1, "screened-2.safetensors")));
+    assert_eq!(works, [0, 2, 3].map(|candidate| Work::Tune(TuneWork { candidate })).iter().collect::<Vec<_>>());
+    assert!(tune[1].inputs.contains(&Input::output(Stage::Screen, 1, "screened-2.safetensors")));
 }
 
 #[test]
 fn the_winner_is_the_best_tuned_candidate_and_the_first_of_equals() {
     let done = [proposed(3), screened(0, 0, 0.9), tuned(0, 0, 0.5), tuned(2, 2, 0.7), tuned(1, 1, 0.7)];
     let export = plan_after(Stage::Export, &done).unwrap();
-    assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: true });
-    assert!(export[0].inputs.contains(&output(Stage::Tune, 1, "tuned-1.safetensors")));
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true }));
+    assert!(export[0].inputs.contains(&Input::output(Stage::Tune, 1, "tuned-1.safetensors")));
 }
 
 #[test]
 fn without_tuning_the_best_screened_candidate_wins() {
     let export = plan_after(Stage::Export, &[proposed(2), screened(0, 0, 0.1), screened(1, 1, 0.2)]).unwrap();
-    assert_eq!(export[0].work, Work::Export { candidate: 1, tuned: false });
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: false }));
 }
 
 #[test]
-fn verification_knows_the_seconds_and_devices_of_every_stage_before_it() {
-    let accuracy = Accuracy { val: 0.5, test: 0.5 };
-    let import = ImportResult {
-        input_shapes: vec![vec![1, 8, 8]],
-        nodes: 1,
-        max_abs_diff: 0.0,
-        bytes: 1,
-        sha256: "00".to_owned(),
-        accuracy: Some(accuracy),
-        data: None,
-    };
-    let export = ExportResult { candidate: 1, base_bytes: 2, pruned_bytes: 1, accuracy: None };
+fn verification_knows_the_times_and_devices_of_every_stage_before_it() {
+    let import = Work::Import(()).sample();
+    let export = Work::Export(ExportWork { candidate: 1, tuned: false }).sample();
     let done = [
-        finished(Stage::Import, 0, TaskResult::Import(import)),
+        finished(Stage::Import, 0, import),
         proposed(2),
         screened(0, 0, 0.1),
         screened(1, 1, 0.2),
-        finished(Stage::Export, 0, TaskResult::Export(export)),
+        finished(Stage::Export, 0, export),
     ];
     let verify = plan_after(Stage::Verify, &done).unwrap();
-    let Work::Verify { history } = &verify[0].work else { panic!("verify plans verification") };
+    let Work::Verify(VerifyWork { history }) = &verify[0].work else { panic!("verify plans verification") };
     assert_eq!(history.seconds["screen"], 3.0);
+    assert_eq!(history.times["screen"], StageTime { waiting: 0.5, setting_up: 1.0, computing: 2.0 });
     assert_eq!(history.devices["screen"], BTreeSet::from(["cpu".to_owned()]));
     assert_eq!(history.winner, 1);
 }
@@ -346,7 +364,7 @@ fn only_sensitivities_that_no_earlier_job_measured_are_measured() {
     let known = Measurements { sensitivities: sensitivities(&[3, 1, 7]), ..Measurements::default() };
     let plan = plan_knowing(Stage::Sensitivity, &graph, &known).unwrap();
     assert_eq!(plan.tasks.len(), 1);
-    assert_eq!(plan.tasks[0].work, Work::Sensitivity { probes: probes(&[2]) });
+    assert_eq!(plan.tasks[0].work, Work::Sensitivity(SensitivityWork { probes: probes(&[2]) }));
     assert_eq!(plan.reused.sensitivities, sensitivities(&[3, 1]), "nobody asked for 7");
 }
 
@@ -374,13 +392,13 @@ fn a_candidate_whose_screen_is_taken_over_competes_and_brings_no_weights() {
     let known = Screened { candidate: 1, equivalence, accuracy: Some(0.5), agreement: None };
     let known = Measurements { screened: vec![known], ..Measurements::default() };
     let Plan { tasks, reused } = plan_knowing(Stage::Screen, &done[..1], &known).unwrap();
-    assert_eq!(tasks[0].work, Work::Screen { candidates: vec![0, 2], compare_channels_of: Some(2) });
+    assert_eq!(tasks[0].work, Work::Screen(ScreenWork { candidates: vec![0, 2] }));
 
     let spec = spec("");
     let job = JobView { spec: &spec, has_dataset: true, finished: &done, reused: &reused };
     let tune = plan(Stage::Tune, job, Measurements::NONE).unwrap().tasks;
     let works: Vec<&Work> = tune.iter().map(|task| &task.work).collect();
-    assert_eq!(works, [0, 1, 2].map(|candidate| Work::Tune { candidate }).iter().collect::<Vec<_>>());
+    assert_eq!(works, [0, 1, 2].map(|candidate| Work::Tune(TuneWork { candidate })).iter().collect::<Vec<_>>());
     let starts = |task: &PlannedTask| task.inputs.iter().filter(|input| input.name.starts_with("screened-")).count();
     assert_eq!(tune.iter().map(starts).collect::<Vec<_>>(), [1, 0, 1]);
 }

@@ -8,7 +8,7 @@ use std::num::ParseIntError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::candidate::Configuration;
+use crate::configuration::Configuration;
 use crate::graph::{Graph, Size, ValueId};
 use crate::group::{Dim, Grouping, Remaining};
 use crate::operator::{self, Shapes};
@@ -150,14 +150,21 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     Ok(Cut { graph, kept, zeroed, reference })
 }
 
+/// The network with the surgery against the original with the removed input columns zeroed, before any fine-tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Equivalence {
+    pub max_abs_diff: f64,
+    /// What `max_abs_diff` may be at most; scales with the outputs' magnitude.
+    pub tolerance: f64,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cost::CostModel;
+    use crate::cost::{CostModel, Costs};
     use crate::graph::ParameterKind;
-    use crate::report::Costs;
     use crate::testing::Net;
 
     /// A random transformer on six tokens of twelve features: attention of several shapes with or without a residual

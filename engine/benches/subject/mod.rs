@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use secateur_core::candidate::{self, Configuration, Limits};
+use secateur_core::configuration::{Configuration, Limits};
 use secateur_core::cost::CostModel;
 use secateur_core::dataset::{Dataset, Split as SplitName};
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance, Weights};
-use secateur_core::search::additive::{self, Sensitivity};
+use secateur_core::method;
+use secateur_core::search::ranking::sensitivity::{self, Sensitivity};
 use secateur_core::spec::JobSpec;
 use secateur_engine::data::{Data, Split};
-use secateur_engine::distortion::Judge;
 use secateur_engine::error::Error;
-use secateur_engine::evaluate;
-use secateur_engine::network::Network;
-use secateur_engine::{torch, weights};
+use secateur_engine::measure::distortion::DivergenceMeter;
+use secateur_engine::measure::evaluate;
+use secateur_engine::network::{Network, weights};
+use secateur_engine::torch;
 use tch::Device;
 
 pub struct Subject {
@@ -48,8 +49,8 @@ impl Subject {
         Ok(Self { original, grouping, weights, importance, costs, limits, train, val, test })
     }
 
-    pub fn sensitivities(&self, judge: &Judge<'_>) -> Result<Vec<Sensitivity>, Error> {
-        additive::probes(&self.limits).into_iter().map(|probe| judge.sensitivity(&self.importance, probe)).collect()
+    pub fn sensitivities(&self, meter: &DivergenceMeter<'_>) -> Result<Vec<Sensitivity>, Error> {
+        sensitivity::probes(&self.limits).into_iter().map(|probe| meter.sensitivity(&self.importance, probe)).collect()
     }
 
     /// What each classical method cuts to remove this share of the MACs.
@@ -58,7 +59,7 @@ impl Subject {
             let spec = format!(r#"{{"target": {{"flops_reduction": {target}}}, "method": "{method}"}}"#);
             let spec = JobSpec::from_json(&spec)?;
             let graph = self.original.graph();
-            let candidate = candidate::propose(graph, &self.grouping, &self.costs, &self.weights, &spec)?.remove(0);
+            let candidate = method::propose(graph, &self.grouping, &self.costs, &self.weights, &spec)?.remove(0);
             Ok((method, candidate.configuration))
         });
         proposed.into_iter().collect()

@@ -8,20 +8,21 @@
 //! computed once per kind of row and `Â` is folded onto the kinds; this is exact and several times cheaper.
 
 pub mod regression;
+pub mod scoring;
 
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::layer::{Layer, LayerGraph};
 use secateur_core::search::encoder::{Encoder, normalised_adjacency};
+use secateur_core::search::layer::{Layer, LayerGraph};
 use secateur_core::search::space::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoints, Saved, numbers};
 use crate::error::Error;
+use crate::process::checkpoint::{Checkpoints, Saved, numbers};
 
 const LEARNING_RATE: f64 = 1e-3;
 const BATCH: usize = 64;

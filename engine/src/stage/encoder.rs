@@ -1,23 +1,28 @@
 //! Training of the graph encoder: by contrast, which needs the graph alone, or to fit the calibration sample.
 
-use secateur_core::candidate::Limits;
+use secateur_core::configuration::Limits;
 use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
-use secateur_core::layer::LayerGraph;
-use secateur_core::search::calibration::Sampled;
-use secateur_core::search::encoder::{Encoder, Head};
+use secateur_core::search::encoder::{Encoder, EncoderResult, Head};
+use secateur_core::search::layer::LayerGraph;
+use secateur_core::search::ranking::regression::Sampled;
 use secateur_core::search::space::Space;
 use secateur_core::spec::EncoderObjective;
-use secateur_core::task::{EncoderResult, TaskResult, file};
+use secateur_core::stage::encoder::{ENCODER, EncoderWork};
 use tch::{Device, Tensor};
 
-use super::{Finished, Task};
+use super::task::Task;
 use crate::encoder::regression::{self, Example, Fitted};
 use crate::encoder::{self, Settings, Trained};
 use crate::error::Error;
-use crate::weights;
+use crate::network::weights;
 
-pub fn run(task: &Task, calibration: &[Sampled]) -> Result<Finished, Error> {
+/// Trains the graph encoder.
+///
+/// # Errors
+/// libtorch's.
+pub fn run(task: &Task, work: &EncoderWork) -> Result<EncoderResult, Error> {
+    let calibration = &work.calibration;
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
     let costs = CostModel::of(&graph, &grouping);
@@ -40,7 +45,7 @@ pub fn run(task: &Task, calibration: &[Sampled]) -> Result<Finished, Error> {
         by_regression(task, &layers, &space, &settings, calibration)?
     };
     save(task, &encoder)?;
-    Ok(Finished::new(TaskResult::Encoder(result), [file::ENCODER]))
+    Ok(result)
 }
 
 fn by_contrast(
@@ -105,19 +110,18 @@ fn save(task: &Task, encoder: &Encoder) -> Result<(), Error> {
         tensors.push(("head", matrix(&head.weights)?));
         tensors.push(("bias", Tensor::f_from_slice(&[head.bias])?));
     }
-    weights::save_named(&task.path(file::ENCODER), tensors.iter().map(|(name, tensor)| (*name, tensor)))
+    weights::save_named(&task.path(ENCODER), tensors.iter().map(|(name, tensor)| (*name, tensor)))
 }
 
 /// The trained encoder of an earlier task.
 pub fn load(task: &Task) -> Result<Encoder, Error> {
-    let path = task.path(file::ENCODER);
+    let path = task.path(ENCODER);
     let tensors = weights::load_named(&path, Device::Cpu)?;
     let find = |name: &str| -> Result<Option<Vec<f32>>, Error> {
         let found = tensors.iter().find(|(found, _)| found == name);
         found.map(|(_, tensor)| Ok(Vec::try_from(&tensor.f_view(-1)?)?)).transpose()
     };
-    let weights =
-        |name: &str| find(name)?.ok_or_else(|| Error::internal(format!("{} holds no `{name}`", file::ENCODER)));
+    let weights = |name: &str| find(name)?.ok_or_else(|| Error::internal(format!("{} holds no `{name}`", ENCODER)));
     let (w1, w2) = (weights("w1")?, weights("w2")?);
     let head = match find("head")? {
         Some(head) => Some(Head { weights: head, bias: weights("bias")?[0] }),

@@ -1,30 +1,39 @@
 //! The best network as TorchScript, beside the original written by the same exporter, and what both answered in memory.
 
 use secateur_core::group::Grouping;
+use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::report::Accuracy;
-use secateur_core::task::{ExportResult, TaskResult, file};
+use secateur_core::stage::export::{
+    BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL,
+};
+use secateur_core::stage::screen::screened_weights;
+use secateur_core::stage::tune::tuned_weights;
 use tch::{Device, Tensor};
 
-use super::{Finished, Task, screen, verify};
+use super::candidate;
+use super::task::Task;
 use crate::data::{Data, Split, SplitName};
 use crate::error::Error;
-use crate::network::{Network, random_inputs};
-use crate::{evaluate, torch, weights};
+use crate::measure::evaluate;
+use crate::network::{Network, random_inputs, weights};
+use crate::process::versions::versions;
+use crate::torch;
 
-/// Batch sizes of the probes; two, so that a batch size baked into the file would show.
-pub const PROBE_BATCHES: [i64; 2] = [1, 4];
-
-pub fn run(task: &Task, candidate: usize, tuned: bool) -> Result<Finished, Error> {
+/// Writes the pruned model.
+///
+/// # Errors
+/// The accuracy fell by more than the spec allows.
+pub fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error> {
+    let &ExportWork { candidate, tuned } = work;
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;
     let graph = task.cut(original.graph(), &candidate)?.graph;
     let data = task.data(original.graph())?;
     let tensors = if tuned {
-        weights::load(&task.path(&file::tuned(candidate.index)), &graph, task.device)?
+        weights::load(&task.path(&tuned_weights(candidate.index)), &graph, task.device)?
     } else {
         let train = data.as_ref().map(|data| data.split(SplitName::Train)).transpose()?;
-        screen::weights_of(task, &original, &candidate, train.as_ref(), &[file::screened])?
+        candidate::weights_of(task, &original, &candidate, train.as_ref(), &[screened_weights])?
     };
     let tensors = weights::flush_subnormals(&graph, &tensors)?;
     let pruned = Network::new(graph, tensors)?;
@@ -35,22 +44,20 @@ pub fn run(task: &Task, candidate: usize, tuned: bool) -> Result<Finished, Error
     };
 
     let config = candidate.configuration.replay(&Grouping::of(original.graph()));
-    let versions = verify::versions();
+    let versions = versions();
     let about = serde_json::json!({ "versions": versions, "config": config }).to_string();
-    export(task, &pruned, file::PRUNED_MODEL, &[("secateur.json", about.as_str())])?;
-    export(task, &original, file::BASE_MODEL, &[])?;
+    export(task, &pruned, PRUNED_MODEL, &[("secateur.json", about.as_str())])?;
+    export(task, &original, BASE_MODEL, &[])?;
     write_probes(task, &pruned)?;
-    task.write_json(file::CONFIG, &config)?;
-    task.write(file::PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
+    task.write_json(CONFIG, &config)?;
+    task.write(PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
 
-    let result = ExportResult {
+    Ok(ExportResult {
         candidate: candidate.index,
-        base_bytes: task.size_of(file::BASE_MODEL)?,
-        pruned_bytes: task.size_of(file::PRUNED_MODEL)?,
+        base_bytes: task.size_of(BASE_MODEL)?,
+        pruned_bytes: task.size_of(PRUNED_MODEL)?,
         accuracy,
-    };
-    let files = [file::PRUNED_MODEL, file::BASE_MODEL, file::PROBES, file::CONFIG, file::PRUNED_GRAPH];
-    Ok(Finished::new(TaskResult::Export(result), files))
+    })
 }
 
 /// Accuracy of the network that is exported, on both held-out splits.
@@ -107,5 +114,5 @@ fn write_probes(task: &Task, pruned: &Network) -> Result<(), Error> {
         probes.extend(numbered("input", inputs));
         probes.extend(numbered("output", outputs));
     }
-    weights::save_named(&task.path(file::PROBES), probes.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+    weights::save_named(&task.path(PROBES), probes.iter().map(|(name, tensor)| (name.as_str(), tensor)))
 }

@@ -1,24 +1,28 @@
 //! Coupled groups, costs and limits of the imported model. Pure arithmetic on the graph; no tensor is read.
 
-use secateur_core::candidate::{Limits, check_reachable};
-use secateur_core::cost::CostModel;
+use secateur_core::configuration::Limits;
+use secateur_core::cost::{CostModel, Metric};
+use secateur_core::digest::digest;
 use secateur_core::group::Grouping;
 use secateur_core::importance::groups_without;
-use secateur_core::measurement;
+use secateur_core::inspection::summarise;
+use secateur_core::method::check_reachable;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::search::additive;
-use secateur_core::spec::Metric;
-use secateur_core::summary;
-use secateur_core::task::{GraphResult, TaskResult, file};
+use secateur_core::search::ranking::sensitivity;
+use secateur_core::stage::graph::{GraphResult, SUMMARY};
 
-use super::{Finished, Task};
+use super::task::Task;
 use crate::error::Error;
 
-pub fn run(task: &Task) -> Result<Finished, Error> {
+/// Finds the coupled groups, the costs and the limits.
+///
+/// # Errors
+/// The target cannot be reached, or the spec does not fit the network.
+pub fn run(task: &Task, _work: &()) -> Result<GraphResult, Error> {
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
-    let summary = summary::summarise(&graph, &grouping);
-    task.write_json(file::SUMMARY, &summary)?;
+    let summary = summarise(&graph, &grouping);
+    task.write_json(SUMMARY, &summary)?;
     let criterion = task.spec.importance.criterion;
     let limits = Limits::new(&graph, &grouping, &task.spec.constraints)?;
     if groups_without(criterion, &graph, &grouping).len() == grouping.groups().len() {
@@ -35,13 +39,12 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         Metric::Latency => None,
         _ => Some(check_reachable(&graph, &grouping, &CostModel::of(&graph, &grouping), task.spec)?),
     };
-    let result = GraphResult {
+    Ok(GraphResult {
         base: summary.base,
         groups: grouping.groups().len(),
         channels: summary.base.channels,
         reachable,
-        grouping: measurement::digest(&summary.groups),
-        probes: additive::probes(&limits),
-    };
-    Ok(Finished::new(TaskResult::Graph(result), [file::SUMMARY]))
+        grouping: digest(&summary.groups),
+        probes: sensitivity::probes(&limits),
+    })
 }

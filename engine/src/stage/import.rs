@@ -9,36 +9,39 @@ use std::time::Duration;
 use secateur_core::archive;
 use secateur_core::dataset::{Dataset, Layout};
 use secateur_core::graph::Graph;
+use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::report::Accuracy;
+use secateur_core::spec::InputShape;
 use secateur_core::stage::Stage;
-use secateur_core::task::{ImportResult, TaskResult, file};
+use secateur_core::stage::import::{DATASET, GRAPH, ImportResult, MODEL, WEIGHTS};
 use sha2::{Digest, Sha256};
 
-use super::{Finished, Task};
+use super::task::{Task, Workspace};
 use crate::data::{Data, SplitName};
-use crate::deadline;
 use crate::error::Error;
-use crate::evaluate;
-use crate::fault;
-use crate::fine_tune;
-use crate::guard;
-use crate::network::Network;
+use crate::measure::evaluate;
+use crate::network::{Network, weights};
+use crate::process::{deadline, fault, guard};
 use crate::torch::{self, Imported};
-use crate::weights;
+use crate::training;
 
 /// How long loading a model and running it a few times may take, in a job and in an inspection, which somebody waits for.
 const LONGEST_IMPORT: Duration = Duration::from_secs(300);
 pub(super) const LONGEST_INSPECTION: Duration = Duration::from_secs(50);
 
-pub fn run(task: &Task) -> Result<Finished, Error> {
-    let model = task.path(file::MODEL);
+/// Imports the model of a job.
+///
+/// # Errors
+/// The model or the data set is refused.
+pub fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
+    let model = task.path(MODEL);
     let (bytes, sha256) = digest(&model)?;
-    let Imported { graph, weights, input_shapes, max_abs_diff } = import(task, Stage::Import)?;
+    let Imported { graph, weights, input_shapes, max_abs_diff } =
+        import(task, task.spec.input_shape.as_ref(), Stage::Import)?;
     let nodes = graph.nodes().len();
     let json = graph.to_json();
-    weights::save(&task.path(file::WEIGHTS), &graph, &weights)?;
-    task.write(file::GRAPH, json.as_bytes())?;
+    weights::save(&task.path(WEIGHTS), &graph, &weights)?;
+    task.write(GRAPH, json.as_bytes())?;
 
     let (accuracy, data) = match task.data(&graph)? {
         Some(data) => {
@@ -50,32 +53,32 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
             (None, None)
         }
     };
-    let result = ImportResult { input_shapes, nodes, max_abs_diff, bytes, sha256, accuracy, data };
-    Ok(Finished::new(TaskResult::Import(result), [file::GRAPH, file::WEIGHTS]))
+    Ok(ImportResult { input_shapes, nodes, max_abs_diff, bytes, sha256, accuracy, data })
 }
 
 /// Loads the model after the pre-flight and says what it is.
-pub(super) fn import(task: &Task, stage: Stage) -> Result<Imported, Error> {
+pub(super) fn import(workspace: &Workspace, shape: Option<&InputShape>, stage: Stage) -> Result<Imported, Error> {
     if let Some(ignored) = guard::ignored_switch() {
-        task.messages.log(ignored);
+        workspace.messages.log(ignored);
     }
     if guard::Layer::Preflight.is_on() {
-        archive::preflight(&task.path(file::MODEL))?;
+        archive::preflight(&workspace.path(MODEL))?;
     }
-    let model = task.path(file::MODEL);
-    let shapes = possible_shapes(task)?;
+    let model = workspace.path(MODEL);
+    let shapes = possible_shapes(workspace, shape)?;
     let limit = match stage {
         Stage::Inspect => LONGEST_INSPECTION,
         _ => LONGEST_IMPORT,
     };
-    let imported = deadline::within(fault::time_limit(stage, limit), "Importing the model", task.messages, || {
-        fault::get_stuck(stage);
-        import_with_some_shape(&model, &shapes)
-    })?;
+    let imported =
+        deadline::within(fault::time_limit(stage, limit), "Importing the model", workspace.messages, || {
+            fault::get_stuck(stage);
+            import_with_some_shape(&model, &shapes)
+        })?;
     let imported = imported.unwrap_or_else(|panic| Err(given_up(&panic).into()))?;
     let Imported { graph, input_shapes, max_abs_diff, .. } = &imported;
     let nodes = graph.nodes().len();
-    task.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
+    workspace.messages.log(format!("imported {nodes} nodes, inputs {input_shapes:?}, difference {max_abs_diff:e}"));
     Ok(imported)
 }
 
@@ -86,11 +89,11 @@ pub(super) fn given_up(panic: &str) -> Rejection {
 }
 
 /// The input shapes to try, in the order in which they are trusted: the spec's, the data set's, the archive's own (`None`).
-fn possible_shapes(task: &Task) -> Result<Vec<Option<Vec<Vec<i64>>>>, Error> {
-    if let Some(shape) = &task.spec.input_shape {
+fn possible_shapes(workspace: &Workspace, shape: Option<&InputShape>) -> Result<Vec<Option<Vec<Vec<i64>>>>, Error> {
+    if let Some(shape) = shape {
         return Ok(vec![Some(shape.shapes())]);
     }
-    let dataset = task.path(file::DATASET);
+    let dataset = workspace.path(DATASET);
     if !dataset.exists() {
         return Ok(vec![None]);
     }
@@ -132,7 +135,7 @@ fn check_labels(task: &Task, has_labels: bool) -> Result<(), Rejection> {
         return Err(max_accuracy_drop_needs_labels("The data set has no labels (`y`)"));
     }
     match &task.spec.fine_tune {
-        Some(settings) => fine_tune::check_labels(settings, has_labels),
+        Some(settings) => training::check_labels(settings, has_labels),
         None => Ok(()),
     }
 }

@@ -1,23 +1,29 @@
 //! What can be said of a model before a job: its layers, groups, costs and limits. Nothing is kept for later stages.
 
 use secateur_core::group::Grouping;
+use secateur_core::inspection::summarise;
+use secateur_core::spec::InspectionSpec;
 use secateur_core::stage::Stage;
-use secateur_core::summary;
-use secateur_core::task::{InspectResult, TaskResult, file};
+use secateur_core::stage::graph::SUMMARY;
+use secateur_core::stage::inspect::InspectResult;
 
-use super::{Finished, Task, import};
-use crate::deadline;
+use super::import;
+use super::task::Workspace;
 use crate::error::Error;
+use crate::process::deadline;
 
-pub fn run(task: &Task) -> Result<Finished, Error> {
-    let graph = import::import(task, Stage::Inspect)?.graph;
-    let summarise = || {
+/// Looks at a model.
+///
+/// # Errors
+/// The model is refused, or looking at it takes too long.
+pub fn run(workspace: &Workspace, inspection: &InspectionSpec) -> Result<InspectResult, Error> {
+    let graph = import::import(workspace, inspection.input_shape.as_ref(), Stage::Inspect)?.graph;
+    let look = || {
         let grouping = Grouping::of(&graph);
-        (summary::summarise(&graph, &grouping), grouping.groups().len())
+        (summarise(&graph, &grouping), grouping.groups().len())
     };
-    let summarised = deadline::within(import::LONGEST_INSPECTION, "Grouping the channels", task.messages, summarise)?;
+    let summarised = deadline::within(import::LONGEST_INSPECTION, "Grouping the channels", workspace.messages, look)?;
     let (summary, groups) = summarised.map_err(|panic| import::given_up(&panic))?;
-    task.write_json(file::SUMMARY, &summary)?;
-    let result = InspectResult { base: summary.base, groups };
-    Ok(Finished::new(TaskResult::Inspect(result), [file::SUMMARY]))
+    workspace.write_json(SUMMARY, &summary)?;
+    Ok(InspectResult { base: summary.base, groups })
 }

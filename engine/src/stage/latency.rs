@@ -7,17 +7,17 @@
 
 use std::time::{Duration, Instant};
 
-use secateur_core::candidate::{self, Configuration, Limits};
+use secateur_core::configuration::{Configuration, Limits};
 use secateur_core::group::Grouping;
 use secateur_core::latency::{self, LatencyTable, Measured, Setting, Timing};
-use secateur_core::task::{LatencyResult, TaskResult};
+use secateur_core::method;
+use secateur_core::stage::latency::LatencyResult;
 use tch::Tensor;
 
-use super::{Finished, Task};
-use crate::cut;
+use super::task::Task;
 use crate::error::Error;
-use crate::latency::{device_name, percentile, timed};
-use crate::network::{Network, random_inputs};
+use crate::measure::latency::{device_name, percentile, timed};
+use crate::network::{Network, cut, random_inputs};
 
 const BATCH: i64 = 1;
 const WARM_UP: usize = 2;
@@ -27,7 +27,11 @@ const ROUNDS: usize = 6;
 /// No round begins after this.
 const TIME: Duration = Duration::from_secs(40);
 
-pub fn run(task: &Task) -> Result<Finished, Error> {
+/// Measures the latency table.
+///
+/// # Errors
+/// The target cannot be reached.
+pub fn run(task: &Task, _work: &()) -> Result<LatencyResult, Error> {
     let original = task.original()?;
     let grouping = Grouping::of(original.graph());
     let limits = Limits::new(original.graph(), &grouping, &task.spec.constraints)?;
@@ -45,8 +49,8 @@ pub fn run(task: &Task) -> Result<Finished, Error> {
         table.fit.held_out_worst * 100.0
     ));
     let costs = table.costs(original.graph(), &grouping);
-    let reachable = candidate::check_reachable(original.graph(), &grouping, &costs, task.spec)?;
-    Ok(Finished::new(TaskResult::Latency(Box::new(LatencyResult { table, reachable })), [] as [&str; 0]))
+    let reachable = method::check_reachable(original.graph(), &grouping, &costs, task.spec)?;
+    Ok(LatencyResult { table: Box::new(table), reachable })
 }
 
 fn measure(task: &Task, original: &Network, grouping: &Grouping, widths: &[Vec<usize>]) -> Result<LatencyTable, Error> {

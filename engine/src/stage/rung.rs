@@ -1,83 +1,34 @@
-//! The rungs of successive halving: every candidate of the shard gets the same little training and is measured.
-//!
-//! `repair` is some steps of distillation for all that were screened, `light_tune` some epochs for the better ones. Each goes on
-//! from the weights that the rung before has left.
+//! What the rungs of successive halving share: every candidate of a task gets the same little training and is measured, from the weights
+//! that the rung before has left.
 
 use secateur_core::graph::Graph;
-use secateur_core::spec::FineTune;
-use secateur_core::task::{Rated, RungResult, Score, TaskResult, file};
+use secateur_core::recovery::{Rated, Score};
 use tch::{Device, Tensor};
 
-use super::{Finished, Task, screen};
-use crate::checkpoint::{Saved, numbers};
+use super::candidate;
+use super::task::Task;
 use crate::data::{Split, SplitName};
 use crate::error::Error;
-use crate::fine_tune::repair::Repair;
-use crate::fine_tune::{Judge, Session, Tuned, fine_tune};
-use crate::network::Network;
-use crate::{cut, weights};
+use crate::network::{Network, cut, weights};
+use crate::process::checkpoint::{Saved, numbers};
 
 /// The files of a rung, by candidate.
-struct Rung {
+pub(super) struct Rung {
     /// The weights that it starts from; the first that is there.
-    from: &'static [fn(usize) -> String],
-    to: fn(usize) -> String,
-}
-
-const REPAIR: Rung = Rung { from: &[file::screened], to: file::repaired };
-const LIGHT_TUNE: Rung = Rung { from: &[file::repaired, file::screened], to: file::lightly_tuned };
-
-pub fn repair(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
-    let ground = Ground::of(task)?;
-    let steps = task.spec.search.repair_steps as usize;
-    let repair = Repair::new(&ground.original, &ground.train, task.fine_tune()?, steps, task.spec.seed)?;
-    let judge = Judge::new(&ground.original, &ground.val)?;
-    let mut progress = task.messages.count(candidates.len() as u64, "candidates");
-    let rated = climb(task, &ground, candidates, &REPAIR, |graph, start| {
-        let repaired = repair.network(Network::new(graph.clone(), start)?)?;
-        let score = judge.score(&repaired)?;
-        progress.advance();
-        Ok((repaired.into_parts().1, score))
-    })?;
-    let result = RungResult { steps: repair.steps(), rated };
-    Ok(finished(result, TaskResult::Repair, &REPAIR))
-}
-
-pub fn light_tune(task: &Task, candidates: &[usize]) -> Result<Finished, Error> {
-    let ground = Ground::of(task)?;
-    let settings = task.fine_tune()?;
-    let settings = FineTune { epochs: settings.light_epochs, ..settings.clone() };
-    let session = Session {
-        teacher: &ground.original,
-        train: &ground.train,
-        val: &ground.val,
-        settings: &settings,
-        seed: task.spec.seed,
-        messages: task.messages,
-        checkpoints: None,
-    };
-    let rated = climb(task, &ground, candidates, &LIGHT_TUNE, |graph, start| {
-        let Tuned { weights, score, .. } = fine_tune(&session, graph, &start)?;
-        Ok((weights, score))
-    })?;
-    let steps = session.steps_of_an_epoch()? * u64::from(settings.epochs);
-    Ok(finished(RungResult { steps, rated }, TaskResult::LightTune, &LIGHT_TUNE))
-}
-
-fn finished(result: RungResult, of_stage: fn(RungResult) -> TaskResult, rung: &Rung) -> Finished {
-    let files: Vec<String> = result.rated.iter().map(|rated| (rung.to)(rated.candidate)).collect();
-    Finished::new(of_stage(result), files)
+    pub(super) from: &'static [fn(usize) -> String],
+    /// The weights that it writes.
+    pub(super) to: fn(usize) -> String,
 }
 
 /// What every candidate is trained and measured on.
-struct Ground {
-    original: Network,
-    train: Split,
-    val: Split,
+pub(super) struct Ground {
+    pub(super) original: Network,
+    pub(super) train: Split,
+    pub(super) val: Split,
 }
 
 impl Ground {
-    fn of(task: &Task) -> Result<Self, Error> {
+    pub(super) fn of(task: &Task) -> Result<Self, Error> {
         let original = task.original()?;
         let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a training task without a data set"))?;
         let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
@@ -87,7 +38,10 @@ impl Ground {
 }
 
 /// Trains the candidates one after the other, from where a checkpoint left off.
-fn climb(
+///
+/// # Errors
+/// What `train` says.
+pub(super) fn climb(
     task: &Task,
     ground: &Ground,
     candidates: &[usize],
@@ -98,13 +52,13 @@ fn climb(
         .checkpoints
         .resume(|_: (), saved| restore(task, &ground.original, candidates, rung, saved))
         .unwrap_or_default();
-    for &candidate in &candidates[done.len()..] {
-        let proposed = task.candidate(candidate)?;
+    for &index in &candidates[done.len()..] {
+        let proposed = task.candidate(index)?;
         let graph = task.cut(ground.original.graph(), &proposed)?.graph;
-        let start = screen::weights_of(task, &ground.original, &proposed, Some(&ground.train), rung.from)?;
+        let start = candidate::weights_of(task, &ground.original, &proposed, Some(&ground.train), rung.from)?;
         let (weights, score) = train(&graph, start)?;
-        weights::save(&task.path(&(rung.to)(candidate)), &graph, &weights)?;
-        done.push(Rated { candidate, score });
+        weights::save(&task.path(&(rung.to)(index)), &graph, &weights)?;
+        done.push(Rated { candidate: index, score });
         if done.len() < candidates.len() {
             let at = format!("{} of {} candidates", done.len(), candidates.len());
             task.checkpoints.save(&at, &(), || tensors(task, rung, &done));

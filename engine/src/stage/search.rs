@@ -1,27 +1,33 @@
 //! From target, importance and method to the configurations that are tried.
 
-use secateur_core::candidate::{self, Candidate};
+use secateur_core::configuration::{Candidate, CandidateCosts};
 use secateur_core::cost::reduction;
+use secateur_core::digest::digest;
 use secateur_core::group::Grouping;
-use secateur_core::latency::{self, LatencyTable};
-use secateur_core::measurement;
-use secateur_core::search::Progress;
-use secateur_core::search::additive::Sensitivity;
+use secateur_core::search::SearchState;
 use secateur_core::search::proposal::{self, Ingredients, Proposal};
 use secateur_core::spec::Method;
-use secateur_core::task::{CandidateCosts, SearchResult, TaskResult, file};
+use secateur_core::stage::import::WEIGHTS;
+use secateur_core::stage::search::{CANDIDATES, SearchResult, SearchWork};
+use secateur_core::{latency, method};
 
-use super::{Finished, Task, encoder, importance};
+use super::task::Task;
+use super::{encoder, importance};
+use crate::encoder::scoring::OnDevice;
 use crate::error::Error;
-use crate::scoring::OnDevice;
-use crate::weights;
+use crate::network::weights;
 
-pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyTable>) -> Result<Finished, Error> {
+/// Proposes the configurations that are tried.
+///
+/// # Errors
+/// The target cannot be reached, or no configuration lies near it.
+pub fn run(task: &Task, work: &SearchWork) -> Result<SearchResult, Error> {
+    let SearchWork { sensitivities, latency } = work;
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
-    let tensors = weights::load(&task.path(file::WEIGHTS), &graph, tch::Device::Cpu)?;
+    let tensors = weights::load(&task.path(WEIGHTS), &graph, tch::Device::Cpu)?;
     let host = weights::to_host(&graph, &tensors)?;
-    let costs = latency::costs(&graph, &grouping, latency);
+    let costs = latency::costs(&graph, &grouping, latency.as_deref());
     let (candidates, search) = if task.spec.method == Method::Sacp {
         let ingredients = Ingredients {
             graph: &graph,
@@ -37,7 +43,7 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyT
         let scored = task.spec.search.candidates.get() as u64 + task.spec.search.refinements();
         let gpu = task.device.is_cuda().then_some(OnDevice(task.device));
         let mut progress = task.messages.count(scored, "candidates");
-        let begun: Progress = task.checkpoints.resume(|state, _| Ok(state)).unwrap_or_default();
+        let begun: SearchState = task.checkpoints.resume(|state, _| Ok(state)).unwrap_or_default();
         let Proposal { candidates, report } = proposal::propose(ingredients, gpu.as_ref(), begun, |done, state| {
             progress.reach(done);
             task.checkpoints.save(&format!("{done} of {scored} configurations"), state, || Ok(Vec::new()));
@@ -58,21 +64,20 @@ pub fn run(task: &Task, sensitivities: &[Sensitivity], latency: Option<&LatencyT
         }
         (candidates, Some(Box::new(report)))
     } else {
-        (candidate::propose(&graph, &grouping, &costs, &host, task.spec)?, None)
+        (method::propose(&graph, &grouping, &costs, &host, task.spec)?, None)
     };
-    task.write_json(file::CANDIDATES, &candidates)?;
+    task.write_json(CANDIDATES, &candidates)?;
 
     let base = costs.full();
     let costs = |candidate: &Candidate| CandidateCosts {
         index: candidate.index,
-        origin: candidate.origin.clone(),
-        configuration: measurement::digest(&candidate.configuration),
+        origin: candidate.origin,
+        configuration: digest(&candidate.configuration),
         costs: candidate.costs(),
         reduction: reduction(task.spec.target.metric, base, candidate.costs()),
         similarity: candidate.similarity,
         predicted_divergence: candidate.predicted_divergence,
         predicted_value: candidate.predicted_value,
     };
-    let result = SearchResult { candidates: candidates.iter().map(costs).collect(), search };
-    Ok(Finished::new(TaskResult::Search(result), [file::CANDIDATES]))
+    Ok(SearchResult { candidates: candidates.iter().map(costs).collect(), search })
 }

@@ -1,29 +1,34 @@
 //! How much groups matter to the outputs, each of the shard's at one width; needs samples, no labels.
 
 use secateur_core::group::Grouping;
-use secateur_core::search::additive::Probe;
-use secateur_core::task::{SensitivityResult, TaskResult};
+use secateur_core::stage::sensitivity::{SensitivityResult, SensitivityWork};
 
-use super::{Finished, Task, importance};
+use super::importance;
+use super::task::Task;
 use crate::data::SplitName;
-use crate::distortion::Judge;
 use crate::error::Error;
-use crate::weights;
+use crate::measure::distortion::DivergenceMeter;
+use crate::network::weights;
 
-pub fn run(task: &Task, probes: &[Probe]) -> Result<Finished, Error> {
+/// Measures a part of the sensitivities.
+///
+/// # Errors
+/// libtorch's.
+pub fn run(task: &Task, work: &SensitivityWork) -> Result<SensitivityResult, Error> {
+    let probes = &work.probes;
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a sensitivity task without a data set"))?;
     let train = data.split(SplitName::Train)?;
     let grouping = Grouping::of(original.graph());
     let host = weights::to_host(original.graph(), original.weights())?;
     let importance = importance::order(task, original.graph(), &grouping, &host)?;
-    let judge = Judge::new(&original, &grouping, &train, task.spec.seed)?;
+    let meter = DivergenceMeter::new(&original, &grouping, &train, task.spec.seed)?;
 
     let mut progress = task.messages.count(probes.len() as u64, "measurements");
     let mut measured = Vec::with_capacity(probes.len());
     for &probe in probes {
-        measured.push(judge.sensitivity(&importance, probe)?);
+        measured.push(meter.sensitivity(&importance, probe)?);
         progress.advance();
     }
-    Ok(Finished::new(TaskResult::Sensitivity(SensitivityResult { measured }), [] as [&str; 0]))
+    Ok(SensitivityResult { measured })
 }

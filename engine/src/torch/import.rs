@@ -23,7 +23,7 @@ use super::module::c_path;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
 use super::{Mode, Program, TorchError, brief};
 use crate::error::is_out_of_memory;
-use crate::guard::Layer;
+use crate::process::guard::Layer;
 
 const BATCHES: Batches = Batches(2, 3);
 const COMPARED_BATCH: i64 = 4;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use secateur_core::task;
+use secateur_core::wire;
 use tch::{Device, Tensor};
 
 use super::TorchError;
@@ -12,8 +12,8 @@ use super::ffi::{check, secateur_channels_last, secateur_initialise, secateur_li
 ///
 /// # Errors
 /// When CUDA is asked for and libtorch has none or finds no GPU.
-pub fn initialise(threads: usize, device: task::Device) -> Result<Device, TorchError> {
-    if device != task::Device::Cpu {
+pub fn initialise(threads: usize, device: wire::Device) -> Result<Device, TorchError> {
+    if device != wire::Device::Cpu {
         open_cuda_library();
     }
     let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
@@ -21,16 +21,16 @@ pub fn initialise(threads: usize, device: task::Device) -> Result<Device, TorchE
     check(unsafe { secateur_initialise(threads, true) })?;
     tch::manual_seed(0);
     match device {
-        task::Device::Cpu => Ok(Device::Cpu),
-        task::Device::Auto => Ok(Device::cuda_if_available()),
-        task::Device::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
-        task::Device::Cuda => Err(TorchError::Libtorch("CUDA was asked for, but libtorch finds no usable GPU".into())),
+        wire::Device::Cpu => Ok(Device::Cpu),
+        wire::Device::Auto => Ok(Device::cuda_if_available()),
+        wire::Device::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
+        wire::Device::Cuda => Err(TorchError::Libtorch("CUDA was asked for, but libtorch finds no usable GPU".into())),
     }
 }
 
 /// Whether a task on this device may compute on a GPU: libtorch has what that takes, and there is a driver.
-pub fn may_use_gpu(device: task::Device) -> bool {
-    device != task::Device::Cpu && cuda_library().is_some() && Path::new("/dev/nvidiactl").exists()
+pub fn may_use_gpu(device: wire::Device) -> bool {
+    device != wire::Device::Cpu && cuda_library().is_some() && Path::new("/dev/nvidiactl").exists()
 }
 
 /// The version of libtorch that this engine was built with.

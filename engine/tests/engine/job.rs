@@ -4,14 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
-use secateur_core::measurement::Measurements;
 use secateur_core::rejection::Rejection;
 use secateur_core::report::Report;
 use secateur_core::spec::JobSpec;
-use secateur_core::stage::{FinishedTask, JobView, Stage, plan};
-use secateur_core::task::{
-    Device, EngineMessage, Outcome, PROTOCOL, Progress, TaskRequest, TaskResult, Work, file, read_frame, write_frame,
-};
+use secateur_core::stage::import::{DATASET, MODEL};
+use secateur_core::stage::{FinishedTask, JobView, Measurements, Stage, TaskResult, TaskTime, Work, plan};
+use secateur_core::wire::{Device, EngineMessage, Outcome, PROTOCOL, Progress, TaskRequest, read_frame, write_frame};
 use tempfile::TempDir;
 
 pub fn example(name: &str) -> PathBuf {
@@ -36,9 +34,9 @@ pub struct Job {
 impl Job {
     pub fn new(spec: &str, model: &Path, dataset: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::copy(model, folder.path().join(file::MODEL)).unwrap();
+        std::fs::copy(model, folder.path().join(MODEL)).unwrap();
         if let Some(dataset) = dataset {
-            std::fs::copy(dataset, folder.path().join(file::DATASET)).unwrap();
+            std::fs::copy(dataset, folder.path().join(DATASET)).unwrap();
         }
         let spec = JobSpec::from_json(spec).unwrap();
         Self {
@@ -58,7 +56,7 @@ impl Job {
     pub fn request(&self, work: Work) -> TaskRequest {
         TaskRequest {
             protocol: PROTOCOL,
-            spec: self.spec.clone(),
+            spec: Some(self.spec.clone()),
             work,
             threads: 1,
             device: Device::Cpu,
@@ -92,7 +90,7 @@ impl Job {
                     assert!(self.path(&input.name).exists(), "{} reads {}", stage.as_str(), input.name);
                 }
                 match self.run(task.work) {
-                    Outcome::Done { result, files, device } => {
+                    Outcome::Done { result, files, device, computing_s } => {
                         for name in &files {
                             assert!(self.path(name).exists(), "{} writes {name}", stage.as_str());
                         }
@@ -101,7 +99,7 @@ impl Job {
                             index: task.index,
                             result,
                             files,
-                            seconds: 1.0,
+                            time: TaskTime { waiting: 0.0, running: computing_s, computing: computing_s },
                             device,
                         });
                     }
@@ -116,7 +114,7 @@ impl Job {
     pub fn report(&mut self) -> Report {
         self.run_through(Stage::Verify).unwrap_or_else(|outcome| panic!("{outcome:?}"));
         match &self.finished.last().unwrap().result {
-            TaskResult::Verify(result) => result.report.clone(),
+            TaskResult::Verify(result) => (*result.report).clone(),
             other => panic!("{other:?}"),
         }
     }

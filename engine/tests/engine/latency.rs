@@ -3,8 +3,8 @@
 use secateur_core::graph::Graph;
 use secateur_core::latency::LatencyTable;
 use secateur_core::rejection::Code;
-use secateur_core::stage::Stage;
-use secateur_core::task::{TaskResult, file};
+use secateur_core::stage::import::GRAPH;
+use secateur_core::stage::{Stage, TaskResult};
 
 use crate::job::{Job, example};
 
@@ -46,7 +46,7 @@ fn the_table_holds_every_node_and_never_falls_with_a_width() {
     let mut job = job(0.01);
     job.run_through(Stage::Latency).unwrap();
     let table = table(&job);
-    let graph = Graph::from_json(&std::fs::read_to_string(job.path(file::GRAPH)).unwrap()).unwrap();
+    let graph = Graph::from_json(&std::fs::read_to_string(job.path(GRAPH)).unwrap()).unwrap();
     let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
     assert_eq!(table.nodes.iter().map(|node| node.node.as_str()).collect::<Vec<_>>(), names);
     assert!(table.base_ms > 0.0);

@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 
+use secateur_core::configuration::Origin;
+use secateur_core::recovery::Measure;
 use secateur_core::rejection::Code;
 use secateur_core::report::{CandidateReport, Report};
+use secateur_core::search::ranking::RankingName;
 use secateur_core::spec::EncoderObjective;
-use secateur_core::stage::Stage;
-use secateur_core::task::{Outcome, TaskResult, Work, file};
+use secateur_core::stage::export::CONFIG;
+use secateur_core::stage::import::GRAPH;
+use secateur_core::stage::tune::{TuneWork, tuned_weights};
+use secateur_core::stage::{Stage, TaskResult, Work};
 use secateur_core::testing::Net;
-use secateur_engine::weights::save_named;
+use secateur_core::wire::Outcome;
+use secateur_engine::network::weights::save_named;
 use tch::Tensor;
 use tempfile::TempDir;
 
@@ -79,8 +85,7 @@ fn vgg_recovers_in_two_epochs() {
 }
 
 /// Small enough for a test, with every stage of the method.
-const SACP: &str =
-    r#""encoder": {"configs": 512, "epochs": 3}, "search": {"candidates": 100000, "top_m": 10, "top_k": 1}"#;
+const SACP: &str = r#""encoder": {"configs": 512, "epochs": 3}, "search": {"candidates": 100000, "top_m": 10, "top_k": 1}, "diagnostics": true"#;
 
 #[test]
 fn sacp_wins_over_every_baseline_that_it_reports() {
@@ -97,17 +102,17 @@ fn sacp_wins_over_every_baseline_that_it_reports() {
     assert!(encoder.contrastive_accuracy.unwrap() > 0.95, "{encoder:?}");
     assert_eq!(encoder.contrastive_accuracies.len(), encoder.losses.len());
     let search = report.search.expect("sacp searches");
-    assert_eq!(search.ranking, "calibrated");
+    assert_eq!(search.ranking, RankingName::Sensitivity);
     assert!((100_000..110_000).contains(&search.candidates), "whole blocks were asked for: {}", search.candidates);
     let origins: Vec<&str> = report.candidates.iter().map(|candidate| candidate.origin.as_str()).collect();
-    for origin in ["calibrated", "uniform", "global_l1", "global_l2"] {
+    for origin in ["sensitivity", "uniform", "global_l1", "global_l2"] {
         assert!(origins.contains(&origin), "{origins:?}");
     }
     for candidate in &report.candidates {
         assert!((candidate.reduction - 0.7).abs() <= 0.0101, "{candidate:?}");
         assert!(candidate.similarity.is_some() && candidate.predicted_divergence.is_some());
     }
-    assert!(report.spearman_rho.is_some() && report.calibrated_correlation.is_some());
+    assert!(report.spearman_rho.is_some() && report.sensitivity_correlation.is_some());
 
     let choice = report.channel_choice.as_ref().expect("there are samples to compare channels on");
     let uniform = &report.candidates[choice.candidate];
@@ -152,7 +157,7 @@ fn the_winner_of_a_search_by_gradients_is_replayed_to_the_same_channels() {
     let mut job = Job::new(&spec, &model, Some(&example("digits.npz")));
     let first = job.report();
     check_consistency(&first);
-    let config = std::fs::read_to_string(job.path(file::CONFIG)).unwrap();
+    let config = std::fs::read_to_string(job.path(CONFIG)).unwrap();
     let replay = format!(
         r#"{{"target": {{"flops_reduction": 0.6}}, {INPUT}, "method": "config", "config": {config}, "fine_tune": null}}"#
     );
@@ -186,8 +191,8 @@ fn a_network_of_one_layer_has_nothing_to_prune_whatever_the_criterion() {
             r#"{{"target": {{"flops_reduction": 0.5}}, "input_shape": [4], "importance": {{"criterion": "{criterion}"}}}}"#
         );
         let job = Job::new(&spec, &fixture("two-inputs.pt"), None);
-        std::fs::write(job.path(file::GRAPH), net.graph().to_json()).unwrap();
-        let Outcome::Rejected { rejection } = job.run(Work::Graph) else { panic!("it is rejected") };
+        std::fs::write(job.path(GRAPH), net.graph().to_json()).unwrap();
+        let Outcome::Rejected { rejection } = job.run(Work::Graph(())) else { panic!("it is rejected") };
         assert_eq!(rejection.code, Code::NothingPrunable, "{}", rejection.detail);
     }
 }
@@ -205,9 +210,9 @@ fn sacp_with_regression_ranks_by_what_an_encoder_learnt_from_measured_configurat
     assert_eq!((encoder.objective, encoder.samples), (EncoderObjective::Regression, 40));
     assert_eq!(encoder.held_out.expect("eight are held out").samples, 8);
     assert!(encoder.losses.last() < encoder.losses.first(), "{:?}", encoder.losses);
-    assert_eq!(report.search.expect("sacp searches").ranking, "regression");
+    assert_eq!(report.search.expect("sacp searches").ranking, RankingName::Regression);
     assert!(report.regression_correlation.is_some() && report.similarity_correlation.is_none());
-    for candidate in report.candidates.iter().filter(|candidate| candidate.origin == "regression") {
+    for candidate in report.candidates.iter().filter(|candidate| candidate.origin == Origin::Regression) {
         assert!(candidate.predicted_value.is_some() && candidate.similarity.is_none());
     }
 }
@@ -218,7 +223,7 @@ fn sacp_without_data_ranks_by_similarity() {
     let mut job = Job::new(&spec, &example("resnet20-digits.pt"), None);
     let report = job.report();
     check_consistency(&report);
-    assert_eq!((report.winner.as_str(), report.search.unwrap().ranking.as_str()), ("similarity", "similarity"));
+    assert_eq!((report.winner, report.search.unwrap().ranking), (Origin::Similarity, RankingName::Similarity));
 }
 
 #[test]
@@ -238,7 +243,7 @@ fn a_model_is_pruned_without_a_data_set() {
 #[test]
 fn a_data_set_without_labels_is_tuned_by_distillation() {
     let (_folder, path) = digits(without_labels);
-    let fine_tune = r#"{"objective": "distill", "epochs": 1, "lr": 0.02}"#;
+    let fine_tune = r#"{"objective": "distill", "epochs": 1, "lr": 0.02}, "diagnostics": true"#;
     let mut job = Job::new(&spec(0.5, fine_tune), &example("vgg-digits.pt"), Some(&path));
     let report = job.report();
     check_consistency(&report);
@@ -251,7 +256,7 @@ fn a_data_set_without_labels_is_tuned_by_distillation() {
     assert!(screen.screened[0].agreement.is_some_and(|agreement| agreement > 0.1));
     assert!(report.epochs[0].train_loss > 0.0);
     let choice = report.channel_choice.expect("agreement needs no labels");
-    assert_eq!(choice.measure, "agreement");
+    assert_eq!(choice.measure, Measure::Agreement);
     assert!((0.0..=1.0).contains(&choice.random.mean));
 }
 
@@ -335,10 +340,10 @@ fn the_same_spec_tunes_to_the_same_weights() {
     let fine_tune = r#"{"epochs": 1, "lr": 0.02, "augment": ["hflip", "crop"]}"#;
     let mut job = Job::new(&spec(0.5, fine_tune), &example("vgg-digits.pt"), Some(&example("digits.npz")));
     job.run_through(Stage::Tune).unwrap();
-    let first = std::fs::read(job.path(&file::tuned(0))).unwrap();
-    std::fs::remove_file(job.path(&file::tuned(0))).unwrap();
-    job.run(Work::Tune { candidate: 0 });
-    assert!(std::fs::read(job.path(&file::tuned(0))).unwrap() == first);
+    let first = std::fs::read(job.path(&tuned_weights(0))).unwrap();
+    std::fs::remove_file(job.path(&tuned_weights(0))).unwrap();
+    job.run(Work::Tune(TuneWork { candidate: 0 }));
+    assert!(std::fs::read(job.path(&tuned_weights(0))).unwrap() == first);
 }
 
 #[test]
@@ -346,7 +351,7 @@ fn a_found_configuration_is_replayed_to_the_same_network() {
     let model = example("vgg-digits.pt");
     let mut job = Job::new(&spec(0.5, "null"), &model, Some(&example("digits.npz")));
     let first = job.report();
-    let config = std::fs::read_to_string(job.path(file::CONFIG)).unwrap();
+    let config = std::fs::read_to_string(job.path(CONFIG)).unwrap();
     let replay = format!(
         r#"{{"target": {{"flops_reduction": 0.5}}, {INPUT}, "method": "config", "config": {config}, "fine_tune": null}}"#
     );

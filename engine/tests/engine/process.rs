@@ -3,7 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 
 use secateur_core::rejection::Code;
-use secateur_core::task::{EngineMessage, Outcome, PROTOCOL, Work, file};
+use secateur_core::spec::InspectionSpec;
+use secateur_core::stage::Work;
+use secateur_core::stage::import::GRAPH;
+use secateur_core::wire::{EngineMessage, Outcome, PROTOCOL};
 
 use crate::job::{Engine, Job, example, fixture};
 
@@ -18,7 +21,7 @@ fn small_job() -> Job {
 fn what_a_model_prints_comes_neither_between_the_frames_nor_into_the_log() {
     let job = small_job();
     let mut engine = Engine::start(job.folder.path(), &[]);
-    engine.send(&job.request(Work::Import));
+    engine.send(&job.request(Work::Import(())));
     let outcome = engine.outcome();
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     assert!(!engine.errors().contains("a model may print"));
@@ -29,7 +32,7 @@ fn what_a_model_prints_comes_neither_between_the_frames_nor_into_the_log() {
 fn an_engine_whose_worker_goes_away_ends() {
     let job = small_job();
     let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", "hang:import")]);
-    engine.send(&job.request(Work::Import));
+    engine.send(&job.request(Work::Import(())));
     engine.close_input();
     assert_eq!(engine.wait().code(), Some(4));
 }
@@ -46,7 +49,7 @@ fn an_engine_that_gets_no_request_ends() {
 fn another_protocol_is_refused_by_number() {
     let job = small_job();
     let mut engine = Engine::start(job.folder.path(), &[]);
-    let mut request = job.request(Work::Import);
+    let mut request = job.request(Work::Import(()));
     request.protocol += 1;
     engine.send(&request);
     let Outcome::Failed { message } = engine.outcome() else { panic!("it is refused") };
@@ -59,24 +62,24 @@ fn another_protocol_is_refused_by_number() {
 fn planned_faults_strike_their_stage_only() {
     let job = small_job();
     let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", "fail:import")]);
-    engine.send(&job.request(Work::Import));
+    engine.send(&job.request(Work::Import(())));
     assert_eq!(engine.outcome(), Outcome::Failed { message: "planned fault: fail:import".to_owned() });
 
     let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", "abort:import")]);
-    engine.send(&job.request(Work::Import));
+    engine.send(&job.request(Work::Import(())));
     while let Some(message) = engine.message().unwrap() {
         assert!(matches!(message, EngineMessage::Log { .. }), "it dies without an outcome: {message:?}");
     }
     assert_eq!(engine.wait().signal(), Some(6));
 
     let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", "fail:tune")]);
-    engine.send(&job.request(Work::Import));
+    engine.send(&job.request(Work::Import(())));
     assert!(matches!(engine.outcome(), Outcome::Done { .. }));
 }
 
 #[test]
 fn an_import_that_does_not_end_is_refused_and_ends_the_process() {
-    for (work, stage) in [(Work::Import, "import"), (Work::Inspect, "inspect")] {
+    for (work, stage) in [(Work::Import(()), "import"), (Work::Inspect(InspectionSpec::default()), "inspect")] {
         let job = small_job();
         let mut engine = Engine::start(job.folder.path(), &[("SECATEUR_ENGINE_FAULT", &format!("stuck:{stage}"))]);
         engine.send(&job.request(work));
@@ -90,6 +93,6 @@ fn an_import_that_does_not_end_is_refused_and_ends_the_process() {
 #[test]
 fn a_missing_input_file_is_named_in_the_failure() {
     let job = Job::new(SPEC, &example("vgg-digits.pt"), None);
-    let Outcome::Failed { message } = job.run(Work::Graph) else { panic!("there is no graph yet") };
-    assert!(message.contains(file::GRAPH), "{message}");
+    let Outcome::Failed { message } = job.run(Work::Graph(())) else { panic!("there is no graph yet") };
+    assert!(message.contains(GRAPH), "{message}");
 }

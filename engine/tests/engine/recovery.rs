@@ -2,19 +2,23 @@
 
 use std::path::Path;
 
-use secateur_core::candidate::{Candidate, propose};
+use secateur_core::configuration::Candidate;
 use secateur_core::cost::CostModel;
 use secateur_core::group::Grouping;
-use secateur_core::spec::{FineTune, JobSpec, Positive};
+use secateur_core::method::propose;
+use secateur_core::number::Positive;
+use secateur_core::spec::{FineTune, JobSpec};
 use secateur_core::surgery::{self, Cut};
-use secateur_core::task::Device;
+use secateur_core::wire::Device;
 use secateur_engine::data::{Data, Split, SplitName};
 use secateur_engine::error::Error;
-use secateur_engine::fine_tune::repair::Repair;
-use secateur_engine::fine_tune::{Judge, Session, Tuned, fine_tune};
-use secateur_engine::messages::Messages;
-use secateur_engine::network::Network;
-use secateur_engine::{cut, evaluate, oracle, recalibrate, torch, weights};
+use secateur_engine::measure::{batch_norm, evaluate};
+use secateur_engine::network::{Network, cut, weights};
+use secateur_engine::process::messages::Messages;
+use secateur_engine::proof::oracle;
+use secateur_engine::torch;
+use secateur_engine::training::repair::Repair;
+use secateur_engine::training::{Session, Tuned, Validator, fine_tune};
 use tch::Tensor;
 
 use crate::job::example;
@@ -121,7 +125,7 @@ fn recalibration_brings_accuracy_back_and_leaves_the_original_alone() {
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
     let original = evaluate::logits(&cutting.original, &val).unwrap();
     let before = evaluate::accuracy(&cutting.pruned(), &val).unwrap().unwrap();
-    let recalibrated = recalibrate::batch_norm(cutting.pruned(), &train, 0).unwrap();
+    let recalibrated = batch_norm::reestimate(cutting.pruned(), &train, 0).unwrap();
     let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
     assert!(after > before, "{before} before, {after} after");
     assert!(evaluate::logits(&cutting.original, &val).unwrap().equal(&original));
@@ -134,7 +138,7 @@ fn recalibrating_the_uncut_network_hardly_changes_it() {
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
     let before = evaluate::accuracy(&cutting.original, &val).unwrap().unwrap();
-    let recalibrated = recalibrate::batch_norm(cutting.original, &train, 0).unwrap();
+    let recalibrated = batch_norm::reestimate(cutting.original, &train, 0).unwrap();
     let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
     assert!((after - before).abs() < 0.02, "{before} before, {after} after");
 }
@@ -194,13 +198,13 @@ fn some_steps_of_distillation_repair_much_the_same_way_every_time() {
     let spec = spec();
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
-    let judge = Judge::new(&cutting.original, &val).unwrap();
-    let cut = || recalibrate::batch_norm(cutting.pruned(), &train, 0).unwrap();
+    let meter = Validator::new(&cutting.original, &val).unwrap();
+    let cut = || batch_norm::reestimate(cutting.pruned(), &train, 0).unwrap();
     let settings = FineTune { lr: 0.02, batch_size: Positive::new(64), ..FineTune::default() };
     let repair = Repair::new(&cutting.original, &train, &settings, 30, 0).unwrap();
     let repaired = repair.network(cut()).unwrap();
 
-    let (before, after) = (judge.score(&cut()).unwrap(), judge.score(&repaired).unwrap());
+    let (before, after) = (meter.score(&cut()).unwrap(), meter.score(&repaired).unwrap());
     assert!(after.loss < 0.7 * before.loss && after.is_better_than(&before), "{before:?} before, {after:?} after");
     let again = repair.network(cut()).unwrap();
     assert!(repaired.weights().iter().zip(again.weights()).all(|(one, other)| one.equal(other)));

@@ -2,12 +2,18 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use secateur_core::stage::Stage;
-use secateur_core::task::{Outcome, TaskResult, Work, file};
+use secateur_core::stage::encoder::EncoderWork;
+use secateur_core::stage::import::{GRAPH, WEIGHTS};
+use secateur_core::stage::light_tune::LightTuneWork;
+use secateur_core::stage::repair::RepairWork;
+use secateur_core::stage::search::SearchWork;
+use secateur_core::stage::tune::TuneWork;
+use secateur_core::stage::{Stage, TaskResult, Work};
+use secateur_core::wire::{CHECKPOINT, Outcome};
 
 use crate::job::{Engine, Job, example};
 
-const BY_CONTRAST: Work = Work::Encoder { calibration: Vec::new() };
+const BY_CONTRAST: Work = Work::Encoder(EncoderWork { calibration: Vec::new() });
 
 const SACP: &str = r#"{
     "target": {"flops_reduction": 0.5},
@@ -46,7 +52,7 @@ fn interrupted(job: &Job, work: &Work) -> (TaskResult, TaskResult) {
     assert_eq!(crashed.wait().signal(), Some(6));
     assert_eq!(crashed.checkpoints, ["checkpoint-1"]);
     files.iter().for_each(|name| drop(std::fs::remove_file(job.path(name))));
-    std::fs::rename(job.path("checkpoint-1"), job.path(file::CHECKPOINT)).unwrap();
+    std::fs::rename(job.path("checkpoint-1"), job.path(CHECKPOINT)).unwrap();
 
     let (resumed, outcome) = run(job, work, &fault);
     assert!(resumed.log.iter().any(|line| line.contains("going on after")), "{:?}", resumed.log);
@@ -62,7 +68,7 @@ fn interrupted(job: &Job, work: &Work) -> (TaskResult, TaskResult) {
 fn tuning_ends_with_the_same_weights_and_the_same_history() {
     let job = job_after(Stage::LightTune);
     let TaskResult::LightTune(light) = &job.finished.last().unwrap().result else { panic!("it is the light tune") };
-    let work = Work::Tune { candidate: light.rated[0].candidate };
+    let work = Work::Tune(TuneWork { candidate: light.rated[0].candidate });
     let (TaskResult::Tune(whole), TaskResult::Tune(mut resumed)) = interrupted(&job, &work) else {
         panic!("both are tuned")
     };
@@ -78,7 +84,7 @@ fn a_light_tune_goes_on_with_the_next_candidate() {
     let job = job_after(Stage::LightTune);
     let TaskResult::LightTune(light) = &job.finished.last().unwrap().result else { panic!("it is the light tune") };
     let candidates: Vec<usize> = light.rated.iter().take(3).map(|light| light.candidate).collect();
-    let (whole, resumed) = interrupted(&job, &Work::LightTune { candidates });
+    let (whole, resumed) = interrupted(&job, &Work::LightTune(LightTuneWork { candidates }));
     assert_eq!(resumed, whole);
 }
 
@@ -87,7 +93,7 @@ fn a_repair_goes_on_with_the_next_candidate() {
     let job = job_after(Stage::Repair);
     let TaskResult::Repair(repair) = &job.finished.last().unwrap().result else { panic!("it is the repair") };
     let candidates: Vec<usize> = repair.rated.iter().take(3).map(|rated| rated.candidate).collect();
-    let (whole, resumed) = interrupted(&job, &Work::Repair { candidates });
+    let (whole, resumed) = interrupted(&job, &Work::Repair(RepairWork { candidates }));
     assert_eq!(resumed, whole);
 }
 
@@ -102,7 +108,7 @@ fn the_encoder_is_the_same_one() {
 fn the_search_proposes_the_same_candidates() {
     let job = job_after(Stage::Encoder);
     let (TaskResult::Search(whole), TaskResult::Search(resumed)) =
-        interrupted(&job, &Work::Search { sensitivities: Vec::new(), latency: None })
+        interrupted(&job, &Work::Search(SearchWork { sensitivities: Vec::new(), latency: None }))
     else {
         panic!("both have searched")
     };
@@ -118,7 +124,7 @@ fn a_checkpoint_that_does_not_fit_is_ignored_and_said_so() {
     let mut damaged = good.clone();
     *damaged.last_mut().unwrap() ^= 1;
     for (bytes, reason) in [(&damaged[..], "damaged"), (&good[..20], "damaged"), (b"", "damaged")] {
-        std::fs::write(job.path(file::CHECKPOINT), bytes).unwrap();
+        std::fs::write(job.path(CHECKPOINT), bytes).unwrap();
         let (engine, outcome) = run(&job, &BY_CONTRAST, "");
         assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
         let ignored = engine.log.iter().find(|line| line.contains("the checkpoint is ignored"));
@@ -128,10 +134,10 @@ fn a_checkpoint_that_does_not_fit_is_ignored_and_said_so() {
     // Of the same task in a job with another seed.
     let mut other = Job::new(SACP, &example("vgg-digits.pt"), None);
     other.spec.seed = 1;
-    for name in [file::GRAPH, file::WEIGHTS] {
+    for name in [GRAPH, WEIGHTS] {
         std::fs::copy(job.path(name), other.path(name)).unwrap();
     }
-    std::fs::write(other.path(file::CHECKPOINT), &good).unwrap();
+    std::fs::write(other.path(CHECKPOINT), &good).unwrap();
     let (engine, outcome) = run(&other, &BY_CONTRAST, "");
     assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
     assert!(engine.log.iter().any(|line| line.contains("another task")), "{:?}", engine.log);

@@ -2,20 +2,21 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::candidate::Limits;
-use secateur_core::cost::CostModel;
+use secateur_core::configuration::{Constraints, Limits};
+use secateur_core::cost::{CostModel, Metric};
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
-use secateur_core::layer::LayerGraph;
-use secateur_core::search::device::{Accelerator, Bounds};
+use secateur_core::search::SearchState;
+use secateur_core::search::device::{self, Accelerator, Bounds};
 use secateur_core::search::encoder::{Encoder, Head};
-use secateur_core::search::score::Scorer;
+use secateur_core::search::layer::LayerGraph;
+use secateur_core::search::ranking::Ranking;
+use secateur_core::search::ranking::similarity::Scorer;
 use secateur_core::search::space::{Band, Space};
-use secateur_core::search::{BLOCK, Plan, Progress, Ranking, device, run};
-use secateur_core::spec::{Constraints, Metric};
-use secateur_core::task;
+use secateur_core::search::walk::{BLOCK, WalkPlan, run};
 use secateur_core::testing::Net;
-use secateur_engine::scoring::OnDevice;
+use secateur_core::wire;
+use secateur_engine::encoder::scoring::OnDevice;
 use secateur_engine::torch::{self, runtime};
 use tch::Device;
 
@@ -43,10 +44,10 @@ fn check_that_these_agree(graph: &Graph, hidden: usize, seed: u64, head: Option<
     let tables = OnDevice(device).load(&scorer).unwrap();
 
     let band = Band { low: 0.5, high: 0.53 };
-    let plan = Plan { seed, candidates: 3 * BLOCK, top: 60, threads: 2 };
-    let plain = run(&plan, &space, band, &scorer, Progress::default(), 2, &mut |_| {});
+    let plan = WalkPlan { seed, candidates: 3 * BLOCK, top: 60, threads: 2 };
+    let plain = run(&plan, &space, band, &scorer, SearchState::default(), 2, &mut |_| {});
     assert!(!plain.best.is_empty(), "the band holds candidates");
-    let in_tensors = device::run(&plan, &space, band, &scorer, &tables, Progress::default(), 2, &mut |_| {});
+    let in_tensors = device::run(&plan, &space, band, &scorer, &tables, SearchState::default(), 2, &mut |_| {});
     assert_eq!(in_tensors.unwrap(), plain);
 
     let levels: Vec<u8> = plain.best.iter().flat_map(|scored| scored.levels.iter().copied()).collect();
@@ -81,7 +82,7 @@ fn random_network(seed: u64) -> Graph {
 
 #[test]
 fn tensors_and_the_plain_search_rank_random_networks_alike() {
-    let device = runtime::initialise(1, task::Device::Cpu).unwrap();
+    let device = runtime::initialise(1, wire::Device::Cpu).unwrap();
     for seed in 0..12 {
         check_that_rankings_agree(&random_network(seed), 1 + 7 * seed as usize, seed, device);
     }
@@ -89,7 +90,7 @@ fn tensors_and_the_plain_search_rank_random_networks_alike() {
 
 #[test]
 fn tensors_and_the_plain_search_rank_the_example_networks_alike() {
-    let device = runtime::initialise(1, task::Device::Cpu).unwrap();
+    let device = runtime::initialise(1, wire::Device::Cpu).unwrap();
     for name in ["resnet20-digits.pt", "vgg-digits.pt"] {
         let graph = torch::import(&example(name), Some(&[vec![1, 8, 8]])).unwrap().graph;
         check_that_rankings_agree(&graph, 64, 3, device);
@@ -98,7 +99,7 @@ fn tensors_and_the_plain_search_rank_the_example_networks_alike() {
 
 #[test]
 fn a_gpu_and_the_plain_search_rank_alike() {
-    let device = runtime::initialise(1, task::Device::Auto).unwrap();
+    let device = runtime::initialise(1, wire::Device::Auto).unwrap();
     if !device.is_cuda() {
         eprintln!("skipped: libtorch finds no GPU on this machine");
         return;

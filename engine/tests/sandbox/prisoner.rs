@@ -13,7 +13,7 @@ use std::{env, fs};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use secateur_core::sandbox::{Ceilings, Mode, Profile, Sandbox, Settings};
-use secateur_engine::sandbox::{Entrance, Needs};
+use secateur_engine::process::sandbox::{Entrance, Needs};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 

@@ -8,7 +8,10 @@ use std::process::{Command, Stdio};
 use libtest_mimic::Trial;
 use secateur_core::sandbox::{Ceilings, Mode, Settings};
 use secateur_core::spec::JobSpec;
-use secateur_core::task::{Device, EngineMessage, Outcome, PROTOCOL, TaskRequest, Work, file, read_frame, write_frame};
+use secateur_core::stage::Work;
+use secateur_core::stage::import::{DATASET, MODEL};
+use secateur_core::stage::importance::IMPORTANCE;
+use secateur_core::wire::{Device, EngineMessage, Outcome, PROTOCOL, TaskRequest, read_frame, write_frame};
 use tempfile::TempDir;
 
 use crate::attempt::ALLOWED;
@@ -49,21 +52,21 @@ fn import_and_train(account: Option<u32>) {
     let ceilings =
         Ceilings { memory_bytes: Some(4 << 30), cpu_seconds: Some(300), file_bytes: Some(1 << 30), threads: Some(128) };
     let settings = Settings { mode: Mode::Require, account, ceilings };
-    for work in [Work::Import, Work::Importance] {
+    for work in [Work::Import(()), Work::Importance(())] {
         let outcome = run(&folder, &settings, SPEC, work);
         assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
     }
-    assert!(folder.join(file::IMPORTANCE).is_file());
+    assert!(folder.join(IMPORTANCE).is_file());
 }
 
 fn out_of_memory() {
     let (_closed, folder) = folder_with("resnet20-digits.pt", None);
-    fs::remove_file(folder.join(file::DATASET)).unwrap();
+    fs::remove_file(folder.join(DATASET)).unwrap();
     // libtorch starts in a quarter of it; one activation of this size takes half.
     let ceilings = Ceilings { memory_bytes: Some(512 << 20), ..Ceilings::default() };
     let settings = Settings { mode: Mode::Require, account: None, ceilings };
     let spec = r#"{"target": {"flops_reduction": 0.5}, "input_shape": [1, 2048, 2048], "fine_tune": null}"#;
-    match run(&folder, &settings, spec, Work::Import) {
+    match run(&folder, &settings, spec, Work::Import(())) {
         Some(Outcome::Rejected { rejection }) => assert!(rejection.detail.contains("memory"), "{rejection}"),
         other => panic!("{other:?}"),
     }
@@ -86,7 +89,7 @@ fn folder_with(model: &str, account: Option<u32>) -> (TempDir, PathBuf) {
     let folder = closed.path().join("task");
     fs::create_dir(&folder).unwrap();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    for (from, to) in [(model, file::MODEL), ("digits.npz", file::DATASET)] {
+    for (from, to) in [(model, MODEL), ("digits.npz", DATASET)] {
         fs::copy(examples.join(from), folder.join(to)).unwrap();
         fs::set_permissions(folder.join(to), fs::Permissions::from_mode(0o644)).unwrap();
     }
@@ -106,7 +109,7 @@ fn run(folder: &Path, settings: &Settings, spec: &str, work: Work) -> Option<Out
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let spec = JobSpec::from_json(spec).unwrap();
+    let spec = Some(JobSpec::from_json(spec).unwrap());
     let request =
         TaskRequest { protocol: PROTOCOL, spec, work, threads: 2, device: Device::Cpu, checkpoint_interval_s: None };
     let mut input = engine.stdin.take().unwrap();

@@ -2,13 +2,13 @@
 //! oracle, exported, and reloaded. Among them are the cases of the peer's own tests and of its open bugs.
 
 use crate::fixture::{Archive, Source, largest_difference, module, random};
-use secateur_core::candidate::Configuration;
+use secateur_core::configuration::Configuration;
 use secateur_core::graph::{Graph, ParameterKind};
 use secateur_core::group::Grouping;
 use secateur_core::surgery;
-use secateur_engine::network::Network;
+use secateur_engine::network::{Network, cut};
+use secateur_engine::proof::oracle;
 use secateur_engine::torch::{self, Imported, Reloaded};
-use secateur_engine::{cut, oracle};
 use tch::{Device, Kind, Tensor};
 
 /// Cuts every group to a half, to a single channel, and to two thirds of others; returns the groups, as their tensors

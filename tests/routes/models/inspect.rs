@@ -3,7 +3,8 @@
 use reqwest::StatusCode;
 use secateur::job::JobError;
 use secateur::queue::{Failure, Share};
-use secateur_core::stage::Stage;
+use secateur_core::spec::{InputShape, InspectionSpec};
+use secateur_core::stage::{Stage, Work};
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Hand, TestServer, count_files, engine, example};
@@ -117,7 +118,8 @@ async fn the_same_question_is_asked_once_and_another_one_takes_its_place() {
     assert!(hand.try_claim().await.is_none());
     upload(&client, "?input_shape=1,16,16", "vgg-digits.pt").await;
     let second = hand.claim().await;
-    assert_eq!(second.spec.input_shape.as_ref().unwrap().shapes(), [[1, 16, 16]]);
+    let asked = InspectionSpec { input_shape: Some(InputShape::One(vec![1, 16, 16])) };
+    assert_eq!(second.plan.work, Work::Inspect(asked));
     assert_eq!(hand.finish(&first).await, secateur::queue::Written::Cancelled);
 }
 

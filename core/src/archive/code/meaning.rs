@@ -1,10 +1,9 @@
 //! What an expression of source text stands for, before the program runs.
 
-use super::MAX_NAME;
 use super::cursor::Cursor;
 use super::definitions::{Definition, DefinitionId, Definitions, Function};
-use super::operators;
 use super::types::{Type, TypeId, Types};
+use super::{MAX_NAME, operators};
 use crate::rejection::{Code, Rejection};
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 use super::*;
-use crate::search::additive::{Additive, Sensitivity};
+use crate::search::ranking::sensitivity::{Sensitivity, SensitivitySum};
 use crate::search::refine::{self, GENERATION};
 
 /// Random sensitivities that rise as a group gets narrower.
-fn random_additive(space: &Space<'_>, seed: u64) -> Additive {
+fn random_additive(space: &Space<'_>, seed: u64) -> SensitivitySum {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut measured = Vec::new();
     for group in 0..space.groups() {
@@ -14,16 +14,16 @@ fn random_additive(space: &Space<'_>, seed: u64) -> Additive {
             measured.push(Sensitivity { group, width, divergence: weight * rate * (1.0 + random.random::<f64>()) });
         }
     }
-    Additive::interpolate(space, &measured)
+    SensitivitySum::interpolate(space, &measured)
 }
 
-fn walked(space: &Space<'_>, band: Band, ranking: &impl Ranking, seed: u64, blocks: u64, top: usize) -> Progress {
-    let plan = Plan { seed, candidates: blocks * BLOCK, top, threads: 2 };
-    run(&plan, space, band, ranking, Progress::default(), 100, &mut |_| {})
+fn walked(space: &Space<'_>, band: Band, ranking: &impl Ranking, seed: u64, blocks: u64, top: usize) -> SearchState {
+    let plan = WalkPlan { seed, candidates: blocks * BLOCK, top, threads: 2 };
+    run(&plan, space, band, ranking, SearchState::default(), 100, &mut |_| {})
 }
 
-fn plan(seed: u64, generations: u64) -> refine::Plan {
-    refine::Plan { seed, candidates: generations * GENERATION, population: 20, distance: 3, threads: 2 }
+fn plan(seed: u64, generations: u64) -> refine::RefinementPlan {
+    refine::RefinementPlan { seed, candidates: generations * GENERATION, population: 20, distance: 3, threads: 2 }
 }
 
 fn apart(a: &[u8], b: &[u8]) -> u32 {
@@ -43,7 +43,7 @@ proptest! {
         let (space, layers) = (setting.space(0.1), setting.layers());
         let band = Band { low, high: low + 0.03 };
         let mut populations: Vec<Vec<Scored>> = Vec::new();
-        let mut keep = |state: &Progress| populations.push(state.best.clone());
+        let mut keep = |state: &SearchState| populations.push(state.best.clone());
         let (before, after) = if encoder {
             let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 12, seed));
             let before = walked(&space, band, &scorer, seed, 1, 50);
@@ -93,7 +93,7 @@ fn refinement_of_one_poor_start_finds_the_best_of_a_space_that_can_be_counted_ou
         let ranking = random_additive(&space, seed);
         let in_band = points.iter().filter(|levels| band.holds(space.reduction(&space.point((*levels).clone()))));
         let best = in_band.map(|levels| ranking.score(&ranking.state(levels))).fold(f32::NEG_INFINITY, f32::max);
-        let one = Progress { best: vec![worst_draw(&space, band, &ranking)], ..Progress::default() };
+        let one = SearchState { best: vec![worst_draw(&space, band, &ranking)], ..SearchState::default() };
         let found = refine::run(&plan(seed, 10), &space, band, &ranking, one.clone(), &mut |_| {});
         assert!(one.best[0].score < best, "the start is not the answer");
         assert_eq!(found.best[0].score, best);
@@ -116,8 +116,8 @@ fn threads_and_an_interruption_do_not_change_the_refinement() {
     let scorer = Scorer::new(&layers, &space, &random_encoder(&layers, 24, 1));
     let band = Band { low: 0.5, high: 0.51 };
     let start = walked(&space, band, &scorer, 1, 1, 100);
-    let refined = |threads, progress: Progress, report: &mut (dyn FnMut(&Progress) + Send)| {
-        refine::run(&refine::Plan { threads, ..plan(1, 6) }, &space, band, &scorer, progress, report)
+    let refined = |threads, progress: SearchState, report: &mut (dyn FnMut(&SearchState) + Send)| {
+        refine::run(&refine::RefinementPlan { threads, ..plan(1, 6) }, &space, band, &scorer, progress, report)
     };
     let whole = refined(1, start.clone(), &mut |_| {});
     let mut saved = Vec::new();

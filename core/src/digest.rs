@@ -1,0 +1,10 @@
+//! Digests of values, under which results are kept.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of a value's JSON, hexadecimal.
+pub fn digest(value: &impl Serialize) -> String {
+    let json = serde_json::to_vec(value).expect("plain data serialises");
+    Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,77 @@
+//! What a person reads of a network: its layers, groups, costs and limits.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::obstacle::Obstacle;
+use crate::cost::Costs;
+
+/// `summary.json`: what the graph stage knows of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelSummary {
+    /// Shapes of one sample of each input.
+    pub inputs: Vec<Vec<i64>>,
+    pub base: Costs,
+    pub layers: Vec<LayerSummary>,
+    pub groups: Vec<GroupSummary>,
+    /// Largest share that default constraints let go, by metric.
+    pub reachable: BTreeMap<String, f64>,
+    /// Logarithm to base 10 of the number of configurations that default constraints allow.
+    #[serde(default)]
+    pub log10_space: f64,
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
+    /// Branches and loops of the program that depend on the size of the input, by module and line; those of the given size
+    /// were taken.
+    #[serde(default)]
+    pub specialisations: Vec<String>,
+    /// What the user could do to have more pruned, in sentences.
+    #[serde(default)]
+    pub advice: Vec<String>,
+}
+
+/// A layer of the model as `inspect` and `GET /v1/models/{id}` show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LayerSummary {
+    pub layer: String,
+    /// The operator, `conv2d`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Input and output channels of a layer with weights, else of its tensors.
+    pub channels_in: Option<u64>,
+    pub channels_out: Option<u64>,
+    pub group: Option<String>,
+    pub macs: u64,
+    pub params: u64,
+    /// Why its output channels cannot be cut; `null` when they can.
+    pub unprunable: Option<String>,
+}
+
+/// A coupled group: channels that must be cut together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupSummary {
+    /// Its first layer's name.
+    pub name: String,
+    pub channels: u64,
+    /// Tensor axes that shrink with it, `layer1.0.conv1.weight:0`.
+    pub tensors: Vec<String>,
+    /// Why it is not pruned; `null` when it can be.
+    pub unprunable: Option<String>,
+}
+
+/// One layer's width, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LayerWidth {
+    pub layer: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The coupled group whose channels it produces.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+    pub channels_before: u64,
+    pub channels_after: u64,
+    pub macs_before: u64,
+    pub macs_after: u64,
+}

@@ -1,0 +1,62 @@
+//! What it is worth to choose channels by importance: the same widths with random channels are the control.
+//!
+//! The contrastive encoder of SACP learns to tell importance's choice from random ones; the stage `control` measures whether that
+//! difference means anything. Channels are chosen for one candidate's widths, cut, their batch norm recalibrated, and
+//! measured as in the screen.
+
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+use utoipa::ToSchema;
+
+use crate::importance::Criterion;
+use crate::statistics::Spread;
+
+/// What networks are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Measure {
+    /// Share of samples whose class is the label.
+    Accuracy,
+    /// Share of samples that get the same class as from the original.
+    Agreement,
+}
+
+impl Measure {
+    /// The name in reports.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Channels chosen by importance against random ones, at the same widths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChannelChoice {
+    /// The candidate whose widths all choices have.
+    pub candidate: usize,
+    /// What was measured on the validation split: `accuracy`, or without labels `agreement` with the original.
+    #[schema(value_type = String)]
+    pub measure: Measure,
+    /// With the channels of largest L1 norm.
+    pub l1: f64,
+    /// With the first channels of the job's own order; the same as `l1` when that is L1.
+    pub own: f64,
+    pub own_criterion: Criterion,
+    /// With random channels, over several draws.
+    pub random: Spread,
+    /// `l1` minus the mean of `random`.
+    pub l1_gap: f64,
+}
+
+impl ChannelChoice {
+    /// Draws of random channels.
+    pub const DRAWS: usize = 4;
+
+    /// With fewer draws nothing is said: a spread needs two.
+    pub const LEAST_DRAWS: usize = 2;
+
+    /// Whether L1 is no better than a random draw of one standard deviation above the mean.
+    pub fn is_within_spread(&self) -> bool {
+        self.l1_gap <= self.random.std
+    }
+}

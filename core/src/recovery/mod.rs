@@ -1,0 +1,93 @@
+//! What is measured of a pruned network while it gets its quality back: after the cut, after the repair, after each training.
+
+mod choice;
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::surgery::Equivalence;
+
+pub use choice::{ChannelChoice, Measure};
+
+/// Share of samples whose class of largest output is the label, by split.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Accuracy {
+    pub val: f64,
+    pub test: f64,
+}
+
+/// What networks and epochs are compared by, on the validation split: the greater accuracy, of equals the smaller loss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
+    /// Cross-entropy, without labels the distillation loss.
+    pub loss: f64,
+}
+
+impl Score {
+    /// The loss of a network whose loss is not finite.
+    pub const WORST_LOSS: f64 = f64::MAX;
+
+    /// `Greater` for the better one.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let accuracy = |score: &Self| score.accuracy.unwrap_or(0.0);
+        accuracy(self).total_cmp(&accuracy(other)).then(other.loss.total_cmp(&self.loss))
+    }
+
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        self.order(other) == Ordering::Greater
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Screened {
+    pub candidate: usize,
+    pub equivalence: Equivalence,
+    /// Validation accuracy right after surgery and BN recalibration; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
+    /// Share of validation samples that get the same class as from the original, where there are no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+}
+
+impl Screened {
+    /// What candidates are compared by: accuracy, without labels agreement with the original, without data nothing.
+    pub fn value(&self) -> f64 {
+        self.accuracy.or(self.agreement).unwrap_or(0.0)
+    }
+}
+
+/// A candidate after a rung.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rated {
+    pub candidate: usize,
+    pub score: Score,
+}
+
+/// One epoch of fine-tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Epoch {
+    pub epoch: u32,
+    pub train_loss: f64,
+    #[serde(default)]
+    pub val_accuracy: Option<f64>,
+    pub seconds: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuneResult {
+    pub candidate: usize,
+    pub epochs: Vec<Epoch>,
+    /// 0 when no epoch was better than the network before them.
+    pub best_epoch: u32,
+    /// Of the best epoch; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+    /// Of the best epoch, which is chosen by it.
+    pub score: Score,
+}

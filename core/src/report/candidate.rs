@@ -1,0 +1,72 @@
+//! Every configuration that a job tried, with all that was measured of it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::configuration::{CandidateCosts, Origin};
+use crate::recovery::{Rated, Screened, TuneResult};
+
+/// One configuration that was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CandidateReport {
+    pub index: usize,
+    /// The method or ranking that proposed it.
+    #[schema(value_type = String)]
+    pub origin: Origin,
+    pub macs: u64,
+    pub params: u64,
+    /// Share removed of the target's metric.
+    pub reduction: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_divergence: Option<f64>,
+    /// By the job's latency table; with a latency target only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_latency_ms: Option<f64>,
+    /// What the encoder predicts, with `regression`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_value: Option<f64>,
+    /// Validation accuracy after surgery and BN recalibration.
+    pub screened_accuracy: Option<f64>,
+    /// Validation accuracy after the repair, some steps of distillation.
+    #[serde(default)]
+    pub repaired_accuracy: Option<f64>,
+    /// Validation accuracy after the light fine-tune.
+    pub light_accuracy: Option<f64>,
+    /// Validation accuracy after the full fine-tune.
+    pub tuned_accuracy: Option<f64>,
+}
+
+/// Joins what the stages found out about each proposed candidate, in the order of the proposals.
+pub fn join(
+    proposed: &[&CandidateCosts],
+    screened: &[&Screened],
+    repaired: &[&Rated],
+    light: &[&Rated],
+    tuned: &[&TuneResult],
+) -> Vec<CandidateReport> {
+    let accuracy_of = |rung: &[&Rated], candidate| {
+        rung.iter().find(|rated| rated.candidate == candidate).and_then(|rated| rated.score.accuracy)
+    };
+    let report = |proposed: &&CandidateCosts| {
+        let index = proposed.index;
+        let tuned = tuned.iter().find(|tuned| tuned.candidate == index);
+        CandidateReport {
+            index,
+            origin: proposed.origin,
+            macs: proposed.costs.macs,
+            params: proposed.costs.params,
+            reduction: proposed.reduction,
+            similarity: proposed.similarity,
+            predicted_divergence: proposed.predicted_divergence,
+            predicted_latency_ms: proposed.costs.latency_ms,
+            predicted_value: proposed.predicted_value,
+            screened_accuracy: screened.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
+            repaired_accuracy: accuracy_of(repaired, index),
+            light_accuracy: accuracy_of(light, index),
+            tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
+        }
+    };
+    proposed.iter().map(report).collect()
+}

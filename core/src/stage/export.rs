@@ -1,0 +1,76 @@
+//! The stage `export`: the winner is written as a TorchScript archive. It refuses an accuracy that fell by more than
+//! `target.max_accuracy_drop`.
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::Definition;
+use super::job::{JobView, PlanError, PlannedTask};
+use super::measurement::Measurements;
+use super::{Stage, Work, import, search};
+use crate::recovery::Accuracy;
+
+/// The pruned TorchScript archive.
+pub const PRUNED_MODEL: &str = "pruned.pt";
+/// The original, written by the same exporter; for the latency before.
+pub const BASE_MODEL: &str = "base.pt";
+/// Inputs at two batch sizes and what the in-memory network answered.
+pub const PROBES: &str = "probes.safetensors";
+/// The winner's configuration, replayable ([`crate::configuration::ReplayConfig`]).
+pub const CONFIG: &str = "config.json";
+/// The graph of the pruned network, in the form of [`import::GRAPH`].
+pub const PRUNED_GRAPH: &str = "pruned-graph.json";
+
+/// Batch sizes of the probes.
+pub const PROBE_BATCHES: [i64; 2] = [1, 4];
+
+/// The stage.
+pub struct Export;
+
+/// Which network a task writes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ExportWork {
+    /// The winner's index.
+    pub candidate: usize,
+    /// Whether its weights are those of the stage `tune`, else of the stage `screen`.
+    pub tuned: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportResult {
+    /// The winner's index.
+    pub candidate: usize,
+    /// Of BASE_MODEL.
+    pub base_bytes: u64,
+    /// Of PRUNED_MODEL.
+    pub pruned_bytes: u64,
+    /// Accuracy of the exported network; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+}
+
+impl Definition for Export {
+    type Work = ExportWork;
+    type Result = ExportResult;
+
+    fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
+        let winner = job.winner().ok_or(PlanError { stage: Stage::Export, missing: "screen or tune" })?;
+        let work = ExportWork { candidate: winner.candidate, tuned: winner.stage == Stage::Tune };
+        let inputs = import::network().into_iter().chain([search::candidates()]).chain(winner.weights);
+        Ok(PlannedTask::only(Work::Export(work), inputs.chain(job.dataset())))
+    }
+
+    fn files(_work: &ExportWork) -> Vec<String> {
+        [PRUNED_MODEL, BASE_MODEL, PROBES, CONFIG, PRUNED_GRAPH].map(str::to_owned).into()
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn sample(work: &ExportWork) -> ExportResult {
+        ExportResult {
+            candidate: work.candidate,
+            base_bytes: 2,
+            pruned_bytes: 1,
+            accuracy: Some(Accuracy { val: 0.9, test: 0.8 }),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The stage `import`: the user's program becomes a graph and its tensors, and is proved to be the same function.
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::Definition;
+use super::job::{Input, JobView, PlanError, PlannedTask, Source};
+use super::measurement::Measurements;
+use super::{Stage, Work};
+use crate::dataset::DataReport;
+use crate::recovery::Accuracy;
+use crate::sandbox::Profile;
+
+/// The user's TorchScript archive. Read by `import` and `inspect` only.
+pub const MODEL: &str = "model.pt";
+/// The user's data set, `.npz` or `.safetensors`, told apart by content.
+pub const DATASET: &str = "dataset";
+/// The imported graph ([`crate::graph::GraphFile`]).
+pub const GRAPH: &str = "graph.json";
+/// The original tensors by name.
+pub const WEIGHTS: &str = "weights.safetensors";
+
+/// The stage.
+pub struct Import;
+
+/// What the import found out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportResult {
+    /// Shapes of one sample of each input.
+    pub input_shapes: Vec<Vec<i64>>,
+    /// Nodes of the graph.
+    pub nodes: usize,
+    /// Largest absolute difference between the imported graph's outputs and `Module::forward`'s.
+    pub max_abs_diff: f64,
+    /// Of MODEL.
+    pub bytes: u64,
+    /// Of MODEL, hexadecimal.
+    pub sha256: String,
+    /// Accuracy of the original; `None` without labels.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+    /// `None` without a data set.
+    #[serde(default)]
+    pub data: Option<Box<DataReport>>,
+}
+
+/// The user's model as an input.
+pub(super) fn model() -> Input {
+    Input { name: MODEL.to_owned(), source: Source::Model }
+}
+
+impl JobView<'_> {
+    /// The data set as an input, where there is one.
+    pub(super) fn dataset(self) -> Option<Input> {
+        self.has_dataset.then(|| Input { name: DATASET.to_owned(), source: Source::Dataset })
+    }
+}
+
+/// What later stages read: the graph and the weights.
+pub(super) fn network() -> [Input; 2] {
+    [Input::output(Stage::Import, 0, GRAPH), Input::output(Stage::Import, 0, WEIGHTS)]
+}
+
+impl Definition for Import {
+    type Work = ();
+    type Result = ImportResult;
+
+    const PROFILE: Profile = Profile::Import;
+
+    fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
+        Ok(PlannedTask::only(Work::Import(()), [model()].into_iter().chain(job.dataset())))
+    }
+
+    fn files(_work: &()) -> Vec<String> {
+        vec![GRAPH.to_owned(), WEIGHTS.to_owned()]
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn sample(_work: &()) -> ImportResult {
+        ImportResult {
+            input_shapes: vec![vec![1, 8, 8]],
+            nodes: 1,
+            max_abs_diff: 0.0,
+            bytes: 1,
+            sha256: "00".to_owned(),
+            accuracy: Some(Accuracy { val: 0.9, test: 0.8 }),
+            data: None,
+        }
+    }
+}

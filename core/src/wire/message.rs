@@ -1,0 +1,87 @@
+//! Engine to worker: how far the task is, and how it ended.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::plain_text;
+use crate::rejection::Rejection;
+use crate::stage::TaskResult;
+
+/// Characters of the texts of a [`Progress`].
+const LONGEST_NOTE: usize = 300;
+
+/// Engine to worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EngineMessage {
+    Progress(Progress),
+    /// A line for the job's `log.txt`.
+    Log {
+        message: String,
+    },
+    /// A file in the task's folder from which another attempt can go on. It is the worker's from now on.
+    Checkpoint {
+        file: String,
+    },
+    Outcome(Outcome),
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+    /// What is counted: `epochs`, `candidates`, `steps`.
+    pub unit: String,
+    /// Units per second, over the last few seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// A figure worth showing: `validation accuracy 0.953`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Progress {
+    /// Fit to be kept and shown: texts of one line and bounded length, without characters that a terminal obeys.
+    pub fn presentable(self) -> Self {
+        let short = |text: String| plain_text::line_within(&text, LONGEST_NOTE);
+        Self { unit: short(self.unit), note: self.note.map(short), ..self }
+    }
+}
+
+/// The last frame of an engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    Done {
+        result: TaskResult,
+        files: Vec<String>,
+        /// What computed it: `cpu`, `cuda:0`.
+        device: String,
+        /// Seconds that the stage computed, without the start of the process.
+        computing_s: f64,
+    },
+    /// The user can mend it; permanent.
+    Rejected { rejection: Rejection },
+    /// Our bug or the world's accident, with everything for the log.
+    Failed { message: String },
+}
+
+/// A result with where it was computed, as it is stored with the task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Computed {
+    /// What the task found out.
+    #[serde(flatten)]
+    pub result: TaskResult,
+    /// `cpu`, `cuda:0`.
+    #[serde(default = "unknown_device")]
+    pub device: String,
+    /// Seconds that the engine computed; `None` in results of version 0.1.
+    #[serde(default)]
+    pub computing_s: Option<f64>,
+}
+
+/// Results that were stored without a device.
+fn unknown_device() -> String {
+    "unknown".to_owned()
+}

@@ -1,0 +1,116 @@
+//! A graph with its tensors, ready to run.
+
+pub mod cut;
+pub mod weights;
+
+use secateur_core::graph::{Graph, Size};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Error;
+use crate::torch::{Mode, Program};
+
+pub struct Network {
+    graph: Graph,
+    program: Program,
+    weights: Vec<Tensor>,
+}
+
+impl Network {
+    /// `weights` are one tensor per parameter of the graph, all on the device that it is to run on.
+    pub fn new(graph: Graph, weights: Vec<Tensor>) -> Result<Self, Error> {
+        let program = Program::prepare(&graph)?;
+        Ok(Self { graph, program, weights })
+    }
+
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub fn weights(&self) -> &[Tensor] {
+        &self.weights
+    }
+
+    pub fn weights_mut(&mut self) -> &mut [Tensor] {
+        &mut self.weights
+    }
+
+    pub fn into_parts(self) -> (Graph, Vec<Tensor>) {
+        (self.graph, self.weights)
+    }
+
+    /// Runs with other weights of the same shapes.
+    pub fn run_with(&self, weights: &[Tensor], inputs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, Error> {
+        Ok(self.program.run(weights, inputs, mode)?)
+    }
+
+    /// All outputs in evaluation mode, without gradients.
+    pub fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        self.run_with(&self.weights, inputs, Mode::Evaluate)
+    }
+
+    /// Wall time of each node in evaluation mode, without gradients; seconds.
+    pub fn node_seconds(&self, inputs: &[Tensor]) -> Result<Vec<f64>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        Ok(self.program.time(&self.weights, inputs)?)
+    }
+
+    /// The first output, `[N, classes]` for a classifier, in evaluation mode and without gradients.
+    pub fn logits(&self, input: Tensor) -> Result<Tensor, Error> {
+        first(self.evaluate(&[input])?)
+    }
+
+    /// The first output in training mode: batch norm uses and updates batch statistics, dropout drops.
+    pub fn train(&self, input: Tensor) -> Result<Tensor, Error> {
+        first(self.run_with(&self.weights, &[input], Mode::Train)?)
+    }
+}
+
+fn first(outputs: Vec<Tensor>) -> Result<Tensor, Error> {
+    outputs.into_iter().next().ok_or_else(|| Error::internal("the network has no tensor output"))
+}
+
+/// Width of dim 1 of the first output when that is `[N, classes]`.
+pub fn classes(graph: &Graph) -> Option<i64> {
+    let output = *graph.output().tensors().first()?;
+    match graph.value(output).shape[..] {
+        [_, classes] => classes.as_fixed(),
+        _ => None,
+    }
+}
+
+/// Standard normal inputs for a batch, the same for the same seed on every device; integer inputs are zero.
+pub fn random_inputs(graph: &Graph, batch: i64, seed: i64, device: Device) -> Result<Vec<Tensor>, Error> {
+    tch::manual_seed(seed);
+    graph
+        .inputs()
+        .iter()
+        .map(|&input| {
+            let value = graph.value(input);
+            let shape: Vec<i64> = value.shape.iter().map(|&size: &Size| size.at_batch(batch)).collect();
+            let kind = kind_of(value.dtype);
+            let input = if crate::network::weights::is_float(kind) {
+                Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?.f_to_kind(kind)?
+            } else {
+                Tensor::f_zeros(&shape, (kind, Device::Cpu))?
+            };
+            Ok(input.f_to(device)?)
+        })
+        .collect()
+}
+
+pub fn kind_of(dtype: secateur_core::graph::DType) -> Kind {
+    use secateur_core::graph::DType;
+    match dtype {
+        DType::Float32 => Kind::Float,
+        DType::Float64 => Kind::Double,
+        DType::Float16 => Kind::Half,
+        DType::Bfloat16 => Kind::BFloat16,
+        DType::Int64 => Kind::Int64,
+        DType::Int32 => Kind::Int,
+        DType::Int16 => Kind::Int16,
+        DType::Int8 => Kind::Int8,
+        DType::Uint8 => Kind::Uint8,
+        DType::Bool => Kind::Bool,
+    }
+}

@@ -1,0 +1,112 @@
+//! The engine's side of the frame pipe: progress, log lines and the one outcome.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use secateur_core::wire::{EngineMessage, Outcome, Progress, write_frame};
+
+/// Progress is sent at most this often, except for the last of a count.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writes frames to the worker. A worker that is gone is no error here: the watcher of standard input ends the process.
+pub struct Messages {
+    pipe: Mutex<Box<dyn Write + Send>>,
+}
+
+impl Messages {
+    pub fn to(pipe: impl Write + Send + 'static) -> Self {
+        Self { pipe: Mutex::new(Box::new(pipe)) }
+    }
+
+    /// Sends to nobody; for tests and for a stage that is run in-process.
+    pub fn discard() -> Self {
+        Self::to(std::io::sink())
+    }
+
+    pub fn log(&self, message: impl Into<String>) {
+        self.send(&EngineMessage::Log { message: message.into() });
+    }
+
+    /// Announces a checkpoint that is written.
+    pub fn checkpoint(&self, file: &str) {
+        self.send(&EngineMessage::Checkpoint { file: file.to_owned() });
+    }
+
+    pub fn outcome(&self, outcome: Outcome) {
+        self.send(&EngineMessage::Outcome(outcome));
+    }
+
+    /// Starts a count of `total` units.
+    pub fn count(&self, total: u64, unit: &'static str) -> Counter<'_> {
+        let now = Instant::now();
+        let counter = Counter { messages: self, done: 0, total, unit, note: None, started: now, before: 0, sent: now };
+        counter.send(None);
+        counter
+    }
+
+    fn send(&self, message: &EngineMessage) {
+        let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = write_frame(&mut *pipe, message);
+    }
+}
+
+/// How far a loop is; tells the worker at most once a second.
+pub struct Counter<'a> {
+    messages: &'a Messages,
+    done: u64,
+    total: u64,
+    unit: &'static str,
+    note: Option<String>,
+    started: Instant,
+    /// Units that were done when it started.
+    before: u64,
+    sent: Instant,
+}
+
+impl Counter<'_> {
+    pub fn advance(&mut self) {
+        self.reach(self.done + 1);
+    }
+
+    /// Jumps to `done` units.
+    pub fn reach(&mut self, done: u64) {
+        self.done = done;
+        if self.done == self.total || self.sent.elapsed() >= INTERVAL {
+            self.send_now();
+        }
+    }
+
+    /// A figure to show with the count from now on; sent at once.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.note = Some(note.into());
+        self.send_now();
+    }
+
+    /// Back to nothing done, when the work starts over.
+    pub fn restart(&mut self) {
+        self.resume(0);
+    }
+
+    /// Goes on after `done` units that somebody else has done.
+    pub fn resume(&mut self, done: u64) {
+        (self.done, self.before, self.started) = (done, done, Instant::now());
+    }
+
+    fn send_now(&mut self) {
+        self.sent = Instant::now();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let done = self.done.saturating_sub(self.before);
+        self.send((seconds > 0.0 && done > 0).then(|| done as f64 / seconds));
+    }
+
+    fn send(&self, rate: Option<f64>) {
+        self.messages.send(&EngineMessage::Progress(Progress {
+            done: self.done,
+            total: self.total,
+            unit: self.unit.to_owned(),
+            rate,
+            note: self.note.clone(),
+        }));
+    }
+}

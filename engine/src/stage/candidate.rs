@@ -1,0 +1,72 @@
+//! A candidate's network: cut, proved, and measured.
+
+use secateur_core::configuration::Candidate;
+use secateur_core::recovery::Measure;
+use secateur_core::surgery::Equivalence;
+use tch::Tensor;
+
+use super::task::Task;
+use crate::data::Split;
+use crate::error::Error;
+use crate::measure::{batch_norm, evaluate};
+use crate::network::{Network, cut, weights};
+use crate::proof::oracle;
+
+/// Samples of the data set that the oracle compares on.
+const ORACLE_SAMPLES: i64 = 16;
+
+/// The weights of a candidate as the stages before have left them: from the first of `files` that is there or, where an earlier
+/// job's screen was taken over and there is none, made again as the screen makes them.
+pub(super) fn weights_of(
+    task: &Task,
+    original: &Network,
+    candidate: &Candidate,
+    train: Option<&Split>,
+    files: &[fn(usize) -> String],
+) -> Result<Vec<Tensor>, Error> {
+    if let Some(path) = files.iter().map(|file| task.path(&file(candidate.index))).find(|path| path.exists()) {
+        return weights::load(&path, &task.cut(original.graph(), candidate)?.graph, task.device);
+    }
+    let (pruned, _) = cut_and_reestimated(task, original, candidate, train)?;
+    Ok(pruned.into_parts().1)
+}
+
+/// The cut network, proved by the oracle, with new batch norm statistics when there are samples.
+pub(super) fn cut_and_reestimated(
+    task: &Task,
+    original: &Network,
+    candidate: &Candidate,
+    train: Option<&Split>,
+) -> Result<(Network, Equivalence), Error> {
+    let index = candidate.index;
+    let cut = task.cut(original.graph(), candidate)?;
+    let tensors = cut::apply(original.graph(), &cut, original.weights())?;
+    let pruned = Network::new(cut.graph.clone(), tensors)?;
+
+    let samples = train.map(first_samples).transpose()?;
+    let equivalence = oracle::check(index, original, &cut, &pruned, samples, task.spec.seed)?;
+    let difference = equivalence.max_abs_diff;
+    task.messages.log(format!("candidate {index}: the surgery is exact, largest difference {difference:e}"));
+
+    let pruned = match train {
+        Some(train) => batch_norm::reestimate(pruned, train, task.spec.seed)?,
+        None => pruned,
+    };
+    Ok((pruned, equivalence))
+}
+
+fn first_samples(split: &Split) -> Result<Tensor, Error> {
+    split.range(0..split.count().min(ORACLE_SAMPLES))
+}
+
+/// What a network is worth before it is trained: validation accuracy, or without labels the share of validation samples that get
+/// the same class as from the original.
+pub(super) fn value(original: &Network, pruned: &Network, val: &Split) -> Result<(Measure, f64), Error> {
+    Ok(match evaluate::accuracy(pruned, val)? {
+        Some(accuracy) => (Measure::Accuracy, accuracy),
+        None => {
+            let (own, others) = (evaluate::logits(pruned, val)?, evaluate::logits(original, val)?);
+            (Measure::Agreement, evaluate::agreement(&own, &others)?)
+        }
+    })
+}

@@ -1,0 +1,109 @@
+//! The control experiment: the widths of one candidate with the channels of largest L1 norm, with the first of the job's order, and
+//! with random ones.
+
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use secateur_core::configuration::Configuration;
+use secateur_core::group::Grouping;
+use secateur_core::importance::{Evidence, Importance, ImportanceSpec};
+use secateur_core::recovery::{ChannelChoice, Measure};
+use secateur_core::stage::control::{ControlResult, ControlWork};
+use secateur_core::statistics::Spread;
+
+use super::task::Task;
+use super::{candidate, importance};
+use crate::data::{Split, SplitName};
+use crate::error::Error;
+use crate::measure::batch_norm;
+use crate::network::{Network, cut, weights};
+
+/// Compares choices of channels, as long as there is time.
+///
+/// # Errors
+/// libtorch's.
+pub fn run(task: &Task, work: &ControlWork) -> Result<ControlResult, Error> {
+    let clock = Clock { started: Instant::now(), allowed: work.seconds.map(Duration::from_secs_f64) };
+    let original = task.original()?;
+    let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a control task without a data set"))?;
+    let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
+    let channel_choice = compare(task, &original, (&train, &val), work.candidate, &clock)?;
+    if channel_choice.is_none() {
+        task.messages.log(format!(
+            "random channels were not compared: {:.1} s were allowed, a twentieth of the job",
+            work.seconds.unwrap_or(0.0)
+        ));
+    }
+    Ok(ControlResult { channel_choice })
+}
+
+/// How long the experiment may go on.
+struct Clock {
+    started: Instant,
+    /// `None` for ever.
+    allowed: Option<Duration>,
+}
+
+impl Clock {
+    /// Whether there is time for one more network, when `measured` of them took all the time so far.
+    fn has_time_after(&self, measured: u32) -> bool {
+        let elapsed = self.started.elapsed();
+        self.allowed.is_none_or(|allowed| elapsed + elapsed / measured.max(1) <= allowed)
+    }
+}
+
+fn compare(
+    task: &Task,
+    original: &Network,
+    (train, val): (&Split, &Split),
+    index: usize,
+    clock: &Clock,
+) -> Result<Option<ChannelChoice>, Error> {
+    let graph = original.graph();
+    let grouping = Grouping::of(graph);
+    let widths = task.candidate(index)?.configuration.widths();
+    let value = |configuration: Configuration| -> Result<(Measure, f64), Error> {
+        let network = cut::network(original, &grouping, &configuration)?;
+        let network = batch_norm::reestimate(network, train, task.spec.seed)?;
+        candidate::value(original, &network, val)
+    };
+
+    let host = weights::to_host(graph, original.weights())?;
+    let evidence = Evidence { graph, grouping: &grouping, weights: &host, saliency: None };
+    let by_l1 = Importance::measure(&evidence, ImportanceSpec::default());
+    let (measure, l1) = value(Configuration::by_importance(&by_l1, &widths))?;
+    let mut measured = 1;
+    let own = if task.spec.importance == ImportanceSpec::default() {
+        l1
+    } else if clock.has_time_after(measured) {
+        measured += 1;
+        value(Configuration::by_importance(&importance::order(task, graph, &grouping, &host)?, &widths))?.1
+    } else {
+        return Ok(None);
+    };
+    let mut generator = ChaCha8Rng::seed_from_u64(task.spec.seed);
+    let mut random = Vec::new();
+    while random.len() < ChannelChoice::DRAWS && clock.has_time_after(measured) {
+        random.push(value(Configuration::random(&grouping, &widths, &mut generator))?.1);
+        measured += 1;
+    }
+    let Some(random) = Spread::of(&random).filter(|spread| spread.n >= ChannelChoice::LEAST_DRAWS) else {
+        return Ok(None);
+    };
+    task.messages.log(format!(
+        "channels at the widths of candidate {index}: {} {l1:.4} by L1, {:.4} ± {:.4} at random",
+        measure.as_str(),
+        random.mean,
+        random.std
+    ));
+    Ok(Some(ChannelChoice {
+        candidate: index,
+        measure,
+        l1,
+        own,
+        own_criterion: task.spec.importance.criterion,
+        l1_gap: l1 - random.mean,
+        random,
+    }))
+}

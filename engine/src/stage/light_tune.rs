@@ -1,0 +1,39 @@
+//! The rung `light_tune`: some epochs of training for the better ones.
+
+use secateur_core::spec::FineTune;
+use secateur_core::stage::light_tune::{LightTuneWork, lightly_tuned_weights};
+use secateur_core::stage::repair::repaired_weights;
+use secateur_core::stage::rung::RungResult;
+use secateur_core::stage::screen::screened_weights;
+
+use super::rung::{Ground, Rung, climb};
+use super::task::Task;
+use crate::error::Error;
+use crate::training::{Session, Tuned, fine_tune};
+
+const LIGHT_TUNE: Rung = Rung { from: &[repaired_weights, screened_weights], to: lightly_tuned_weights };
+
+/// Trains the candidates for a few epochs.
+///
+/// # Errors
+/// libtorch's.
+pub fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error> {
+    let ground = Ground::of(task)?;
+    let settings = task.fine_tune()?;
+    let settings = FineTune { epochs: settings.light_epochs, ..settings.clone() };
+    let session = Session {
+        teacher: &ground.original,
+        train: &ground.train,
+        val: &ground.val,
+        settings: &settings,
+        seed: task.spec.seed,
+        messages: task.messages,
+        checkpoints: None,
+    };
+    let rated = climb(task, &ground, &work.candidates, &LIGHT_TUNE, |graph, start| {
+        let Tuned { weights, score, .. } = fine_tune(&session, graph, &start)?;
+        Ok((weights, score))
+    })?;
+    let steps = session.steps_of_an_epoch()? * u64::from(settings.epochs);
+    Ok(RungResult { steps, rated })
+}

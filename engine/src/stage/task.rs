@@ -1,0 +1,122 @@
+//! A task with the folder and the device that it runs on, and what is read and written there.
+
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use secateur_core::configuration::Candidate;
+use secateur_core::graph::Graph;
+use secateur_core::group::Grouping;
+use secateur_core::spec::{FineTune, JobSpec};
+use secateur_core::stage::import::{DATASET, GRAPH, WEIGHTS};
+use secateur_core::stage::search::CANDIDATES;
+use secateur_core::surgery::{self, Cut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tch::Device;
+
+use crate::data::Data;
+use crate::error::Error;
+use crate::network::{Network, weights};
+use crate::process::checkpoint::Checkpoints;
+use crate::process::messages::Messages;
+
+/// Where a task runs.
+pub struct Workspace<'a> {
+    /// Where its files are.
+    pub folder: &'a Path,
+    /// Where it computes.
+    pub device: Device,
+    /// Compute threads.
+    pub threads: usize,
+    /// The worker's ear.
+    pub messages: &'a Messages,
+}
+
+/// A task of a job.
+pub struct Task<'a> {
+    /// What the job is to do.
+    pub spec: &'a JobSpec,
+    /// Where it runs.
+    pub workspace: Workspace<'a>,
+    /// Where it goes on after an interruption.
+    pub checkpoints: Checkpoints<'a>,
+}
+
+impl<'a> Deref for Task<'a> {
+    type Target = Workspace<'a>;
+
+    fn deref(&self) -> &Workspace<'a> {
+        &self.workspace
+    }
+}
+
+impl Workspace<'_> {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(super) fn graph(&self) -> Result<Graph, Error> {
+        let path = self.path(GRAPH);
+        let json = std::fs::read_to_string(&path).map_err(Error::file(&path))?;
+        Ok(Graph::from_json(&json)?)
+    }
+
+    pub(super) fn candidate(&self, index: usize) -> Result<Candidate, Error> {
+        let candidates: Vec<Candidate> = self.read_json(CANDIDATES)?;
+        candidates
+            .into_iter()
+            .find(|candidate| candidate.index == index)
+            .ok_or_else(|| Error::internal(format!("{} holds no candidate {index}", CANDIDATES)))
+    }
+
+    pub(super) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let path = self.path(name);
+        let json = std::fs::read(&path).map_err(Error::file(&path))?;
+        serde_json::from_slice(&json).map_err(|error| Error::file(&path)(error.into()))
+    }
+
+    pub(super) fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
+        let json = serde_json::to_vec(value).map_err(|error| Error::file(&self.path(name))(error.into()))?;
+        self.write(name, &json)
+    }
+
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.path(name);
+        let beside = self.path(&format!("{name}.partial"));
+        let written: io::Result<()> = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, &path));
+        written.map_err(Error::file(&path))
+    }
+
+    pub(super) fn size_of(&self, name: &str) -> Result<u64, Error> {
+        let path = self.path(name);
+        Ok(std::fs::metadata(&path).map_err(Error::file(&path))?.len())
+    }
+
+    /// The original network, on the task's device.
+    pub(super) fn original(&self) -> Result<Network, Error> {
+        let graph = self.graph()?;
+        let weights = weights::load(&self.path(WEIGHTS), &graph, self.device)?;
+        Network::new(graph, weights)
+    }
+}
+
+impl Task<'_> {
+    pub(super) fn cut(&self, graph: &Graph, candidate: &Candidate) -> Result<Cut, Error> {
+        surgery::cut(graph, &Grouping::of(graph), &candidate.configuration)
+            .map_err(|error| Error::internal(format!("candidate {}: {error}", candidate.index)))
+    }
+
+    pub(super) fn fine_tune(&self) -> Result<&FineTune, Error> {
+        self.spec.fine_tune.as_ref().ok_or_else(|| Error::internal("a tuning task of a job without `fine_tune`"))
+    }
+
+    /// The job's data set, when it has one.
+    pub(super) fn data(&self, graph: &Graph) -> Result<Option<Data<'_>>, Error> {
+        let path = self.path(DATASET);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Data::open(&path, graph, self.spec, self.device).map(Some)
+    }
+}

@@ -1,0 +1,305 @@
+//! Recovery of a cut network: SGD on cross-entropy, on distillation from the original network, or on both.
+//!
+//! Everything random is seeded (order, augmentation, dropout), so the same spec gives the same weights on one machine with
+//! the same number of threads. The weights of the best epoch by validation are kept; epoch 0, the network as it was
+//! screened, takes part, so tuning never makes a candidate worse. Batch norm trains; the original runs in evaluation mode.
+//! After every epoch the state is offered as a checkpoint, from which another process comes to the same weights.
+//! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
+
+mod loss;
+pub mod repair;
+mod schedule;
+mod sgd;
+mod standing;
+
+use std::time::Instant;
+
+use secateur_core::graph::{Graph, Parameter, ParameterKind};
+use secateur_core::recovery::{Epoch, Score};
+use secateur_core::rejection::{Code, Rejection};
+use secateur_core::spec::{FineTune, Objective, Optimizer};
+use tch::{Kind, Tensor};
+
+use crate::data::{Augment, Split};
+use crate::error::Error;
+use crate::measure::batch_norm::for_training;
+use crate::measure::evaluate;
+use crate::network::{Network, weights};
+use crate::process::checkpoint::Checkpoints;
+use crate::process::messages::{Counter, Messages};
+use crate::torch::channels_last;
+
+use loss::{Loss, Teacher, cross_entropy, distillation};
+use schedule::Schedule;
+use sgd::Sgd;
+use standing::{Standing, State};
+
+/// The best epoch's weights and the way there.
+pub struct Tuned {
+    pub weights: Vec<Tensor>,
+    pub epochs: Vec<Epoch>,
+    /// 0 when no epoch was better than the screened network.
+    pub best_epoch: u32,
+    pub score: Score,
+}
+
+/// What a job fine-tunes with.
+pub struct Session<'a> {
+    pub teacher: &'a Network,
+    pub train: &'a Split,
+    pub val: &'a Split,
+    pub settings: &'a FineTune,
+    pub seed: u64,
+    pub messages: &'a Messages,
+    /// Where the end of every epoch is offered; `None` when the caller keeps its own.
+    pub checkpoints: Option<&'a Checkpoints<'a>>,
+}
+
+/// Fine-tunes a network from these weights.
+///
+/// # Errors
+/// A [`Rejection`] when the data set or the model allows no training of this kind; a failure when the loss is not finite
+/// at the lowered learning rate either.
+pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Tuned, Error> {
+    check_labels(session.settings, session.train.labels().is_some())?;
+    let batches = session.steps_of_an_epoch()? as usize;
+    if batches == 0 {
+        let count = session.train.count();
+        return Err(Rejection::new(
+            Code::DatasetMismatch,
+            format!("The training split has {count} samples; fine-tuning needs at least 2."),
+        )
+        .into());
+    }
+    let total = u64::from(session.settings.epochs) * batches as u64;
+    let mut progress = session.messages.count(total, "steps");
+    let mut resumed = session.checkpoints.and_then(|checkpoints| {
+        checkpoints.resume(|state: State, saved| Standing::restore(state, saved, graph, start))
+    });
+    if let Some(standing) = &resumed {
+        progress.resume((standing.epochs.len() * batches) as u64);
+    }
+    if !resumed.as_ref().is_some_and(|standing| standing.is_lowered) {
+        match attempt(session, graph, start, Rate::AsAsked, resumed.take(), &mut progress)? {
+            Attempt::Finished(tuned) => return Ok(tuned),
+            Attempt::NotFinite { epoch } => session.messages.log(format!(
+                "the loss was not finite in epoch {epoch} at learning rate {}; starting over at {}",
+                session.settings.lr,
+                session.settings.lr / 10.0
+            )),
+        }
+        progress.restart();
+    }
+    match attempt(session, graph, start, Rate::Lowered, resumed, &mut progress)? {
+        Attempt::Finished(tuned) => Ok(tuned),
+        Attempt::NotFinite { epoch } => Err(Error::internal(format!(
+            "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
+            session.settings.lr / 10.0,
+            session.settings.lr
+        ))),
+    }
+}
+
+/// # Errors
+/// A [`Rejection`] when the objective wants labels and there are none.
+pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejection> {
+    if settings.objective == Objective::CrossEntropy && !has_labels {
+        return Err(Rejection::new(
+            Code::DatasetMismatch,
+            "The data set has no labels (`y`), and the objective `cross_entropy` needs them.",
+        )
+        .at("fine_tune.objective")
+        .hint(
+            "set `\"objective\": \"distill\"`, which learns from the original network's outputs and needs no labels",
+        ));
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    /// Batches of the training split.
+    pub fn steps_of_an_epoch(&self) -> Result<u64, Error> {
+        Ok(self.train.shuffled(self.batch_size(), self.seed, 0)?.len() as u64)
+    }
+
+    fn batch_size(&self) -> i64 {
+        self.settings.batch_size.get() as i64
+    }
+}
+
+/// The peak learning rate of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    AsAsked,
+    /// A tenth of it.
+    Lowered,
+}
+
+enum Attempt {
+    Finished(Tuned),
+    NotFinite { epoch: u32 },
+}
+
+fn attempt(
+    session: &Session,
+    graph: &Graph,
+    start: &[Tensor],
+    rate: Rate,
+    resumed: Option<Standing>,
+    progress: &mut Counter,
+) -> Result<Attempt, Error> {
+    let Session { teacher, train, val, settings, seed, .. } = *session;
+    let first = resumed.as_ref().map_or(start, |standing| &standing.weights);
+    let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
+    let Optimizer::Sgd = settings.optimizer;
+    let mut sgd = Sgd::new(trained(graph, student.weights())?, settings.weight_decay)?;
+    let loss = Loss::new(settings);
+    let mut augment = Augment::new(&settings.augment, train, seed)?;
+    let lessons = Teacher::new(teacher, train, &loss, augment.is_none())?;
+    let validator = Validator::new(teacher, val)?;
+
+    let steps = session.steps_of_an_epoch()?;
+    let peak = if rate == Rate::Lowered { settings.lr / 10.0 } else { settings.lr };
+    let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
+    let (mut best, mut epochs) = match resumed {
+        Some(standing) => {
+            sgd.set_velocities(&standing.velocities)?;
+            schedule = schedule.after(steps * standing.epochs.len() as u64);
+            (standing.best.in_layout_of_its_epoch(graph)?, standing.epochs)
+        }
+        None => {
+            let score = validator.score(&student)?;
+            (Best { weights: weights::deep_copy(graph, start)?, epoch: 0, score }, Vec::new())
+        }
+    };
+    for epoch in epochs.len() as u32 + 1..=settings.epochs {
+        let started = Instant::now();
+        // What an epoch draws depends on seed and epoch alone, so that it comes out the same when it is the first of a process.
+        tch::manual_seed(seed.rotate_left(32).wrapping_add(u64::from(epoch)) as i64);
+        if let Some(augment) = &mut augment {
+            augment.begin(epoch);
+        }
+        let mut sum: Option<Tensor> = None;
+        let mut seen = 0;
+        for batch in train.shuffled(session.batch_size(), seed, u64::from(epoch))? {
+            let input = train.select(&batch, augment.as_mut())?;
+            let target = lessons.answer(&batch, &input)?;
+            let labels = train.labels().map(|labels| labels.f_index_select(0, &batch)).transpose()?;
+            let value = loss.of(&student.train(input)?, labels.as_ref(), target.as_ref())?;
+            sgd.step(&value, schedule.next())?;
+
+            let count = batch.numel() as i64;
+            let value = value.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(count)?;
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(&value)?,
+                None => value,
+            });
+            seen += count;
+            progress.advance();
+        }
+        let total = sum.map_or(Ok(0.0), |sum| sum.f_double_value(&[]))?;
+        let train_loss = total / seen.max(1) as f64;
+        let score = validator.score(&student)?;
+        if !train_loss.is_finite() || score.loss == Score::WORST_LOSS {
+            return Ok(Attempt::NotFinite { epoch });
+        }
+        if score.is_better_than(&best.score) {
+            best = Best { weights: weights::deep_copy(graph, student.weights())?, epoch, score };
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        epochs.push(Epoch { epoch, train_loss, val_accuracy: score.accuracy, seconds });
+        progress.note(match score.accuracy {
+            Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
+            None => format!("epoch {epoch} of {}: distillation loss {:.4}", settings.epochs, score.loss),
+        });
+        if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
+            let state = State { is_lowered: rate == Rate::Lowered, best_epoch: best.epoch };
+            checkpoints.save(&format!("epoch {epoch} of {}", settings.epochs), &state, || {
+                Standing::tensors(graph, student.weights(), &sgd.velocities(), &best, &epochs)
+            });
+        }
+    }
+    Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
+}
+
+struct Best {
+    weights: Vec<Tensor>,
+    epoch: u32,
+    score: Score,
+}
+
+impl Best {
+    /// Weights that were read from a file in the layout that they had, so that they are measured by the same arithmetic.
+    fn in_layout_of_its_epoch(self, graph: &Graph) -> Result<Self, Error> {
+        let weights = if self.epoch == 0 { self.weights } else { trainable_copy(graph, &self.weights)? };
+        Ok(Self { weights, ..self })
+    }
+}
+
+/// Measures networks on the validation split.
+pub struct Validator<'a> {
+    val: &'a Split,
+    /// The original's outputs on the validation split, where there are no labels.
+    reference: Option<Tensor>,
+}
+
+impl<'a> Validator<'a> {
+    pub fn new(teacher: &Network, val: &'a Split) -> Result<Self, Error> {
+        let reference = match val.labels() {
+            Some(_) => None,
+            None => Some(evaluate::logits(teacher, val)?),
+        };
+        Ok(Self { val, reference })
+    }
+
+    /// Accuracy and cross-entropy, without labels the distillation loss; a loss that is not finite is [`Score::WORST_LOSS`].
+    pub fn score(&self, student: &Network) -> Result<Score, Error> {
+        if self.val.count() == 0 {
+            return Ok(Score { accuracy: None, loss: 0.0 });
+        }
+        let _no_grad = tch::no_grad_guard();
+        let logits = evaluate::logits(student, self.val)?;
+        let (accuracy, loss) = match (&self.reference, self.val.labels()) {
+            (None, Some(labels)) => (Some(evaluate::accuracy_of(&logits, labels)?), cross_entropy(&logits, labels)?),
+            (Some(reference), _) => (None, distillation(&logits, reference)?),
+            (None, None) => return Err(Error::internal("a split without labels and without the original's outputs")),
+        };
+        let loss = loss.f_double_value(&[])?;
+        Ok(Score { accuracy, loss: if loss.is_finite() { loss } else { Score::WORST_LOSS } })
+    }
+}
+
+/// A copy of the weights in the layout that convolutions train fastest in.
+fn trainable_copy(graph: &Graph, start: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let _no_grad = tch::no_grad_guard();
+    weights::for_each_owned(graph, |index, _| Ok(channels_last(&weights::copy(&start[index])?)?))
+}
+
+/// Which of the graph's parameters are trained.
+fn trained_indices(graph: &Graph, weights: &[Tensor]) -> Vec<usize> {
+    let is_trained = |(parameter, tensor): (&Parameter, &Tensor)| {
+        parameter.kind == ParameterKind::Parameter
+            && parameter.requires_grad
+            && parameter.tied_to.is_none()
+            && tensor.f_kind().is_ok_and(weights::is_float)
+    };
+    let parameters = graph.parameters().iter().zip(weights).enumerate();
+    parameters.filter(|&(_, each)| is_trained(each)).map(|(index, _)| index).collect()
+}
+
+/// The tensors that are trained, as leaves that record gradients.
+fn trained(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let trained: Vec<Tensor> = trained_indices(graph, weights)
+        .into_iter()
+        .map(|index| weights[index].f_set_requires_grad(true))
+        .collect::<Result<_, _>>()?;
+    if trained.is_empty() {
+        return Err(Rejection::new(
+            Code::UnsupportedModel,
+            "The model has no trainable parameter: none of its tensors is a parameter with `requires_grad`.",
+        )
+        .hint("save the model without `torch.jit.freeze`, or set `\"fine_tune\": null`")
+        .into());
+    }
+    Ok(trained)
+}

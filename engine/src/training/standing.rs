@@ -1,0 +1,108 @@
+//! Where a fine-tune stands after an epoch, and how that is kept in a checkpoint.
+//!
+//! Everything random is drawn from (seed, epoch), so weights, velocities, the best weights so far and the history are all.
+
+use secateur_core::graph::Graph;
+use secateur_core::recovery::{Epoch, Score};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::{Best, trained_indices};
+use crate::error::Error;
+use crate::network::weights;
+use crate::process::checkpoint::{Saved, numbers};
+
+/// A fine-tune between two epochs.
+pub struct Standing {
+    pub is_lowered: bool,
+    pub weights: Vec<Tensor>,
+    /// Of the trained parameters, in the graph's order.
+    pub velocities: Vec<Tensor>,
+    pub best: Best,
+    pub epochs: Vec<Epoch>,
+}
+
+/// The whole numbers of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Whether the learning rate has been lowered, after a loss that was not finite.
+    pub is_lowered: bool,
+    pub best_epoch: u32,
+}
+
+impl Standing {
+    /// The tensors of a checkpoint.
+    pub fn tensors(
+        graph: &Graph,
+        student: &[Tensor],
+        velocities: &[&Tensor],
+        best: &Best,
+        epochs: &[Epoch],
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        let mut tensors = Vec::new();
+        for (index, parameter) in graph.parameters().iter().enumerate() {
+            if parameter.tied_to.is_none() {
+                tensors.push((weight(index), student[index].f_detach()?));
+                tensors.push((best_weight(index), best.weights[index].f_detach()?));
+            }
+        }
+        for (index, velocity) in trained_indices(graph, student).into_iter().zip(velocities) {
+            tensors.push((momentum(index), velocity.shallow_clone()));
+        }
+        let column = |value: fn(&Epoch) -> f64| epochs.iter().map(value).collect::<Vec<f64>>();
+        tensors.push(numbers(BEST_SCORE, &[best.score.accuracy.unwrap_or(f64::NAN), best.score.loss])?);
+        tensors.push(numbers(TRAIN_LOSS, &column(|epoch| epoch.train_loss))?);
+        tensors.push(numbers(VAL_ACCURACY, &column(|epoch| epoch.val_accuracy.unwrap_or(f64::NAN)))?);
+        tensors.push(numbers(SECONDS, &column(|epoch| epoch.seconds))?);
+        Ok(tensors)
+    }
+
+    /// Takes a checkpoint up, for a network that starts from `start`.
+    pub fn restore(state: State, saved: &mut Saved, graph: &Graph, start: &[Tensor]) -> Result<Self, Error> {
+        let State { is_lowered, best_epoch } = state;
+        let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
+        let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;
+        let velocities = trained_indices(graph, start)
+            .into_iter()
+            .map(|index| saved.like(&momentum(index), &start[index]))
+            .collect::<Result<_, Error>>()?;
+        let score = saved.numbers(BEST_SCORE)?;
+        let best = match score[..] {
+            [accuracy, loss] => {
+                let accuracy = Some(accuracy).filter(|accuracy| !accuracy.is_nan());
+                Best { weights: best_weights, epoch: best_epoch, score: Score { accuracy, loss } }
+            }
+            _ => return Err(Error::internal(format!("its best score has {} parts", score.len()))),
+        };
+        let columns = [saved.numbers(TRAIN_LOSS)?, saved.numbers(VAL_ACCURACY)?, saved.numbers(SECONDS)?];
+        let count = columns[0].len();
+        if columns.iter().any(|column| column.len() != count) || best_epoch as usize > count {
+            return Err(Error::internal("its history does not fit together"));
+        }
+        let epoch = |index: usize| Epoch {
+            epoch: index as u32 + 1,
+            train_loss: columns[0][index],
+            val_accuracy: Some(columns[1][index]).filter(|accuracy| !accuracy.is_nan()),
+            seconds: columns[2][index],
+        };
+        let epochs = (0..count).map(epoch).collect();
+        Ok(Self { is_lowered, weights, velocities, best, epochs })
+    }
+}
+
+const BEST_SCORE: &str = "best.score";
+const TRAIN_LOSS: &str = "epochs.train_loss";
+const VAL_ACCURACY: &str = "epochs.val_accuracy";
+const SECONDS: &str = "epochs.seconds";
+
+fn weight(index: usize) -> String {
+    format!("weight.{index}")
+}
+
+fn best_weight(index: usize) -> String {
+    format!("best.{index}")
+}
+
+fn momentum(index: usize) -> String {
+    format!("velocity.{index}")
+}

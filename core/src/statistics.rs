@@ -1,6 +1,7 @@
 //! Rank correlation, for saying how well a ranking predicts, and spread, for saying what is noise.
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 use utoipa::ToSchema;
 
 /// Spearman's rank correlation with its two-sided p-value.
@@ -91,69 +92,10 @@ fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
     (scale > 0.0).then(|| (product / scale).clamp(-1.0, 1.0))
 }
 
-/// P(|T| >= |t|) for Student's t: the regularised incomplete beta function I_x(f/2, 1/2) with x = f / (f + t²).
+/// P(|T| >= |t|) for Student's t.
 fn student_two_sided(t: f64, freedom: f64) -> f64 {
-    incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5)
-}
-
-/// Continued fraction by Lentz's method (Numerical Recipes, section 6.4).
-fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
-    if x <= 0.0 {
-        return 0.0;
-    }
-    if x >= 1.0 {
-        return 1.0;
-    }
-    let front = (log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
-    if x < (a + 1.0) / (a + b + 2.0) {
-        front * beta_fraction(x, a, b) / a
-    } else {
-        1.0 - front * beta_fraction(1.0 - x, b, a) / b
-    }
-}
-
-fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
-    const TINY: f64 = 1e-300;
-    let guard = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let mut c = 1.0;
-    let mut d = 1.0 / guard(1.0 - (a + b) * x / (a + 1.0));
-    let mut fraction = d;
-    for step in 1..=300 {
-        let m = f64::from(step);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / guard(1.0 + even * d);
-        c = guard(1.0 + even / c);
-        fraction *= d * c;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / guard(1.0 + odd * d);
-        c = guard(1.0 + odd / c);
-        let change = d * c;
-        fraction *= change;
-        if (change - 1.0).abs() < 1e-15 {
-            break;
-        }
-    }
-    fraction
-}
-
-/// Lanczos approximation, relative error below 1e-14 for positive arguments.
-fn log_gamma(x: f64) -> f64 {
-    const COEFFICIENTS: [f64; 9] = [
-        0.999_999_999_999_809_9,
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    let x = x - 1.0;
-    let base = x + 7.5;
-    let series: f64 = COEFFICIENTS[0]
-        + COEFFICIENTS[1..].iter().enumerate().map(|(index, c)| c / (x + index as f64 + 1.0)).sum::<f64>();
-    0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * base.ln() - base + series.ln()
+    let distribution = StudentsT::new(0.0, 1.0, freedom).expect("there is at least one degree of freedom");
+    2.0 * distribution.sf(t.abs())
 }
 
 #[cfg(test)]

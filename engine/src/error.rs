@@ -10,7 +10,7 @@ use secateur_core::graph::GraphError;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::wire::Outcome;
 
-use crate::torch::{TorchError, brief};
+use crate::torch::{TorchError, brief, is_out_of_memory};
 
 const LONGEST_LOGGED: usize = 8000;
 
@@ -71,13 +71,6 @@ pub fn failure(message: String) -> Outcome {
     } else {
         Outcome::Failed { message: said }
     }
-}
-
-/// Whether a message of libtorch is that of an allocation that failed.
-pub fn is_out_of_memory(message: &str) -> bool {
-    ["DefaultCPUAllocator", "CUDA out of memory", "std::bad_alloc", "CUBLAS_STATUS_ALLOC_FAILED"]
-        .iter()
-        .any(|text| message.contains(text))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 pub mod data;
 pub mod encoder;
 pub mod error;
+pub mod guard;
 pub mod measure;
 pub mod network;
 pub mod process;

@@ -9,8 +9,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::PublicUrl;
-
 const LONGEST_NAME: usize = 253;
 
 /// A host, by name or by address; names are in lower case.
@@ -47,9 +45,9 @@ pub struct HostPolicy {
 }
 
 impl HostPolicy {
-    /// `listens_for_others` when the server's own address is not one of the loopback interface.
-    pub fn new(named: Vec<HostName>, public_url: Option<&PublicUrl>, listens_for_others: bool) -> Self {
-        let public = public_url.map(|url| url.authority.host.clone());
+    /// `public` is the host of the address that the operator gives out; `listens_for_others` when the server's own address is not
+    /// one of the loopback interface.
+    pub fn new(named: Vec<HostName>, public: Option<Host>, listens_for_others: bool) -> Self {
         Self { named, public, admits_addresses: listens_for_others }
     }
 
@@ -192,13 +190,13 @@ mod tests {
     #[test]
     fn a_server_that_is_named_to_others_is_not_for_this_machine_alone() {
         let is_loopback_only =
-            |named: Vec<HostName>, url: Option<&PublicUrl>| HostPolicy::new(named, url, false).is_loopback_only();
-        let url: PublicUrl = "https://pruner.example".parse().unwrap();
+            |named: Vec<HostName>, public: Option<Host>| HostPolicy::new(named, public, false).is_loopback_only();
+        let public = Host::parse("pruner.example").unwrap();
         assert!(is_loopback_only(Vec::new(), None));
         assert!(is_loopback_only(vec!["localhost".parse().unwrap()], None));
         assert!(!is_loopback_only(vec![HostName::Any], None));
         assert!(!is_loopback_only(vec!["pruner.example".parse().unwrap()], None));
-        assert!(!is_loopback_only(Vec::new(), Some(&url)));
+        assert!(!is_loopback_only(Vec::new(), Some(public)));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod host;
 pub mod key;
+mod new_key;
 pub mod provenance;
 mod public_url;
 mod scope;

@@ -79,7 +79,8 @@ struct Opened {
 /// Refuses a server that strangers can reach and that could not tell them from its callers.
 async fn open_access(options: &AccessOptions, address: SocketAddr, database: &Database) -> Result<Opened, StartError> {
     let public_url = options.public_url.clone();
-    let hosts = HostPolicy::new(options.hosts.clone(), public_url.as_ref(), !address.ip().is_loopback());
+    let public_host = public_url.as_ref().map(|url| url.authority.host.clone());
+    let hosts = HostPolicy::new(options.hosts.clone(), public_host, !address.ip().is_loopback());
     let lets_anonymous_in = options.allow_anonymous || hosts.is_loopback_only();
     let needs_keys = key::are_needed(database).await?;
     if !needs_keys && !lets_anonymous_in {

@@ -10,13 +10,12 @@ use secateur_core::wire::{Computed, PROTOCOL, Progress, TaskRequest};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::slot::End;
 use super::{Worker, checkpoints, heartbeats};
 use crate::blob::{BlobError, BlobKey};
 use crate::digest::Sha256;
 use crate::engine::{self, Exit, Retry, Scratch, check_outputs};
 use crate::job::JobError;
-use crate::queue::{ClaimedTask, Failure, Finished};
+use crate::queue::{ClaimedTask, Failure, Finished, Written};
 use crate::table::artifact::Output;
 
 /// A model's summary that is longer is not kept with the model; it is still an artifact of the job.
@@ -24,6 +23,22 @@ const LONGEST_SUMMARY: u64 = 16 << 20;
 
 /// Somebody waits for an inspection, and others for the slot.
 const LONGEST_INSPECTION: Duration = Duration::from_secs(60);
+
+/// How an attempt ended, from the queue's point of view.
+#[derive(Debug)]
+pub(super) enum End {
+    Finished(Box<Finished>),
+    Failed {
+        failure: Failure,
+        log: String,
+    },
+    /// The worker shuts down.
+    GivenBack {
+        log: String,
+    },
+    /// Nobody wants it any more, or somebody else has it.
+    Dropped(Written),
+}
 
 /// Runs the task beside its heartbeats, until it ends or is not wanted any more; says also which checkpoint its row holds.
 pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> (End, Option<BlobKey>) {

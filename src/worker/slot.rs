@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Worker, attempt, checkpoints};
+use super::attempt::{self, End};
+use super::{Worker, checkpoints};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
 use crate::job::JobError;
-use crate::queue::{ClaimedTask, Failure, Finished, Share, Written};
+use crate::queue::{ClaimedTask, Failure, Share, Written};
 
 /// How long the end of a task is tried to be told while the database is away. Longer than the lease: as long as nobody
 /// else has claimed the task, the work still counts.
@@ -16,22 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// The same when the program is asked to end.
 const PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
-
-/// How an attempt ended, from the queue's point of view.
-#[derive(Debug)]
-pub(super) enum End {
-    Finished(Box<Finished>),
-    Failed {
-        failure: Failure,
-        log: String,
-    },
-    /// The worker shuts down.
-    GivenBack {
-        log: String,
-    },
-    /// Nobody wants it any more, or somebody else has it.
-    Dropped(Written),
-}
 
 /// Takes tasks of one share until `shutdown`; every slot of a worker has a number of its own.
 pub(super) async fn run(worker: Worker, slot: usize, share: Share, shutdown: CancellationToken) {

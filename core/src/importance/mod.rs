@@ -18,6 +18,7 @@ mod tests;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::graph::Graph;
@@ -28,8 +29,9 @@ use slices::Slices;
 pub use order::ImportanceSpec;
 
 /// How a channel's slice of a tensor is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Criterion {
     /// Sum of magnitudes of filters and columns (Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017).
     L1,
@@ -46,14 +48,9 @@ pub enum Criterion {
 }
 
 impl Criterion {
+    /// The name in specs and reports.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::L1 => "l1",
-            Self::L2 => "l2",
-            Self::BnScale => "bn_scale",
-            Self::Fpgm => "fpgm",
-            Self::Taylor => "taylor",
-        }
+        self.into()
     }
 
     /// Whether it takes gradients of a loss on samples.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::number::Positive;
@@ -40,8 +41,9 @@ impl Preset {
 }
 
 /// What the graph encoder is trained for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EncoderObjective {
     /// To tell configurations pruned by importance from random ones; needs no data.
     Contrastive,
@@ -52,11 +54,9 @@ pub enum EncoderObjective {
 }
 
 impl EncoderObjective {
+    /// The name in specs and reports.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Contrastive => "contrastive",
-            Self::Regression => "regression",
-        }
+        self.into()
     }
 }
 

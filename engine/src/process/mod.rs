@@ -3,7 +3,6 @@
 pub mod checkpoint;
 pub mod deadline;
 pub mod fault;
-pub mod guard;
 pub mod messages;
 pub mod sandbox;
 pub mod versions;

@@ -19,9 +19,10 @@ use sha2::{Digest, Sha256};
 use super::task::{Task, Workspace};
 use crate::data::{Data, SplitName};
 use crate::error::Error;
+use crate::guard;
 use crate::measure::evaluate;
 use crate::network::{Network, weights};
-use crate::process::{deadline, fault, guard};
+use crate::process::{deadline, fault};
 use crate::torch::{self, Imported};
 use crate::training;
 

@@ -19,11 +19,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::ffi::{self, check, pointers, text};
 use super::finite::{check_outputs, check_parameters};
+use super::message::is_out_of_memory;
 use super::module::c_path;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
 use super::{Mode, Program, TorchError, brief};
-use crate::error::is_out_of_memory;
-use crate::process::guard::Layer;
+use crate::guard::Layer;
 
 const BATCHES: Batches = Batches(2, 3);
 const COMPARED_BATCH: i64 = 4;

@@ -59,6 +59,13 @@ fn without_place(word: &str) -> String {
     word.to_owned()
 }
 
+/// Whether a message of libtorch is that of an allocation that failed.
+pub fn is_out_of_memory(message: &str) -> bool {
+    ["DefaultCPUAllocator", "CUDA out of memory", "std::bad_alloc", "CUBLAS_STATUS_ALLOC_FAILED"]
+        .iter()
+        .any(|text| message.contains(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::brief;

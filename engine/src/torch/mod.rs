@@ -22,7 +22,7 @@ use secateur_core::rejection::Rejection;
 pub use export::export;
 pub use finite::NotFinite;
 pub use import::{Imported, import};
-pub use message::brief;
+pub use message::{brief, is_out_of_memory};
 pub use module::{ModuleBuilder, Reloaded};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;

@@ -67,12 +67,12 @@ STUDIES = {
     "tau": Study(("0.5", "0.6", "0.7", "0.8"), lambda tau: sacp(target={"flops_reduction": float(tau)})),
     "top_m": Study(("25", "50", "100", "150"), lambda m: sacp(search={"top_m": int(m)})),
     "top_k": Study(("1", "3", "5", "10"), lambda k: sacp(search={"top_k": int(k)})),
-    # The published ranking in both its forms; a calibrated search would hide the encoder.
+    # The published ranking in both its forms; a search by sensitivities would hide the encoder.
     "objective": Study(
         ("contrastive", "regression"),
         lambda objective: sacp(encoder={"objective": objective}, search={"ranking": "similarity"}),
     ),
-    "ranking": Study(("similarity", "calibrated"), lambda ranking: sacp(search={"ranking": ranking})),
+    "ranking": Study(("similarity", "sensitivity"), lambda ranking: sacp(search={"ranking": ranking})),
 }
 
 
@@ -207,7 +207,7 @@ def sha256(path: Path) -> str:
 def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
     """A row for each network, target and setting: mean and spread over seeds."""
     names = ["network", "MACs removed", study, "test accuracy, %", "epochs in all", "winners"]
-    names += ["best searched: repaired, light", "rho after repair: screen, similarity, calibrated"]
+    names += ["best searched: repaired, light", "rho after repair: screen, similarity, sensitivity"]
     print(f"| {' | '.join(names)} |")
     print("|---" * len(names) + "|")
     rows: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
@@ -219,7 +219,7 @@ def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
         winners = ", ".join(sorted(line["winner"] for line in lines))
         epochs = statistics.mean(line["epochs"] for line in lines)
         best = ", ".join(best_searched(lines, name) for name in ("repaired_accuracy", "light_accuracy"))
-        rho = ", ".join(range_of(lines, name) for name in ("screened", "similarity", "calibrated"))
+        rho = ", ".join(range_of(lines, name) for name in ("screened", "similarity", "sensitivity"))
         print(
             f"| {network} | {target:.0%} | {setting} | {statistics.mean(accuracies):.2f}{spread} ({len(lines)}) "
             f"| {epochs:.0f} | {winners} | {best} | {rho} |"

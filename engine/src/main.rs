@@ -18,7 +18,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::FromRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
@@ -151,18 +150,9 @@ fn carry_out(request: &TaskRequest, device: Device, messages: &Messages) -> Outc
 
 /// Moves standard output to a private descriptor and puts standard error in its place.
 fn take_frame_pipe() -> io::Result<File> {
-    // SAFETY: plain system calls on descriptors that the process was started with; the new descriptor is owned by nobody else.
-    unsafe {
-        let private = libc::fcntl(libc::STDOUT_FILENO, libc::F_DUPFD_CLOEXEC, 3);
-        if private < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let pipe = File::from_raw_fd(private);
-        if libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(pipe)
-    }
+    let private = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(File::from(private))
 }
 
 fn exit_when_input_closes() {

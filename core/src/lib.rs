@@ -36,4 +36,5 @@ pub mod statistics;
 pub mod surgery;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod untrusted;
 pub mod wire;

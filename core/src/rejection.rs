@@ -5,13 +5,17 @@
 //! world's accidents (a full disk, a dead process) are not rejections.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::plain_text;
-use utoipa::ToSchema;
 
 /// Characters of a [`Rejection`]'s texts that are kept and shown.
 const LONGEST_DETAIL: usize = 2000;
 const LONGEST_NODE: usize = 300;
+
+/// What to do about a quantized model, however it was recognised as one.
+pub(crate) const QUANTIZED_HINT: &str =
+    "Upload the float32 model and quantize the pruned one: quantized models cannot be pruned.";
 
 /// The stable, documented code of a [`Rejection`]; it is the `code` of the problem document too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -55,6 +59,7 @@ pub enum Code {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, ToSchema)]
 #[error("{detail}")]
 pub struct Rejection {
+    /// Which kind of refusal it is, stable and documented.
     pub code: Code,
     /// What was wrong, with the value, and what is allowed; one or two sentences.
     pub detail: String,
@@ -67,15 +72,18 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// A rejection without node and hint; `detail` is one or two whole sentences.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), node: None, hint: None }
     }
 
+    /// The same with the node, tensor or record that is at fault.
     pub fn at(mut self, node: impl Into<String>) -> Self {
         self.node = Some(node.into());
         self
     }
 
+    /// The same with what the user can do about it, an imperative sentence with a full stop.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -136,6 +144,18 @@ impl Code {
             Self::AccuracyDropExceeded => "accuracy_drop_exceeded",
             Self::OutOfMemory => "out_of_memory",
             Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+#[cfg(test)]
+impl Rejection {
+    /// Fails unless what the user reads are whole sentences: from a capital letter or a quoted name to a full stop.
+    #[track_caller]
+    pub(crate) fn assert_sentences(&self) {
+        for text in [Some(&self.detail), self.hint.as_ref()].into_iter().flatten() {
+            let begins = text.starts_with(|first: char| first.is_uppercase() || first == '`');
+            assert!(begins && text.ends_with('.') && !text.ends_with(".."), "{text:?} is no whole sentence");
         }
     }
 }

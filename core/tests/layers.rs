@@ -38,6 +38,7 @@ const CORE: &[&[&str]] = &[
 
 /// The layers of the engine.
 const ENGINE: &[&[&str]] = &[
+    &["guard"],
     &["torch"],
     &["error"],
     &["network"],

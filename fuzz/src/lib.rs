@@ -99,6 +99,7 @@ pub fn check_rejection(rejection: &Rejection) {
         assert!(text.len() < 8_192, "{} bytes: {text}", text.len());
         assert!(!text.chars().any(|character| character.is_control()), "{text:?}");
     }
+    assert!(rejection.detail.ends_with('.'), "{}", rejection.detail);
 }
 
 /// Opens a data set; what passes is loaded as a training would.

@@ -1,14 +1,14 @@
 //! Uploads that are not TorchScript, recognised by their content and answered with what to do in Python.
 
-use super::name::quoted;
-use super::zip::Directory;
+use crate::plain_text::quoted;
 use crate::rejection::{Code, Rejection};
+use crate::untrusted::zip::Directory;
 
 /// Bytes of the file that are enough to recognise it.
 pub(super) const HEAD: u64 = 512;
 
-const SAVE_HINT: &str = "in Python: `torch.jit.script(model).save(\"model.pt\")`, \
-                         or `torch.jit.trace(model.eval(), example).save(\"model.pt\")`";
+const SAVE_HINT: &str = "Save the model in Python with `torch.jit.script(model).save(\"model.pt\")` \
+                         or `torch.jit.trace(model.eval(), example).save(\"model.pt\")`.";
 
 /// The start of files that `torch.save` wrote before PyTorch 1.6: a pickled magic number.
 const LEGACY_TORCH_SAVE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e";
@@ -16,7 +16,7 @@ const LEGACY_TORCH_SAVE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\
 fn not_torchscript(what: &str) -> Rejection {
     Rejection::new(
         Code::NotTorchscript,
-        format!("the file is {what}; a TorchScript archive, as `torch.jit.save` writes it, is needed"),
+        format!("The file is {what}; a TorchScript archive, as `torch.jit.save` writes it, is needed."),
     )
     .hint(SAVE_HINT)
 }
@@ -100,25 +100,25 @@ pub(super) fn check_names(directory: &Directory) -> Result<(), Rejection> {
     }
     if has("model.json") {
         return Err(not_torchscript("a TorchScript archive of PyTorch 1.3 or older")
-            .hint("load it with `torch.jit.load` and save it again with a current PyTorch"));
+            .hint("Load it with `torch.jit.load` and save it again with a current PyTorch."));
     }
     if has("data.pkl") {
         return Ok(());
     }
     if names().all(|name| name.ends_with(".npy")) {
         return Err(
-            not_torchscript("a data set (`.npz`)").hint("upload it as the data set, and the model as the model")
+            not_torchscript("a data set (`.npz`)").hint("Upload it as the data set, and the model as the model.")
         );
     }
     if ends_with("MAR-INF/MANIFEST.json") {
-        return Err(not_torchscript("a TorchServe archive (`.mar`)").hint("unzip it and upload the `.pt` file in it"));
+        return Err(not_torchscript("a TorchServe archive (`.mar`)").hint("Unzip it and upload the `.pt` file in it."));
     }
     if has("model.weights.h5") {
         return Err(not_torchscript("a Keras model"));
     }
     if let Some(inner) = names().find(|name| [".pt", ".pth", ".jit", ".ts"].iter().any(|end| name.ends_with(end))) {
         return Err(
-            not_torchscript(&format!("a zip around {}", quoted(inner))).hint("unzip it and upload the file in it")
+            not_torchscript(&format!("a zip around {}", quoted(inner))).hint("Unzip it and upload the file in it.")
         );
     }
     Err(not_torchscript("a zip without the record `data.pkl`"))
@@ -127,8 +127,8 @@ pub(super) fn check_names(directory: &Directory) -> Result<(), Rejection> {
 /// Why an archive with `data.pkl` but without `code/` is not TorchScript, from the start of that pickle.
 pub(super) fn without_code(data_pickle: &[u8]) -> Rejection {
     let body = data_pickle.get(2..).unwrap_or_default();
-    let state_dict_hint = "this file has weights but no network: load them with `model.load_state_dict(torch.load(…))`, \
-                           then `torch.jit.script(model).save(\"model.pt\")`";
+    let state_dict_hint = "Load the weights into their network with `model.load_state_dict(torch.load(…))`, \
+                           then save both with `torch.jit.script(model).save(\"model.pt\")`.";
     if body.starts_with(b"ccollections\nOrderedDict\n") {
         return not_torchscript("a `state_dict` written by `torch.save`").hint(state_dict_hint);
     }
@@ -143,7 +143,7 @@ pub(super) fn without_code(data_pickle: &[u8]) -> Rejection {
         Some(class) => not_torchscript(&format!(
             "a whole Python object of class `{class}` written by `torch.save(model)`, which holds no code"
         ))
-        .hint("load it with `torch.load(…, weights_only=False)`, then `torch.jit.script(model).save(\"model.pt\")`"),
+        .hint("Load it with `torch.load(…, weights_only=False)`, then save it with `torch.jit.script(model).save(\"model.pt\")`."),
         None => not_torchscript("an archive written by `torch.save`, which holds no code"),
     }
 }

@@ -2,25 +2,21 @@
 //!
 //! A TorchScript file is a program, and libtorch's loader trusts it. So every upload is checked here before libtorch sees
 //! a byte: the server calls [`preflight`] to answer a bad file at once, the engine calls it again before it loads.
-//! What passes is a zip with one reading ([`zip`]) and one root folder of records that PyTorch writes ([`record`]), each with
-//! the CRC-32 of its header; pickles of known names and bounded size ([`pickle`]), all of them, whether anybody reads them
-//! or not; tensors inside their storages ([`tensor`]); and source text that runs nothing while it is loaded and in which every
-//! call is of an operator on the list or of a function of the archive ([`code`]). What is recognised as another format is
-//! refused by its name ([`foreign`]).
+//! What passes is a zip with one reading ([`zip`](crate::untrusted::zip)) and one root folder of records that PyTorch
+//! writes ([`record`]), each with the CRC-32 of its header; pickles of known names and bounded size
+//! ([`pickle`](crate::untrusted::pickle)), all of them, whether anybody reads them or not; tensors inside their storages
+//! ([`tensor`]); and source text that runs nothing while it is loaded and in which every call is of an operator on the list
+//! or of a function of the archive ([`code`]). What is recognised as another format is refused by its name ([`foreign`]).
 //! Records and pickles are read as streams: what a pre-flight holds is bounded by a constant, whatever the file says
 //! (`core/tests/preflight_memory.rs` measures it). Nothing here panics on any input. A file that cannot be read at all
 //! counts as damaged.
 //! Not checked: which overload of an operator the compiler takes, which needs types. The engine checks that after loading.
 
 mod code;
-pub(crate) mod fields;
 mod foreign;
-pub(crate) mod name;
-mod pickle;
 mod record;
 mod tensor;
 mod trace;
-pub(crate) mod zip;
 
 #[cfg(test)]
 mod fixture;
@@ -32,30 +28,31 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use self::pickle::{Kind, Witness};
 use self::record::Records;
-use self::tensor::{Role, TensorCheck, TensorCount};
-use self::zip::{Directory, Limits, ZipError, ZipErrorKind};
+use self::tensor::{TensorCheck, TensorCount, TensorUse};
 use crate::rejection::{Code, Rejection};
+use crate::untrusted::pickle::{self, PickleName, ValueKind, Witness};
+use crate::untrusted::zip::{Directory, DirectoryLimits, ZipError, ZipErrorKind};
 
-/// Entries of an archive: about one per tensor and two per module.
+/// The most entries that an archive may have: a network has about one per tensor and two per module.
 pub const MAX_ENTRIES: u64 = 100_000;
-/// Bytes of the zip directory, most of which are names.
+/// The most bytes that the zip directory may have, most of which are names.
 pub const MAX_DIRECTORY: u64 = 16 << 20;
-/// Bytes of one pickle.
+/// The most bytes that one pickle may have.
 pub const MAX_PICKLE: u64 = 64 << 20;
-/// Bytes of one source file, or of all of them. libtorch takes two hundred times as much memory to compile it; the largest of the networks
+/// The most bytes that one source file, or all of them, may have. libtorch takes two hundred times as much memory to compile it; the largest of the networks
 /// in docs/coverage.md has 630 KB.
 pub const MAX_SOURCE: u64 = 4 << 20;
-/// Source files.
+/// The most source files that an archive may have.
 pub const MAX_SOURCE_FILES: usize = 20_000;
-/// Bytes of a record that holds one word.
+/// The most bytes of a record that holds one word.
 const MAX_LABEL: u64 = 64;
 /// Format versions that PyTorch 2.11 reads.
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=10;
 
-const QUANTIZED_HINT: &str =
-    "quantized models cannot be pruned: upload the float32 model and quantize the pruned one afterwards";
+/// What to do about a file that another program has changed.
+const AS_SAVED_HINT: &str =
+    "Upload the file as `torch.jit.save` wrote it, not packed anew or changed by another program.";
 
 /// What pre-flight learns about an archive that it lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +75,20 @@ pub struct ArchiveSummary {
     pub traced_inputs: bool,
 }
 
-/// Checks an archive; an error says what is wrong with it and what the user can do.
+/// Checks an archive and sums it up.
+///
+/// # Errors
+///
+/// Says what is wrong with the archive and what the user can do; a file that cannot be read counts as damaged.
 pub fn preflight(path: &Path) -> Result<ArchiveSummary, Rejection> {
     preflight_reader(&mut open(path)?)
 }
 
-/// [`preflight`] of an archive that is open.
+/// Checks an archive that is open, as [`preflight`] does.
+///
+/// # Errors
+///
+/// Those of [`preflight`].
 pub fn preflight_reader(file: &mut (impl Read + Seek)) -> Result<ArchiveSummary, Rejection> {
     let length = check_head(file)?;
     let directory = read_directory(file)?;
@@ -124,7 +129,7 @@ pub fn traced_input_shapes(path: &Path) -> Option<Vec<Vec<i64>>> {
     traced_input_shapes_reader(&mut open(path).ok()?)
 }
 
-/// [`traced_input_shapes`] of an archive that is open.
+/// The shapes of the traced example of an archive that is open, as [`traced_input_shapes`] gives them.
 pub fn traced_input_shapes_reader(file: &mut (impl Read + Seek)) -> Option<Vec<Vec<i64>>> {
     let directory = read_directory(file).ok()?;
     let records = Records::new(&directory).ok()?;
@@ -136,7 +141,7 @@ fn open(path: &Path) -> Result<File, Rejection> {
 }
 
 fn unreadable(error: &std::io::Error) -> Rejection {
-    Rejection::new(Code::DamagedArchive, format!("the file could not be read: {error}"))
+    Rejection::new(Code::DamagedArchive, format!("The file could not be read: {error}."))
 }
 
 /// The length of a file that starts as a zip.
@@ -150,17 +155,15 @@ fn check_head(file: &mut (impl Read + Seek)) -> Result<u64, Rejection> {
 }
 
 fn read_directory(file: &mut (impl Read + Seek)) -> Result<Directory, Rejection> {
-    Directory::read(file, Limits { entries: MAX_ENTRIES, directory: MAX_DIRECTORY }).map_err(zip_rejection)
+    Directory::read(file, DirectoryLimits { entries: MAX_ENTRIES, directory: MAX_DIRECTORY }).map_err(zip_rejection)
 }
 
 fn zip_rejection(error: ZipError) -> Rejection {
     let (code, hint) = match error.kind {
-        ZipErrorKind::Damaged => (Code::DamagedArchive, "upload the file again, whole and unchanged"),
-        ZipErrorKind::Refused => {
-            (Code::UnsafeArchive, "upload the file as `torch.jit.save` wrote it, not packed anew by another program")
-        }
+        ZipErrorKind::Damaged => (Code::DamagedArchive, "Upload the file again, whole and unchanged."),
+        ZipErrorKind::Refused => (Code::UnsafeArchive, AS_SAVED_HINT),
     };
-    let rejection = Rejection::new(code, error.detail).hint(hint);
+    let rejection = Rejection::new(code, error.sentence()).hint(hint);
     match error.entry {
         Some(entry) => rejection.at(entry),
         None => rejection,
@@ -171,7 +174,11 @@ fn zip_rejection(error: ZipError) -> Rejection {
 fn check_version(file: &mut (impl Read + Seek), records: &Records) -> Result<(), Rejection> {
     let present = [".data/version", "version"].map(|name| records.get(name).map(|_| name));
     if present == [None, None] {
-        return Err(Rejection::new(Code::DamagedArchive, "the record `version` is missing").at("version"));
+        return Err(Rejection::new(
+            Code::DamagedArchive,
+            "The record `version` is missing; it holds the format version.",
+        )
+        .at("version"));
     }
     for name in present.into_iter().flatten() {
         let bytes = records.read(file, name, MAX_LABEL)?;
@@ -180,7 +187,7 @@ fn check_version(file: &mut (impl Read + Seek), records: &Records) -> Result<(),
             return Err(Rejection::new(
                 Code::DamagedArchive,
                 format!(
-                    "the format version is `{}`; versions {} to {} are read",
+                    "The format version is `{}`; versions {} to {} are read.",
                     bytes.escape_ascii(),
                     VERSIONS.start(),
                     VERSIONS.end()
@@ -200,7 +207,7 @@ fn check_byte_order(file: &mut (impl Read + Seek), records: &Records) -> Result<
         b"little" => Ok(()),
         other => Err(Rejection::new(
             Code::UnsupportedDtype,
-            format!("the byte order of the tensors is `{}`; `little` is needed", other.escape_ascii()),
+            format!("The byte order of the tensors is `{}`; `little` is needed.", other.escape_ascii()),
         )
         .at("byteorder")),
     }
@@ -211,10 +218,10 @@ fn check_code(file: &mut (impl Read + Seek), records: &Records, sources: &[&str]
     for &name in sources {
         let text = String::from_utf8(records.read(file, name, MAX_SOURCE)?);
         texts.push(text.map_err(|_| {
-            Rejection::new(Code::DamagedArchive, format!("the source text of `{name}` is not UTF-8")).at(name)
+            Rejection::new(Code::DamagedArchive, format!("The source text of `{name}` is not UTF-8.")).at(name)
         })?);
     }
-    let sources: Vec<_> = sources.iter().zip(&texts).map(|(&record, text)| code::Source { record, text }).collect();
+    let sources: Vec<_> = sources.iter().zip(&texts).map(|(&record, text)| code::SourceFile { record, text }).collect();
     code::check(&sources)
 }
 
@@ -228,17 +235,20 @@ fn check_pickles(file: &mut (impl Read + Seek), records: &Records, file_bytes: u
     }
     for record in records.pickles() {
         let source = records.open(file, record, MAX_PICKLE)?;
-        let (folder, role, count) = match record {
-            "data.pkl" => ("data", Role::Weights, &mut count),
-            "constants.pkl" => ("constants", Role::Weights, &mut count),
-            "traced_inputs.pkl" => ("traced_inputs", Role::Example, &mut uncounted),
+        // Source text calls the values of the tuple so.
+        let prefix = if record == "constants.pkl" { "CONSTANTS.c" } else { "" };
+        let name = PickleName { record, prefix };
+        let (folder, used_as, count) = match record {
+            "data.pkl" => ("data", TensorUse::Weights, &mut count),
+            "constants.pkl" => ("constants", TensorUse::Weights, &mut count),
+            "traced_inputs.pkl" => ("traced_inputs", TensorUse::Example, &mut uncounted),
             _ => {
-                pickle::read(source, record, &mut operations, &mut Passer)?;
+                pickle::read(source, name, &mut operations, &mut Passer)?;
                 continue;
             }
         };
-        let mut check = TensorCheck::new(record, folder, role, records, file_bytes, count);
-        let root = pickle::read(source, record, &mut operations, &mut check)?;
+        let mut check = TensorCheck::new(record, folder, used_as, records, file_bytes, count);
+        let root = pickle::read(source, name, &mut operations, &mut check)?;
         check_root_value(root, record)?;
     }
     Ok(count)
@@ -250,14 +260,14 @@ struct Passer;
 impl Witness for Passer {}
 
 /// `data.pkl` holds the module, `constants.pkl` a tuple, `traced_inputs.pkl` the inputs by method.
-fn check_root_value(root: Kind, record: &str) -> Result<(), Rejection> {
+fn check_root_value(root: ValueKind, record: &str) -> Result<(), Rejection> {
     let expected = match (record, root) {
-        ("data.pkl", Kind::Object { built: true, .. }) => return Ok(()),
-        ("constants.pkl", Kind::Tuple(_)) => return Ok(()),
-        ("traced_inputs.pkl", Kind::Dict { .. }) => return Ok(()),
+        ("data.pkl", ValueKind::Object { built: true, .. }) => return Ok(()),
+        ("constants.pkl", ValueKind::Tuple(_)) => return Ok(()),
+        ("traced_inputs.pkl", ValueKind::Dict { .. }) => return Ok(()),
         ("data.pkl", _) => "TorchScript module",
         ("constants.pkl", _) => "tuple",
         _ => "dictionary",
     };
-    Err(Rejection::new(Code::DamagedArchive, format!("`{record}` does not hold a {expected}")).at(record))
+    Err(Rejection::new(Code::DamagedArchive, format!("`{record}` does not hold a {expected} as its root.")).at(record))
 }

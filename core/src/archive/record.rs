@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek};
 
-use super::name::quoted;
-use super::zip::{self, Directory, Entry, Method};
-use super::{MAX_LABEL, MAX_PICKLE, MAX_SOURCE, MAX_SOURCE_FILES, zip_rejection};
+use super::{AS_SAVED_HINT, MAX_LABEL, MAX_PICKLE, MAX_SOURCE, MAX_SOURCE_FILES, zip_rejection};
+use crate::plain_text::quoted;
 use crate::rejection::{Code, Rejection};
+use crate::untrusted::zip::{self, Compression, Directory, Entry};
 
 /// Bytes of all pickles, those with debug information unpacked.
 const MAX_PICKLES: u64 = 128 << 20;
@@ -68,13 +68,17 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// The records of a zip; all must lie in one root folder.
     pub(super) fn new(directory: &'a Directory) -> Result<Self, Rejection> {
         let mut records = Self { root: "", directory, numbers: HashMap::with_capacity(directory.len()) };
         for (number, entry) in directory.entries().enumerate() {
             let (root, name) = entry.name.split_once('/').ok_or_else(|| {
                 Rejection::new(
                     Code::UnsafeArchive,
-                    format!("the record `{}` does not lie in the root folder of the archive", entry.name),
+                    format!(
+                        "The record `{}` does not lie in the root folder of the archive; all records must.",
+                        entry.name
+                    ),
                 )
                 .at(entry.name)
             })?;
@@ -83,7 +87,7 @@ impl<'a> Records<'a> {
             } else if records.root != root {
                 return Err(Rejection::new(
                     Code::UnsafeArchive,
-                    format!("the archive has two root folders, `{}` and `{root}`; one is allowed", records.root),
+                    format!("The archive has two root folders, `{}` and `{root}`; one is allowed.", records.root),
                 )
                 .at(entry.name));
             }
@@ -92,6 +96,7 @@ impl<'a> Records<'a> {
         Ok(records)
     }
 
+    /// The zip entry of a record.
     pub(super) fn get(&self, name: &str) -> Option<Entry<'a>> {
         self.number(name).map(|number| self.directory.entry(number as usize))
     }
@@ -138,7 +143,7 @@ impl<'a> Records<'a> {
                 Purpose::Pickle | Purpose::DebugPickle => pickles = pickles.saturating_add(entry.size),
                 _ => {}
             }
-            if entry.method == Method::Deflated && purpose != Purpose::Source {
+            if entry.method == Compression::Deflated && purpose != Purpose::Source {
                 unpacked = unpacked.saturating_add(entry.size);
             }
         }
@@ -146,18 +151,21 @@ impl<'a> Records<'a> {
         if sources > MAX_SOURCE_FILES || code > MAX_SOURCE {
             return refused(
                 format!(
-                    "the {sources} source files have {code} bytes; at most {MAX_SOURCE_FILES} files and {MAX_SOURCE} bytes \
-                     are allowed"
+                    "The {sources} source files have {code} bytes; at most {MAX_SOURCE_FILES} files and {MAX_SOURCE} bytes \
+                     are allowed."
                 ),
                 "code/",
             );
         }
         if pickles > MAX_PICKLES {
-            return refused(format!("the pickles have {pickles} bytes, at most {MAX_PICKLES} are allowed"), "data.pkl");
+            return refused(
+                format!("The pickles have {pickles} bytes; at most {MAX_PICKLES} are allowed."),
+                "data.pkl",
+            );
         }
         if unpacked > MAX_UNPACKED {
             return refused(
-                format!("the compressed records unpack to {unpacked} bytes, at most {MAX_UNPACKED} are allowed"),
+                format!("The compressed records unpack to {unpacked} bytes; at most {MAX_UNPACKED} are allowed."),
                 "extra/",
             );
         }
@@ -191,7 +199,7 @@ impl<'a> Records<'a> {
     fn bounded(&self, name: &str, limit: u64) -> Result<Entry<'a>, Rejection> {
         let entry = self
             .get(name)
-            .ok_or_else(|| Rejection::new(Code::DamagedArchive, format!("the record `{name}` is missing")).at(name))?;
+            .ok_or_else(|| Rejection::new(Code::DamagedArchive, format!("The record `{name}` is missing.")).at(name))?;
         check_packing(name, Purpose::of(name).ok_or_else(|| unknown(name))?, entry)?;
         if entry.size > limit { Err(too_large(name, entry, limit)) } else { Ok(entry) }
     }
@@ -208,37 +216,33 @@ impl<'a> Records<'a> {
 }
 
 fn unknown(name: &str) -> Rejection {
-    Rejection::new(Code::UnsafeArchive, format!("the record {} is none that `torch.jit.save` writes", quoted(name)))
+    Rejection::new(Code::UnsafeArchive, format!("The record {} is none that `torch.jit.save` writes.", quoted(name)))
         .at(name)
-        .hint("upload the file as `torch.jit.save` wrote it; files of your own go into its `_extra_files`")
+        .hint("Upload the file as `torch.jit.save` wrote it, with files of your own in its `_extra_files`.")
 }
 
 fn too_large(name: &str, entry: Entry, limit: u64) -> Rejection {
     Rejection::new(
         Code::UnsafeArchive,
-        format!("the record {} has {} bytes, at most {limit} are allowed", quoted(name), entry.size),
+        format!("The record {} has {} bytes; at most {limit} are allowed.", quoted(name), entry.size),
     )
     .at(name)
 }
 
 /// PyTorch deflates source text and what belongs to it, and extra files in some versions; everything else is stored.
 fn check_packing(name: &str, purpose: Purpose, entry: Entry) -> Result<(), Rejection> {
-    let refused = |detail: String| {
-        Err(Rejection::new(Code::UnsafeArchive, detail)
-            .at(name)
-            .hint("upload the file as `torch.jit.save` wrote it, not packed anew by another program"))
-    };
+    let refused = |detail: String| Err(Rejection::new(Code::UnsafeArchive, detail).at(name).hint(AS_SAVED_HINT));
     let limit = match (purpose, entry.method) {
         (Purpose::Source, _) => MAX_SOURCE,
-        (Purpose::DebugPickle | Purpose::Extra, Method::Deflated) => MAX_INFLATED,
+        (Purpose::DebugPickle | Purpose::Extra, Compression::Deflated) => MAX_INFLATED,
         (Purpose::Pickle | Purpose::DebugPickle, _) => MAX_PICKLE,
         (Purpose::Label, _) => MAX_LABEL,
         (Purpose::Elements | Purpose::Extra, _) => u64::MAX,
     };
     match entry.method {
         _ if entry.size > limit => Err(too_large(name, entry, limit)),
-        Method::Stored => Ok(()),
-        Method::Deflated if purpose.may_be_deflated() => Ok(()),
-        _ => refused(format!("the record {} is compressed; PyTorch compresses source text only", quoted(name))),
+        Compression::Stored => Ok(()),
+        Compression::Deflated if purpose.may_be_deflated() => Ok(()),
+        _ => refused(format!("The record {} is compressed; PyTorch compresses source text only.", quoted(name))),
     }
 }

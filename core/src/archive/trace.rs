@@ -2,8 +2,8 @@
 
 use std::io::BufRead;
 
-use super::pickle::{self, Kind, Place, Value, Witness};
-use super::tensor::Tensor;
+use crate::rejection::Rejection;
+use crate::untrusted::pickle::{self, Destination, PickleName, Tensor, ValueKind, ValueSummary, Witness};
 
 /// Inputs of a model; of more the shapes are not told.
 const MAX_INPUTS: usize = 256;
@@ -12,7 +12,8 @@ const MAX_INPUTS: usize = 256;
 pub(super) fn input_shapes(source: impl BufRead) -> Option<Vec<Vec<i64>>> {
     let mut inputs = Inputs::default();
     let mut operations = pickle::MAX_OPERATIONS;
-    pickle::read(source, "traced_inputs.pkl", &mut operations, &mut inputs).ok()?;
+    let name = PickleName { record: "traced_inputs.pkl", prefix: "" };
+    pickle::read(source, name, &mut operations, &mut inputs).ok()?;
     let shapes: Vec<Vec<i64>> =
         inputs.of_forward?.into_iter().map(|tensor| inputs.shapes.get(tensor).cloned()).collect::<Option<_>>()?;
     let possible = !shapes.is_empty() && shapes.iter().flatten().all(|&size| size >= 0);
@@ -28,19 +29,19 @@ struct Inputs {
 }
 
 impl Witness for Inputs {
-    fn tensor(&mut self, tensor: &Tensor, _place: &Place) -> Result<(), crate::rejection::Rejection> {
+    fn tensor(&mut self, tensor: &Tensor, _place: &Destination) -> Result<(), Rejection> {
         if self.shapes.len() < MAX_INPUTS {
             self.shapes.push(tensor.sizes.to_vec());
         }
         Ok(())
     }
 
-    fn list(&mut self, items: &[Value], place: &Place) {
+    fn list(&mut self, items: &[ValueSummary], place: &Destination) {
         // The path leads to the item that would be next in the list.
         let is_forward = matches!(place.path().as_slice(), [key, _] if place.text(key) == Some("forward"));
         if is_forward && self.of_forward.is_none() {
-            let number = |item: &Value| match item.kind {
-                Kind::Tensor(number) => Some(number.0 as usize),
+            let number = |item: &ValueSummary| match item.kind {
+                ValueKind::Tensor(number) => Some(number.0 as usize),
                 _ => None,
             };
             // A number that no tensor has stands for an input that is none.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use super::element::Element;
 use super::invalid;
+use super::number_type::NumberType;
 use crate::rejection::Rejection;
 
 /// Bytes that are read at a time; a multiple of every element's size.
 const PIECE: usize = 256 << 10;
-/// Samples in one array; the order of a split is held in memory.
+/// The most samples that one array may have; the order of a split is held in memory.
 pub const MAX_SAMPLES: usize = 100_000_000;
 const MAX_DIMENSIONS: usize = 32;
 
@@ -22,15 +22,15 @@ const MAX_DIMENSIONS: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) struct Array {
     pub name: String,
-    pub element: Element,
+    pub number: NumberType,
     /// The samples first.
     pub shape: Vec<usize>,
-    pub place: Place,
+    pub location: Location,
 }
 
 /// The bytes of an array in the file.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// As they are, `length` bytes from `offset`.
     Plain { offset: u64, length: u64 },
     /// In a member of a zip, behind `header` bytes.
@@ -41,48 +41,50 @@ impl Array {
     /// Checks that the shape does not overflow and takes `bytes` bytes.
     pub(super) fn new(
         name: String,
-        element: Element,
+        number: NumberType,
         shape: Vec<usize>,
-        place: Place,
+        location: Location,
         bytes: u64,
     ) -> Result<Self, Rejection> {
-        let invalid_shape = |what: String| Err(invalid(format!("`{name}` {what}")).at(&name));
+        let invalid_shape = |what: String| Err(invalid(format!("`{name}` {what}.")).at(&name));
         if shape.len() > MAX_DIMENSIONS {
-            return invalid_shape(format!("has {} dimensions, at most {MAX_DIMENSIONS} are read", shape.len()));
+            return invalid_shape(format!("has {} dimensions; at most {MAX_DIMENSIONS} are read", shape.len()));
         }
         let expected = shape
             .iter()
-            .try_fold(element.bytes(), |product, &size| product.checked_mul(size))
+            .try_fold(number.bytes(), |product, &size| product.checked_mul(size))
             .and_then(|product| u64::try_from(product).ok());
         if expected != Some(bytes) {
             return invalid_shape(format!(
                 "has {bytes} bytes of elements, which is not what its shape {shape:?} of {} takes",
-                element.name()
+                number.name()
             ));
         }
-        Ok(Self { name, element, shape, place })
+        Ok(Self { name, number, shape, location })
     }
 
     /// Checks that there are samples and elements; the methods below rely on it.
     pub(super) fn check_shape(&self) -> Result<(), Rejection> {
         let Self { name, shape, .. } = self;
-        let invalid_shape = |what: String| Err(invalid(format!("`{name}` {what}")).at(name));
+        let invalid_shape = |what: String| Err(invalid(format!("`{name}` {what}.")).at(name));
         if shape.is_empty() {
             return invalid_shape("is a single number; the samples must be counted by its first dimension".to_owned());
         }
         if shape.contains(&0) {
-            return invalid_shape(format!("is empty: its shape is {shape:?}"));
+            return invalid_shape(format!("is empty: its shape is {shape:?}; every dimension must be at least 1"));
         }
         if shape[0] > MAX_SAMPLES {
-            return invalid_shape(format!("has {} samples, at most {MAX_SAMPLES} are read", shape[0]));
+            return invalid_shape(format!("has {} samples; at most {MAX_SAMPLES} are read", shape[0]));
         }
         Ok(())
     }
 
+    /// The number of samples.
     pub(super) fn samples(&self) -> usize {
         self.shape[0]
     }
 
+    /// The shape of one sample.
     pub(super) fn sample_shape(&self) -> &[usize] {
         &self.shape[1..]
     }
@@ -99,13 +101,13 @@ impl Array {
         mut use_piece: impl FnMut(usize, &[u8]) -> Result<(), Rejection>,
     ) -> Result<(), Rejection> {
         let elements = self.samples() * self.sample_elements();
-        let per_piece = PIECE / self.element.bytes();
+        let per_piece = PIECE / self.number.bytes();
         let mut reader = self.reader(file)?;
         let mut piece = vec![0; PIECE];
         let mut first = 0;
         while first < elements {
             let count = per_piece.min(elements - first);
-            let bytes = &mut piece[..count * self.element.bytes()];
+            let bytes = &mut piece[..count * self.number.bytes()];
             reader.read_exact(bytes).map_err(|error| self.unreadable(&error))?;
             use_piece(first, bytes)?;
             first += count;
@@ -115,10 +117,10 @@ impl Array {
 
     /// A reader of the elements. Reading past the last one checks the sum of a zip member.
     pub(super) fn reader(&self, file: &Arc<File>) -> Result<Box<dyn Read>, Rejection> {
-        match self.place {
-            Place::Plain { offset, length } => Ok(Box::new(Region::new(file, offset, length))),
-            Place::Member { header, .. } => {
-                let mut reader = self.place.reader(file);
+        match self.location {
+            Location::Plain { offset, length } => Ok(Box::new(Region::new(file, offset, length))),
+            Location::Member { header, .. } => {
+                let mut reader = self.location.reader(file);
                 io::copy(&mut reader.by_ref().take(header), &mut io::sink())
                     .map_err(|error| self.unreadable(&error))?;
                 Ok(reader)
@@ -130,17 +132,18 @@ impl Array {
     pub(super) fn finish(&self, mut reader: Box<dyn Read>) -> Result<(), Rejection> {
         match reader.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(invalid(format!("`{}` goes on after its last element", self.name)).at(&self.name)),
+            Ok(_) => Err(invalid(format!("`{}` goes on after its last element.", self.name)).at(&self.name)),
             Err(error) => Err(self.unreadable(&error)),
         }
     }
 
+    /// The refusal of an array that could not be read.
     pub(super) fn unreadable(&self, error: &io::Error) -> Rejection {
-        invalid(format!("`{}` could not be read: {error}", self.name)).at(&self.name)
+        invalid(format!("`{}` could not be read: {error}.", self.name)).at(&self.name)
     }
 }
 
-impl Place {
+impl Location {
     /// A reader from the first byte, an `.npy` header included.
     pub(super) fn reader(&self, file: &Arc<File>) -> Box<dyn Read> {
         match *self {

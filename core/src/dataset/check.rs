@@ -9,7 +9,7 @@ use crate::rejection::Rejection;
 
 /// The arrays of one split.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct SplitArrays {
     pub samples: Array,
     pub labels: Option<Array>,
     /// The largest label, known once the labels were read.
@@ -18,20 +18,20 @@ pub(super) struct Part {
 
 /// The arrays of a data set by their split; what is `None` is taken off `train`.
 #[derive(Debug, Clone)]
-pub(super) struct Parts {
-    pub train: Part,
-    pub val: Option<Part>,
-    pub test: Option<Part>,
+pub(super) struct DatasetArrays {
+    pub train: SplitArrays,
+    pub val: Option<SplitArrays>,
+    pub test: Option<SplitArrays>,
 }
 
-impl Parts {
+impl DatasetArrays {
     /// Sorts the arrays by name and checks that they fit each other.
     pub(super) fn new(arrays: Vec<Array>) -> Result<Self, Rejection> {
         let mut named = Named::new(arrays)?;
         let train = named.part(Split::Train)?.ok_or_else(|| {
-            invalid("the array `x` with the samples is missing")
+            invalid("The array `x` with the samples is missing.")
                 .at("x")
-                .hint("allowed are `x` and `y`, and both with `_val` and `_test`")
+                .hint("Save the samples as `x` and their labels as `y`; both may also have `_val` and `_test`.")
         })?;
         let parts = Self { val: named.part(Split::Val)?, test: named.part(Split::Test)?, train };
         for part in parts.all() {
@@ -43,7 +43,8 @@ impl Parts {
         Ok(parts)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Part> {
+    /// The arrays of every split that is stored.
+    pub(super) fn all(&self) -> impl Iterator<Item = &SplitArrays> {
         [Some(&self.train), self.val.as_ref(), self.test.as_ref()].into_iter().flatten()
     }
 
@@ -74,13 +75,13 @@ impl Named {
                     _ => None,
                 };
                 let rejection = invalid(format!(
-                    "the array `{}` is unknown; allowed are `x`, `y`, `x_val`, `y_val`, `x_test` and `y_test`",
+                    "The array `{}` is unknown; allowed are `x`, `y`, `x_val`, `y_val`, `x_test` and `y_test`.",
                     array.name
                 ))
                 .at(&array.name);
                 return Err(match hint {
-                    Some(name) => rejection.hint(format!("rename it to `{name}`")),
-                    None => rejection.hint("leave it out"),
+                    Some(name) => rejection.hint(format!("Rename it to `{name}`.")),
+                    None => rejection.hint("Leave it out."),
                 });
             }
         }
@@ -93,13 +94,13 @@ impl Named {
         Some(self.0.swap_remove(index))
     }
 
-    fn part(&mut self, split: Split) -> Result<Option<Part>, Rejection> {
+    fn part(&mut self, split: Split) -> Result<Option<SplitArrays>, Rejection> {
         let labels = self.take(split.labels_name());
         match (self.take(split.samples_name()), labels) {
-            (Some(samples), labels) => Ok(Some(Part { samples, labels, max_label: None })),
+            (Some(samples), labels) => Ok(Some(SplitArrays { samples, labels, max_label: None })),
             (None, None) => Ok(None),
             (None, Some(labels)) => Err(invalid(format!(
-                "the array `{}` is missing, but its labels `{}` are there",
+                "The array `{}` is missing, but its labels `{}` are there.",
                 split.samples_name(),
                 labels.name
             ))
@@ -108,28 +109,28 @@ impl Named {
     }
 }
 
-impl Part {
+impl SplitArrays {
     fn check_shapes(&self) -> Result<(), Rejection> {
         let Self { samples, labels, .. } = self;
-        if !samples.element.is_sample() {
+        if !samples.number.is_sample() {
             return Err(invalid(format!(
-                "`{}` is {}; samples are uint8, float32, or float64, float16 and bfloat16, which become float32",
+                "`{}` is {}; samples are uint8, float32, or float64, float16 and bfloat16, which become float32.",
                 samples.name,
-                samples.element.name()
+                samples.number.name()
             ))
             .at(&samples.name)
-            .hint(format!("save `{}.astype(np.float32)`", samples.name)));
+            .hint(format!("Save `{}.astype(np.float32)`.", samples.name)));
         }
         if samples.sample_shape().is_empty() {
             return Err(invalid(format!(
-                "`{}` has shape {:?}: one number for each sample; the first dimension counts the samples, at least one more is needed",
+                "`{}` has shape {:?}: one number for each sample; the first dimension counts the samples, and at least one more is needed.",
                 samples.name, samples.shape
             ))
             .at(&samples.name));
         }
         if samples.samples() < MIN_SAMPLES {
             return Err(invalid(format!(
-                "`{}` has {} samples, at least {MIN_SAMPLES} are needed",
+                "`{}` has {} samples; at least {MIN_SAMPLES} are needed.",
                 samples.name,
                 samples.samples()
             ))
@@ -140,12 +141,12 @@ impl Part {
         };
         let label_shape_hint = match labels.shape[..] {
             [_] => None,
-            [_, 1] => Some(format!("save `{0}[:, 0]`", labels.name)),
-            _ => Some(format!("if `{0}` is one-hot, save `{0}.argmax(axis=1)`", labels.name)),
+            [_, 1] => Some(format!("Save `{0}[:, 0]`.", labels.name)),
+            _ => Some(format!("Save `{0}.argmax(axis=1)` if `{0}` is one-hot.", labels.name)),
         };
         if let Some(hint) = label_shape_hint {
             return Err(invalid(format!(
-                "`{}` has shape {:?}; one label for each sample is needed, shape [{}]",
+                "`{}` has shape {:?}; one label for each sample is needed, shape [{}].",
                 labels.name,
                 labels.shape,
                 samples.samples()
@@ -155,7 +156,7 @@ impl Part {
         }
         if labels.samples() != samples.samples() {
             return Err(invalid(format!(
-                "`{}` has {} samples, but `{}` has {} labels",
+                "`{}` has {} samples, but `{}` has {} labels; there must be one for each sample.",
                 samples.name,
                 samples.samples(),
                 labels.name,
@@ -171,7 +172,7 @@ impl Part {
         let (samples, train_samples) = (&self.samples, &train.samples);
         if samples.sample_shape() != train_samples.sample_shape() {
             return Err(invalid(format!(
-                "one sample of `{}` has shape {:?}, but one of `{}` has {:?}",
+                "One sample of `{}` has shape {:?}, but one of `{}` has {:?}; they must be equal.",
                 samples.name,
                 samples.sample_shape(),
                 train_samples.name,
@@ -179,24 +180,24 @@ impl Part {
             ))
             .at(&samples.name));
         }
-        if samples.element.is_float() != train_samples.element.is_float() {
+        if samples.number.is_float() != train_samples.number.is_float() {
             return Err(invalid(format!(
-                "`{}` is {}, but `{}` is {}: their values would have different scales",
+                "`{}` is {}, but `{}` is {}; both must be uint8 or both floats, or their values would have different scales.",
                 samples.name,
-                samples.element.name(),
+                samples.number.name(),
                 train_samples.name,
-                train_samples.element.name()
+                train_samples.number.name()
             ))
             .at(&samples.name));
         }
         match (&self.labels, &train.labels) {
             (None, Some(_)) => Err(invalid(format!(
-                "`{}` has no labels, but `{}` has; with `y` every part needs its own",
+                "`{}` has no labels, but `{}` has; with `y` every split needs its own.",
                 samples.name, train_samples.name
             ))
             .at(&samples.name)),
             (Some(labels), None) => {
-                Err(invalid(format!("the array `y` is missing, but `{}` is there", labels.name)).at("y"))
+                Err(invalid(format!("The array `y` is missing, but `{}` is there.", labels.name)).at("y"))
             }
             _ => Ok(()),
         }
@@ -205,12 +206,12 @@ impl Part {
 
 fn check_samples(samples: &Array, file: &Arc<File>) -> Result<(), Rejection> {
     samples.for_each_piece(file, |first, bytes| {
-        if !samples.element.is_float() {
+        if !samples.number.is_float() {
             return Ok(());
         }
         let mut fault = None;
         let mut position = first;
-        samples.element.for_each_float(bytes, |value| {
+        samples.number.for_each_float(bytes, |value| {
             if !value.is_finite() && fault.is_none() {
                 fault = Some((value, position));
             }
@@ -219,11 +220,11 @@ fn check_samples(samples: &Array, file: &Arc<File>) -> Result<(), Rejection> {
         match fault {
             None => Ok(()),
             Some((value, position)) => Err(invalid(format!(
-                "`{}` has the value {} at index {:?} ({}); all values must be finite in float32",
+                "`{}` has the value {} at index {:?} ({}); all values must be finite in float32.",
                 samples.name,
                 if value.is_nan() { "NaN".to_owned() } else { value.to_string() },
                 index_of(position, &samples.shape),
-                samples.element.name()
+                samples.number.name()
             ))
             .at(&samples.name)),
         }
@@ -263,12 +264,12 @@ pub(super) fn for_each_label(
     labels.for_each_piece(file, |first, bytes| {
         let mut index = first;
         let mut result = Ok(());
-        labels.element.for_each_label(bytes, |label| {
+        labels.number.for_each_label(bytes, |label| {
             if result.is_ok() {
                 result = match label {
                     Ok(label) => use_label(index, label),
                     Err(text) => Err(invalid(format!(
-                        "label {text} in `{}` at index {index}; labels are whole numbers from 0 to the number of classes − 1",
+                        "`{}` has the label {text} at index {index}; labels are whole numbers from 0 to the number of classes − 1.",
                         labels.name
                     ))
                     .at(&labels.name)),

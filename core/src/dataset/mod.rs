@@ -12,8 +12,7 @@
 mod array;
 mod check;
 mod container;
-mod element;
-mod npy;
+mod number_type;
 mod split;
 
 /// The data set of the job, as it was used.
@@ -39,19 +38,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::array::Array;
-use self::check::{Part, Parts};
+use self::check::{DatasetArrays, SplitArrays};
 use crate::rejection::{Code, Rejection};
 
 pub use self::array::MAX_SAMPLES;
 
-/// Samples that every split needs.
+/// The fewest samples that a split may have.
 pub const MIN_SAMPLES: usize = 3;
 
 /// The file format of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
+    /// A zip of `.npy` arrays, as `np.savez` writes it.
     Npz,
+    /// A header in JSON, then the bytes of all arrays.
     Safetensors,
 }
 
@@ -59,8 +60,11 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
+    /// What the model learns from.
     Train,
+    /// What candidates are compared on.
     Val,
+    /// What the report measures on at the end.
     Test,
 }
 
@@ -94,31 +98,38 @@ pub enum Layout {
     AsIs,
 }
 
-/// An array as it is stored.
+/// One array of a data set as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArraySummary {
+    /// The array's name, such as `x_val`.
     pub name: String,
     /// NumPy's name of the element type, `uint8`.
     pub dtype: String,
+    /// Its dimensions, the samples first.
     pub shape: Vec<usize>,
 }
 
-/// Samples in each split, those counted that are taken off `x`.
+/// The number of samples in each split, those counted that are taken off `x`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SplitCounts {
+    /// Samples to learn from.
     pub train: usize,
+    /// Samples to compare candidates on.
     pub val: usize,
+    /// Samples to measure on at the end.
     pub test: usize,
 }
 
-/// What a data set holds.
+/// A description of a data set: its arrays, samples and classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetSummary {
+    /// The format of the file.
     pub format: Format,
-    /// In the order of the file.
+    /// All arrays, in the order of the file.
     pub arrays: Vec<ArraySummary>,
+    /// How many samples each split has.
     pub samples: SplitCounts,
-    /// One sample as stored.
+    /// The shape of one sample as it is stored.
     pub sample_shape: Vec<usize>,
     /// NumPy's name of the samples' element type.
     pub sample_dtype: String,
@@ -126,23 +137,27 @@ pub struct DatasetSummary {
     pub layout: Layout,
     /// The largest label + 1, `null` without labels.
     pub classes: Option<usize>,
+    /// Whether there is a label for each sample.
     pub labelled: bool,
 }
 
-/// Samples one after the other.
+/// The elements of samples, one sample after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Samples {
+    /// Bytes as they are stored.
     U8(Vec<u8>),
+    /// Floats of any stored type.
     F32(Vec<f32>),
 }
 
-/// A split in memory.
+/// The samples and labels of one split in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SplitData {
-    /// `count` times the product of `shape` elements.
+    /// The elements: `count` times the product of `shape`.
     pub samples: Samples,
-    /// One sample, channels first.
+    /// The shape of one sample, channels first.
     pub shape: Vec<usize>,
+    /// How many samples there are.
     pub count: usize,
     /// One label for each sample, `None` for an unlabelled data set.
     pub labels: Option<Vec<i64>>,
@@ -152,7 +167,7 @@ pub struct SplitData {
 #[derive(Debug)]
 pub struct Dataset {
     file: Arc<File>,
-    parts: Parts,
+    parts: DatasetArrays,
     summary: DatasetSummary,
 }
 
@@ -163,13 +178,15 @@ fn invalid(detail: impl Into<String>) -> Rejection {
 impl Dataset {
     /// Opens a file and reads it once from front to back; the time is that of unpacking it.
     ///
-    /// Everything that is wrong is [`Code::InvalidDataset`] and names array, value, index and what is allowed.
+    /// # Errors
+    ///
+    /// [`Code::InvalidDataset`] for everything that is wrong with it; names array, value, index and what is allowed.
     pub fn open(path: &Path) -> Result<Self, Rejection> {
-        let file = File::open(path).map_err(|error| invalid(format!("the file could not be read: {error}")))?;
+        let file = File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))?;
         let file = Arc::new(file);
         let (format, arrays) = container::read_arrays(&file)?;
         let array_summaries = arrays.iter().map(summarise).collect();
-        let mut parts = Parts::new(arrays)?;
+        let mut parts = DatasetArrays::new(arrays)?;
         let samples = split::count(&parts)?;
         parts.check_values(&file)?;
 
@@ -180,7 +197,7 @@ impl Dataset {
             arrays: array_summaries,
             samples,
             sample_shape: train.sample_shape().to_vec(),
-            sample_dtype: train.element.name().to_owned(),
+            sample_dtype: train.number.name().to_owned(),
             layout: guess_layout(train.sample_shape()),
             classes: max_label.map(|label| usize::try_from(label).unwrap_or(usize::MAX).saturating_add(1)),
             labelled: parts.train.labels.is_some(),
@@ -188,12 +205,17 @@ impl Dataset {
         Ok(Self { file, parts, summary })
     }
 
+    /// What the data set holds.
     pub fn summary(&self) -> &DatasetSummary {
         &self.summary
     }
 
     /// The layout in which a stored sample has the model's `input_shape` (one sample, without batch).
-    /// Channels first wins where both fit. [`Code::DatasetMismatch`] when none does.
+    /// Channels first wins where both fit.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::DatasetMismatch`] when no layout fits.
     pub fn layout_for(&self, input_shape: &[i64]) -> Result<Layout, Rejection> {
         let stored = &self.summary.sample_shape;
         let fits = |layout| {
@@ -209,14 +231,19 @@ impl Dataset {
         candidates.iter().copied().find(|&layout| fits(layout)).ok_or_else(|| {
             Rejection::new(
                 Code::DatasetMismatch,
-                format!("one sample of `x` has shape {stored:?}, but the model takes {input_shape:?}, channels first"),
+                format!("One sample of `x` has shape {stored:?}, but the model takes {input_shape:?}, channels first."),
             )
             .at("x")
-            .hint("samples may be stored channels first or last, and must have the size that the model takes")
+            .hint("Save the samples channels first or last, in the size that the model takes.")
         })
     }
 
     /// Checks that a model with this input and this many outputs can be trained on the data.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::DatasetMismatch`] when a sample has another shape or a label has no output; [`Code::InvalidDataset`] when the
+    /// file can no longer be read.
     pub fn check_against(&self, input_shape: &[i64], classes: usize) -> Result<(), Rejection> {
         self.layout_for(input_shape)?;
         let classes = i64::try_from(classes).unwrap_or(i64::MAX);
@@ -233,10 +260,13 @@ impl Dataset {
                 }
                 Err(Rejection::new(
                     Code::DatasetMismatch,
-                    format!("label {label} in `{}` at index {index}, but the model has {classes} outputs", labels.name),
+                    format!(
+                        "`{}` has the label {label} at index {index}, but the model has {classes} outputs.",
+                        labels.name
+                    ),
                 )
                 .at(&labels.name)
-                .hint(format!("labels count from 0 to {}", classes - 1)))
+                .hint(format!("Count the labels from 0 to {}.", classes - 1)))
             })?;
         }
         Ok(())
@@ -244,8 +274,12 @@ impl Dataset {
 
     /// Reads one split into memory, in the order of the file.
     ///
-    /// The splits of one seed are disjoint and together hold all samples. [`Code::OutOfMemory`] when the split does not
-    /// fit, [`Code::DatasetMismatch`] when the stored samples do not have the dimensions of `layout`.
+    /// The splits of one seed are disjoint and together hold all samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::OutOfMemory`] when the split does not fit, [`Code::DatasetMismatch`] when the stored samples do not have the
+    /// dimensions of `layout`, [`Code::InvalidDataset`] when the file can no longer be read.
     pub fn load(&self, split: Split, layout: Layout, seed: u64) -> Result<SplitData, Rejection> {
         let stored = match split {
             Split::Train => None,
@@ -261,21 +295,24 @@ impl Dataset {
         self.load_part(part, members.as_deref(), layout)
     }
 
-    fn load_part(&self, part: &Part, members: Option<&[bool]>, layout: Layout) -> Result<SplitData, Rejection> {
+    fn load_part(&self, part: &SplitArrays, members: Option<&[bool]>, layout: Layout) -> Result<SplitData, Rejection> {
         let array = &part.samples;
         let shape = loaded_shape(array.sample_shape(), layout).ok_or_else(|| {
             Rejection::new(
                 Code::DatasetMismatch,
-                format!("samples of shape {:?} have no channels-last layout", array.sample_shape()),
+                format!(
+                    "Samples of shape {:?} have no channels-last layout; it needs two dimensions or more.",
+                    array.sample_shape()
+                ),
             )
             .at(&array.name)
         })?;
         let is_member = |index: usize| members.is_none_or(|members| members[index]);
         let count = (0..array.samples()).filter(|&index| is_member(index)).count();
-        let samples = if array.element.is_float() {
-            let element = array.element;
+        let samples = if array.number.is_float() {
+            let number = array.number;
             Samples::F32(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<f32>| {
-                element.for_each_float(bytes, |value| row.push(value));
+                number.for_each_float(bytes, |value| row.push(value));
             })?)
         } else {
             Samples::U8(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<u8>| {
@@ -308,8 +345,8 @@ impl Dataset {
     ) -> Result<Vec<T>, Rejection> {
         let elements = array.sample_elements();
         let mut samples = with_capacity(count.saturating_mul(elements))?;
-        let mut bytes: Vec<u8> = with_capacity(elements * array.element.bytes())?;
-        bytes.resize(elements * array.element.bytes(), 0);
+        let mut bytes: Vec<u8> = with_capacity(elements * array.number.bytes())?;
+        bytes.resize(elements * array.number.bytes(), 0);
         let mut row = with_capacity(elements)?;
         let mut reader = BufReader::with_capacity(1 << 18, array.reader(&self.file)?);
         for index in 0..array.samples() {
@@ -338,14 +375,14 @@ fn with_capacity<T>(count: usize) -> Result<Vec<T>, Rejection> {
     vector.try_reserve_exact(count).map_err(|_| {
         Rejection::new(
             Code::OutOfMemory,
-            format!("the split does not fit into memory: {count} values of {} bytes", size_of::<T>()),
+            format!("The split does not fit into memory: it has {count} values of {} bytes.", size_of::<T>()),
         )
     })?;
     Ok(vector)
 }
 
 fn summarise(array: &Array) -> ArraySummary {
-    ArraySummary { name: array.name.clone(), dtype: array.element.name().to_owned(), shape: array.shape.clone() }
+    ArraySummary { name: array.name.clone(), dtype: array.number.name().to_owned(), shape: array.shape.clone() }
 }
 
 /// The shape of a stored sample after loading, `None` when it cannot have the layout.

@@ -3,30 +3,30 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::check::Parts;
+use super::check::DatasetArrays;
 use super::{MIN_SAMPLES, Split, SplitCounts, invalid};
 use crate::rejection::Rejection;
 
 /// Samples of each split. Fails when a split that is taken off `x` would have fewer than [`MIN_SAMPLES`].
-pub(super) fn count(parts: &Parts) -> Result<SplitCounts, Rejection> {
+pub(super) fn count(parts: &DatasetArrays) -> Result<SplitCounts, Rejection> {
     let samples = parts.train.samples.samples();
     let tenth = (samples + 5) / 10;
-    let stored = |part: &Option<super::check::Part>| part.as_ref().map(|part| part.samples.samples());
+    let stored = |part: &Option<super::check::SplitArrays>| part.as_ref().map(|part| part.samples.samples());
     let (val, test) = (stored(&parts.val), stored(&parts.test));
     let taken = tenth * (usize::from(val.is_none()) + usize::from(test.is_none()));
     if taken > 0 && tenth < MIN_SAMPLES {
         return Err(invalid(format!(
-            "`x` has {samples} samples: a tenth is too few for a validation or test split, at least {} are needed",
+            "`x` has {samples} samples: a tenth is too few for a validation or test split; at least {} are needed.",
             10 * MIN_SAMPLES - 5
         ))
         .at("x")
-        .hint("add samples, or `x_val` and `x_test` of at least 3 samples each"));
+        .hint("Add samples, or `x_val` and `x_test` of at least 3 samples each."));
     }
     Ok(SplitCounts { train: samples - taken, val: val.unwrap_or(tenth), test: test.unwrap_or(tenth) })
 }
 
 /// For each sample of `x` whether it belongs to `split`; the other splits are disjoint for the same seed.
-pub(super) fn members(parts: &Parts, counts: &SplitCounts, split: Split, seed: u64) -> Vec<bool> {
+pub(super) fn members(parts: &DatasetArrays, counts: &SplitCounts, split: Split, seed: u64) -> Vec<bool> {
     let samples = parts.train.samples.samples();
     let order = shuffled(samples, seed);
     let val = if parts.val.is_none() { counts.val } else { 0 };

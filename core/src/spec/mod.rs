@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
-use crate::archive::name::{escaped, escaped_within};
 use crate::configuration::{Constraints, Origin, ReplayConfig};
 use crate::importance::ImportanceSpec;
 use crate::number::{Positive, UnitInterval};
+use crate::plain_text::{escaped, escaped_within};
 use crate::rejection::{Code, Rejection};
 
 pub use inspection::InspectionSpec;

@@ -5,24 +5,14 @@
 use std::collections::HashMap;
 
 use super::MAX_LOCALS;
-use super::cursor::Cursor;
-use super::definitions::{Definition, DefinitionId, Definitions, FunctionId};
+use super::definitions::{Definition, Definitions};
+use super::id::TypeId;
 use super::lexer::Token;
 use super::meaning::{Meaning, check_operator};
 use super::outline::Body;
-use super::types::{Type, TypeId, Types};
+use super::reader::{BodyFindings, BodyReader};
+use super::types::{Type, Types};
 use crate::rejection::Rejection;
-
-/// What was found in all bodies.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Caller and callee, once for each call that is written.
-    pub calls: Vec<(FunctionId, FunctionId)>,
-    /// A definition and another one that libtorch imports when it compiles it.
-    pub uses: Vec<(DefinitionId, DefinitionId)>,
-    /// Calls and subscripts of each function.
-    pub sizes: Vec<u64>,
-}
 
 /// Names that a program may not give to a variable: the compiler would look there first.
 const RESERVED: [&str; 4] = ["torch", "ops", "CONSTANTS", "__torch__"];
@@ -32,28 +22,17 @@ pub(super) fn check<'a>(
     body: Body<'a>,
     definitions: &Definitions<'a>,
     types: &mut Types<'a>,
-    found: &mut Found,
+    found: &mut BodyFindings,
 ) -> Result<(), Rejection> {
     let Body { cursor, function, definition, parameters } = body;
-    let mut reader = Reader { cursor, definitions, types, found, function, definition, locals: HashMap::new() };
+    let mut reader = BodyReader { cursor, definitions, types, found, function, definition, locals: HashMap::new() };
     for (name, annotation) in parameters {
         reader.bind(name, Meaning::Value(annotation))?;
     }
     reader.block()
 }
 
-/// Reads statements here and expressions in [`expression`](super::expression).
-pub(super) struct Reader<'a, 'c> {
-    pub(super) cursor: Cursor<'a>,
-    pub(super) definitions: &'c Definitions<'a>,
-    pub(super) types: &'c mut Types<'a>,
-    pub(super) found: &'c mut Found,
-    pub(super) function: FunctionId,
-    pub(super) definition: DefinitionId,
-    pub(super) locals: HashMap<&'a str, Meaning<'a>>,
-}
-
-impl<'a> Reader<'a, '_> {
+impl<'a> BodyReader<'a, '_> {
     fn block(&mut self) -> Result<(), Rejection> {
         self.cursor.expect(Token::Indent)?;
         while !self.cursor.take(Token::Dedent)? {

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
+use super::id::TypeId;
 use super::lexer::{Lexer, Token};
-use super::types::{Type, TypeId, Types};
+use super::types::{Type, Types};
 use super::{MAX_ITEMS, MAX_NAME, MAX_STATEMENTS, SAVE_HINT};
 use crate::rejection::{Code, Rejection};
 
@@ -57,6 +58,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    /// A budget of which nothing is spent.
     pub(super) fn new() -> Self {
         Self { statements: Cell::new(MAX_STATEMENTS), items: Cell::new(MAX_ITEMS) }
     }
@@ -77,6 +79,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// A cursor at the first token of the source text of `record`.
     pub(super) fn new(text: &'a str, record: &'a str, budget: &'a Budget) -> Result<Self, Rejection> {
         let (current, following) = (Token::End, Token::End);
         let mut cursor =
@@ -100,6 +103,7 @@ impl<'a> Cursor<'a> {
         self.take(Token::Symbol(symbol))
     }
 
+    /// Passes a word if it is the current token.
     pub(super) fn take_word(&mut self, word: &str) -> Result<bool, Rejection> {
         let is_it = matches!(self.current, Token::Word(current) if current == word);
         if is_it {
@@ -108,6 +112,7 @@ impl<'a> Cursor<'a> {
         Ok(is_it)
     }
 
+    /// Passes a token if it is the current one.
     pub(super) fn take(&mut self, token: Token) -> Result<bool, Rejection> {
         let is_it = self.current == token;
         if is_it {
@@ -116,14 +121,17 @@ impl<'a> Cursor<'a> {
         Ok(is_it)
     }
 
+    /// Passes a symbol, which must be the current token.
     pub(super) fn expect_symbol(&mut self, symbol: u8) -> Result<(), Rejection> {
         self.expect(Token::Symbol(symbol))
     }
 
+    /// Passes a token, which must be the current one.
     pub(super) fn expect(&mut self, token: Token) -> Result<(), Rejection> {
         if self.take(token)? { Ok(()) } else { Err(self.unexpected(&describe(token))) }
     }
 
+    /// Passes a word, which must be the current token.
     pub(super) fn expect_word(&mut self, word: &str) -> Result<(), Rejection> {
         if self.take_word(word)? { Ok(()) } else { Err(self.unexpected(&format!("`{word}`"))) }
     }
@@ -134,7 +142,7 @@ impl<'a> Cursor<'a> {
             Token::Word(word) if !KEYWORDS.contains(&word) => {
                 if word.len() > MAX_NAME {
                     return Err(self.unsafe_code(format!(
-                        "has a name of {} characters, at most {MAX_NAME} are allowed",
+                        "has a name of {} characters; at most {MAX_NAME} are allowed",
                         word.len()
                     )));
                 }
@@ -145,6 +153,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes a text in quotes and gives what stands between them.
     pub(super) fn text(&mut self) -> Result<&'a str, Rejection> {
         match self.current {
             Token::Text(text) => {
@@ -248,17 +257,19 @@ impl<'a> Cursor<'a> {
         unsafe_code(self.record, self.line, what)
     }
 
+    /// The refusal of the current line; `what` completes the sentence "Line 3 of `code/__torch__.py` …".
     pub(super) fn rejection(&self, code: Code, what: impl std::fmt::Display) -> Rejection {
-        Rejection::new(code, format!("line {} of `{}` {what}", self.line, self.record)).at(self.record)
+        Rejection::new(code, format!("Line {} of `{}` {what}.", self.line, self.record)).at(self.record)
     }
 
+    /// The refusal of the current token where something else must stand.
     pub(super) fn unexpected(&self, expected: &str) -> Rejection {
         self.unsafe_code(format!("has {} where {expected} is needed", describe(self.current)))
     }
 }
 
 fn unsafe_code(record: &str, line: usize, what: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Code::UnsafeArchive, format!("line {line} of `{record}` {what}")).at(record).hint(SAVE_HINT)
+    Rejection::new(Code::UnsafeArchive, format!("Line {line} of `{record}` {what}.")).at(record).hint(SAVE_HINT)
 }
 
 fn describe(token: Token) -> String {

@@ -2,22 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::types::TypeId;
+use super::id::{DefinitionId, FunctionId, TypeId};
 
-/// A class or a free function by its place in [`Definitions`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct DefinitionId(pub u32);
-
-/// A method or a free function, numbered in the order of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct FunctionId(pub u32);
-
+/// A method or a free function, by the type of its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Function {
     pub id: FunctionId,
     pub returns: TypeId,
 }
 
+/// The members of a class by their names.
 #[derive(Debug, Default)]
 pub(super) struct Class<'a> {
     /// Constants too.
@@ -25,6 +19,7 @@ pub(super) struct Class<'a> {
     pub methods: HashMap<&'a str, Function>,
 }
 
+/// Something that a source file defines under a name.
 #[derive(Debug)]
 pub(super) enum Definition<'a> {
     /// A module, a plain class or an interface.
@@ -54,23 +49,28 @@ impl<'a> Definitions<'a> {
         Some(id)
     }
 
+    /// A function with the next number.
     pub(super) fn new_function(&mut self, returns: TypeId) -> Function {
         self.functions += 1;
         Function { id: FunctionId(self.functions - 1), returns }
     }
 
+    /// The definition of a qualified name.
     pub(super) fn find(&self, name: &str) -> Option<DefinitionId> {
         self.ids.get(name).copied()
     }
 
+    /// The definition at a place.
     pub(super) fn get(&self, id: DefinitionId) -> &Definition<'a> {
         &self.definitions[id.0 as usize]
     }
 
+    /// The definition at a place, to be completed.
     pub(super) fn get_mut(&mut self, id: DefinitionId) -> &mut Definition<'a> {
         &mut self.definitions[id.0 as usize]
     }
 
+    /// The number of definitions.
     pub(super) fn len(&self) -> usize {
         self.definitions.len()
     }

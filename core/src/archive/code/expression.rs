@@ -3,12 +3,13 @@
 //! There are no operators between operands (the printer writes `torch.add(a, b)`), so nothing is called that is not written as a
 //! call, but for what a subscript does, which is on the list of operators.
 
-use super::body::Reader;
-use super::definitions::{Definition, DefinitionId, Function};
+use super::definitions::{Definition, Function};
+use super::id::{DefinitionId, TypeId};
 use super::lexer::Token;
 use super::literal::constant;
 use super::meaning::{self, Form, Meaning, check_operator};
-use super::types::{Type, TypeId, Types};
+use super::reader::BodyReader;
+use super::types::{Type, Types};
 use super::{MAX_CHAIN, MAX_TEXT_BITS};
 use crate::rejection::{Code, Rejection};
 
@@ -19,7 +20,7 @@ pub(super) struct Expression<'a> {
     pub(super) is_attribute: bool,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a> BodyReader<'a, '_> {
     /// Values with commas between them.
     pub(super) fn values(&mut self) -> Result<Vec<Meaning<'a>>, Rejection> {
         let mut values = vec![self.meaning_of_value()?];
@@ -38,6 +39,7 @@ impl<'a> Reader<'a, '_> {
         self.as_value(meaning)
     }
 
+    /// The type of a meaning that must be a value.
     pub(super) fn as_value(&mut self, meaning: Meaning<'a>) -> Result<TypeId, Rejection> {
         match meaning {
             Meaning::Value(value) => Ok(value),
@@ -67,6 +69,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
+    /// Reads an expression, whatever it stands for.
     pub(super) fn expression(&mut self) -> Result<Expression<'a>, Rejection> {
         let mut meaning = self.atom()?;
         let mut is_attribute = false;

@@ -12,6 +12,7 @@ pub(in crate::archive) const MAX_NESTING: usize = 200;
 /// Bytes of one line; constants are written in line.
 pub(in crate::archive) const MAX_LINE: usize = 1 << 20;
 
+/// The smallest part of source text that has a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// An identifier or a keyword.
@@ -46,6 +47,7 @@ pub(super) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
+    /// A lexer at the start of a text.
     pub(super) fn new(text: &'a str) -> Self {
         Self {
             text,
@@ -59,6 +61,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The whole text.
     pub(super) fn text(&self) -> &'a str {
         self.text
     }
@@ -68,7 +71,7 @@ impl<'a> Lexer<'a> {
         self.line
     }
 
-    /// The next token; the error completes the sentence "line 3 of `code/__torch__.py` …".
+    /// The next token; the error completes the sentence "Line 3 of `code/__torch__.py` …".
     pub(super) fn next_token(&mut self) -> Result<Token<'a>, String> {
         if self.dedents > 0 {
             self.dedents -= 1;
@@ -244,7 +247,7 @@ impl<'a> Lexer<'a> {
     fn check_line(&self) -> Result<(), String> {
         match self.position - self.line_start {
             0..=MAX_LINE => Ok(()),
-            length => Err(format!("has {length} bytes, at most {MAX_LINE} are read")),
+            length => Err(format!("has {length} bytes; at most {MAX_LINE} are read")),
         }
     }
 

@@ -3,7 +3,7 @@
 //! These places are default arguments, class constants, fields of named tuples and members of enumerations. A literal is a
 //! number, a text, `None`, `True`, `False`, a constant of the archive (`CONSTANTS.c0`), a device, and lists, tuples and dictionaries of
 //! literals. A member of an enumeration and a named tuple are literals too; which names these are is known once the whole archive was
-//! read, so they are handed back as [`Reference`]s.
+//! read, so they are handed back as [`LiteralReference`]s.
 
 use super::cursor::Cursor;
 use super::lexer::Token;
@@ -12,7 +12,7 @@ use crate::rejection::Rejection;
 
 /// Something of the archive that a literal names.
 #[derive(Debug)]
-pub(super) struct Reference<'a> {
+pub(super) struct LiteralReference<'a> {
     pub name: String,
     /// `Point(1, 2)` in contrast to `Color.RED`.
     pub is_call: bool,
@@ -24,7 +24,7 @@ pub(super) struct Reference<'a> {
 pub(super) fn literal<'a>(
     cursor: &mut Cursor<'a>,
     types: &mut Types<'a>,
-    references: &mut Vec<Reference<'a>>,
+    references: &mut Vec<LiteralReference<'a>>,
 ) -> Result<(), Rejection> {
     cursor.spend_item()?;
     match cursor.current {
@@ -107,7 +107,7 @@ fn device(cursor: &mut Cursor) -> Result<(), Rejection> {
 fn reference<'a>(
     cursor: &mut Cursor<'a>,
     types: &mut Types<'a>,
-    references: &mut Vec<Reference<'a>>,
+    references: &mut Vec<LiteralReference<'a>>,
 ) -> Result<(), Rejection> {
     let start = cursor.clone();
     cursor.advance()?;
@@ -117,7 +117,7 @@ fn reference<'a>(
         name.push_str(cursor.identifier()?);
     }
     let is_call = cursor.take_symbol(b'(')?;
-    references.push(Reference { name, is_call, cursor: start });
+    references.push(LiteralReference { name, is_call, cursor: start });
     if is_call {
         cursor.sequence(b')', |cursor| literal(cursor, types, references))?;
     }

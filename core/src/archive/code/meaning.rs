@@ -1,11 +1,13 @@
 //! What an expression of source text stands for, before the program runs.
 
 use super::cursor::Cursor;
-use super::definitions::{Definition, DefinitionId, Definitions, Function};
-use super::types::{Type, TypeId, Types};
+use super::definitions::{Definition, Definitions, Function};
+use super::id::{DefinitionId, TypeId};
+use super::types::{Type, Types};
 use super::{MAX_NAME, operators};
 use crate::rejection::{Code, Rejection};
 
+/// What an expression stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meaning<'a> {
     /// Something that the program computes or reads.

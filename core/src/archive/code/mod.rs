@@ -13,24 +13,26 @@ mod cursor;
 mod definitions;
 mod depth;
 mod expression;
+mod id;
 mod lexer;
 mod literal;
 mod meaning;
 mod operators;
 mod outline;
+mod reader;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
-use self::body::Found;
 use self::cursor::Budget;
 use self::definitions::Definition;
 use self::depth::{Extent, Recursion, depth_of_imports, extent_of_calls};
+use self::id::TypeId;
 use self::outline::Outline;
-use self::types::{Type, TypeId, Types};
-use super::QUANTIZED_HINT;
-use crate::rejection::{Code, Rejection};
+use self::reader::BodyFindings;
+use self::types::{Type, Types};
+use crate::rejection::{Code, QUANTIZED_HINT, Rejection};
 
 /// Classes, named tuples, enumerations and free functions of an archive.
 pub(super) const MAX_DEFINITIONS: usize = 20_000;
@@ -55,18 +57,19 @@ pub(super) const MAX_INLINED: u64 = 1_000_000;
 /// Characters of a name.
 const MAX_NAME: usize = 1024;
 
-const SAVE_HINT: &str = "upload the file as `torch.jit.save` wrote it";
+/// What to do about source text that PyTorch does not write.
+const SAVE_HINT: &str = "Upload the file as `torch.jit.save` wrote it.";
 
 /// One source file: its record and what it says.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct SourceFile<'a> {
     /// `code/__torch__/net.py`
     pub record: &'a str,
     pub text: &'a str,
 }
 
 /// Refuses the source files of an archive unless every rule of this module holds.
-pub(super) fn check(sources: &[Source]) -> Result<(), Rejection> {
+pub(super) fn check(sources: &[SourceFile]) -> Result<(), Rejection> {
     sources.iter().try_for_each(check_words)?;
     let budget = Budget::new();
     let mut outline = Outline::new();
@@ -76,7 +79,7 @@ pub(super) fn check(sources: &[Source]) -> Result<(), Rejection> {
     check_references(&outline)?;
     let Outline { definitions, mut types, bodies, named, .. } = outline;
     let places: Vec<_> = bodies.iter().map(|body| body.cursor.record).collect();
-    let mut found = Found { sizes: vec![1; definitions.functions()], ..Found::default() };
+    let mut found = BodyFindings { sizes: vec![1; definitions.functions()], ..BodyFindings::default() };
     for body in bodies {
         body::check(body, &definitions, &mut types, &mut found)?;
     }
@@ -85,14 +88,14 @@ pub(super) fn check(sources: &[Source]) -> Result<(), Rejection> {
     match extent_of_calls(&found.sizes, &calls) {
         Err(Recursion(function)) => Err(Rejection::new(
             Code::UnsupportedModel,
-            format!("a function in `{}` calls itself; TorchScript has no recursion", places[function]),
+            format!("A function in `{}` calls itself; TorchScript has no recursion.", places[function]),
         )
         .at(places[function])),
         Ok(Extent { depth, .. }) if depth > MAX_CALL_DEPTH => Err(too_much(format!(
-            "functions call each other in a chain of {depth}, at most {MAX_CALL_DEPTH} are allowed"
+            "functions call each other in a chain of {depth}; at most {MAX_CALL_DEPTH} are allowed"
         ))),
         Ok(Extent { inlined, .. }) if inlined > MAX_INLINED => Err(too_much(format!(
-            "a function makes {inlined} calls with those of all functions that it calls, at most {MAX_INLINED} are allowed"
+            "a function makes {inlined} calls with those of all functions that it calls; at most {MAX_INLINED} are allowed"
         ))),
         Ok(_) => Ok(()),
     }?;
@@ -107,14 +110,14 @@ pub(super) fn check(sources: &[Source]) -> Result<(), Rejection> {
     let depth = depth_of_imports(definitions.len(), &uses);
     if depth > MAX_IMPORT_DEPTH {
         return Err(too_much(format!(
-            "classes and functions need each other in a chain of {depth}, at most {MAX_IMPORT_DEPTH} are allowed"
+            "classes and functions need each other in a chain of {depth}; at most {MAX_IMPORT_DEPTH} are allowed"
         )));
     }
     Ok(())
 }
 
 fn too_much(what: String) -> Rejection {
-    Rejection::new(Code::UnsafeArchive, format!("the source files are too deep or too large: {what}")).at("code/")
+    Rejection::new(Code::UnsafeArchive, format!("The source files are too deep or too large: {what}.")).at("code/")
 }
 
 /// Calls `add` with every name in a type.
@@ -147,22 +150,25 @@ fn check_references(outline: &Outline) -> Result<(), Rejection> {
 
 /// Networks that were saved after a step that cannot be undone, told by words that only they have: what to do about these
 /// says more than the refusal of the operator or the class that comes first in the file.
-fn check_words(source: &Source) -> Result<(), Rejection> {
-    let Source { record, text } = *source;
+fn check_words(source: &SourceFile) -> Result<(), Rejection> {
+    let SourceFile { record, text } = *source;
     let has = |word: &str| text.contains(word);
-    let rejection = |code, what: &str| Rejection::new(code, format!("`{record}` {what}")).at(record);
+    let rejection = |code, what: &str| Rejection::new(code, format!("`{record}` {what}.")).at(record);
     if has("ops.quantized") || has("torch.classes.quantized") {
         return Err(
             rejection(Code::UnsupportedDtype, "has quantized layers; a float32 model is needed").hint(QUANTIZED_HINT)
         );
     }
     if has("MKLDNN") || has("mkldnn_") || has("ops.mkldnn") || has("ops.prepacked") || has("ops.mkl.") {
-        return Err(rejection(Code::UnsupportedModel, "has layers that were packed for one kind of processor")
-            .hint("save the model before `torch.jit.optimize_for_inference` or `optimize_for_mobile`, not after"));
+        return Err(rejection(
+            Code::UnsupportedModel,
+            "has layers that were packed for one kind of processor; plain layers are needed",
+        )
+        .hint("Save the model before `torch.jit.optimize_for_inference` or `optimize_for_mobile`, not after."));
     }
     if has("__torch__.torch.classes") {
-        return Err(rejection(Code::UnsafeArchive, "uses a custom C++ class")
-            .hint("only parameters, buffers and plain attributes can be stored in a model"));
+        return Err(rejection(Code::UnsafeArchive, "uses a custom C++ class; classes of TorchScript are allowed")
+            .hint("Store nothing but parameters, buffers and plain attributes in the model."));
     }
     Ok(())
 }

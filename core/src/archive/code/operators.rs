@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use crate::archive::QUANTIZED_HINT;
+use crate::rejection::QUANTIZED_HINT;
 
 const LIST: &str = include_str!("operators.txt");
 
@@ -35,14 +35,14 @@ pub(super) fn is_allowed(namespace: &str, name: &str) -> bool {
 pub(super) fn hint(namespace: &str, name: &str) -> &'static str {
     match (namespace, name) {
         ("torchvision", _) => {
-            "torchvision's C++ operators (nms, roi_align, deform_conv2d) are not supported: \
-             export the backbone without the part that calls them"
+            "Export the backbone without the part that calls torchvision's C++ operators \
+             (nms, roi_align, deform_conv2d): they are not supported."
         }
         ("quantized", _) => QUANTIZED_HINT,
         ("prim", "CreateObject" | "Enter" | "fork" | "awaitable") => {
-            "torch.jit.trace writes a model without classes, context managers and tasks"
+            "Save the model with `torch.jit.trace`, which writes it without classes, context managers and tasks."
         }
-        _ => "export the part of the model that does not call it",
+        _ => "Export the part of the model that does not call it.",
     }
 }
 

@@ -5,10 +5,11 @@
 use std::collections::HashSet;
 
 use super::cursor::{Budget, Cursor};
-use super::definitions::{Class, Definition, DefinitionId, Definitions, FunctionId};
+use super::definitions::{Class, Definition, Definitions};
+use super::id::{DefinitionId, FunctionId, TypeId};
 use super::lexer::Token;
-use super::literal::{Reference, literal};
-use super::types::{Type, TypeId, Types};
+use super::literal::{LiteralReference, literal};
+use super::types::{Type, Types};
 use super::{MAX_DEFINITIONS, MAX_FUNCTIONS};
 use crate::rejection::Rejection;
 
@@ -19,7 +20,7 @@ pub(super) struct Outline<'a> {
     pub types: Types<'a>,
     pub bodies: Vec<Body<'a>>,
     /// What literals name.
-    pub references: Vec<Reference<'a>>,
+    pub references: Vec<LiteralReference<'a>>,
     /// Types that a definition names: libtorch imports them with it.
     pub named: Vec<(DefinitionId, TypeId)>,
 }
@@ -42,6 +43,7 @@ struct Signature<'a> {
 }
 
 impl<'a> Outline<'a> {
+    /// An outline without definitions.
     pub(super) fn new() -> Self {
         Self {
             definitions: Definitions::default(),
@@ -197,7 +199,7 @@ impl<'a> Outline<'a> {
         if matches!(name, "__setstate__" | "__getstate__") {
             return Err(cursor
                 .unsafe_code("defines `__setstate__` or `__getstate__`, which run while the model is loaded")
-                .hint("remove both methods from the module and save it again"));
+                .hint("Remove both methods from the module and save it again."));
         }
         let function = self.definitions.new_function(returns);
         if self.definitions.functions() > MAX_FUNCTIONS {

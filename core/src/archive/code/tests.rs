@@ -44,7 +44,7 @@ def free(x: Tensor,
 }
 
 fn check_text(text: &str) -> Result<(), Rejection> {
-    check(&[Source { record: "code/__torch__.py", text }])
+    check(&[SourceFile { record: "code/__torch__.py", text }])
 }
 
 #[track_caller]
@@ -57,6 +57,7 @@ fn refuse_text(text: &str, code: Code, words: &str) -> Rejection {
     let rejection = check_text(text).expect_err("it must be refused");
     assert_eq!(rejection.code, code, "{rejection}\n{text}");
     assert!(rejection.detail.contains(words), "{rejection} does not say {words:?}");
+    rejection.assert_sentences();
     rejection
 }
 
@@ -135,10 +136,12 @@ fn files_of_old_versions_with_versions_and_imports_pass() {
 
 #[test]
 fn definitions_may_lie_in_several_files_in_any_order() {
-    let one =
-        Source { record: "code/__torch__/a.py", text: "def f(x: Tensor) -> Tensor:\n  return __torch__.b.c.g(x, )\n" };
+    let one = SourceFile {
+        record: "code/__torch__/a.py",
+        text: "def f(x: Tensor) -> Tensor:\n  return __torch__.b.c.g(x, )\n",
+    };
     let other =
-        Source { record: "code/__torch__/b/c.py", text: "def g(x: Tensor) -> Tensor:\n  return torch.relu(x)\n" };
+        SourceFile { record: "code/__torch__/b/c.py", text: "def g(x: Tensor) -> Tensor:\n  return torch.relu(x)\n" };
     check(&[one, other]).unwrap();
     let rejection = check(&[one]).unwrap_err();
     assert_eq!(rejection.code, Code::DamagedArchive);
@@ -223,7 +226,7 @@ fn lists_of_parameters_and_annotations_of_a_class_hold_texts_and_types_only() {
         "if x:\n    pass",
         "x = y",
     ] {
-        refuse_text(&format!("class Net(Module):\n  {member}\n"), Code::UnsafeArchive, "line 2");
+        refuse_text(&format!("class Net(Module):\n  {member}\n"), Code::UnsafeArchive, "Line 2");
     }
 }
 
@@ -278,8 +281,8 @@ fn an_operator_in_a_branch_or_a_method_or_a_file_that_nothing_reaches_is_refused
     let spare = format!("{}def spare(x: Tensor) -> Tensor:\n  return torch.load(x)\n", module("pass"));
     refuse_text(&spare, Code::UnsupportedOperator, "aten::load");
     let text = "def spare(x: Tensor) -> Tensor:\n  return torch.load(x)\n";
-    let first = Source { record: "code/__torch__.py", text: &module("pass") };
-    check(&[first, Source { record: "code/other/file.py", text }]).expect_err("no file is left out");
+    let first = SourceFile { record: "code/__torch__.py", text: &module("pass") };
+    check(&[first, SourceFile { record: "code/other/file.py", text }]).expect_err("no file is left out");
 }
 
 #[test]
@@ -362,12 +365,12 @@ fn expressions_that_pytorch_never_writes_are_refused() {
         "ｔorch.relu(x)",
         "x\u{202e}",
     ] {
-        refuse(&format!("y = {expression}"), Code::UnsafeArchive, "line 26");
+        refuse(&format!("y = {expression}"), Code::UnsafeArchive, "Line 26");
     }
     for statement in
         ["del x", "global x", "raise x", "assert x", "break", "y += x", "import os", "from os import path", "@x"]
     {
-        refuse(statement, Code::UnsafeArchive, "line 26");
+        refuse(statement, Code::UnsafeArchive, "Line 26");
     }
 }
 

@@ -2,11 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::definitions::DefinitionId;
-
-/// A type by its place in [`Types`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TypeId(u32);
+use super::id::{DefinitionId, TypeId};
 
 /// What is known of a value from its annotation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,12 +28,15 @@ pub(super) struct Types<'a> {
 }
 
 impl<'a> Types<'a> {
+    /// The place of [`Type::Other`].
     pub(super) const OTHER: TypeId = TypeId(0);
 
+    /// A list with [`Type::Other`] alone.
     pub(super) fn new() -> Self {
         Self { types: vec![Type::Other], ids: HashMap::from([(Type::Other, Self::OTHER)]) }
     }
 
+    /// The place of a type, which is added unless it is there.
     pub(super) fn add(&mut self, new: Type<'a>) -> TypeId {
         if let Some(&id) = self.ids.get(&new) {
             return id;
@@ -48,6 +47,7 @@ impl<'a> Types<'a> {
         id
     }
 
+    /// The type at a place.
     pub(super) fn get(&self, id: TypeId) -> &Type<'a> {
         &self.types[id.0 as usize]
     }

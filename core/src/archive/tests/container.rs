@@ -166,5 +166,5 @@ fn a_record_above_its_limit_is_refused() {
 fn a_zip_cut_off_before_its_end_record_is_called_damaged() {
     let bytes = zip(&ArchiveFixture::network().0);
     let rejection = assert_refused(&bytes[..bytes.len() / 2], Code::DamagedArchive, "cut off");
-    assert!(rejection.hint.unwrap().contains("upload the file again"));
+    assert!(rejection.hint.unwrap().contains("Upload the file again"));
 }

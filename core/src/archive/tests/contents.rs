@@ -1,7 +1,7 @@
 use super::super::fixture::{ArchiveFixture, PickleWriter, TensorFixture};
-use super::super::pickle;
 use super::{assert_refused, preflight_bytes};
 use crate::rejection::{Code, Rejection};
+use crate::untrusted::pickle;
 
 fn refuse_pickle(data: &[u8], code: Code, words: &str) -> Rejection {
     assert_refused(&ArchiveFixture::network().with("data.pkl", data).bytes(), code, words)
@@ -239,7 +239,7 @@ fn quantized_and_sparse_tensors_are_refused_with_what_to_do() {
         Code::UnsupportedDtype,
         "quantized tensor",
     );
-    assert!(quantized.hint.unwrap().contains("upload the float32 model"));
+    assert!(quantized.hint.unwrap().contains("Upload the float32 model"));
     let sparse = refuse_attribute(
         |pickle| pickle.global("torch._utils", "_rebuild_sparse_tensor"),
         Code::UnsupportedDtype,

@@ -24,5 +24,6 @@ fn assert_refused(bytes: &[u8], code: Code, words: &str) -> Rejection {
     let rejection = preflight_bytes(bytes).expect_err("the archive must be refused");
     assert_eq!(rejection.code, code, "{rejection:?}");
     assert!(rejection.detail.contains(words), "{rejection:?} does not say {words:?}");
+    rejection.assert_sentences();
     rejection
 }

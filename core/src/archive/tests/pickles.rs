@@ -1,7 +1,7 @@
 use super::super::fixture::{ArchiveFixture, PickleWriter, RawEntry, TensorFixture};
-use super::super::pickle;
 use super::{assert_refused, preflight_bytes};
 use crate::rejection::Code;
+use crate::untrusted::pickle;
 
 /// Texts, each memoised, as the serializer writes them; `first` is the first free entry of the memo.
 fn words(count: u32, first: u32, mut pickle: PickleWriter) -> PickleWriter {

@@ -1,9 +1,9 @@
 use std::io::Write;
 
 use super::super::fixture::{ArchiveFixture, PickleWriter, RawEntry, TensorFixture};
-use super::super::zip::Directory;
 use super::{assert_refused, preflight_bytes};
 use crate::rejection::Code;
+use crate::untrusted::zip::{Directory, DirectoryLimits};
 
 fn deflated(name: &str, data: &[u8]) -> RawEntry {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
@@ -23,7 +23,7 @@ fn a_weight_of_which_one_bit_was_flipped_is_refused_by_its_record() {
     bytes[45] ^= 0x10;
     let rejection = assert_refused(&bytes, Code::DamagedArchive, "checksum");
     assert_eq!(rejection.node.as_deref(), Some("data/0"));
-    assert!(rejection.hint.unwrap().contains("upload the file again"));
+    assert!(rejection.hint.unwrap().contains("Upload the file again"));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn compressed_records_that_unpack_to_too_much_together_are_refused_before_they_a
     let claim =
         |index: usize| RawEntry { declared_size: Some(15 << 20), ..deflated(&format!("net/extra/{index}"), b"short") };
     let archive = (0..5).fold(ArchiveFixture::network(), |archive, index| archive.adding(claim(index)));
-    assert_refused(&archive.bytes(), Code::UnsafeArchive, "the compressed records unpack to");
+    assert_refused(&archive.bytes(), Code::UnsafeArchive, "The compressed records unpack to");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn the_example_of_a_trace_must_fit_its_records_as_weights_must() {
 #[test]
 fn records_are_found_by_their_names_and_keep_the_order_of_the_file() {
     let bytes = ArchiveFixture::network().bytes();
-    let limits = super::super::Limits { entries: 100, directory: 10_000 };
+    let limits = DirectoryLimits { entries: 100, directory: 10_000 };
     let directory = Directory::read(&mut std::io::Cursor::new(bytes), limits).unwrap();
     let names: Vec<&str> = directory.entries().map(|entry| entry.name).collect();
     assert_eq!(names.first(), Some(&"net/data/0"));

@@ -143,6 +143,6 @@ fn a_label_beyond_the_outputs_of_the_model_is_named_with_its_index() {
     dataset.check_against(&[1, 2, 3], 40).unwrap();
     let rejection = dataset.check_against(&[1, 2, 3], 10).unwrap_err();
     assert_eq!(rejection.code, Code::DatasetMismatch);
-    assert_eq!(rejection.detail, "label 10 in `y` at index 10, but the model has 10 outputs");
-    assert_eq!(rejection.hint.unwrap(), "labels count from 0 to 9");
+    assert_eq!(rejection.detail, "`y` has the label 10 at index 10, but the model has 10 outputs.");
+    assert_eq!(rejection.hint.unwrap(), "Count the labels from 0 to 9.");
 }

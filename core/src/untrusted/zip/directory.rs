@@ -7,19 +7,15 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::end::EndRecord;
-use super::header::CentralHeader;
-use super::{Method, ZipError, unreadable};
+use super::header::{CENTRAL_HEADER, CentralHeader, LocalReader, has_descriptor, read_local};
+use super::{Compression, Entry, ZipError, unreadable};
 
-/// Bytes of a central directory entry without name and extra fields.
-pub(super) const CENTRAL_HEADER: u64 = 46;
 /// A data descriptor behind the data is between 12 and 24 bytes long.
 const LONGEST_DESCRIPTOR: u64 = 24;
-/// Enough for the headers of many small records, and little to read in vain between large ones.
-const LOCAL_BUFFER: usize = 4 << 10;
 
 /// What a caller allows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct DirectoryLimits {
     pub entries: u64,
     /// Bytes of the central directory.
     pub directory: u64,
@@ -32,26 +28,13 @@ pub(crate) struct Directory {
     rows: Vec<Row>,
 }
 
-/// One record of a zip file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry<'a> {
-    pub name: &'a str,
-    pub method: Method,
-    /// Bytes as the headers give them; equal to `packed_size` for a stored entry.
-    pub size: u64,
-    /// Bytes in the file.
-    pub packed_size: u64,
-    pub crc32: u32,
-    /// Where the packed bytes start in the file.
-    pub data_offset: u64,
-}
-
+/// An entry without its name, which lies in the text of all names.
 #[derive(Debug)]
 struct Row {
     /// In `names`, which is shorter than 4 GiB.
     name_start: u32,
     name_length: u16,
-    method: Method,
+    method: Compression,
     crc32: u32,
     size: u64,
     packed_size: u64,
@@ -60,7 +43,7 @@ struct Row {
 
 impl Directory {
     /// Reads the directory of a zip file and checks it against the local headers.
-    pub(crate) fn read(file: &mut (impl Read + Seek), limits: Limits) -> Result<Self, ZipError> {
+    pub(crate) fn read(file: &mut (impl Read + Seek), limits: DirectoryLimits) -> Result<Self, ZipError> {
         let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
         let end = EndRecord::read(file, length)?;
         check_limits(&end, limits)?;
@@ -85,10 +68,12 @@ impl Directory {
         Ok(directory)
     }
 
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// The entry at a place in the order of the file.
     pub(crate) fn entry(&self, index: usize) -> Entry<'_> {
         let row = &self.rows[index];
         let start = row.name_start as usize;
@@ -102,6 +87,7 @@ impl Directory {
         }
     }
 
+    /// All entries in the order of the file.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.len()).map(|index| self.entry(index))
     }
@@ -154,7 +140,7 @@ impl Directory {
         order.sort_unstable_by_key(|&index| self.rows[index as usize].data_offset);
 
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-        let mut local = LocalReader { file: BufReader::with_capacity(LOCAL_BUFFER, file), position: 0 };
+        let mut local = LocalReader::new(file);
         let mut end_of_last = 0;
         let mut gap_allowed = 0;
         for &index in &order {
@@ -163,36 +149,18 @@ impl Directory {
             let header_offset = entry.data_offset;
             let flags = flags[index as usize];
             check_gap(end_of_last, header_offset, gap_allowed).map_err(|error| error.at(entry.name))?;
-            let data_offset = super::header::read_local(&mut local, header_offset, entry, flags)
-                .map_err(|error| error.at(entry.name))?;
+            let data_offset =
+                read_local(&mut local, header_offset, entry, flags).map_err(|error| error.at(entry.name))?;
             end_of_last =
                 data_offset.checked_add(entry.packed_size).filter(|&end| end <= directory_offset).ok_or_else(|| {
                     ZipError::damaged(format!("the entry of {} bytes does not lie inside the file", entry.packed_size))
                         .at(entry.name)
                 })?;
             self.rows[index as usize].data_offset = data_offset;
-            gap_allowed = if super::header::has_descriptor(flags) { LONGEST_DESCRIPTOR } else { 0 };
+            gap_allowed = if has_descriptor(flags) { LONGEST_DESCRIPTOR } else { 0 };
         }
         check_gap(end_of_last, directory_offset, gap_allowed)?;
         self.rows.sort_unstable_by_key(|row| row.data_offset);
-        Ok(())
-    }
-}
-
-/// Reads at rising offsets, through a buffer that stays while the next offset is near.
-pub(super) struct LocalReader<R> {
-    file: BufReader<R>,
-    position: u64,
-}
-
-impl<R: Read + Seek> LocalReader<R> {
-    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), ZipError> {
-        let distance = offset.wrapping_sub(self.position) as i64;
-        self.file.seek_relative(distance).map_err(unreadable)?;
-        self.file
-            .read_exact(buffer)
-            .map_err(|_| ZipError::damaged(format!("the file ends inside a header of {} bytes", buffer.len())))?;
-        self.position = offset + buffer.len() as u64;
         Ok(())
     }
 }
@@ -201,16 +169,16 @@ fn lower_case(name: &str) -> impl Iterator<Item = char> {
     name.chars().flat_map(char::to_lowercase)
 }
 
-fn check_limits(end: &EndRecord, limits: Limits) -> Result<(), ZipError> {
+fn check_limits(end: &EndRecord, limits: DirectoryLimits) -> Result<(), ZipError> {
     if end.entries > limits.entries {
         return Err(ZipError::refused(format!(
-            "the zip has {} entries, at most {} are read",
+            "the zip has {} entries; at most {} are read",
             end.entries, limits.entries
         )));
     }
     if end.directory_size > limits.directory {
         return Err(ZipError::refused(format!(
-            "the directory of the zip has {} bytes, at most {} are read",
+            "the directory of the zip has {} bytes; at most {} are read",
             end.directory_size, limits.directory
         )));
     }

@@ -2,12 +2,13 @@
 //!
 //! PyTorch's serializer pushes all items of a list or dictionary, half a million words of a vocabulary if need be, before
 //! one opcode puts them in. Of the values since a mark only the newest stay on the stack, which are all that another opcode
-//! can reach; those before them are counted ([`Content`]). The items of a tuple are held beside the stack while the tuple
+//! can reach; those before them are counted ([`Tally`]). The items of a tuple are held beside the stack while the tuple
 //! may be the arguments of a call, that is among the first few values since its mark or on top.
 
 use super::global::Global;
+use super::packed::Packed;
 use super::text::TextId;
-use super::value::{Content, Excess, Items, Kind, Packed, Value};
+use super::value::{Excess, Items, Tally, ValueKind, ValueSummary};
 
 /// Values since a mark that stay on the stack, at least and at most; no opcode without a mark takes more than three.
 const KEPT: usize = 16;
@@ -21,20 +22,22 @@ pub(super) const MOST_ARGUMENTS: usize = 7;
 /// Items of all tuples that are held.
 const MAX_ITEMS: usize = 4_096;
 
+/// The values that an opcode can still reach, and the marks between them.
 #[derive(Debug)]
-pub(super) struct Stack {
-    values: Vec<Value>,
+pub(super) struct ValueStack {
+    values: Vec<ValueSummary>,
     /// The values before the first mark, and those since each mark.
-    segments: Vec<Segment>,
-    items: Vec<Value>,
+    segments: Vec<StackSegment>,
+    items: Vec<ValueSummary>,
 }
 
+/// The values from one mark to the next.
 #[derive(Debug, Clone, Copy)]
-struct Segment {
+struct StackSegment {
     /// Its first value on the stack.
     start: usize,
     /// Values before that one, which are only counted.
-    counted: Content,
+    counted: Tally,
     /// Items that were held when it began.
     items: usize,
 }
@@ -56,38 +59,42 @@ impl From<Excess> for StackFault {
 
 /// A step from a value to one that it holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::archive) enum Step {
+pub(crate) enum Step {
     Key(TextId),
     Index(usize),
 }
 
-impl Stack {
+impl ValueStack {
+    /// An empty stack.
     pub(super) fn new() -> Self {
-        let bottom = Segment { start: 0, counted: Content::NONE, items: 0 };
+        let bottom = StackSegment { start: 0, counted: Tally::NONE, items: 0 };
         Self { values: Vec::new(), segments: vec![bottom], items: Vec::new() }
     }
 
     /// The one value that is left when everything else was put into it.
-    pub(super) fn only_value(&self) -> Option<Value> {
+    pub(super) fn only_value(&self) -> Option<ValueSummary> {
         match (self.values.as_slice(), self.segments.as_slice()) {
             (&[value], [bottom]) if bottom.counted.count == 0 => Some(value),
             _ => None,
         }
     }
 
-    pub(super) fn push(&mut self, value: Value) {
+    /// Puts a value on top.
+    pub(super) fn push(&mut self, value: ValueSummary) {
         self.settle();
         self.push_settled(value);
     }
 
-    pub(super) fn top(&mut self) -> Result<&mut Value, StackFault> {
+    /// The value on top.
+    pub(super) fn top(&mut self) -> Result<&mut ValueSummary, StackFault> {
         if self.values.len() == self.segment().start {
             return Err(StackFault::Empty);
         }
         self.values.last_mut().ok_or(StackFault::Empty)
     }
 
-    pub(super) fn pop<const COUNT: usize>(&mut self) -> Result<[Value; COUNT], StackFault> {
+    /// Takes the topmost values off, the last of them from the top.
+    pub(super) fn pop<const COUNT: usize>(&mut self) -> Result<[ValueSummary; COUNT], StackFault> {
         match self.values[self.segment().start..].last_chunk() {
             Some(&popped) => {
                 self.values.truncate(self.values.len() - COUNT);
@@ -97,23 +104,24 @@ impl Stack {
         }
     }
 
+    /// Sets a mark above the values.
     pub(super) fn mark(&mut self) -> Result<(), StackFault> {
         if self.segments.len() > MAX_MARKS {
             return Err(StackFault::TooManyMarks);
         }
         self.settle();
-        self.segments.push(Segment { start: self.values.len(), counted: Content::NONE, items: self.items.len() });
+        self.segments.push(StackSegment { start: self.values.len(), counted: Tally::NONE, items: self.items.len() });
         Ok(())
     }
 
     /// The values since the last mark, unless there are so many that they are only counted.
-    pub(super) fn marked(&self) -> Option<&[Value]> {
+    pub(super) fn marked(&self) -> Option<&[ValueSummary]> {
         let segment = self.segment();
         (segment.counted.count == 0).then(|| &self.values[segment.start..])
     }
 
     /// Takes the values since the last mark away.
-    pub(super) fn pop_to_mark(&mut self) -> Result<Content, StackFault> {
+    pub(super) fn pop_to_mark(&mut self) -> Result<Tally, StackFault> {
         let segment = self.pop_segment()?;
         let content = self.content(&segment);
         self.values.truncate(segment.start);
@@ -132,14 +140,14 @@ impl Stack {
     pub(super) fn tuple(&mut self, count: usize) -> Result<(), StackFault> {
         let start = self.values.len().checked_sub(count).filter(|&start| start >= self.segment().start);
         let start = start.ok_or(StackFault::Empty)?;
-        let content = Content::of(&self.values[start..]);
+        let content = Tally::of(&self.values[start..]);
         self.replace_by_tuple(start, &content, true)
     }
 
     /// The items of a tuple, when they are held.
-    pub(super) fn items(&self, tuple: &Value) -> Option<&[Value]> {
+    pub(super) fn items(&self, tuple: &ValueSummary) -> Option<&[ValueSummary]> {
         match tuple.kind {
-            Kind::Tuple(Some(items)) => {
+            ValueKind::Tuple(Some(items)) => {
                 let first = usize::from(items.first.0);
                 self.items.get(first..first + usize::from(items.length))
             }
@@ -148,9 +156,9 @@ impl Stack {
     }
 
     /// Lets the items of a tuple go that was taken off the stack.
-    pub(super) fn release(&mut self, tuple: &Value) {
+    pub(super) fn release(&mut self, tuple: &ValueSummary) {
         // An empty tuple may come from the memo, where its place means nothing any more.
-        if let Kind::Tuple(Some(Items { base, length: 1.., .. })) = tuple.kind {
+        if let ValueKind::Tuple(Some(Items { base, length: 1.., .. })) = tuple.kind {
             self.items.truncate(base.0.into());
         }
     }
@@ -168,26 +176,28 @@ impl Stack {
             match (container, finished.last().map(|value| value.kind)) {
                 // Before the first mark is the root.
                 (None, _) => {}
-                (Some(Kind::Dict { .. }), Some(Kind::Text(key))) if count % 2 == 1 => path.push(Step::Key(key.id)),
+                (Some(ValueKind::Dict { .. }), Some(ValueKind::Text(key))) if count % 2 == 1 => {
+                    path.push(Step::Key(key.id))
+                }
                 (Some(_), _) => path.push(Step::Index(count)),
             }
-            container = Some(values.last().map_or(Kind::Opaque, |value| value.kind));
+            container = Some(values.last().map_or(ValueKind::Opaque, |value| value.kind));
         }
         path
     }
 
-    fn segment(&self) -> &Segment {
+    fn segment(&self) -> &StackSegment {
         self.segments.last().expect("the bottom segment is never popped")
     }
 
-    fn pop_segment(&mut self) -> Result<Segment, StackFault> {
+    fn pop_segment(&mut self) -> Result<StackSegment, StackFault> {
         match self.segments.len() {
             0 | 1 => Err(StackFault::NoMark),
             _ => self.segments.pop().ok_or(StackFault::NoMark),
         }
     }
 
-    fn content(&self, segment: &Segment) -> Content {
+    fn content(&self, segment: &StackSegment) -> Tally {
         self.values[segment.start..].iter().fold(segment.counted, |content, value| content.and(value))
     }
 
@@ -196,12 +206,12 @@ impl Stack {
         let segment = *self.segment();
         let count = segment.counted.count as usize + self.values.len() - segment.start;
         if count > MOST_ARGUMENTS && self.items.len() > segment.items {
-            self.values[segment.start..].iter_mut().for_each(Value::forget_items);
+            self.values[segment.start..].iter_mut().for_each(ValueSummary::forget_items);
             self.items.truncate(segment.items);
         }
     }
 
-    fn push_settled(&mut self, value: Value) {
+    fn push_settled(&mut self, value: ValueSummary) {
         let segment = self.segments.last_mut().expect("the bottom segment is never popped");
         if self.values.len() - segment.start == MOST_KEPT {
             let oldest = self.values.drain(segment.start..segment.start + MOST_KEPT - KEPT);
@@ -210,10 +220,10 @@ impl Stack {
         self.values.push(value);
     }
 
-    fn replace_by_tuple(&mut self, start: usize, content: &Content, complete: bool) -> Result<(), StackFault> {
+    fn replace_by_tuple(&mut self, start: usize, content: &Tally, complete: bool) -> Result<(), StackFault> {
         let parts = &self.values[start..];
         let base = parts.iter().find_map(|value| match value.kind {
-            Kind::Tuple(Some(Items { base, length: 1.., .. })) => Some(usize::from(base.0)),
+            ValueKind::Tuple(Some(Items { base, length: 1.., .. })) => Some(usize::from(base.0)),
             _ => None,
         });
         let base = base.unwrap_or(self.items.len());
@@ -228,19 +238,19 @@ impl Stack {
             None
         };
         self.values.truncate(start);
-        self.push_settled(Value::around(Kind::Tuple(items), content)?);
+        self.push_settled(ValueSummary::around(ValueKind::Tuple(items), content)?);
         Ok(())
     }
 }
 
 /// The last values of those before a mark that belong to what the mark began: a list or dictionary that is not filled,
 /// below it its object, and the name that will be called with it.
-fn unfinished_values(values: &[Value]) -> usize {
+fn unfinished_values(values: &[ValueSummary]) -> usize {
     let kind = |from_end: usize| values.len().checked_sub(from_end).map(|index| values[index].kind);
-    let is_call = |from_end| matches!(kind(from_end), Some(Kind::Global(global)) if global != Global::Class);
+    let is_call = |from_end| matches!(kind(from_end), Some(ValueKind::Global(global)) if global != Global::Class);
     let container = match kind(1) {
-        Some(Kind::Dict { .. }) if matches!(kind(2), Some(Kind::Object { built: false, .. })) => return 2,
-        Some(Kind::Dict { .. } | Kind::List { .. }) => 1,
+        Some(ValueKind::Dict { .. }) if matches!(kind(2), Some(ValueKind::Object { built: false, .. })) => return 2,
+        Some(ValueKind::Dict { .. } | ValueKind::List { .. }) => 1,
         _ => 0,
     };
     container + usize::from(is_call(container + 1))

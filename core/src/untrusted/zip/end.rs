@@ -2,8 +2,8 @@
 
 use std::io::{Read, Seek};
 
+use super::fields::Fields;
 use super::{ZipError, read_at};
-use crate::archive::fields::Fields;
 
 /// Bytes of the end record without a comment.
 const END_RECORD: u64 = 22;
@@ -11,6 +11,7 @@ const END_RECORD: u64 = 22;
 const ZIP64_LOCATOR: u64 = 20;
 /// Bytes of the zip64 end record.
 const ZIP64_END_RECORD: u64 = 56;
+
 /// Where the central directory is.
 pub(super) struct EndRecord {
     pub entries: u64,
@@ -19,6 +20,7 @@ pub(super) struct EndRecord {
 }
 
 impl EndRecord {
+    /// Reads the end records of a file of `length` bytes; all that there are must agree.
     pub(super) fn read(file: &mut (impl Read + Seek), length: u64) -> Result<Self, ZipError> {
         let start = length
             .checked_sub(END_RECORD)

@@ -1,4 +1,4 @@
-//! A bounded reader of the pickles in a TorchScript archive.
+//! A bounded reader of the pickles that PyTorch writes for its modules.
 //!
 //! It reads what PyTorch's C++ serializer writes and nothing else: protocol 2, about thirty opcodes, a fixed list of
 //! names, memo entries in order. Values are built bottom up (a list is complete before it is memoised), so they cannot
@@ -8,36 +8,42 @@
 //! still reach, and a [`Witness`] is told of classes, storages and tensors when they come up. What grows with the pickle is
 //! the memo, by sixteen bytes an entry, and the [`text`]s that are short enough to be names; both are limited.
 
+mod call;
 mod global;
-mod input;
+mod names;
+mod packed;
 mod stack;
+mod stream;
+mod tensor;
 mod text;
 mod value;
 
 use std::io::{self, BufRead};
 
-pub(super) use self::stack::Step;
-pub(super) use self::value::{Keys, Kind, Packed, Value};
+pub(crate) use self::stack::Step;
+pub(crate) use self::tensor::{Storage, StorageType, Tensor};
+pub(crate) use self::value::{ValueKind, ValueSummary};
 
-use self::input::Input;
-use self::stack::{MAX_DIMENSIONS, Stack, StackFault};
+use self::global::Global;
+use self::packed::Packed;
+use self::stack::{StackFault, ValueStack};
+use self::stream::PickleStream;
 use self::text::{LONGEST_KEPT, Texts, name_fault};
-use self::value::{Content, Excess};
-use super::name::{escaped, quoted};
-use super::tensor::{Storage, Tensor};
+use self::value::{Excess, Keys, Tally};
+use crate::plain_text::{escaped, quoted};
 use crate::rejection::{Code, Rejection};
 
 /// Opcodes in all pickles of an archive; a network takes about thirty for each tensor.
-pub(super) const MAX_OPERATIONS: u64 = 8_000_000;
+pub(crate) const MAX_OPERATIONS: u64 = 8_000_000;
 /// How deep values may contain each other.
-pub(super) const MAX_DEPTH: u8 = 200;
+pub(crate) const MAX_DEPTH: u8 = 200;
 /// Values in one pickle if none were shared.
 const MAX_UNSHARED_VALUES: u32 = 20_000_000;
 /// Entries of the memo: every text that occurs, and every value that occurs twice.
-pub(super) const MAX_MEMO: usize = 1 << 20;
+pub(crate) const MAX_MEMO: usize = 1 << 20;
 
 /// What a caller wants to know of a pickle while it is read.
-pub(super) trait Witness {
+pub(crate) trait Witness {
     /// A class of the archive's own code is named, `__torch__.module` and `Class`.
     fn class(&mut self, _module: &str, _name: &str) -> Result<(), Rejection> {
         Ok(())
@@ -48,35 +54,47 @@ pub(super) trait Witness {
         Ok(())
     }
 
-    fn tensor(&mut self, _tensor: &Tensor, _place: &Place) -> Result<(), Rejection> {
+    /// A tensor is described; `_place` is where it will be put.
+    fn tensor(&mut self, _tensor: &Tensor, _place: &Destination) -> Result<(), Rejection> {
         Ok(())
     }
 
     /// A list is filled. Long lists are passed over.
-    fn list(&mut self, _items: &[Value], _place: &Place) {}
+    fn list(&mut self, _items: &[ValueSummary], _place: &Destination) {}
+}
+
+/// The name of a pickle, and how the values in it are called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PickleName<'a> {
+    /// The record that holds it, `data.pkl`.
+    pub record: &'a str,
+    /// What stands before the path of a value, such as the `CONSTANTS.c` of `CONSTANTS.c0`; mostly nothing.
+    pub prefix: &'a str,
 }
 
 /// Where in the pickle a value belongs that is not there yet.
-pub(super) struct Place<'a> {
-    record: &'a str,
-    stack: &'a Stack,
+pub(crate) struct Destination<'a> {
+    pickle: PickleName<'a>,
+    stack: &'a ValueStack,
     texts: &'a Texts,
 }
 
-impl Place<'_> {
-    pub(super) fn path(&self) -> Vec<Step> {
+impl Destination<'_> {
+    /// The steps from the root of the pickle to the value.
+    pub(crate) fn path(&self) -> Vec<Step> {
         self.stack.path()
     }
 
-    pub(super) fn text(&self, step: &Step) -> Option<&str> {
+    /// The key of a step into a dictionary or an object.
+    pub(crate) fn text(&self, step: &Step) -> Option<&str> {
         match step {
             Step::Key(id) => Some(self.texts.get(*id)),
             Step::Index(_) => None,
         }
     }
 
-    /// The name that users know: `layer1.0.weight` in the module, `CONSTANTS.c0` in the constants, or else the record.
-    pub(super) fn name(&self) -> String {
+    /// The name that users know: the path behind the prefix, `layer1.0.weight`, or for the root the record.
+    pub(crate) fn name(&self) -> String {
         self.name_of(&self.path())
     }
 
@@ -86,27 +104,23 @@ impl Place<'_> {
             Step::Index(index) => index.to_string(),
         });
         let dotted = parts.collect::<Vec<_>>().join(".");
-        match self.record {
-            record if dotted.is_empty() => record.to_owned(),
-            "constants.pkl" => format!("CONSTANTS.c{dotted}"),
-            _ => dotted,
-        }
+        if dotted.is_empty() { self.pickle.record.to_owned() } else { format!("{}{dotted}", self.pickle.prefix) }
     }
 }
 
-/// Reads the pickle of the record `name` to its end and returns its root. `operations` are those that are left.
-pub(super) fn read(
+/// Reads a pickle to its end and returns its root. `operations` are those that are left.
+pub(crate) fn read(
     source: impl BufRead,
-    name: &str,
+    pickle: PickleName,
     operations: &mut u64,
     witness: &mut impl Witness,
-) -> Result<Kind, Rejection> {
-    let reader = Reader {
-        input: Input::new(source),
-        record: name,
+) -> Result<ValueKind, Rejection> {
+    let reader = Machine {
+        stream: PickleStream::new(source),
+        pickle,
         operations,
         witness,
-        stack: Stack::new(),
+        stack: ValueStack::new(),
         memo: Vec::new(),
         texts: Texts::default(),
         scratch: Vec::new(),
@@ -116,22 +130,22 @@ pub(super) fn read(
 }
 
 /// The pickle machine.
-struct Reader<'a, R, W> {
-    input: Input<R>,
-    record: &'a str,
+struct Machine<'a, R, W> {
+    stream: PickleStream<R>,
+    pickle: PickleName<'a>,
     operations: &'a mut u64,
     witness: &'a mut W,
-    stack: Stack,
-    memo: Vec<Value>,
+    stack: ValueStack,
+    memo: Vec<ValueSummary>,
     texts: Texts,
     /// The text that is being read.
     scratch: Vec<u8>,
     tensors: u32,
 }
 
-impl<R: BufRead, W: Witness> Reader<'_, R, W> {
-    fn run(mut self) -> Result<Kind, Rejection> {
-        let start = self.input.array::<2>();
+impl<R: BufRead, W: Witness> Machine<'_, R, W> {
+    fn run(mut self) -> Result<ValueKind, Rejection> {
+        let start = self.stream.array::<2>();
         if !matches!(start, Ok([0x80, 0x02])) {
             return Err(self.damaged("does not start as a pickle of protocol 2"));
         }
@@ -139,7 +153,7 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
             *self.operations = self.operations.checked_sub(1).ok_or_else(|| {
                 self.refused(format!("makes the pickles of the archive have more than {MAX_OPERATIONS} operations"))
             })?;
-            let opcode = self.input.byte();
+            let opcode = self.stream.byte();
             match self.take(opcode)? {
                 b'.' => return self.finish(),
                 opcode => self.step(opcode)?,
@@ -147,8 +161,8 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
         }
     }
 
-    fn finish(mut self) -> Result<Kind, Rejection> {
-        let is_at_end = self.input.is_at_end();
+    fn finish(mut self) -> Result<ValueKind, Rejection> {
+        let is_at_end = self.stream.is_at_end();
         if !self.take(is_at_end)? {
             return Err(self.damaged("goes on after its end"));
         }
@@ -162,19 +176,19 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
                 let marked = self.stack.mark();
                 self.carried_out(marked)?;
             }
-            b'N' | 0x88 | 0x89 => self.push(Kind::Opaque),
+            b'N' | 0x88 | 0x89 => self.push(ValueKind::Opaque),
             b'K' => self.push_integer(|[byte]: [u8; 1]| byte.into())?,
             b'M' => self.push_integer(|bytes| u16::from_le_bytes(bytes).into())?,
             b'J' => self.push_integer(|bytes| i32::from_le_bytes(bytes).into())?,
             0x8a => self.push_long()?,
             b'G' => {
-                let float = self.input.array::<8>();
+                let float = self.stream.array::<8>();
                 self.take(float)?;
-                self.push(Kind::Opaque);
+                self.push(ValueKind::Opaque);
             }
             b'X' => self.push_text()?,
-            b']' => self.push(Kind::List { frozen: false }),
-            b'}' => self.push(Kind::Dict { frozen: false, keys: Keys::Names }),
+            b']' => self.push(ValueKind::List { frozen: false }),
+            b'}' => self.push(ValueKind::Dict { frozen: false, keys: Keys::Names }),
             b')' => self.push_tuple(0)?,
             0x85..=0x87 => self.push_tuple(usize::from(opcode - 0x84))?,
             b't' => {
@@ -182,42 +196,42 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
                 self.carried_out(made)?;
             }
             b'a' => {
-                let item: [Value; 1] = self.pop()?;
-                self.append(&Content::of(&item))?;
+                let item: [ValueSummary; 1] = self.pop()?;
+                self.append(&Tally::of(&item))?;
             }
             b'e' => {
                 if let Some(items) = self.stack.marked() {
-                    let place = Place { record: self.record, stack: &self.stack, texts: &self.texts };
+                    let place = Destination { pickle: self.pickle, stack: &self.stack, texts: &self.texts };
                     self.witness.list(items, &place);
                 }
                 let items = self.pop_to_mark()?;
                 self.append(&items)?;
             }
             b's' => {
-                let items: [Value; 2] = self.pop()?;
-                self.set_items(&Content::of(&items))?;
+                let items: [ValueSummary; 2] = self.pop()?;
+                self.set_items(&Tally::of(&items))?;
             }
             b'u' => {
                 let items = self.pop_to_mark()?;
                 self.set_items(&items)?;
             }
             b'q' => {
-                let index = self.input.byte();
+                let index = self.stream.byte();
                 let index = self.take(index)?;
                 self.memoise(index.into())?;
             }
             b'r' => {
-                let index = self.input.array();
+                let index = self.stream.array();
                 let index = self.take(index)?;
                 self.memoise(u32::from_le_bytes(index))?;
             }
             b'h' => {
-                let index = self.input.byte();
+                let index = self.stream.byte();
                 let index = self.take(index)?;
                 self.recall(index.into())?;
             }
             b'j' => {
-                let index = self.input.array();
+                let index = self.stream.array();
                 let index = self.take(index)?;
                 self.recall(u32::from_le_bytes(index))?;
             }
@@ -237,54 +251,54 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
 
     // Values onto the stack and off it.
 
-    fn push(&mut self, kind: Kind) {
-        self.stack.push(Value::leaf(kind));
+    fn push(&mut self, kind: ValueKind) {
+        self.stack.push(ValueSummary::leaf(kind));
     }
 
     fn push_integer<const LENGTH: usize>(&mut self, value: impl Fn([u8; LENGTH]) -> i64) -> Result<(), Rejection> {
-        let bytes = self.input.array();
+        let bytes = self.stream.array();
         let integer = value(self.take(bytes)?);
-        self.push(Kind::Integer(Packed(integer)));
+        self.push(ValueKind::Integer(Packed(integer)));
         Ok(())
     }
 
     /// A little-endian two's complement integer of at most eight bytes.
     fn push_long(&mut self) -> Result<(), Rejection> {
-        let length = self.input.byte();
+        let length = self.stream.byte();
         let length = usize::from(self.take(length)?);
         let mut bytes = [0; 8];
         let Some(read) = bytes.get_mut(..length) else {
-            return Err(self.refused(format!("has an integer of {length} bytes, at most 8 are read")));
+            return Err(self.refused(format!("has an integer of {length} bytes; at most 8 are read")));
         };
-        let filled = self.input.fill(read);
+        let filled = self.stream.fill(read);
         let is_negative = read.last().is_some_and(|&byte| byte >= 0x80);
         self.take(filled)?;
         if is_negative {
             bytes[length..].fill(0xff);
         }
-        self.push(Kind::Integer(Packed(i64::from_le_bytes(bytes))));
+        self.push(ValueKind::Integer(Packed(i64::from_le_bytes(bytes))));
         Ok(())
     }
 
     fn push_text(&mut self) -> Result<(), Rejection> {
-        let length = self.input.array();
+        let length = self.stream.array();
         let length = u32::from_le_bytes(self.take(length)?);
         if length as usize > LONGEST_KEPT {
-            let is_utf8 = self.input.skip_text(length);
+            let is_utf8 = self.stream.skip_text(length);
             if !self.take(is_utf8)? {
                 return Err(self.damaged("has a text that is not UTF-8"));
             }
-            self.push(Kind::LongText);
+            self.push(ValueKind::LongText);
             return Ok(());
         }
         self.scratch.resize(length as usize, 0);
-        let filled = self.input.fill(&mut self.scratch);
+        let filled = self.stream.fill(&mut self.scratch);
         self.take(filled)?;
         let text = std::str::from_utf8(&self.scratch).map_err(|_| self.damaged("has a text that is not UTF-8"))?;
         let kept = self.texts.keep(text).ok_or_else(|| {
             self.refused(format!("has more than {} bytes of texts of up to {LONGEST_KEPT} bytes", text::MAX_KEPT))
         })?;
-        self.push(Kind::Text(kept));
+        self.push(ValueKind::Text(kept));
         Ok(())
     }
 
@@ -293,22 +307,22 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
         self.carried_out(made)
     }
 
-    fn pop<const COUNT: usize>(&mut self) -> Result<[Value; COUNT], Rejection> {
+    fn pop<const COUNT: usize>(&mut self) -> Result<[ValueSummary; COUNT], Rejection> {
         let popped = self.stack.pop();
         self.carried_out(popped)
     }
 
-    fn pop_to_mark(&mut self) -> Result<Content, Rejection> {
+    fn pop_to_mark(&mut self) -> Result<Tally, Rejection> {
         let popped = self.stack.pop_to_mark();
         self.carried_out(popped)
     }
 
     // Containers, which change only until the memo holds them.
 
-    fn append(&mut self, items: &Content) -> Result<(), Rejection> {
+    fn append(&mut self, items: &Tally) -> Result<(), Rejection> {
         match self.stack.top() {
-            Ok(Value { kind: Kind::List { frozen: true }, .. }) => Err(self.in_use()),
-            Ok(list @ Value { kind: Kind::List { .. }, .. }) => {
+            Ok(ValueSummary { kind: ValueKind::List { frozen: true }, .. }) => Err(self.in_use()),
+            Ok(list @ ValueSummary { kind: ValueKind::List { .. }, .. }) => {
                 let grown = list.grow(items).map_err(StackFault::from);
                 self.carried_out(grown)
             }
@@ -317,13 +331,13 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
         }
     }
 
-    fn set_items(&mut self, items: &Content) -> Result<(), Rejection> {
+    fn set_items(&mut self, items: &Tally) -> Result<(), Rejection> {
         match self.stack.top() {
-            Ok(Value { kind: Kind::Dict { frozen: true, .. }, .. }) => Err(self.in_use()),
+            Ok(ValueSummary { kind: ValueKind::Dict { frozen: true, .. }, .. }) => Err(self.in_use()),
             Ok(dict) => {
                 let grown = dict.grow(items).map_err(StackFault::from);
                 match &mut dict.kind {
-                    Kind::Dict { keys, .. } if items.count.is_multiple_of(2) => *keys = keys.and(items.keys),
+                    ValueKind::Dict { keys, .. } if items.count.is_multiple_of(2) => *keys = keys.and(items.keys),
                     _ => return Err(self.damaged("sets items of something that is no dictionary")),
                 }
                 self.carried_out(grown)
@@ -334,22 +348,22 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
 
     fn new_object(&mut self) -> Result<(), Rejection> {
         let [class, arguments] = self.pop()?;
-        let is_class = class.kind == Kind::Global(global::Global::Class);
-        let no_arguments = self.stack.items(&arguments).is_some_and(<[Value]>::is_empty);
+        let is_class = class.kind == ValueKind::Global(Global::Class);
+        let no_arguments = self.stack.items(&arguments).is_some_and(<[ValueSummary]>::is_empty);
         self.stack.release(&arguments);
         if !is_class || !no_arguments {
             return Err(self.refused("makes an object of something that is no TorchScript class"));
         }
-        self.push(Kind::Object { frozen: false, built: false });
+        self.push(ValueKind::Object { frozen: false, built: false });
         Ok(())
     }
 
     fn build(&mut self) -> Result<(), Rejection> {
         let [attributes] = self.pop()?;
-        let Kind::Dict { keys, .. } = attributes.kind else {
+        let ValueKind::Dict { keys, .. } = attributes.kind else {
             return Err(self
                 .refused("gives an object a state that is no dictionary, which only `__setstate__` reads")
-                .hint("remove `__getstate__`, `__setstate__` and `torch.jit.export` of them from the module"));
+                .hint("Remove `__getstate__`, `__setstate__` and `torch.jit.export` of them from the module."));
         };
         match keys {
             Keys::Names => {}
@@ -361,10 +375,10 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
             Keys::NoText => return Err(self.damaged("has an attribute whose name is no text")),
         }
         match self.stack.top() {
-            Ok(Value { kind: Kind::Object { frozen: true, .. }, .. }) => Err(self.in_use()),
-            Ok(object @ Value { kind: Kind::Object { built: false, .. }, .. }) => {
-                object.kind = Kind::Object { frozen: false, built: true };
-                let grown = object.grow(&Content::of(&[attributes])).map_err(StackFault::from);
+            Ok(ValueSummary { kind: ValueKind::Object { frozen: true, .. }, .. }) => Err(self.in_use()),
+            Ok(object @ ValueSummary { kind: ValueKind::Object { built: false, .. }, .. }) => {
+                object.kind = ValueKind::Object { frozen: false, built: true };
+                let grown = object.grow(&Tally::of(&[attributes])).map_err(StackFault::from);
                 self.carried_out(grown)
             }
             Ok(_) => Err(self.damaged("sets the attributes of something that is no new object")),
@@ -405,7 +419,7 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
     /// The result of reading, or the reason why there was nothing to read.
     fn take<T>(&self, read: io::Result<T>) -> Result<T, Rejection> {
         read.map_err(|error| {
-            if input::is_cut_off(&error) {
+            if stream::is_cut_off(&error) {
                 self.damaged("is cut off")
             } else {
                 self.damaged(format!("could not be read: {error}"))
@@ -434,14 +448,14 @@ impl<R: BufRead, W: Witness> Reader<'_, R, W> {
     }
 
     fn rejection(&self, code: Code, what: impl std::fmt::Display) -> Rejection {
-        Rejection::new(code, format!("`{}` {what}", self.record)).at(self.record)
+        Rejection::new(code, format!("`{}` {what}.", self.pickle.record)).at(self.pickle.record)
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> Rejection {
-        self.rejection(Code::DamagedArchive, format!("{what} (before byte {})", self.input.position()))
+        self.rejection(Code::DamagedArchive, format!("{what} (before byte {})", self.stream.position()))
     }
 
     fn refused(&self, what: impl std::fmt::Display) -> Rejection {
-        self.rejection(Code::UnsafeArchive, format!("{what} (before byte {})", self.input.position()))
+        self.rejection(Code::UnsafeArchive, format!("{what} (before byte {})", self.stream.position()))
     }
 }

@@ -1,12 +1,15 @@
 //! The two headers of a zip entry, central and local, and what a name may be.
 
-use std::io::{Read, Seek};
+use std::io::{BufReader, Read, Seek};
 
-use super::directory::{CENTRAL_HEADER, Entry, LocalReader};
-use super::{Method, ZipError};
-use crate::archive::fields::Fields;
-use crate::archive::name::{hidden_character, quoted};
+use super::fields::Fields;
+use super::{Compression, Entry, ZipError, unreadable};
+use crate::plain_text::{hidden_character, quoted};
 
+/// Bytes of a central directory entry without name and extra fields.
+pub(super) const CENTRAL_HEADER: u64 = 46;
+/// Enough for the headers of many small records, and little to read in vain between large ones.
+const LOCAL_BUFFER: usize = 4 << 10;
 /// Bytes of a local header without name and extra fields.
 const LOCAL_HEADER: usize = 30;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
@@ -19,7 +22,7 @@ const LONGEST_NAME: usize = 1024;
 /// An entry as the central directory has it.
 pub(super) struct CentralHeader {
     pub name: String,
-    pub method: Method,
+    pub method: Compression,
     pub size: u64,
     pub packed_size: u64,
     pub crc32: u32,
@@ -33,6 +36,7 @@ pub(super) fn has_descriptor(flags: u16) -> bool {
 }
 
 impl CentralHeader {
+    /// Reads the entry `number` of the central directory.
     pub(super) fn read(directory: &mut impl Read, number: u64) -> Result<Self, ZipError> {
         let damaged = || ZipError::damaged(format!("entry {number} of the zip directory is damaged"));
         let mut fixed = [0; CENTRAL_HEADER as usize];
@@ -52,21 +56,24 @@ impl CentralHeader {
 
     fn from_raw(header: &RawCentralHeader, extra: &[u8]) -> Result<Self, ZipError> {
         if header.flags & FLAG_ENCRYPTED != 0 {
-            return Err(ZipError::refused("the entry is encrypted"));
+            return Err(ZipError::refused("the entry is encrypted; plain entries are read"));
         }
         if header.flags & !KNOWN_FLAGS != 0 {
-            return Err(ZipError::refused(format!("the zip flags {:#06x} are not read", header.flags)));
+            return Err(ZipError::refused(format!(
+                "the entry has the zip flags {:#06x}; none but {KNOWN_FLAGS:#06x} are read",
+                header.flags
+            )));
         }
         if header.comment_length > 0 || header.disk != 0 {
-            return Err(ZipError::refused("the entry has a comment or lies on another disk"));
+            return Err(ZipError::refused("the entry has a comment or lies on another disk; neither is read"));
         }
         // The upper half of the attributes is the Unix mode: 0 or a regular file, never a link or a device.
         let file_type = (header.attributes >> 16) & 0o170000;
         if file_type == 0o120000 {
-            return Err(ZipError::refused("the entry is a symbolic link"));
+            return Err(ZipError::refused("the entry is a symbolic link; regular files are read"));
         }
         if !matches!(file_type, 0 | 0o100000) {
-            return Err(ZipError::refused("the entry is not a regular file"));
+            return Err(ZipError::refused("the entry is a device, a folder or a pipe; a regular file is read"));
         }
 
         let mut sizes = Zip64Sizes {
@@ -76,11 +83,11 @@ impl CentralHeader {
         };
         sizes.fill_in(extra)?;
         let method = match header.method {
-            0 => Method::Stored,
-            8 => Method::Deflated,
-            other => Method::Other(other),
+            0 => Compression::Stored,
+            8 => Compression::Deflated,
+            other => Compression::Other(other),
         };
-        if method == Method::Stored && sizes.size != sizes.packed_size {
+        if method == Compression::Stored && sizes.size != sizes.packed_size {
             return Err(ZipError::damaged(format!(
                 "the entry is stored, but {} bytes become {}",
                 sizes.packed_size, sizes.size
@@ -95,6 +102,29 @@ impl CentralHeader {
             flags: header.flags,
             header_offset: sizes.offset,
         })
+    }
+}
+
+/// Reads at rising offsets, through a buffer that stays while the next offset is near.
+pub(super) struct LocalReader<R> {
+    file: BufReader<R>,
+    position: u64,
+}
+
+impl<R: Read + Seek> LocalReader<R> {
+    /// Starts at byte 0, where `file` is.
+    pub(super) fn new(file: R) -> Self {
+        Self { file: BufReader::with_capacity(LOCAL_BUFFER, file), position: 0 }
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), ZipError> {
+        let distance = offset.wrapping_sub(self.position) as i64;
+        self.file.seek_relative(distance).map_err(unreadable)?;
+        self.file
+            .read_exact(buffer)
+            .map_err(|_| ZipError::damaged(format!("the file ends inside a header of {} bytes", buffer.len())))?;
+        self.position = offset + buffer.len() as u64;
+        Ok(())
     }
 }
 
@@ -115,9 +145,9 @@ pub(super) fn read_local<R: Read + Seek>(
         return Err(ZipError::damaged("the header of the entry is missing"));
     }
     let method = match central.method {
-        Method::Stored => 0,
-        Method::Deflated => 8,
-        Method::Other(other) => other,
+        Compression::Stored => 0,
+        Compression::Deflated => 8,
+        Compression::Other(other) => other,
     };
     if local.flags != flags || local.method != method || local.name != Some(name) {
         return Err(contradicts());
@@ -257,7 +287,7 @@ fn entry_name(bytes: Vec<u8>) -> Result<String, ZipError> {
     if name.len() > LONGEST_NAME {
         let start: String = name.chars().take(40).collect();
         return Err(ZipError::refused(format!(
-            "the entry name that starts with {} has {} bytes, at most {LONGEST_NAME} are read",
+            "the entry name that starts with {} has {} bytes; at most {LONGEST_NAME} are read",
             quoted(&start),
             name.len()
         )));

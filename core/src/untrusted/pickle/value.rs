@@ -2,21 +2,18 @@
 //!
 //! A container is not kept, only counted: how many values it would hold if none were shared, how deep it is, and for a
 //! dictionary whether its keys can be the names of attributes. Nothing else is ever asked of one, except of the small
-//! tuples that describe tensors, whose items [`Stack`](super::stack::Stack) holds until they were used.
+//! tuples that describe tensors, whose items [`ValueStack`](super::stack::ValueStack) holds until they were used.
 
 use super::global::Global;
-use super::text::TextId;
+use super::packed::Packed;
+use super::tensor::Storage;
+use super::text::{Text, TextId};
 use super::{MAX_DEPTH, MAX_UNSHARED_VALUES};
-use crate::archive::tensor::Storage;
 
-/// A number that may lie at any address, so that a [`Kind`] has no gaps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(Rust, packed)]
-pub(in crate::archive) struct Packed<T: Copy>(pub T);
-
+/// What is remembered of a value: its kind, how deep it is and how much it holds.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::archive) struct Value {
-    pub kind: Kind,
+pub(crate) struct ValueSummary {
+    pub kind: ValueKind,
     /// 1 for a value that holds no other.
     depth: u8,
     /// Values in it, itself included, each counted as often as it occurs.
@@ -24,10 +21,11 @@ pub(in crate::archive) struct Value {
 }
 
 /// The memo holds up to a million values, each in a line of its own.
-const _: () = assert!(size_of::<Value>() == 16);
+const _: () = assert!(size_of::<ValueSummary>() == 16);
 
+/// The kind of a value, with what the reader may be asked for later.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::archive) enum Kind {
+pub(crate) enum ValueKind {
     /// `None`, a truth value, a float, a device, a complex number, an enumeration member.
     Opaque,
     Integer(Packed<i64>),
@@ -55,19 +53,9 @@ pub(in crate::archive) enum Kind {
     Tensor(Packed<u32>),
 }
 
-/// A text that was kept, with what it may be used for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::archive) struct Text {
-    pub id: TextId,
-    /// Whether an attribute may be called so.
-    pub is_name: bool,
-    /// Whether PyTorch may parse it as a type.
-    pub is_type: bool,
-}
-
 /// The items of a tuple, in the stack's store of items.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::archive) struct Items {
+pub(crate) struct Items {
     /// Where the items of its first item start; all from there on goes with the tuple.
     pub base: Packed<u16>,
     pub first: Packed<u16>,
@@ -76,7 +64,7 @@ pub(in crate::archive) struct Items {
 
 /// What the keys of a dictionary are, for the case that they become names of attributes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::archive) enum Keys {
+pub(crate) enum Keys {
     Names,
     /// A text that is no name, the first one.
     NoName(TextId),
@@ -90,20 +78,21 @@ pub(super) enum Excess {
     UnsharedValues,
 }
 
-impl Value {
-    pub(super) fn leaf(kind: Kind) -> Self {
+impl ValueSummary {
+    /// A value that holds no other.
+    pub(super) fn leaf(kind: ValueKind) -> Self {
         Self { kind, depth: 1, unshared: 1 }
     }
 
     /// A value that holds `content`.
-    pub(super) fn around(kind: Kind, content: &Content) -> Result<Self, Excess> {
+    pub(super) fn around(kind: ValueKind, content: &Tally) -> Result<Self, Excess> {
         let mut value = Self::leaf(kind);
         value.grow(content)?;
         Ok(value)
     }
 
     /// Accounts for `content` that is now in this value.
-    pub(super) fn grow(&mut self, content: &Content) -> Result<(), Excess> {
+    pub(super) fn grow(&mut self, content: &Tally) -> Result<(), Excess> {
         self.unshared = self.unshared.saturating_add(content.unshared);
         self.depth = self.depth.max(content.depth.saturating_add(1));
         if self.unshared > MAX_UNSHARED_VALUES {
@@ -118,21 +107,24 @@ impl Value {
     /// The value as it is from now on: unchangeable, and a tuple without its items.
     pub(super) fn freeze(&mut self) {
         match &mut self.kind {
-            Kind::List { frozen } | Kind::Dict { frozen, .. } | Kind::Object { frozen, .. } => *frozen = true,
+            ValueKind::List { frozen } | ValueKind::Dict { frozen, .. } | ValueKind::Object { frozen, .. } => {
+                *frozen = true
+            }
             _ => {}
         }
     }
 
     /// Lets the items of a tuple go; of an empty one there are none.
     pub(super) fn forget_items(&mut self) {
-        if let Kind::Tuple(items @ Some(Items { length: 1.., .. })) = &mut self.kind {
+        if let ValueKind::Tuple(items @ Some(Items { length: 1.., .. })) = &mut self.kind {
             *items = None;
         }
     }
 
+    /// The number, if the value is an integer.
     pub(super) fn integer(&self) -> Option<i64> {
         match self.kind {
-            Kind::Integer(integer) => Some(integer.0),
+            ValueKind::Integer(integer) => Some(integer.0),
             _ => None,
         }
     }
@@ -140,7 +132,7 @@ impl Value {
 
 /// Values that were counted one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Content {
+pub(super) struct Tally {
     pub count: u32,
     unshared: u32,
     depth: u8,
@@ -148,14 +140,17 @@ pub(super) struct Content {
     pub keys: Keys,
 }
 
-impl Content {
+impl Tally {
+    /// No values.
     pub(super) const NONE: Self = Self { count: 0, unshared: 0, depth: 0, keys: Keys::Names };
 
-    pub(super) fn of(values: &[Value]) -> Self {
+    /// The tally of some values.
+    pub(super) fn of(values: &[ValueSummary]) -> Self {
         values.iter().fold(Self::NONE, |content, value| content.and(value))
     }
 
-    pub(super) fn and(mut self, value: &Value) -> Self {
+    /// The tally with one more value.
+    pub(super) fn and(mut self, value: &ValueSummary) -> Self {
         if self.count.is_multiple_of(2) {
             self.keys = self.keys.and(Keys::of(value));
         }
@@ -167,10 +162,10 @@ impl Content {
 }
 
 impl Keys {
-    fn of(value: &Value) -> Self {
+    fn of(value: &ValueSummary) -> Self {
         match value.kind {
-            Kind::Text(Text { is_name: true, .. }) => Self::Names,
-            Kind::Text(Text { id, .. }) => Self::NoName(id),
+            ValueKind::Text(Text { is_name: true, .. }) => Self::Names,
+            ValueKind::Text(Text { id, .. }) => Self::NoName(id),
             _ => Self::NoText,
         }
     }

@@ -6,35 +6,51 @@
 //! the other without overlap or gap, then the central directory, then the end record as the last 22 bytes; local and
 //! central headers that agree; names that are relative, plain and unique.
 //! A [`Directory`] holds the headers only, all names in one text; records are read through [`content`].
-//! [`archive`](super) and [`dataset`](crate::dataset) both read through it.
 
 use std::io::{Read, Seek, SeekFrom};
 
 mod content;
 mod directory;
 mod end;
+mod fields;
 mod header;
 
 pub(crate) use self::content::{Content, check_sum, read_entry};
-pub(crate) use self::directory::{Directory, Entry, Limits};
+pub(crate) use self::directory::{Directory, DirectoryLimits};
 
 /// How the bytes of an entry are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) enum Compression {
     Stored,
     Deflated,
     Other(u16),
 }
 
-/// Why a directory or an entry was not read.
+/// One record of a zip file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub name: &'a str,
+    pub method: Compression,
+    /// Bytes as the headers give them; equal to `packed_size` for a stored entry.
+    pub size: u64,
+    /// Bytes in the file.
+    pub packed_size: u64,
+    pub crc32: u32,
+    /// Where the packed bytes start in the file.
+    pub data_offset: u64,
+}
+
+/// The reason why a directory or an entry was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ZipError {
     pub kind: ZipErrorKind,
+    /// What is wrong and what is allowed: a clause in lower case, without a full stop.
     pub detail: String,
     /// The entry at fault.
     pub entry: Option<String>,
 }
 
+/// Whether a zip is broken or only of another kind than is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ZipErrorKind {
     /// Something is missing or contradicts something else.
@@ -50,6 +66,15 @@ impl ZipError {
 
     fn refused(detail: impl Into<String>) -> Self {
         Self { kind: ZipErrorKind::Refused, detail: detail.into(), entry: None }
+    }
+
+    /// The whole sentence for a user: `The zip is damaged: …`.
+    pub(crate) fn sentence(&self) -> String {
+        let verdict = match self.kind {
+            ZipErrorKind::Damaged => "is damaged",
+            ZipErrorKind::Refused => "is refused",
+        };
+        format!("The zip {verdict}: {}.", self.detail)
     }
 
     fn at(mut self, entry: &str) -> Self {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Take};
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 
-use super::{Entry, Method, ZipError, unreadable};
+use super::{Compression, Entry, ZipError, unreadable};
 
 /// Bytes that are read from the file at a time.
 const PIECE: usize = 64 << 10;
@@ -20,6 +20,7 @@ enum Unpacked<'f, R: Read> {
 }
 
 impl<'f, R: Read + Seek> Content<'f, R> {
+    /// Opens an entry at its first byte.
     pub(crate) fn open(file: &'f mut R, entry: Entry) -> Result<Self, ZipError> {
         Self::open_to(file, entry, entry.size)
     }
@@ -29,11 +30,13 @@ impl<'f, R: Read + Seek> Content<'f, R> {
         let packed =
             BufReader::with_capacity(PIECE.min(entry.packed_size as usize).max(1), file.take(entry.packed_size));
         let unpacked = match entry.method {
-            Method::Stored => Unpacked::Stored(packed),
-            Method::Deflated => Unpacked::Deflated(BufReader::with_capacity(PIECE, DeflateDecoder::new(packed))),
-            Method::Other(method) => {
-                return Err(ZipError::refused(format!("the entry is packed by method {method}, which is not read"))
-                    .at(entry.name));
+            Compression::Stored => Unpacked::Stored(packed),
+            Compression::Deflated => Unpacked::Deflated(BufReader::with_capacity(PIECE, DeflateDecoder::new(packed))),
+            Compression::Other(method) => {
+                return Err(ZipError::refused(format!(
+                    "the entry is packed by method {method}; 0 (stored) and 8 (deflated) are read"
+                ))
+                .at(entry.name));
             }
         };
         Ok(Self(unpacked.take(limit)))

@@ -1,7 +1,7 @@
 //! The texts of a pickle that may be asked for later, one behind the other.
 
-use super::value::{Packed, Text};
-use crate::archive::name::hidden_character;
+use super::packed::Packed;
+use crate::plain_text::hidden_character;
 
 /// Bytes of a text that is kept; no type is longer, and no name.
 pub(super) const LONGEST_KEPT: usize = 8_192;
@@ -14,11 +14,22 @@ const MAX_TYPE_DEPTH: usize = 64;
 
 /// A text by its place.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::archive) struct TextId {
+pub(crate) struct TextId {
     start: Packed<u32>,
     length: Packed<u16>,
 }
 
+/// A text that was kept, with what it may be used for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Text {
+    pub id: TextId,
+    /// Whether an attribute may be called so.
+    pub is_name: bool,
+    /// Whether PyTorch may parse it as a type.
+    pub is_type: bool,
+}
+
+/// All texts that were kept, in one allocation.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     all: String,
@@ -36,6 +47,7 @@ impl Texts {
         Some(Text { id, is_name: name_fault(text).is_none(), is_type: type_fault(text).is_none() })
     }
 
+    /// The text at a place.
     pub(super) fn get(&self, id: TextId) -> &str {
         let start = id.start.0 as usize;
         &self.all[start..start + usize::from(id.length.0)]
@@ -48,7 +60,7 @@ pub(super) fn name_fault(text: &str) -> Option<String> {
         return Some("is empty".to_owned());
     }
     if text.len() > LONGEST_NAME {
-        return Some(format!("has {} bytes, at most {LONGEST_NAME} are allowed", text.len()));
+        return Some(format!("has {} bytes; at most {LONGEST_NAME} are allowed", text.len()));
     }
     if let Some(character) = hidden_character(text) {
         return Some(format!("has the character U+{:04X}, which is not shown", u32::from(character)));
@@ -63,6 +75,7 @@ pub(super) enum TypeFault {
     CustomClass,
 }
 
+/// Why a text may not be parsed as the name of a type.
 pub(super) fn type_fault(text: &str) -> Option<TypeFault> {
     let mut depth = 0;
     for byte in text.bytes() {

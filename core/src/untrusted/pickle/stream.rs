@@ -4,12 +4,13 @@ use std::io::{self, BufRead, ErrorKind};
 
 /// A stream that counts what was read of it.
 #[derive(Debug)]
-pub(super) struct Input<R> {
+pub(super) struct PickleStream<R> {
     source: R,
     position: u64,
 }
 
-impl<R: BufRead> Input<R> {
+impl<R: BufRead> PickleStream<R> {
+    /// A stream of which nothing was read.
     pub(super) fn new(source: R) -> Self {
         Self { source, position: 0 }
     }
@@ -19,22 +20,26 @@ impl<R: BufRead> Input<R> {
         self.position
     }
 
+    /// Whether no byte is left.
     pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.source.fill_buf()?.is_empty())
     }
 
+    /// Reads as many bytes as `buffer` has.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         self.source.read_exact(buffer)?;
         self.position += buffer.len() as u64;
         Ok(())
     }
 
+    /// Reads a fixed number of bytes.
     pub(super) fn array<const LENGTH: usize>(&mut self) -> io::Result<[u8; LENGTH]> {
         let mut bytes = [0; LENGTH];
         self.fill(&mut bytes)?;
         Ok(bytes)
     }
 
+    /// Reads one byte.
     pub(super) fn byte(&mut self) -> io::Result<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
@@ -90,23 +95,23 @@ mod tests {
         for character in ["a", "é", "モ", "😀"] {
             for offset in 0..4 {
                 let text = format!("{}{}", "a".repeat(offset), character.repeat(3000));
-                let mut input = Input::new(text.as_bytes());
+                let mut input = PickleStream::new(text.as_bytes());
                 assert!(input.skip_text(text.len() as u32).unwrap());
                 assert!(input.is_at_end().unwrap());
 
                 let cut = text.len() - 1;
                 let is_whole = text.is_char_boundary(cut);
-                assert_eq!(Input::new(text.as_bytes()).skip_text(cut as u32).unwrap(), is_whole);
+                assert_eq!(PickleStream::new(text.as_bytes()).skip_text(cut as u32).unwrap(), is_whole);
             }
         }
         let mut broken = "é".repeat(5000).into_bytes();
         broken[7001] = b'a';
-        assert!(!Input::new(broken.as_slice()).skip_text(10_000).unwrap());
+        assert!(!PickleStream::new(broken.as_slice()).skip_text(10_000).unwrap());
     }
 
     #[test]
     fn a_text_that_is_longer_than_the_stream_is_cut_off() {
-        let error = Input::new(&b"abc"[..]).skip_text(u32::MAX).unwrap_err();
+        let error = PickleStream::new(&b"abc"[..]).skip_text(u32::MAX).unwrap_err();
         assert!(is_cut_off(&error));
     }
 }

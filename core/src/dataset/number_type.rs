@@ -1,11 +1,13 @@
-//! Element types of arrays: their names, sizes and conversion to samples and labels.
+//! The types of the numbers in arrays: their names, sizes and conversion to samples and labels.
 
 use half::{bf16, f16};
-use safetensors::Dtype;
+use safetensors::Dtype as SafetensorsType;
 
-/// The type of an array's elements, little-endian in every file that is read.
+use crate::untrusted::npy::NpyType;
+
+/// The type of an array's numbers, little-endian in every file that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Element {
+pub(super) enum NumberType {
     Bool,
     U8,
     U16,
@@ -30,7 +32,7 @@ macro_rules! for_each_element {
     }};
 }
 
-impl Element {
+impl NumberType {
     /// NumPy's name.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Element {
         }
     }
 
+    /// The bytes of one number.
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
@@ -64,44 +67,45 @@ impl Element {
         self == Self::U8 || self.is_float()
     }
 
+    /// Whether the numbers are floats of any width.
     pub(super) fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
-    /// The type code of an `.npy` header without its byte order, `f4`.
-    pub(super) fn of_npy(code: &str) -> Option<Self> {
-        Some(match code {
-            "b1" => Self::Bool,
-            "u1" => Self::U8,
-            "u2" => Self::U16,
-            "u4" => Self::U32,
-            "u8" => Self::U64,
-            "i1" => Self::I8,
-            "i2" => Self::I16,
-            "i4" => Self::I32,
-            "i8" => Self::I64,
-            "f2" => Self::F16,
-            "f4" => Self::F32,
-            "f8" => Self::F64,
-            _ => return None,
-        })
+    /// The type of the numbers in an `.npy` array.
+    pub(super) fn of_npy(number: NpyType) -> Self {
+        match number {
+            NpyType::Bool => Self::Bool,
+            NpyType::U8 => Self::U8,
+            NpyType::U16 => Self::U16,
+            NpyType::U32 => Self::U32,
+            NpyType::U64 => Self::U64,
+            NpyType::I8 => Self::I8,
+            NpyType::I16 => Self::I16,
+            NpyType::I32 => Self::I32,
+            NpyType::I64 => Self::I64,
+            NpyType::F16 => Self::F16,
+            NpyType::F32 => Self::F32,
+            NpyType::F64 => Self::F64,
+        }
     }
 
-    pub(super) fn of_safetensors(dtype: Dtype) -> Option<Self> {
-        Some(match dtype {
-            Dtype::BOOL => Self::Bool,
-            Dtype::U8 => Self::U8,
-            Dtype::U16 => Self::U16,
-            Dtype::U32 => Self::U32,
-            Dtype::U64 => Self::U64,
-            Dtype::I8 => Self::I8,
-            Dtype::I16 => Self::I16,
-            Dtype::I32 => Self::I32,
-            Dtype::I64 => Self::I64,
-            Dtype::F16 => Self::F16,
-            Dtype::BF16 => Self::BF16,
-            Dtype::F32 => Self::F32,
-            Dtype::F64 => Self::F64,
+    /// `None` for a type of which neither samples nor labels are made.
+    pub(super) fn of_safetensors(number: SafetensorsType) -> Option<Self> {
+        Some(match number {
+            SafetensorsType::BOOL => Self::Bool,
+            SafetensorsType::U8 => Self::U8,
+            SafetensorsType::U16 => Self::U16,
+            SafetensorsType::U32 => Self::U32,
+            SafetensorsType::U64 => Self::U64,
+            SafetensorsType::I8 => Self::I8,
+            SafetensorsType::I16 => Self::I16,
+            SafetensorsType::I32 => Self::I32,
+            SafetensorsType::I64 => Self::I64,
+            SafetensorsType::F16 => Self::F16,
+            SafetensorsType::BF16 => Self::BF16,
+            SafetensorsType::F32 => Self::F32,
+            SafetensorsType::F64 => Self::F64,
             _ => return None,
         })
     }

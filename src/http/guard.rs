@@ -4,8 +4,6 @@
 //! the public ones and leaves the [`Caller`] with the request, so that a handler cannot forget it; what is left to the
 //! handler is to say which scope it needs. [`protect`] adds to every answer what keeps browsers from making more of it.
 
-use std::sync::Arc;
-
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -13,19 +11,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::App;
-use super::problem::{Code, Problem};
-use super::session::SessionCookie;
-use crate::access::provenance::{self, ForeignPage, Provenance};
-use crate::access::{AccessError, Authority, Caller, Credentials, HostPolicy, Proof, PublicUrl, ScopeTooNarrow};
+use super::answer::problem::{Code, Problem};
+use super::gate::Entrance;
+use super::request::credentials::{SessionCookie, bearer};
+use crate::access::{AccessError, Caller, Credentials, Proof, ScopeTooNarrow};
 
 pub const CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-
-/// Pages that anybody may link to: they are the same for everyone.
-const PUBLIC_PAGES: [&str; 3] = ["/openapi.json", "/healthz", "/readyz"];
 
 const PROTECTION: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -36,87 +27,12 @@ const PROTECTION: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Which requests are for us.
-#[derive(Debug, Clone)]
-pub enum Entrance {
-    Guarded(Arc<Gate>),
-    /// Open to every page of every browser. Only tests have it, to show what the gate keeps out.
-    Unguarded,
-}
-
-#[derive(Debug)]
-pub struct Gate {
-    pub hosts: HostPolicy,
-    pub public_url: Option<PublicUrl>,
-}
-
 /// Refuses what is meant for another host or comes from a page of another origin.
 pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     if let Entrance::Guarded(gate) = &app.entrance {
         gate.check(&request)?;
     }
     Ok(next.run(request).await)
-}
-
-impl Gate {
-    fn check(&self, request: &Request) -> Result<(), Problem> {
-        let host = self.admitted_host(request)?;
-        let mut origins = request.headers().get_all(header::ORIGIN).iter().peekable();
-        let site = text(request.headers().get(SEC_FETCH_SITE));
-        let shows_public_page = shows_public_page(request);
-        if origins.peek().is_none() {
-            let provenance = Provenance { origin: None, site, shows_public_page };
-            provenance::check(provenance, &host, self.public_url.as_ref())?;
-        }
-        for origin in origins {
-            let provenance = Provenance { origin: text(Some(origin)), site, shows_public_page };
-            provenance::check(provenance, &host, self.public_url.as_ref())?;
-        }
-        Ok(())
-    }
-
-    /// The one host that the request names, in its header or its target, when it is one of ours.
-    fn admitted_host(&self, request: &Request) -> Result<Authority, Problem> {
-        let in_target = request.uri().authority().map(|authority| authority.as_str());
-        let in_headers =
-            request.headers().get_all(header::HOST).iter().map(|host| text(Some(host)).unwrap_or_default());
-        let mut admitted = None;
-        for named in in_target.into_iter().chain(in_headers) {
-            let authority = Authority::parse(named).filter(|authority| self.hosts.admits(&authority.host));
-            let authority = authority.ok_or_else(|| host_not_allowed(named))?;
-            if admitted.as_ref().is_some_and(|admitted| *admitted != authority) {
-                return Err(host_not_allowed(named));
-            }
-            admitted = Some(authority);
-        }
-        admitted.ok_or_else(|| Problem::new(Code::HostNotAllowed, "`Host` is missing: it must be this server's name."))
-    }
-}
-
-/// A header's value, where one that is not ASCII is nothing that anybody allows.
-fn text(value: Option<&HeaderValue>) -> Option<&str> {
-    value.map(|value| value.to_str().unwrap_or("not ASCII"))
-}
-
-fn shows_public_page(request: &Request) -> bool {
-    let is = |name: HeaderName, value: &str| request.headers().get(name).is_some_and(|given| given == value);
-    matches!(*request.method(), Method::GET | Method::HEAD)
-        && is(SEC_FETCH_MODE, "navigate")
-        && is(SEC_FETCH_DEST, "document")
-        && PUBLIC_PAGES.contains(&request.uri().path())
-}
-
-fn host_not_allowed(named: &str) -> Problem {
-    let shown: String = named.chars().take(100).collect();
-    let detail = format!("`Host` is `{shown}`: this server answers to its own names only.");
-    Problem::new(Code::HostNotAllowed, detail).hint("Start the server with `--host NAME` to have it answer to a name.")
-}
-
-impl From<ForeignPage> for Problem {
-    fn from(ForeignPage(origin): ForeignPage) -> Self {
-        let detail = format!("{origin}: requests of pages of other origins are refused.");
-        Self::new(Code::CrossOriginRefused, detail)
-    }
 }
 
 /// Finds out who sends the request and leaves the [`Caller`] with it.
@@ -139,12 +55,6 @@ async fn identify(app: &App, method: &Method, headers: &HeaderMap) -> Result<Cal
         false => Proof::Token(headers.get(CSRF_TOKEN).and_then(|token| token.to_str().ok())),
     };
     app.access.identify(Credentials::Session { token, proof }).await
-}
-
-/// The token of `Bearer TOKEN`; of any other scheme nothing that can be a key.
-pub fn bearer(authorization: &HeaderValue) -> &str {
-    let (scheme, token) = authorization.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -157,6 +157,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     let upkeep = Upkeep { queue: queue.clone(), uploads: uploads.clone(), blobs: blobs.clone(), keep: options.keep };
     let upkept = tokio::spawn(upkeep.clone().run_until(options.upkeep_interval, stop_working.clone()));
     let app = App {
+        database: queue.database().clone(),
         queue,
         blobs: blobs.clone(),
         staging,

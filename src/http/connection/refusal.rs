@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::place::Full;
-use crate::http::problem::{Code, Problem};
+use crate::http::answer::problem::{Code, Problem};
 
 const TRY_AGAIN_AFTER: u32 = 5;
 /// How long, and how much of a request, a refused client may still send so that it gets to read the answer.

@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::connection::Pace;
-use super::connection::body::BodyError;
 use super::quote::{LONGEST_TEXT, LONGEST_VALUE, cut, printable};
 use crate::blob::BlobError;
 use crate::database::DatabaseError;
+use crate::http::connection::Pace;
+use crate::http::connection::body::BodyError;
 use crate::id::JobId;
 use crate::quota::QuotaExceeded;
 use crate::upload::UploadError;

@@ -4,6 +4,8 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::http::router::{guarded_routes, public_routes};
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -43,8 +45,8 @@ impl Modify for SecuritySchemes {
 
 /// The whole document; `openapi.yaml` is its committed form.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let (_, public) = super::public_routes().split_for_parts();
-    let (_, guarded) = super::guarded_routes().split_for_parts();
+    let (_, public) = public_routes().split_for_parts();
+    let (_, guarded) = guarded_routes().split_for_parts();
     Document::openapi().merge_from(guarded).merge_from(public)
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::App;
-use super::problem::Problem;
-use super::request::Parameters;
+use super::parameters::Parameters;
 use crate::database::{DatabaseError, Wakeup};
+use crate::http::App;
+use crate::http::answer::problem::Problem;
 use crate::id::JobId;
 use crate::job::JobStatus;
 use crate::table::job;
@@ -29,7 +29,7 @@ pub async fn until(
 ) -> Result<(), DatabaseError> {
     let started = Instant::now();
     let mut hints = app.notifications.subscribe();
-    let pool = app.queue.database().pool();
+    let pool = app.database.pool();
     while job::status(pool, id).await?.is_some_and(|status| !is_awaited(status)) {
         let left = longest.saturating_sub(started.elapsed());
         if left.is_zero() || app.draining.is_cancelled() {

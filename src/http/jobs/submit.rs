@@ -12,15 +12,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::job_view::JobOut;
-use super::multipart::{
+use super::JobOut;
+use crate::access::{Caller, Scope};
+use crate::http::App;
+use crate::http::answer::problem::{Code, Problem, ProblemDocument};
+use crate::http::answer::quote::{LONGEST_VALUE, cut};
+use crate::http::request::body::{parse_json, read_body};
+use crate::http::request::id::{ResourceId, not_found, require_own};
+use crate::http::request::multipart::{
     Form, NamedUpload, media_type, missing_part, read_text_field, receive_field, refuse_too_long, unsupported,
 };
-use super::problem::{Code, Problem, ProblemDocument};
-use super::quote::{LONGEST_VALUE, cut};
-use super::request::{ResourceId, header_text, not_found, parse_json, read_body, require_own};
-use super::{App, jobs};
-use crate::access::{Caller, Scope};
+use crate::http::request::parameters::header_text;
 use crate::id::{DatasetId, ModelId};
 use crate::queue::{NewSubmission, Submitted};
 use crate::table::dataset::{self, Dataset};
@@ -89,7 +91,7 @@ pub async fn submit(State(app): State<App>, caller: Caller, request: Request) ->
         Submitted::NoSuchModel(id) => return Err(not_found::<ModelId>(id)),
         Submitted::NoSuchDataset(id) => return Err(not_found::<DatasetId>(id)),
     };
-    let job = jobs::find(&app, id).await?;
+    let job = JobOut::find(&app, id).await?;
     let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
     let mut response = (StatusCode::ACCEPTED, location, Json(job)).into_response();
     if replayed {
@@ -123,7 +125,7 @@ async fn from_json(
     let dataset = match dataset_id {
         Some(id) => {
             let id = require_own(app, &caller, id).await?;
-            let dataset = dataset::find(app.queue.database().pool(), id).await?;
+            let dataset = dataset::find(app.database.pool(), id).await?;
             Some(dataset.ok_or_else(|| not_found::<DatasetId>(id))?)
         }
         None => None,
@@ -176,7 +178,7 @@ fn parse_spec(json: &str) -> Result<JobSpec, Problem> {
     Ok(spec)
 }
 
-/// Takes an id out of the fields; what is no id names nothing.
+/// Takes an id out of the fields. A malformed one is answered like an unknown one.
 fn take_id<I: ResourceId>(fields: &mut BTreeMap<String, &RawValue>, name: &str) -> Result<Option<I>, Problem> {
     let Some(raw) = fields.remove(name) else { return Ok(None) };
     match serde_json::from_str(raw.get()) {

@@ -7,9 +7,9 @@ use secateur_core::sandbox::Sandbox;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::{Code, Problem, ProblemDocument};
-use super::{App, guard};
 use crate::blob::DiskSpace;
+use crate::http::answer::problem::{Code, Problem, ProblemDocument};
+use crate::http::{App, guard};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
@@ -47,7 +47,7 @@ pub async fn alive() -> Json<Health> {
      description = "Code `database_unavailable`, `blob_store_unavailable`, or `disk_full` with a member `disk` as in the answer 200"),
 ))]
 pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<Json<Readiness>, Problem> {
-    app.queue.database().check().await?;
+    app.database.check().await?;
     let disk = app.staging.disk().space().map_err(Problem::internal)?;
     if disk.is_full() {
         let DiskSpace { free_bytes, reserve_bytes } = disk;

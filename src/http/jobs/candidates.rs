@@ -6,9 +6,11 @@ use secateur_core::report::CandidateReport;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
-use super::problem::{Problem, ProblemDocument};
-use super::request::{Own, Parameters, not_found};
+use crate::http::App;
+use crate::http::answer::problem::{Problem, ProblemDocument};
+use crate::http::request::id::{Own, not_found};
+use crate::http::request::page;
+use crate::http::request::parameters::Parameters;
 use crate::id::JobId;
 use crate::table::{job, task};
 
@@ -37,9 +39,9 @@ pub async fn list(
     Own(id): Own<JobId>,
     parameters: Parameters,
 ) -> Result<Json<CandidatePage>, Problem> {
-    let limit = parameters.limit()? as usize;
+    let limit = page::limit(&parameters)? as usize;
     let after = parameters.get("after", |text| text.parse::<usize>().ok(), "the index of a candidate")?;
-    let pool = app.queue.database().pool();
+    let pool = app.database.pool();
     let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
     let finished = task::finished(pool, id).await?;
     // An inspection tries none.

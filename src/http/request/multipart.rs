@@ -10,11 +10,11 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 
-use super::connection::body::BodyError;
-use super::problem::{Code, Problem};
-use super::quote::{LONGEST_VALUE, cut};
-use super::request::LONGEST_JSON;
+use super::body::LONGEST_JSON;
 use crate::blob::{Staged, Staging, StagingError};
+use crate::http::answer::problem::{Code, Problem};
+use crate::http::answer::quote::{LONGEST_VALUE, cut};
+use crate::http::connection::body::BodyError;
 
 const LONGEST_NAME: usize = 255;
 

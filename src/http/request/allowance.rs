@@ -5,9 +5,9 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::App;
-use super::problem::{Code, Problem};
 use crate::access::Caller;
+use crate::http::App;
+use crate::http::answer::problem::{Code, Problem};
 use crate::quota::TooManyRequests;
 
 /// Refuses a request beyond the caller's rate, and says when the next one will be let through.
@@ -17,7 +17,7 @@ pub async fn count_request(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    app.quotas.count_request(app.queue.database(), &caller).await??;
+    app.quotas.count_request(&app.database, &caller).await??;
     Ok(next.run(request).await)
 }
 

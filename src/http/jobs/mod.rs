@@ -1,4 +1,12 @@
-//! A job as the API shows it.
+//! `/v1/jobs`: what a job looks like, and its endpoints.
+
+pub mod cancel;
+pub mod candidates;
+pub mod delete;
+pub mod events;
+pub mod list;
+pub mod show;
+pub mod submit;
 
 use std::collections::BTreeMap;
 
@@ -8,11 +16,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
 use crate::database::Database;
+use crate::http::App;
+use crate::http::answer::problem::Problem;
+use crate::http::request::id::not_found;
 use crate::id::{DatasetId, JobId, ModelId};
 use crate::job::{Best, JobError, JobResult, JobStatus, Order, StageProgress, TaskProgress, progress_by_stage};
-use crate::table::job::Job;
+use crate::table::job::{self, Job};
 use crate::table::task;
 
 /// A job.
@@ -59,6 +69,13 @@ pub struct JobPage {
 }
 
 impl JobOut {
+    /// The view of one job.
+    pub async fn find(app: &App, id: JobId) -> Result<Self, Problem> {
+        let job = job::find(app.database.pool(), id).await?.ok_or_else(|| not_found::<JobId>(id))?;
+        let view = Self::of(&app.database, vec![job]).await?.pop();
+        view.ok_or_else(|| not_found::<JobId>(id))
+    }
+
     /// The views of some jobs, with the progress of all their tasks.
     pub async fn of(database: &Database, jobs: Vec<Job>) -> Result<Vec<Self>, Problem> {
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();

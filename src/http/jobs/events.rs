@@ -12,11 +12,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::App;
-use super::problem::{Problem, ProblemDocument};
-use super::request::{Own, Parameters, header_text};
 use crate::access::Caller;
 use crate::database::{DatabaseError, Subscription, Wakeup};
+use crate::http::App;
+use crate::http::answer::problem::{Problem, ProblemDocument};
+use crate::http::request::id::Own;
+use crate::http::request::page;
+use crate::http::request::parameters::{Parameters, header_text};
 use crate::id::JobId;
 use crate::job::Event;
 use crate::table::event::{self, EventRow};
@@ -75,8 +77,8 @@ pub async fn list(
     let parse = |text: &str| text.parse().ok().filter(|after: &i64| *after >= 0);
     let allowed = "the id of an event, a whole number";
     let after = parameters.get("after", parse, allowed)?.unwrap_or(0);
-    let limit = parameters.limit()?;
-    let pool = app.queue.database().pool();
+    let limit = page::limit(&parameters)?;
+    let pool = app.database.pool();
     if wants_stream(&headers) {
         let after = match header_text(&headers, header::HeaderName::from_static("last-event-id"))? {
             Some(text) => parse(text).ok_or_else(|| Problem::invalid_parameter("last-event-id", text, allowed))?,
@@ -115,7 +117,7 @@ fn follow(app: App, caller: Caller, job: JobId, after: i64) -> impl Stream<Item 
             if follower.ended {
                 return Ok::<_, DatabaseError>(None);
             }
-            let pool = follower.app.queue.database().pool();
+            let pool = follower.app.database.pool();
             let rows = event::list(pool, follower.job, follower.after, STREAM_PAGE).await?;
             if let Some(last) = rows.last() {
                 follower.after = last.seq;

@@ -1,0 +1,44 @@
+//! What every handler shares.
+
+use axum::http::StatusCode;
+use secateur_core::sandbox::Sandbox;
+
+use super::gate::Entrance;
+use super::request::credentials::CookieKind;
+use crate::access::Access;
+use crate::blob::{BlobStore, Staging};
+use crate::database::{Database, Notifications};
+use crate::queue::Queue;
+use crate::quota::Quotas;
+use crate::upkeep::Upkeep;
+use crate::upload::Uploads;
+
+/// What every handler shares.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub database: Database,
+    pub queue: Queue,
+    pub blobs: BlobStore,
+    pub staging: Staging,
+    pub uploads: Uploads,
+    pub upkeep: Upkeep,
+    pub quotas: Quotas,
+    pub notifications: Notifications,
+    pub access: Access,
+    pub entrance: Entrance,
+    pub cookie: CookieKind,
+    /// What confines the engines of this server; `None` without any.
+    pub sandbox: Option<Sandbox>,
+    /// Cancelled when the server drains: long answers end then.
+    pub draining: tokio_util::sync::CancellationToken,
+}
+
+impl App {
+    /// Frees what a deletion has left. Its rows are gone, so nobody sees it any more, and what cannot be freed now is later.
+    pub async fn free_blobs(&self) -> StatusCode {
+        if let Err(error) = self.upkeep.free_blobs().await {
+            tracing::warn!(%error, "blobs of something that was deleted could not be freed");
+        }
+        StatusCode::NO_CONTENT
+    }
+}

@@ -1,0 +1,55 @@
+//! `/v1/jobs/{id}/artifacts`: what a job made, to list and to download.
+
+pub mod download;
+pub mod list;
+
+use crate::artifact::{self, PublicArtifact};
+use crate::http::App;
+use crate::http::answer::problem::Problem;
+use crate::http::request::id::not_found;
+use crate::id::JobId;
+use crate::table::job;
+use axum::body::Body;
+use axum::http::response::Builder;
+use axum::http::{Response, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A file that a job made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Artifact)]
+pub struct ArtifactOut {
+    /// `model.pt`, `report.json`, `config.json`, `graph.json` or `log.txt`.
+    name: &'static str,
+    bytes: u64,
+    /// Hexadecimal.
+    sha256: String,
+    content_type: &'static str,
+    /// Where to download it.
+    url: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ArtifactList {
+    items: Vec<ArtifactOut>,
+}
+
+fn describe(artifact: &PublicArtifact, etag: &str) -> Builder {
+    Response::builder()
+        .header(header::ETAG, etag)
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::CACHE_CONTROL, "private, no-cache")
+        .header(header::CONTENT_TYPE, artifact.content_type)
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", artifact.name))
+}
+
+fn finish(response: Builder, body: Body) -> Response<Body> {
+    response.body(body).expect("every header is ASCII")
+}
+
+async fn find_all(app: &App, id: JobId) -> Result<Vec<PublicArtifact>, Problem> {
+    let pool = app.database.pool();
+    let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
+    Ok(artifact::of_job(pool, &job).await?)
+}

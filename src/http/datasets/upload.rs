@@ -1,0 +1,37 @@
+//! `POST /v1/datasets`
+
+use super::DatasetOut;
+use crate::access::{Caller, Scope};
+use crate::http::App;
+use crate::http::answer::Created;
+use crate::http::answer::problem::{Problem, ProblemDocument};
+use crate::http::request::multipart::receive_file;
+use crate::http::request::parameters::Parameters;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+
+/// Upload a data set, `.npz` or `.safetensors`. The same bytes give the same data set.
+#[utoipa::path(post, path = "/v1/datasets", tag = "datasets",
+    params(("name" = Option<String>, Query, description = "What to call it; the file's name otherwise")),
+    request_body(content(
+        (Vec<u8> = "application/octet-stream"),
+        (Vec<u8> = "multipart/form-data"),
+    ), description = "The file as the body, or as part `file`"),
+    responses(
+        (status = 201, body = DatasetOut, headers(("location" = String))),
+        (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn upload(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Created<DatasetOut>, Problem> {
+    caller.require(Scope::Submit)?;
+    let file = receive_file(&app.staging, parameters.text("name"), request).await?;
+    let dataset = app.uploads.accept_dataset(&caller, file.staged, file.name.as_deref()).await?;
+    let location = format!("/v1/datasets/{}", dataset.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(dataset.into())))
+}

@@ -1,0 +1,29 @@
+//! `DELETE /v1/models/{id}`
+
+use crate::access::{Caller, Scope};
+use crate::http::App;
+use crate::http::answer::problem::{Code, Problem, ProblemDocument};
+use crate::http::request::id::{Own, not_found};
+use crate::id::ModelId;
+use crate::upload::UploadDeletion;
+use axum::extract::State;
+use axum::http::StatusCode;
+use std::time::Duration;
+
+/// Delete a model. Jobs that have ended keep their results; one that is queued or running keeps what it needs.
+#[utoipa::path(delete, path = "/v1/models/{id}", tag = "models",
+    params(("id" = String, Path)),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json",
+         description = "Jobs need it; the member `jobs` names them"),
+    ))]
+pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<ModelId>) -> Result<StatusCode, Problem> {
+    caller.require(Scope::Submit)?;
+    match app.uploads.delete_model(id, Duration::ZERO).await? {
+        UploadDeletion::Deleted => Ok(app.free_blobs().await),
+        UploadDeletion::NeededBy(jobs) => Err(Problem::needed(Code::ModelInUse, &format!("Model `{id}`"), &jobs)),
+        UploadDeletion::NoSuchUpload => Err(not_found::<ModelId>(id)),
+    }
+}

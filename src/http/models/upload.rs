@@ -1,0 +1,47 @@
+//! `POST /v1/models`
+
+use super::{ModelOut, find, parse_shapes};
+use crate::access::{Caller, Scope};
+use crate::http::App;
+use crate::http::answer::Created;
+use crate::http::answer::problem::{Problem, ProblemDocument};
+use crate::http::request::multipart::receive_file;
+use crate::http::request::parameters::Parameters;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use secateur_core::spec::InspectionSpec;
+
+/// Upload a TorchScript model. The same bytes give the same model. It is inspected as soon as a worker is free.
+#[utoipa::path(post, path = "/v1/models", tag = "models",
+    params(
+        ("name" = Option<String>, Query, description = "What to call it; the file's name otherwise"),
+        ("input_shape" = Option<String>, Query, example = "3,224,224",
+         description = "One sample's shape without the batch, for the inspection; of several inputs `[3,224,224],[10]`. \
+                        A model that was traced brings its own"),
+    ),
+    request_body(content(
+        (Vec<u8> = "application/octet-stream"),
+        (Vec<u8> = "multipart/form-data"),
+    ), description = "The file as the body, or as part `file`"),
+    responses(
+        (status = 201, body = ModelOut, headers(("location" = String))),
+        (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn upload(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Created<ModelOut>, Problem> {
+    caller.require(Scope::Submit)?;
+    let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
+    let inspection = InspectionSpec::new(shape)?;
+    let file = receive_file(&app.staging, parameters.text("name"), request).await?;
+    let model = app.uploads.accept_model(&caller, file.staged, file.name.as_deref()).await?;
+    app.queue.inspect(&caller.tenant, &model, inspection).await?;
+    let model = find(&app, model.id).await?;
+    let location = format!("/v1/models/{}", model.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(model.into())))
+}

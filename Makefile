@@ -53,5 +53,6 @@ hostile-table: ## try every hostile file on every layer alone and write tests/ho
 	@$(ENV); cargo build --workspace --bins; \
 	SECATEUR_WRITE_HOSTILE_TABLE=1 cargo test -p secateur --test server hostile:: -- --test-threads 1
 
-fmt: ## format the code
+fmt: ## format the code, in Rust, Python and C++
 	@cargo fmt --all
+	@scripts/lint.sh --fix

@@ -20,8 +20,16 @@ import pickle
 import sys
 import zipfile
 
-FORMATS = {"FloatStorage": "f", "DoubleStorage": "d", "LongStorage": "q", "IntStorage": "i", "ShortStorage": "h",
-           "CharStorage": "b", "ByteStorage": "B", "BoolStorage": "B"}
+FORMATS = {
+    "FloatStorage": "f",
+    "DoubleStorage": "d",
+    "LongStorage": "q",
+    "IntStorage": "i",
+    "ShortStorage": "h",
+    "CharStorage": "b",
+    "ByteStorage": "B",
+    "BoolStorage": "B",
+}
 Tensor = collections.namedtuple("Tensor", "shape values")
 
 
@@ -58,7 +66,9 @@ class Reader(pickle.Unpickler):
 
 def rebuild_tensor(storage, offset, shape, strides, *rest):
     """A contiguous copy in row-major order."""
-    starts = [range(0, size * stride, stride) if stride else [0] * size for size, stride in zip(shape, strides)]
+    starts = [
+        range(0, size * stride, stride) if stride else [0] * size for size, stride in zip(shape, strides, strict=True)
+    ]
     values = array.array(storage.typecode, (storage[offset + sum(index)] for index in itertools.product(*starts)))
     return Tensor(tuple(shape), values)
 
@@ -88,13 +98,13 @@ def is_named(name):
 
 def keep(tensor, axis, indices):
     """The slices of `tensor` at `indices` of `axis`."""
-    inner = math.prod(tensor.shape[axis + 1:])
+    inner = math.prod(tensor.shape[axis + 1 :])
     values = array.array(tensor.values.typecode)
     for outer in range(math.prod(tensor.shape[:axis])):
         for index in indices:
             start = (outer * tensor.shape[axis] + index) * inner
-            values.extend(tensor.values[start:start + inner])
-    return Tensor(tensor.shape[:axis] + (len(indices),) + tensor.shape[axis + 1:], values)
+            values.extend(tensor.values[start : start + inner])
+    return Tensor((*tensor.shape[:axis], len(indices), *tensor.shape[axis + 1 :]), values)
 
 
 def main():
@@ -111,11 +121,10 @@ def main():
     wrong = []
     if sorted(original) != sorted(pruned):
         wrong.append(f"names differ: {sorted(set(original) ^ set(pruned))}")
-    for name in kept:
-        if name not in original:
-            wrong.append(f"{name}: is in `kept` but not in the original")
+    wrong.extend(f"{name}: is in `kept` but not in the original" for name in kept if name not in original)
     changed = 0
-    for name, tensor in original.items():
+    for name, whole in original.items():
+        tensor = whole
         for axis, indices in kept.get(name, {}).items():
             tensor = keep(tensor, int(axis), indices)
             changed += 1

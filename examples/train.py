@@ -123,7 +123,10 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, lr: float) -> Non
 
 
 def train_and_save(
-    name: str, build: Callable[[], nn.Module], to_torchscript: Callable[[nn.Module], torch.jit.ScriptModule], epochs: int
+    name: str,
+    build: Callable[[], nn.Module],
+    to_torchscript: Callable[[nn.Module], torch.jit.ScriptModule],
+    epochs: int,
 ) -> None:
     torch.manual_seed(SEED)
     with np.load(HERE / "digits.npz") as arrays:
@@ -135,7 +138,9 @@ def train_and_save(
     torch.jit.save(to_torchscript(model), str(path))
 
     saved = torch.jit.load(str(path))
-    scores = {split: accuracy(saved, *load_split(data, suffix)) for split, suffix in (("val", "_val"), ("test", "_test"))}
+    scores = {
+        split: accuracy(saved, *load_split(data, suffix)) for split, suffix in (("val", "_val"), ("test", "_test"))
+    }
     parameters = sum(p.numel() for p in saved.parameters())
     print(
         f"{name}: val {scores['val']:.4f}, test {scores['test']:.4f}, {parameters} parameters, {path.stat().st_size} bytes"

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
 from train import BATCH_SIZE, SEED, ResNet20, accuracy
 
 HERE = Path(__file__).parent

@@ -44,9 +44,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("original")
     parser.add_argument("pruned")
     parser.add_argument("data", nargs="?", help=".npz with x_test [N, C, H, W] and y_test [N]")
-    parser.add_argument("--mean", type=number_list, default=[0.0], help="one number, or one per channel: 4.9 or 125,123,114")
+    parser.add_argument(
+        "--mean", type=number_list, default=[0.0], help="one number, or one per channel: 4.9 or 125,123,114"
+    )
     parser.add_argument("--std", type=number_list, default=[1.0])
-    parser.add_argument("--input-shape", type=shape, help="one sample without batch, e.g. 3,32,32; taken from DATA if absent")
+    parser.add_argument(
+        "--input-shape", type=shape, help="one sample without batch, e.g. 3,32,32; taken from DATA if absent"
+    )
     arguments = parser.parse_args()
     if not arguments.data and not arguments.input_shape:
         parser.error("give DATA.npz or --input-shape")
@@ -82,7 +86,7 @@ def compare_state(original: dict[str, Tensor], pruned: dict[str, Tensor]) -> lis
         before, after = original[name], pruned[name]
         if before.dtype != after.dtype or before.dim() != after.dim():
             problems.append(f"{name}: {before.dtype} of {before.dim()} dims became {after.dtype} of {after.dim()}")
-        elif any(small > large for small, large in zip(after.shape, before.shape)):
+        elif any(small > large for small, large in zip(after.shape, before.shape, strict=True)):
             problems.append(f"{name}: {list(before.shape)} grew to {list(after.shape)}")
         elif before.shape != after.shape:
             print(f"  {name}: {list(before.shape)} -> {list(after.shape)}")
@@ -136,7 +140,10 @@ def print_accuracy(
 
 def accuracy(model: torch.jit.ScriptModule, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
-        return sum((model(part).argmax(1) == labels).sum().item() for part, labels in zip(x.split(256), y.split(256))) / len(y)
+        return sum(
+            (model(part).argmax(1) == labels).sum().item()
+            for part, labels in zip(x.split(256), y.split(256), strict=True)
+        ) / len(y)
 
 
 def parameter_count(model: torch.jit.ScriptModule) -> int:

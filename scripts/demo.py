@@ -229,9 +229,7 @@ def stage_progress(progress: object, stage: str) -> dict:
 def describe_job_error(job: dict) -> str:
     error = job.get("error") or {}
     lines = [f"the job {job['status']}: {error.get('title', 'no reason given')} ({error.get('code', 'no code')})"]
-    for key in ("detail", "stage", "node", "hint"):
-        if error.get(key):
-            lines.append(f"  {key}: {error[key]}")
+    lines.extend(f"  {key}: {error[key]}" for key in ("detail", "stage", "node", "hint") if error.get(key))
     return "\n".join(lines)
 
 
@@ -286,7 +284,7 @@ def verify(arguments: argparse.Namespace, spec: dict) -> None:
         command.append(f"--{name}=" + ",".join(str(number) for number in values))
     print("\nexamples/verify.py, stock PyTorch:", flush=True)
     started = time.monotonic()
-    if subprocess.run(command, env=without_our_libtorch()).returncode != 0:
+    if subprocess.run(command, env=without_our_libtorch(), check=False).returncode != 0:
         raise DemoError("examples/verify.py found a mismatch (above)")
     print(f"verified: {time.monotonic() - started:.1f} s")
 
@@ -297,7 +295,9 @@ def python_with_torch() -> str | None:
     )
     for python in (os.path.join(cache, "venv/bin/python"), sys.executable):
         if os.access(python, os.X_OK):
-            found = subprocess.run([python, "-c", "import torch"], env=without_our_libtorch(), capture_output=True)
+            found = subprocess.run(
+                [python, "-c", "import torch"], env=without_our_libtorch(), capture_output=True, check=False
+            )
             if found.returncode == 0:
                 return python
     return None
@@ -328,7 +328,9 @@ def describe_problem(error: urllib.error.HTTPError) -> str:
     content = error.read().decode(errors="replace")
     try:
         problem = json.loads(content)
-        text = f"{error.code} {problem.get('title', '')} ({problem.get('code', 'no code')}): {problem.get('detail', '')}"
+        text = (
+            f"{error.code} {problem.get('title', '')} ({problem.get('code', 'no code')}): {problem.get('detail', '')}"
+        )
         return text + (f"\nhint: {problem['hint']}" if problem.get("hint") else "")
     except (ValueError, AttributeError):
         return f"{error.code} {content[:500]}"

@@ -2,6 +2,8 @@
 # Sourced by make's recipes, in bash, from the checkout's root: makes sure of libtorch and PostgreSQL (instant when
 # they are there) and sets the environment that building, testing and running want. By hand: `. scripts/env.sh`.
 
+# shellcheck source=scripts/toolchain.sh
+. scripts/toolchain.sh
 LIBTORCH="$(scripts/setup-libtorch.sh)" || return 1
 _postgres_bin="$(scripts/setup-postgres.sh)" || return 1
 export LIBTORCH

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks, in the order in which they are cheap: format, lints, dependencies, build, tests, a minute of fuzzing.
+# All checks, in the order in which they are cheap: format and lints, dependencies, build, tests, a minute of fuzzing.
 # The last line is "N passed, N failed"; the exit code is not 0 when anything failed or no test ran.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 LEFT_OUT=()
 
 main() {
+    # shellcheck source=scripts/toolchain.sh
+    . scripts/toolchain.sh
     require_cargo_parts
     # shellcheck source=scripts/env.sh
     . scripts/env.sh
@@ -20,6 +22,7 @@ main() {
 
     step cargo fmt --all --check
     step cargo clippy --workspace --all-targets "${locked[@]}" -- -D warnings
+    check_other_languages
     check_dependencies
     # The server's tests start the engine, which is no dependency of theirs that cargo knows of.
     step cargo build --workspace --bins "${locked[@]}"
@@ -45,10 +48,22 @@ require_cargo_parts() {
     done
 }
 
+# ruff and clang-format come from PyPI.
+check_other_languages() {
+    if scripts/setup-formatters.sh >/dev/null; then
+        step scripts/lint.sh
+    else
+        LEFT_OUT+=("format and lints of Python and C++: ruff and clang-format cannot be fetched from here")
+    fi
+}
+
 # Licences, bans and sources need no network; advisories do, and the end of the run says when they could not be fetched.
 check_dependencies() {
     local tool
-    tool="$(scripts/setup-cargo-deny.sh)"
+    if ! tool="$(scripts/setup-cargo-deny.sh)"; then
+        LEFT_OUT+=("cargo deny: it cannot be fetched from here")
+        return
+    fi
     PATH="$PATH:$tool"
     step cargo deny --workspace check bans licenses sources
     if cargo deny fetch db >/dev/null 2>&1; then

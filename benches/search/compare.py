@@ -34,9 +34,13 @@ def main():
         ours = statistics.median(fast["candidates_per_s"] for fast, _ in rounds)
         theirs = statistics.median(slow["candidates_per_s"] for _, slow in rounds)
         fast = rounds[-1][0]
-        print(f"{network}: {fast['layers']} layers, {fast['groups']} groups, C_max {fast['c_max']}, {fast['threads']} threads")
-        print(f"  search  {ours:12,.0f} candidates/s with sampling and costs, 5 million in {5e6 / ours:.1f} s, "
-              f"peak {fast['peak_mib']:.0f} MiB")
+        print(
+            f"{network}: {fast['layers']} layers, {fast['groups']} groups, C_max {fast['c_max']}, {fast['threads']} threads"
+        )
+        print(
+            f"  search  {ours:12,.0f} candidates/s with sampling and costs, 5 million in {5e6 / ours:.1f} s, "
+            f"peak {fast['peak_mib']:.0f} MiB"
+        )
         print(f"  PyTorch {theirs:12,.0f} candidates/s without them")
         print(f"  ratio   {ours / theirs:12.0f}")
         reached = reached and (network != "resnet56" or ours / theirs >= GOAL)

@@ -26,7 +26,7 @@ def main():
     w1, w2 = torch.randn(channels, HIDDEN), torch.randn(HIDDEN, HIDDEN)
     anchor = torch.nn.functional.normalize(torch.randn(HIDDEN), dim=0)
     index = torch.arange(channels)
-    batch = max(1, 2 ** 22 // (nodes * channels))
+    batch = max(1, 2**22 // (nodes * channels))
 
     def score():
         kept = torch.randint(1, channels + 1, (batch, nodes, 1))
@@ -43,8 +43,16 @@ def main():
             score()
             done += batch
         elapsed = time.perf_counter() - start
-    print(json.dumps({"network": network, "batch": batch, "threads": torch.get_num_threads(),
-                      "candidates_per_s": round(done / elapsed)}))
+    print(
+        json.dumps(
+            {
+                "network": network,
+                "batch": batch,
+                "threads": torch.get_num_threads(),
+                "candidates_per_s": round(done / elapsed),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

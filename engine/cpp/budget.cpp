@@ -34,7 +34,8 @@ double number(const IValue& value) { return value.isInt() ? std::max(0.0, static
 double printed(const IValue& value, double enough) {
   constexpr double kNumber = 32;
   if (value.isString()) return length(value);
-  if (value.isTensor()) return value.toTensor().defined() ? kNumber * static_cast<double>(value.toTensor().numel()) : kNumber;
+  if (value.isTensor())
+    return value.toTensor().defined() ? kNumber * static_cast<double>(value.toTensor().numel()) : kNumber;
   double bytes = kNumber;
   const auto add = [&](const IValue& part) { bytes += 2 + printed(part, enough - bytes); };
   if (value.isList()) {
@@ -121,7 +122,8 @@ Made in_pieces(Args args) {
 // `split`: by the size of a piece, by a list of sizes, or a text into words.
 Made split(Args args) {
   if (args[0].isString()) return {kShortString * length(args[0]), length(args[0])};
-  const double pieces = args[1].isInt() ? size_of_dim(args[0], args[2]) / std::max(1.0, number(args[1])) + 1 : length(args[1]);
+  const double pieces =
+      args[1].isInt() ? size_of_dim(args[0], args[2]) / std::max(1.0, number(args[1])) + 1 : length(args[1]);
   return {kTensor * pieces, 0};
 }
 
@@ -130,15 +132,33 @@ using Rule = Made (*)(Args);
 // What operators make; of one that is not named here it is what its arguments hold.
 Rule rule_of(const std::string& name) {
   static const std::unordered_map<std::string, Rule> rules = {
-      {"aten::append", one_element},    {"aten::insert", one_element},      {"aten::_set_item", one_entry},
-      {"aten::pop", nothing},           {"aten::clear", nothing},           {"aten::reverse", nothing},
-      {"aten::__getitem__", nothing},   {"aten::extend", second_argument},  {"aten::add_", second_argument},
-      {"aten::dict", entries},          {"aten::keys", all_arguments},      {"aten::items", entries},
-      {"aten::mul", repeated},          {"prim::rangelist", as_many_as_said}, {"aten::replace", replaced},
-      {"aten::join", joined},           {"aten::str", as_text},             {"aten::format", as_text},
-      {"aten::list", listed},           {"aten::unbind", unbound},          {"aten::chunk", in_pieces},
-      {"aten::unsafe_chunk", in_pieces}, {"aten::tensor_split", in_pieces}, {"aten::split", split},
-      {"aten::unsafe_split", split},    {"aten::split_with_sizes", split},  {"aten::unsafe_split_with_sizes", split}};
+      {"aten::append", one_element},
+      {"aten::insert", one_element},
+      {"aten::_set_item", one_entry},
+      {"aten::pop", nothing},
+      {"aten::clear", nothing},
+      {"aten::reverse", nothing},
+      {"aten::__getitem__", nothing},
+      {"aten::extend", second_argument},
+      {"aten::add_", second_argument},
+      {"aten::dict", entries},
+      {"aten::keys", all_arguments},
+      {"aten::items", entries},
+      {"aten::mul", repeated},
+      {"prim::rangelist", as_many_as_said},
+      {"aten::replace", replaced},
+      {"aten::join", joined},
+      {"aten::str", as_text},
+      {"aten::format", as_text},
+      {"aten::list", listed},
+      {"aten::unbind", unbound},
+      {"aten::chunk", in_pieces},
+      {"aten::unsafe_chunk", in_pieces},
+      {"aten::tensor_split", in_pieces},
+      {"aten::split", split},
+      {"aten::unsafe_split", split},
+      {"aten::split_with_sizes", split},
+      {"aten::unsafe_split_with_sizes", split}};
   const auto found = rules.find(name);
   return found == rules.end() ? all_arguments : found->second;
 }
@@ -157,7 +177,8 @@ bool is_collection(const c10::Type& type) {
 
 void Budget::refuse(const std::string& detail) {
   refusal_ = Rejected(
-      "unsupported_model", detail, "", "a model whose work grows with a loop of its own cannot be pruned; does a loop end?");
+      "unsupported_model", detail, "",
+      "a model whose work grows with a loop of its own cannot be pruned; does a loop end?");
   throw *refusal_;
 }
 
@@ -172,7 +193,9 @@ void Budget::step(int64_t count, int64_t elements) {
 void Budget::take(double elements, double text) {
   elements_ += elements;
   if (elements_ > static_cast<double>(kMaxElements)) {
-    refuse("The model makes lists and dictionaries of more than " + std::to_string(kMaxElements) + " elements for one input.");
+    refuse(
+        "The model makes lists and dictionaries of more than " + std::to_string(kMaxElements) +
+        " elements for one input.");
   }
   text_ += text;
   if (text_ > static_cast<double>(kMaxTextBytes)) {
@@ -196,7 +219,8 @@ void Budget::record(size_t bytes) {
   recorded_ += bytes;
   if (recorded_ > kMaxRecordBytes) {
     refuse(
-        "What the model does for one input takes more than " + std::to_string(kMaxRecordBytes) + " bytes to write down.");
+        "What the model does for one input takes more than " + std::to_string(kMaxRecordBytes) +
+        " bytes to write down.");
   }
 }
 
@@ -214,7 +238,8 @@ int64_t written_elements(const torch::jit::Node* node) {
   switch (node->kind()) {
     case c10::prim::ListConstruct:
     case c10::prim::TupleConstruct: return static_cast<int64_t>(node->inputs().size());
-    case c10::prim::DictConstruct: return static_cast<int64_t>(kDictEntry) * static_cast<int64_t>(node->inputs().size());
+    case c10::prim::DictConstruct:
+      return static_cast<int64_t>(kDictEntry) * static_cast<int64_t>(node->inputs().size());
     default: return 0;
   }
 }

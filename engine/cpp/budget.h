@@ -1,9 +1,9 @@
-// What one run of a user's program may take. Whoever runs it counts here: the evaluator, and libtorch's interpreter through
-// the nodes that reference.cpp puts into the program.
+// What one run of a user's program may take. Whoever runs it counts here: the evaluator, and libtorch's interpreter
+// through the nodes that reference.cpp puts into the program.
 //
-// Steps are counted as they are made. Lists, dictionaries and strings are counted by the elements and bytes that are made, not
-// by those that are alive, which are never more. An operator that makes them is counted before it runs, by what its arguments
-// say: `[0] * n` would take all memory in one step. Tensors have a limit of their own, see memory.h.
+// Steps are counted as they are made. Lists, dictionaries and strings are counted by the elements and bytes that are
+// made, not by those that are alive, which are never more. An operator that makes them is counted before it runs, by
+// what its arguments say: `[0] * n` would take all memory in one step. Tensors have a limit of their own, see memory.h.
 #pragma once
 
 #include <ATen/core/ivalue.h>

@@ -47,8 +47,8 @@ struct Passed {
 };
 
 bool tells_sizes(const Node* node) {
-  static const std::unordered_set<std::string> names = {
-      "aten::size", "aten::numel", "aten::stride", "aten::sym_size", "aten::sym_numel", "aten::is_contiguous"};
+  static const std::unordered_set<std::string> names = {"aten::size",     "aten::numel",     "aten::stride",
+                                                        "aten::sym_size", "aten::sym_numel", "aten::is_contiguous"};
   return names.count(node->kind().toQualString()) != 0;
 }
 
@@ -95,8 +95,9 @@ class Evaluator {
     }
     function.ensure_defined();
     const auto graph = torch::jit::toGraphFunction(function).graph();
-    TORCH_CHECK(graph->inputs().size() == args.size(), function.qualname().qualifiedName(), " is called with ",
-        args.size(), " arguments");
+    TORCH_CHECK(
+        graph->inputs().size() == args.size(), function.qualname().qualifiedName(), " is called with ", args.size(),
+        " arguments");
     Frame frame;
     frame.module = caller.module;
     if (!args.empty() && args[0].isObject()) {
@@ -156,8 +157,8 @@ class Evaluator {
     if (node->kind() != c10::aten::len) {
       for (const Value* input : node->inputs()) sized = sized || frame.sized.count(input) != 0;
     }
-    const bool marks_its_own = !node->blocks().empty() || node->kind() == c10::prim::CallMethod ||
-        node->kind() == c10::prim::CallFunction;
+    const bool marks_its_own =
+        !node->blocks().empty() || node->kind() == c10::prim::CallMethod || node->kind() == c10::prim::CallFunction;
     if (!sized || marks_its_own) return;
     for (const Value* output : node->outputs()) {
       if (!output->type()->isSubtypeOf(*c10::TensorType::get())) frame.sized.insert(output);
@@ -165,7 +166,8 @@ class Evaluator {
   }
 
   static void mark(const Value* value, bool sized, Frame& frame) {
-    if (sized) frame.sized.insert(value); else frame.sized.erase(value);
+    if (sized) frame.sized.insert(value);
+    else frame.sized.erase(value);
   }
 
   void step(const Node* node, Frame& frame) {
@@ -175,12 +177,9 @@ class Evaluator {
     bool sized = false;
 
     switch (node->kind()) {
-      case c10::prim::Constant:
-        return constant(node, frame);
-      case c10::prim::GetAttr:
-        return get_attribute(node, frame);
-      case c10::prim::SetAttr:
-        return set_attribute(node, frame, place());
+      case c10::prim::Constant: return constant(node, frame);
+      case c10::prim::GetAttr: return get_attribute(node, frame);
+      case c10::prim::SetAttr: return set_attribute(node, frame, place());
       case c10::prim::CallMethod: {
         torch::jit::Function& method = input(0).toObjectRef().type()->getMethod(node->s(c10::attr::name));
         return set_result(node, call(method, passed_from(node, 0, frame), place(), sized), sized, frame);
@@ -189,14 +188,10 @@ class Evaluator {
         torch::jit::Function* function = node->input(0)->type()->expectRef<c10::FunctionType>().function();
         return set_result(node, call(*function, passed_from(node, 1, frame), place(), sized), sized, frame);
       }
-      case c10::prim::If:
-        return branch(node, frame);
-      case c10::prim::Loop:
-        return loop(node, frame, place());
-      case c10::prim::ListConstruct:
-        return set(list(node, frame));
-      case c10::prim::DictConstruct:
-        return set(dict(node, frame));
+      case c10::prim::If: return branch(node, frame);
+      case c10::prim::Loop: return loop(node, frame, place());
+      case c10::prim::ListConstruct: return set(list(node, frame));
+      case c10::prim::DictConstruct: return set(dict(node, frame));
       case c10::prim::TupleConstruct: {
         return set(c10::ivalue::Tuple::create(inputs_from(node, 0, frame)));
       }
@@ -204,13 +199,14 @@ class Evaluator {
         const std::vector<IValue> elements = input(0).toList().vec();
         if (elements.size() != node->outputs().size()) {
           throw Rejected(
-              "input_shape", "A list of " + std::to_string(elements.size()) + " elements is unpacked into " +
-                  std::to_string(node->outputs().size()) + " names (" + source_of(node) + ").", place().node());
+              "input_shape",
+              "A list of " + std::to_string(elements.size()) + " elements is unpacked into " +
+                  std::to_string(node->outputs().size()) + " names (" + source_of(node) + ").",
+              place().node());
         }
         return set_outputs(node, elements, frame);
       }
-      case c10::prim::TupleUnpack:
-        return set_outputs(node, input(0).toTupleRef().elements().vec(), frame);
+      case c10::prim::TupleUnpack: return set_outputs(node, input(0).toTupleRef().elements().vec(), frame);
       case c10::prim::TupleIndex: {
         const auto& elements = input(0).toTupleRef().elements();
         const int64_t index = input(1).toInt();
@@ -228,25 +224,22 @@ class Evaluator {
       }
       case c10::prim::RaiseException:
         throw Rejected(
-            "input_shape", "The model raises an error: " + (input(0).isString() ? shortened(input(0).toStringRef()) : "") +
-                (source_of(node).empty() ? "" : " (" + source_of(node) + ")"), place().node());
-      case c10::prim::Uninitialized:
-        return set(IValue());
+            "input_shape",
+            "The model raises an error: " + (input(0).isString() ? shortened(input(0).toStringRef()) : "") +
+                (source_of(node).empty() ? "" : " (" + source_of(node) + ")"),
+            place().node());
+      case c10::prim::Uninitialized: return set(IValue());
       case c10::prim::unchecked_cast:
-      case c10::prim::unchecked_unwrap_optional:
-        return set(input(0));
-      case c10::prim::isinstance:
-        return set(is_instance(node, input(0)));
-      case c10::prim::NumToTensor:
-        return set(recorder_.scalar_tensor(input(0), place()));
+      case c10::prim::unchecked_unwrap_optional: return set(input(0));
+      case c10::prim::isinstance: return set(is_instance(node, input(0)));
+      case c10::prim::NumToTensor: return set(recorder_.scalar_tensor(input(0), place()));
       case c10::aten::format: {
         const std::vector<IValue> args = inputs_from(node, 0, frame);
         budget_.admit("aten::format", args);
         return set(format(args));
       }
       case c10::aten::warn:
-      case c10::prim::Print:
-        return;
+      case c10::prim::Print: return;
       default:
         // PyTorch's transformer layers take a fused path without gradients, which could not be trained or pruned.
         if (node->kind() == kIsGradEnabled) return set(true);
@@ -255,7 +248,8 @@ class Evaluator {
         if (node->kind() == kFusedAttention) return fused_attention(node, frame, place());
         if (node->kind() == kFusedEncoderLayer) {
           throw refusal(
-              place(), "The model was traced into PyTorch's fused transformer layer, which can be neither trained nor pruned.",
+              place(),
+              "The model was traced into PyTorch's fused transformer layer, which can be neither trained nor pruned.",
               "trace it with gradients enabled, outside torch.no_grad() and torch.inference_mode()");
         }
         if (node->kind() == kRepeatInterleave && node->schema().overload_name() == "self_Tensor") {
@@ -278,8 +272,8 @@ class Evaluator {
     set_result(node, value, sized, frame);
   }
 
-  // Attributes that hand something on inside one call are as good as local variables. What was there before the call is state
-  // when it is read and then replaced.
+  // Attributes that hand something on inside one call are as good as local variables. What was there before the call is
+  // state when it is read and then replaced.
   void set_attribute(const Node* node, Frame& frame, const Place& place) {
     const Attribute attribute{frame.values.at(node->input(0)).toObject().get(), node->s(c10::attr::name)};
     if (inherited_.count(attribute) != 0) {
@@ -339,7 +333,8 @@ class Evaluator {
       forget_outputs(body, frame);
     }
     set_outputs(node, carried.values, frame);
-    for (size_t index = 0; index < carried.sized.size(); ++index) mark(node->outputs()[index], carried.sized[index], frame);
+    for (size_t index = 0; index < carried.sized.size(); ++index)
+      mark(node->outputs()[index], carried.sized[index], frame);
   }
 
   static IValue list(const Node* node, const Frame& frame) {
@@ -382,7 +377,8 @@ class Evaluator {
         text += value.toStringRef();
       } else {
         std::ostringstream written;
-        if (value.isTensor()) written << "a tensor"; else written << value;
+        if (value.isTensor()) written << "a tensor";
+        else written << value;
         text += written.str();
       }
       ++index;
@@ -390,8 +386,8 @@ class Evaluator {
     return text;
   }
 
-  // `nn.MultiheadAttention` that was traced without gradients, as what it fuses: one projection to queries, keys and values,
-  // attention by heads, the projection back.
+  // `nn.MultiheadAttention` that was traced without gradients, as what it fuses: one projection to queries, keys and
+  // values, attention by heads, the projection back.
   void fused_attention(const Node* node, Frame& frame, const Place& place) {
     const std::vector<IValue> args = inputs_from(node, 0, frame);
     const at::Tensor query = args[0].toTensor();
@@ -399,7 +395,8 @@ class Evaluator {
         args[9].isNone() && !args[10].toBool();
     if (!is_plain) {
       throw refusal(
-          place, "The model was traced into PyTorch's fused attention with a mask, with weights returned or with other keys than queries.",
+          place,
+          "The model was traced into PyTorch's fused attention with a mask, with weights returned or with other keys than queries.",
           "trace it with gradients enabled, outside torch.no_grad() and torch.inference_mode()");
     }
     const int64_t batch = query.size(0), tokens = query.size(1), features = args[3].toInt(), heads = args[4].toInt();
@@ -423,7 +420,8 @@ class Evaluator {
     const at::Tensor repeats = args[1].toTensor();
     if (recorder_.depends_on_data(repeats, "`aten::repeat_interleave`")) {
       throw refusal(
-          place, "`aten::repeat_interleave` repeats as often as the data say, so the shape of its result depends on them.",
+          place,
+          "`aten::repeat_interleave` repeats as often as the data say, so the shape of its result depends on them.",
           "give the number of repetitions as an int");
     }
     if (repeats.numel() != 1) {
@@ -473,7 +471,8 @@ class Evaluator {
   }
 
   static void set_outputs(const Node* node, const std::vector<IValue>& values, Frame& frame) {
-    TORCH_CHECK(values.size() == node->outputs().size(), node->kind().toQualString(), " gives ", values.size(), " values");
+    TORCH_CHECK(
+        values.size() == node->outputs().size(), node->kind().toQualString(), " gives ", values.size(), " values");
     for (size_t index = 0; index < values.size(); ++index) frame.values[node->outputs()[index]] = values[index];
   }
 

@@ -1,7 +1,7 @@
 // Steps through `forward` node by node, with real values, and leaves operators to the recorder.
 //
-// No pass rewrites the user's code: calls step into the callee's own graph, `If` takes the branch that its condition selects,
-// `Loop` runs with bounds, everything within a budget. Numbers that come from the sizes of tensors are
+// No pass rewrites the user's code: calls step into the callee's own graph, `If` takes the branch that its condition
+// selects, `Loop` runs with bounds, everything within a budget. Numbers that come from the sizes of tensors are
 // followed: a branch or loop that hangs on one makes the record true for inputs of this size, and the recorder is told.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace secateur {
 
 // Returns what `forward` returns; `inputs` are the arguments behind `self`.
 c10::IValue evaluate_forward(
-    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<c10::IValue> inputs,
-    Recorder& recorder, Budget& budget);
+    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<c10::IValue> inputs, Recorder& recorder,
+    Budget& budget);
 
 }  // namespace secateur

@@ -1,6 +1,6 @@
-// While libtorch loads a file it computes whatever hangs on constants alone: forty lines `s1 = s0 + s0` would be a text of
-// gigabytes before any of our checks has seen the program. So the operators that make texts ask a budget while a file is loaded;
-// what would spend it stays in the program as it is written.
+// While libtorch loads a file it computes whatever hangs on constants alone: forty lines `s1 = s0 + s0` would be a text
+// of gigabytes before any of our checks has seen the program. So the operators that make texts ask a budget while a
+// file is loaded; what would spend it stays in the program as it is written.
 #pragma once
 
 #include "budget.h"

@@ -71,10 +71,8 @@ bool is_language_construct(const Node* node) {
     case c10::prim::unchecked_unwrap_optional:
     case c10::prim::isinstance:
     case c10::aten::warn:
-    case c10::aten::format:
-      return true;
-    default:
-      return false;
+    case c10::aten::format: return true;
+    default: return false;
   }
 }
 
@@ -84,7 +82,8 @@ std::string hint_for(const std::string& name) {
       name.find("prepacked") != std::string::npos) {
     return "upload the model from before torch.jit.optimize_for_inference";
   }
-  if (name.rfind("torchvision::", 0) == 0) return "torchvision's own C++ operators are not supported; upload the backbone alone";
+  if (name.rfind("torchvision::", 0) == 0)
+    return "torchvision's own C++ operators are not supported; upload the backbone alone";
   if (name == "prim::CreateObject" || name == "prim::Enter" || name == "prim::fork") {
     return "torch.jit.trace writes a model without classes, context managers and tasks";
   }
@@ -102,7 +101,8 @@ std::string hint_for(const std::string& name) {
 [[noreturn]] void refuse_size(const std::string& what, size_t most, const std::string& place = "") {
   const std::string source = place.empty() ? "" : " (" + place + ")";
   throw Rejected(
-      "unsupported_model", "The model's code has " + what + " of more than " + std::to_string(most) + source + ".", place);
+      "unsupported_model", "The model's code has " + what + " of more than " + std::to_string(most) + source + ".",
+      place);
 }
 
 void check_block(const Block* block, size_t depth) {

@@ -198,13 +198,14 @@ class Program {
 
   size_t calls() const { return calls_.size(); }
 
-  // `seconds`, where there is one, takes the wall time of each call, its preparation and the release of dead values included;
-  // the device's queue is emptied after every call then.
+  // `seconds`, where there is one, takes the wall time of each call, its preparation and the release of dead values
+  // included; the device's queue is emptied after every call then.
   std::vector<at::Tensor> run(
       const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs, size_t input_count,
       bool train, double* seconds) const {
     TORCH_CHECK(
-        weight_count == weights_.size(), "the program takes ", weights_.size(), " weights, ", weight_count, " were given");
+        weight_count == weights_.size(), "the program takes ", weights_.size(), " weights, ", weight_count,
+        " were given");
     TORCH_CHECK(
         input_count == inputs_.size(), "the program takes ", inputs_.size(), " inputs, ", input_count, " were given");
     TORCH_CHECK(input_count > 0 && inputs[0]->dim() > 0, "the first input has no batch dimension");
@@ -379,16 +380,16 @@ Failure* secateur_program_finish(Program* program, const uint32_t* outputs, size
 Failure* secateur_program_run(
     const Program* program, const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs,
     size_t input_count, bool train, TensorList** result) {
-  return guarded([&] {
-    *result = new TensorList{program->run(weights, weight_count, inputs, input_count, train, nullptr)};
-  });
+  return guarded(
+      [&] { *result = new TensorList{program->run(weights, weight_count, inputs, input_count, train, nullptr)}; });
 }
 
 Failure* secateur_program_time(
     const Program* program, const at::Tensor* const* weights, size_t weight_count, const at::Tensor* const* inputs,
     size_t input_count, double* seconds, size_t count) {
   return guarded([&] {
-    TORCH_CHECK(count == program->calls(), "the program has ", program->calls(), " calls, ", count, " times were asked for");
+    TORCH_CHECK(
+        count == program->calls(), "the program has ", program->calls(), " calls, ", count, " times were asked for");
     program->run(weights, weight_count, inputs, input_count, false, seconds);
   });
 }

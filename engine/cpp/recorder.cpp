@@ -39,17 +39,18 @@ bool makes_tensors(const c10::FunctionSchema& schema) {
 bool reads_description_only(const c10::FunctionSchema& schema) {
   if (schema.name().rfind("prim::", 0) == 0) return true;
   static const std::unordered_set<std::string> names = {
-      "aten::size",          "aten::dim",        "aten::len",        "aten::numel",
-      "aten::stride",        "aten::sym_size",   "aten::sym_numel",  "aten::is_contiguous",
+      "aten::size",          "aten::dim",        "aten::len",          "aten::numel",
+      "aten::stride",        "aten::sym_size",   "aten::sym_numel",    "aten::is_contiguous",
       "aten::element_size",  "aten::is_complex", "aten::is_same_size", "aten::is_floating_point",
       "aten::storage_offset"};
   return names.count(schema.name()) != 0;
 }
 
 bool draws_random_numbers(const std::string& name) {
-  static const std::unordered_set<std::string> names = {
-      "aten::rand",      "aten::rand_like",  "aten::randn",    "aten::randn_like", "aten::randint", "aten::randperm",
-      "aten::bernoulli", "aten::bernoulli_", "aten::uniform_", "aten::normal_", "aten::exponential_"};
+  static const std::unordered_set<std::string> names = {"aten::rand",       "aten::rand_like",   "aten::randn",
+                                                        "aten::randn_like", "aten::randint",     "aten::randperm",
+                                                        "aten::bernoulli",  "aten::bernoulli_",  "aten::uniform_",
+                                                        "aten::normal_",    "aten::exponential_"};
   return names.count(name) != 0;
 }
 
@@ -71,9 +72,9 @@ bool is_true(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& 
 
 // Operators that make a tensor like another one, with contents of their own.
 bool makes_contents(const std::string& name) {
-  static const std::unordered_set<std::string> names = {
-      "aten::zeros_like", "aten::ones_like", "aten::full_like", "aten::empty_like",
-      "aten::new_zeros",  "aten::new_ones",  "aten::new_full",  "aten::new_empty"};
+  static const std::unordered_set<std::string> names = {"aten::zeros_like", "aten::ones_like", "aten::full_like",
+                                                        "aten::empty_like", "aten::new_zeros", "aten::new_ones",
+                                                        "aten::new_full",   "aten::new_empty"};
   return names.count(name) != 0;
 }
 
@@ -84,9 +85,7 @@ std::string Place::text() const {
   return module.empty() ? " (" + source + ")" : " in `" + module + "` (" + source + ")";
 }
 
-std::string Place::json() const {
-  return ",\"module\":" + json::quote(module) + ",\"source\":" + json::quote(source);
-}
+std::string Place::json() const { return ",\"module\":" + json::quote(module) + ",\"source\":" + json::quote(source); }
 
 int64_t Recorder::new_value(const at::Tensor& tensor, const std::string& of) {
   values_.push_back(
@@ -193,8 +192,9 @@ bool Recorder::literal(const c10::IValue& value, const std::string& reader, cons
   if (value.isTensor()) return tagged("tensor", tensor_id(value));
   if (value.isList() && value.toListRef().size() > kMaxListInCall) {
     throw Rejected(
-        "unsupported_model", reader + place.text() + " is called with a list of " +
-            std::to_string(value.toListRef().size()) + " elements; at most " + std::to_string(kMaxListInCall) + " are allowed.",
+        "unsupported_model",
+        reader + place.text() + " is called with a list of " + std::to_string(value.toListRef().size()) +
+            " elements; at most " + std::to_string(kMaxListInCall) + " are allowed.",
         place.node());
   }
   if (value.isBool()) return tagged("bool", json::boolean(value.toBool()));
@@ -227,9 +227,8 @@ void Recorder::check_behaviour(
     const Place& place) {
   if (draws_random_numbers(schema.name())) {
     throw Rejected(
-        "unsupported_model",
-        label + place.text() + " draws random numbers although the model is in evaluation mode.", place.node(),
-        "make the randomness depend on `self.training`");
+        "unsupported_model", label + place.text() + " draws random numbers although the model is in evaluation mode.",
+        place.node(), "make the randomness depend on `self.training`");
   }
   const bool drops = is_true(schema, args, "train") && schema.name().find("dropout") != std::string::npos;
   const auto mean = schema.argumentIndexWithName("running_mean");
@@ -247,8 +246,8 @@ void Recorder::check_behaviour(
       if (is_mask && state_of(index, label).has_data) {
         throw Rejected(
             "unsupported_model",
-            label + place.text() + " selects by a mask that depends on the data, so its shape does too.",
-            place.node(), "use torch.where, or multiply by the mask");
+            label + place.text() + " selects by a mask that depends on the data, so its shape does too.", place.node(),
+            "use torch.where, or multiply by the mask");
       }
     });
   }
@@ -271,8 +270,10 @@ void Recorder::call(
   if (!recorded && has_data && !reads_description_only(schema)) {
     throw Rejected(
         "unsupported_model",
-        label + place.text() + " makes a number of the contents of a tensor, so what the model computes would depend "
-        "on the data.", place.node(), "replace control flow on data by torch.where or masks");
+        label + place.text() +
+            " makes a number of the contents of a tensor, so what the model computes would depend "
+            "on the data.",
+        place.node(), "replace control flow on data by torch.where or masks");
   }
 
   std::vector<at::Tensor> written;
@@ -314,8 +315,7 @@ void Recorder::call(
     throw;
   } catch (const std::exception&) {
     if (const auto refused = refused_tensor_memory()) throw *refused;
-    throw Rejected(
-        "input_shape", label + place.text() + " fails: " + first_line(logged_message()), place.node());
+    throw Rejected("input_shape", label + place.text() + " fails: " + first_line(logged_message()), place.node());
   }
   if (!recorded) return;
 
@@ -325,8 +325,8 @@ void Recorder::call(
     TORCH_CHECK(tensor.defined(), label, " returns no tensor");
     at::Tensor base;
     const auto entry = states_.find(tensor.unsafeGetTensorImpl());
-    const bool in_place = std::any_of(
-        written.begin(), written.end(), [&](const at::Tensor& target) { return target.is_same(tensor); });
+    const bool in_place =
+        std::any_of(written.begin(), written.end(), [&](const at::Tensor& target) { return target.is_same(tensor); });
     if (in_place) {
       base = entry->second.base;
     } else {
@@ -343,8 +343,9 @@ void Recorder::call(
       const size_t depth = base.defined() ? state_of(base, label).depth + 1 : 0;
       if (depth > kMaxViews) {
         throw Rejected(
-            "unsupported_model", label + place.text() + " makes a view of more than " + std::to_string(kMaxViews) +
-                " views of views.", place.node(), "copy the tensor now and then (`x = x.clone()`)");
+            "unsupported_model",
+            label + place.text() + " makes a view of more than " + std::to_string(kMaxViews) + " views of views.",
+            place.node(), "copy the tensor now and then (`x = x.clone()`)");
       }
       State& state = track(tensor, value, Origin::Computed, has_data);
       state.base = base;

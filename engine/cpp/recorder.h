@@ -1,12 +1,13 @@
 // What one evaluation of `forward` did: every operator on tensors, with its arguments as literals.
 //
-// A value is a tensor at one point of the program. Tensors are told apart by their TensorImpl. What was computed is forgotten
-// once nobody but the recorder holds it, so no more activations live at once than the program itself keeps.
+// A value is a tensor at one point of the program. Tensors are told apart by their TensorImpl. What was computed is
+// forgotten once nobody but the recorder holds it, so no more activations live at once than the program itself keeps.
 // Two rules keep the record in static single assignment form:
 // an operator that returns its own input (contiguous, dropout in evaluation) gets a new impl that shares the storage;
-// an operator that writes in place makes a new value of the impl. When the impl is a view, the tensors that it was taken
-// of get new values too, with the view put back (`cat` of what lies around it); every other impl that sees the written memory is
-// taken again when it is next read. Memory that no input reaches (the mask of a window attention) is read as a constant.
+// an operator that writes in place makes a new value of the impl. When the impl is a view, the tensors that it was
+// taken of get new values too, with the view put back (`cat` of what lies around it); every other impl that sees the
+// written memory is taken again when it is next read. Memory that no input reaches (the mask of a window attention) is
+// read as a constant.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -109,7 +110,8 @@ class Recorder {
       const Place& place);
   std::string output_json(const c10::IValue& output, size_t depth);
 
-  // writes.cpp. A write is checked, then the bases of what it writes are read, then the kernel runs, then it is finished.
+  // writes.cpp. A write is checked, then the bases of what it writes are read, then the kernel runs, then it is
+  // finished.
   void check_write(const at::Tensor& written, const std::string& writer, const Place& place);
   void read_bases(const at::Tensor& written, bool has_data, const std::string& writer, const Place& place);
   std::string operator_of_write(const c10::FunctionSchema& schema, const at::Tensor& written);

@@ -1,8 +1,9 @@
 // `Module::forward` as libtorch's own interpreter runs it, within a budget: what an imported graph is compared with.
 //
-// The interpreter has no limits, so nodes of ours are put into the program first: one at the head of every block that counts the
-// block's nodes, and one before every operator that may make a list or a text. They throw when the budget is spent. What is
-// printed or warned about is taken out, and every device becomes the CPU, as in the evaluator; nothing else is changed.
+// The interpreter has no limits, so nodes of ours are put into the program first: one at the head of every block that
+// counts the block's nodes, and one before every operator that may make a list or a text. They throw when the budget is
+// spent. What is printed or warned about is taken out, and every device becomes the CPU, as in the evaluator; nothing
+// else is changed.
 #pragma once
 
 #include <torch/csrc/jit/api/module.h>

@@ -54,7 +54,8 @@ const char* secateur_archive_inputs(const secateur::Archive*);
 // Evaluates `forward` on the inputs and writes down what it does.
 secateur::Failure* secateur_archive_record(
     const secateur::Archive*, const at::Tensor* const* inputs, size_t count, secateur::Recording** result);
-// `Module::forward` as libtorch runs it, outputs in reading order. To be called once and after all else: it changes the program.
+// `Module::forward` as libtorch runs it, outputs in reading order. To be called once and after all else: it changes the
+// program.
 secateur::Failure* secateur_archive_forward(
     secateur::Archive*, const at::Tensor* const* inputs, size_t count, TensorList** result);
 const char* secateur_recording_json(const secateur::Recording*);

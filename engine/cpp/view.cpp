@@ -92,7 +92,8 @@ View reshape_of(const at::Tensor& view, const at::Tensor& base) {
 std::optional<View> View::of(const at::Tensor& view, const at::Tensor& base) {
   if (view.scalar_type() != base.scalar_type()) return std::nullopt;
   if (view.numel() == base.numel() && view.storage_offset() == base.storage_offset()) {
-    if (view.sizes() == base.sizes() && view.strides() == base.strides()) return View{std::nullopt, std::nullopt, false};
+    if (view.sizes() == base.sizes() && view.strides() == base.strides())
+      return View{std::nullopt, std::nullopt, false};
     if (view.is_contiguous() && base.is_contiguous()) return reshape_of(view, base);
     return permutation_of(view, base);
   }

@@ -1,7 +1,7 @@
 // How a view lies in the tensor that it was taken of: one call that takes it, and one that puts it back.
 //
-// It is read off sizes and strides alone, so it does not matter by which operator the view was made. With it the recorder
-// says a write into a view as a computation: the base with the written view put back is a new value.
+// It is read off sizes and strides alone, so it does not matter by which operator the view was made. With it the
+// recorder says a write into a view as a computation: the base with the written view put back is a new value.
 #pragma once
 
 #include <ATen/core/Tensor.h>

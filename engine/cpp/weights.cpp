@@ -27,8 +27,11 @@ void check_tensor(const Weight& weight) {
   }
   if (tensor.layout() != at::kStrided) {
     throw Rejected(
-        "unsupported_dtype", "The tensor `" + weight.name + "` is sparse or in a private layout; only dense float32 "
-        "weights are supported.", weight.name, "convert it with to_dense() before saving");
+        "unsupported_dtype",
+        "The tensor `" + weight.name +
+            "` is sparse or in a private layout; only dense float32 "
+            "weights are supported.",
+        weight.name, "convert it with to_dense() before saving");
   }
   dtype_name(tensor.scalar_type(), weight.name);
   // Python numbers are float64 constants in traced code, so constants may be; they have no gradients.
@@ -53,7 +56,8 @@ struct Walk {
     if (!tensor.defined()) return;
     if (name.size() > kMaxNameBytes) {
       throw Rejected(
-          "unsupported_model", "The name of a tensor, `" + shortened(name, 100) + "`, has " + std::to_string(name.size()) +
+          "unsupported_model",
+          "The name of a tensor, `" + shortened(name, 100) + "`, has " + std::to_string(name.size()) +
               " bytes; at most " + std::to_string(kMaxNameBytes) + " are allowed.");
     }
     if (found.weights.size() + constants.size() >= kMaxNames) {
@@ -72,7 +76,8 @@ struct Walk {
       throw Rejected(
           "unsupported_model",
           "The tensor `" + weight.name + "` has " + std::to_string(weight.tensor.numel()) + " elements and stores " +
-              std::to_string(weight.tensor.storage().nbytes()) + " bytes; all tensors of a model may be 1 GiB larger than what "
+              std::to_string(weight.tensor.storage().nbytes()) +
+              " bytes; all tensors of a model may be 1 GiB larger than what "
               "they store.",
           weight.name, "store the tensor as it is and expand it in `forward`");
     }
@@ -149,8 +154,8 @@ const char* dtype_name(at::ScalarType dtype, const std::string& of) {
     case at::kBool: return "bool";
     default:
       throw Rejected(
-          "unsupported_dtype", "The tensor `" + of + "` has the dtype " + c10::toString(dtype) + ", which is not supported.",
-          of);
+          "unsupported_dtype",
+          "The tensor `" + of + "` has the dtype " + c10::toString(dtype) + ", which is not supported.", of);
   }
 }
 

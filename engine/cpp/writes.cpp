@@ -33,8 +33,8 @@ void Recorder::check_write(const at::Tensor& written, const std::string& writer,
     const bool is_input = state.origin == Origin::Input;
     throw Rejected(
         "unsupported_model",
-        writer + place.text() + " writes in place into " + (is_input ? "an input of the model" : "a weight of the model") +
-            ", which is not supported.",
+        writer + place.text() + " writes in place into " +
+            (is_input ? "an input of the model" : "a weight of the model") + ", which is not supported.",
         place.node(), is_input ? "copy the input first (`x = x.clone()`)" : "call model.eval() before torch.jit.trace");
   };
   State& own = state_of(written, writer);
@@ -112,14 +112,16 @@ int64_t Recorder::put_together(const ViewRange& range, const State& base, int64_
   const auto keep = [&](int64_t start, int64_t end) {
     if (start == end) return;
     const ViewCall slice{
-        "aten::slice", "Tensor",
+        "aten::slice",
+        "Tensor",
         {{"dim", number(range.dim)}, {"start", number(start)}, {"end", number(end)}, {"step", number(1)}}};
     pieces.push_back(record(slice, {{"self", base.value}}, base.tensor.slice(range.dim, start, end), place));
   };
   keep(0, range.start);
   const at::Tensor written = base.tensor.slice(range.dim, range.start, range.end);
   pieces.push_back(
-      range.is_index ? record({"aten::unsqueeze", "", {{"dim", number(range.dim)}}}, {{"self", part}}, written, place) : part);
+      range.is_index ? record({"aten::unsqueeze", "", {{"dim", number(range.dim)}}}, {{"self", part}}, written, place)
+                     : part);
   keep(range.end, base.tensor.size(range.dim));
   const std::string tensors =
       "{\"tensors\":" + json::array_of(pieces, [](int64_t piece) { return json::number(piece); }) + "}";
@@ -153,7 +155,8 @@ int64_t Recorder::record(
     return "{\"name\":" + json::quote(name) + ",\"value\":" + literal + "}";
   };
   std::vector<std::string> args;
-  for (const auto& [name, tensor] : tensors) args.push_back(argument(name, "{\"tensor\":" + json::number(tensor) + "}"));
+  for (const auto& [name, tensor] : tensors)
+    args.push_back(argument(name, "{\"tensor\":" + json::number(tensor) + "}"));
   for (const auto& [name, literal] : call.literals) args.push_back(argument(name, literal));
   add_node(
       "{\"op\":" + json::quote(call.op) + ",\"overload\":" + json::quote(call.overload) +

@@ -77,8 +77,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("secateur", type=Path, help="the program, with secateur-engine beside it")
     parser.add_argument("--folder", type=Path, required=True, help="for archives and results")
-    parser.add_argument("--only", type=pattern, default=re.compile(""), help="a regular expression: models such as timm-vit_tiny_patch16_224")
-    parser.add_argument("--kinds", type=some_of(archives.KINDS), default=archives.KINDS, help=f"of {','.join(archives.KINDS)}")
+    parser.add_argument(
+        "--only",
+        type=pattern,
+        default=re.compile(""),
+        help="a regular expression: models such as timm-vit_tiny_patch16_224",
+    )
+    parser.add_argument(
+        "--kinds", type=some_of(archives.KINDS), default=archives.KINDS, help=f"of {','.join(archives.KINDS)}"
+    )
     parser.add_argument("--steps", type=some_of(STEPS), default=STEPS, help=f"of {','.join(STEPS)}")
     parser.add_argument("--again", action="store_true", help="take steps again that did not go well")
     parser.add_argument("--keep", action="store_true", help="keep the archives")

@@ -38,13 +38,21 @@ def run_command(command: list[str], limits: Limits, scratch: Path) -> Ended:
     started = time.monotonic()
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
-            command, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL, process_group=0,
-            preexec_fn=lambda: limit_memory(limits),
+            command,
+            stdout=stdout,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            # No other thread runs here that could hold a lock.
+            preexec_fn=lambda: limit_memory(limits),  # noqa: PLW1509
         )
         code, usage = wait(process.pid, limits.seconds, started, os.killpg)
     process.returncode = code
     return Ended(
-        code, out.read_text(errors="replace"), err.read_text(errors="replace"), time.monotonic() - started,
+        code,
+        out.read_text(errors="replace"),
+        err.read_text(errors="replace"),
+        time.monotonic() - started,
         usage.ru_maxrss * 1024,
     )
 
@@ -59,7 +67,7 @@ def call(work: Callable[[], object], limits: Limits) -> object:
         limit_memory(limits)
         try:
             result: object = work()
-        except BaseException as error:  # noqa: BLE001: whatever a model raises is a result here
+        except BaseException as error:  # whatever a model raises is a result here
             # Short, because it has to fit into the pipe: the parent reads when the child has ended.
             result = RuntimeError(f"{type(error).__name__}: {error}"[:4000])
         with os.fdopen(writer, "wb") as pipe:
@@ -70,7 +78,9 @@ def call(work: Callable[[], object], limits: Limits) -> object:
     with os.fdopen(reader, "rb") as pipe:
         answer = pipe.read()
     if not answer:
-        return RuntimeError(f"took more than {limits.seconds} s" if code == -signal.SIGKILL else f"died with code {code}")
+        return RuntimeError(
+            f"took more than {limits.seconds} s" if code == -signal.SIGKILL else f"died with code {code}"
+        )
     return pickle.loads(answer)
 
 
@@ -79,7 +89,9 @@ def limit_memory(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
-def wait(pid: int, seconds: int, started: float, kill: Callable[[int, int], None]) -> tuple[int, resource.struct_rusage]:
+def wait(
+    pid: int, seconds: int, started: float, kill: Callable[[int, int], None]
+) -> tuple[int, resource.struct_rusage]:
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:

@@ -127,7 +127,9 @@ def verdict(results: Results, kind: str) -> tuple[str, str]:
             hint = f" Hint: {line['hint']}." if line.get("hint") else ""
             return line["outcome"], f"{line.get('code', '')} {line['reason']}{hint}".strip()
     missing = [method for method in METHODS if method not in ran]
-    return ("not run" if len(missing) == len(METHODS) else "pruned" + "".join(f", {method} not run" for method in missing)), ""
+    return (
+        "not run" if len(missing) == len(METHODS) else "pruned" + "".join(f", {method} not run" for method in missing)
+    ), ""
 
 
 def row(model: Model, results: Results) -> str:
@@ -173,7 +175,10 @@ def times(results: dict[str, Results]) -> str:
     ]
     if not lines:
         return ""
-    seconds = lambda line: sum(line["stages"].values())
+
+    def seconds(line: dict) -> float:
+        return sum(line["stages"].values())
+
     key, kind, slowest = max(lines, key=lambda found: seconds(found[2]))
     outcomes = Counter(line["outcome"] for found in results.values() for line in found.lines.values())
     told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))

@@ -74,7 +74,16 @@ class Run:
     def prune(self, method: str) -> dict:
         pruned, report = self.scratch / f"{method}.pt", self.scratch / f"{method}.json"
         ended = self.command(
-            "prune", "--flops", str(TARGET), "--method", method, "--no-fine-tune", "-o", str(pruned), "--report", str(report)
+            "prune",
+            "--flops",
+            str(TARGET),
+            "--method",
+            method,
+            "--no-fine-tune",
+            "-o",
+            str(pruned),
+            "--report",
+            str(report),
         )
         if ended.code != 0:
             return refusal(ended)
@@ -105,13 +114,15 @@ class Run:
 
 def cost(ended: Ended) -> dict:
     """Seconds of the command and of its stages, and peak memory."""
-    stages = {stage: float(seconds) for stage, seconds in re.findall(r"^(\w+): done, ([\d.]+) s$", ended.stderr, re.M)}
+    stages = {
+        stage: float(seconds) for stage, seconds in re.findall(r"^(\w+): done, ([\d.]+) s$", ended.stderr, re.MULTILINE)
+    }
     return {"seconds": round(ended.seconds, 1), "stages": stages, "peak_bytes": ended.peak_bytes}
 
 
 def refusal(ended: Ended) -> dict:
-    said = re.search(r"^error: (?:(\w+): )?(.*)$", ended.stderr, re.M)
-    hint = re.search(r"^hint: (.*)$", ended.stderr, re.M)
+    said = re.search(r"^error: (?:(\w+): )?(.*)$", ended.stderr, re.MULTILINE)
+    hint = re.search(r"^hint: (.*)$", ended.stderr, re.MULTILINE)
     code = said[1] if said else None
     if ended.code != 1 or code is None or code == "internal":
         reason = said[0] if said else f"ended with code {ended.code}"

@@ -12,7 +12,7 @@ use crate::digest::Sha256;
 use crate::id::KeyId;
 use crate::table;
 
-pub const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+pub const LIFETIME: Duration = Duration::from_hours(12);
 
 /// A session, by the token in its cookie.
 #[derive(Debug, Clone)]

@@ -88,6 +88,7 @@ impl BlobStore {
     }
 
     /// Takes nothing in that would leave less than the disk's reserve.
+    #[must_use]
     pub fn with_reserve(mut self, disk: Disk) -> Self {
         self.disk = Some(disk);
         self

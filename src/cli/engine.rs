@@ -14,7 +14,9 @@ use crate::server::StartError;
 enum DeviceChoice {
     /// CUDA when there is a GPU, else the CPU
     Auto,
+    /// The CPU, even where there is a GPU
     Cpu,
+    /// A GPU, or an error where there is none
     Cuda,
 }
 

@@ -114,7 +114,9 @@ async fn list(database: &Database, tenant: Option<&Tenant>) -> Result<(), CliErr
     let mut before = None;
     loop {
         let keys = api_key::list(database.pool(), tenant, before, PAGE).await?;
-        keys.iter().for_each(|key| table.row(cells(key)));
+        for key in &keys {
+            table.row(cells(key));
+        }
         match keys.last() {
             Some(last) if keys.len() as i64 == PAGE => before = Some(last.id),
             _ => break,

@@ -17,7 +17,7 @@ pub(super) struct LogOptions {
     #[arg(long, global = true, env = "SECATEUR_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
     /// What is logged, such as `debug` or `secateur=debug,sqlx=warn` [default: info for servers, error else]
-    #[arg(long, global = true, env = "SECATEUR_LOG")]
+    #[arg(long, global = true, env = "SECATEUR_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
 

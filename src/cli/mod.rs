@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed or rejected, 2 wrong usage.
 
+mod configuration;
 mod engine;
 mod inspect;
 mod key;
@@ -24,6 +25,8 @@ use crate::database::DatabaseError;
 use crate::local::LocalError;
 use crate::server::StartError;
 use logging::LogOptions;
+
+pub use configuration::configuration_page;
 
 /// Prunes TorchScript models: as a service, or one file here and now.
 #[derive(Debug, Parser)]
@@ -51,6 +54,9 @@ enum Command {
     Migrate(serve::MigrateArguments),
     /// Print the API's description
     Openapi(openapi::OpenapiArguments),
+    /// Print docs/configuration.md: every option and variable
+    #[command(hide = true)]
+    Configuration,
 }
 
 /// What went wrong, for a person.
@@ -126,6 +132,10 @@ pub fn main() -> ExitCode {
             Command::Key(arguments) => key::key(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),
+            Command::Configuration => {
+                configuration::print();
+                Ok(())
+            }
         }
     });
     runtime.shutdown_background();

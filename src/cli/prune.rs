@@ -66,7 +66,7 @@ pub(super) struct PruneArguments {
     #[arg(long)]
     no_fine_tune: bool,
     /// Seed of everything random
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// One sample's shape without the batch, `3,32,32`; once for each input
     #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
@@ -74,6 +74,7 @@ pub(super) struct PruneArguments {
     /// The model sees (stored - mean) / std: one number, or one for each channel
     #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "std")]
     mean: Option<Value>,
+    /// The std of that
     #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "mean")]
     std: Option<Value>,
     /// Where to write the pruned model [default: the model's name with -pruned]

@@ -15,7 +15,7 @@ use crate::server::{self, AccessOptions, DataFolder, Server, ServerOptions};
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
     /// Address of the API; port 0 takes a free one
-    #[arg(long, env = "SECATEUR_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "SECATEUR_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     #[command(flatten)]
     access: AccessArguments,
@@ -25,10 +25,10 @@ pub(super) struct ServeArguments {
     #[arg(long, env = "SECATEUR_BLOBS", value_name = "URL")]
     blobs: Option<String>,
     /// Longest model or data set that is taken
-    #[arg(long, env = "SECATEUR_MAX_UPLOAD_BYTES", default_value_t = 4 << 30)]
+    #[arg(long, env = "SECATEUR_MAX_UPLOAD_BYTES", value_name = "BYTES", default_value_t = 4 << 30)]
     max_upload_bytes: u64,
     /// Refuse uploads that would leave less than this on the disk
-    #[arg(long, env = "SECATEUR_RESERVE_BYTES", default_value_t = 256 << 20)]
+    #[arg(long, env = "SECATEUR_RESERVE_BYTES", value_name = "BYTES", default_value_t = 256 << 20)]
     reserve_bytes: u64,
     #[command(flatten)]
     limits: LimitOptions,
@@ -53,7 +53,7 @@ struct AccessArguments {
 #[derive(Debug, Args)]
 pub(super) struct StorageOptions {
     /// Folder of the private database, blobs and scratch files
-    #[arg(long, env = "SECATEUR_DATA_DIR", default_value = "data")]
+    #[arg(long, env = "SECATEUR_DATA_DIR", value_name = "PATH", default_value = "data")]
     pub(super) data_dir: PathBuf,
     /// A Postgres to use [default: a private one in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -71,15 +71,15 @@ impl StorageOptions {
 #[derive(Debug, Args)]
 pub(super) struct WorkOptions {
     /// Tasks of jobs that run at once here, with one inspection beside them; 0 leaves all work to other workers
-    #[arg(long, env = "SECATEUR_SLOTS", default_value_t = 1)]
+    #[arg(long, env = "SECATEUR_SLOTS", value_name = "N", default_value_t = 1)]
     pub(super) slots: usize,
     #[command(flatten)]
     pub(super) engine: EngineOptions,
     /// Seconds that a task may run
-    #[arg(long, env = "SECATEUR_TASK_TIMEOUT", default_value_t = 6 * 3600)]
+    #[arg(long, env = "SECATEUR_TASK_TIMEOUT", value_name = "SECONDS", default_value_t = 6 * 3600)]
     pub(super) task_timeout: u64,
     /// Seconds without a sign of life after which a task is given to another worker; the same for all workers
-    #[arg(long, env = "SECATEUR_LEASE", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
+    #[arg(long, env = "SECATEUR_LEASE", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
     pub(super) lease: u64,
 }
 

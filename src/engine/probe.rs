@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::{EngineBinary, Scratch};
 
 /// libtorch is loaded in less than a second, from a cold disk in some.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ceilings that every machine can set.
 const CEILINGS: Ceilings =

@@ -24,7 +24,7 @@ use supervisor::Supervisor;
 const USER: &str = "secateur";
 const DATABASE: &str = "secateur";
 /// Recovery after a crash replays the log, which can take a while.
-const TIME_TO_START: Duration = Duration::from_secs(120);
+const TIME_TO_START: Duration = Duration::from_mins(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {

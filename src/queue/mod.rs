@@ -37,7 +37,7 @@ pub use finish::{Finished, finish_in};
 pub use submit::{NewSubmission, Submitted};
 
 /// How long a claim lasts without a heartbeat.
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_mins(1);
 
 /// Characters of log that a task keeps.
 const LONGEST_LOG: i32 = 256 * 1024;

@@ -46,6 +46,7 @@ pub struct TooManyRequests {
 
 impl Quotas {
     /// Those that hold for a caller.
+    #[must_use]
     pub fn of(self, caller: &Caller) -> Self {
         match caller.key_id {
             Some(_) => self,

@@ -40,7 +40,7 @@ pub use delete::UploadDeletion;
 pub use fit::check_fit;
 
 /// A blob that was stored and has no row after this is one of an upload that failed.
-const TIME_TO_RECORD: Duration = Duration::from_secs(24 * 3600);
+const TIME_TO_RECORD: Duration = Duration::from_hours(24);
 
 /// Accepts uploads; clones share what is behind it.
 #[derive(Debug, Clone)]

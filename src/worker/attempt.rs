@@ -22,7 +22,7 @@ use crate::table::artifact::Output;
 const LONGEST_SUMMARY: u64 = 16 << 20;
 
 /// Somebody waits for an inspection, and others for the slot.
-const LONGEST_INSPECTION: Duration = Duration::from_secs(60);
+const LONGEST_INSPECTION: Duration = Duration::from_mins(1);
 
 /// How an attempt ended, from the queue's point of view.
 #[derive(Debug)]

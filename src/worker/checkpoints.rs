@@ -15,7 +15,7 @@ use crate::engine::{Scratch, forget_output, take_output};
 use crate::queue::{ClaimedTask, Written};
 
 /// How long one checkpoint may take to be stored; training goes on meanwhile, but its end has to wait.
-const TIME_TO_STORE: Duration = Duration::from_secs(120);
+const TIME_TO_STORE: Duration = Duration::from_mins(2);
 /// How long it is tried to be recorded while the database is away.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -30,7 +30,7 @@ use crate::queue::{Queue, Share};
 pub use reaper::reap_until;
 
 /// A crash costs a task no more than about this.
-pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How a worker works.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use crate::queue::{ClaimedTask, Failure, Share, Written};
 
 /// How long the end of a task is tried to be told while the database is away. Longer than the lease: as long as nobody
 /// else has claimed the task, the work still counts.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// The same when the program is asked to end.
 const PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);

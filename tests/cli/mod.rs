@@ -1,5 +1,6 @@
 //! The command line: what goes to stdout, what to stderr, and the exit code.
 
+mod configuration;
 mod connections;
 mod key;
 mod local;

@@ -12,7 +12,7 @@ use crate::harness::{Client, TestServer, count_files, eventually, file_part};
 /// A worker process of a server; dropping it kills it the hard way.
 struct Working {
     child: Child,
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
 impl Working {
@@ -29,7 +29,7 @@ impl Working {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, _scratch: scratch }
+        Self { child, scratch }
     }
 }
 
@@ -71,7 +71,7 @@ async fn a_worker_does_the_servers_work_and_leaves_at_sigterm() {
     wait_for(&client, &path, "status", "succeeded").await;
     kill_process(Pid::from_child(&worker.child), Signal::TERM).unwrap();
     assert_eq!(worker.child.wait().unwrap().code(), Some(0));
-    assert_eq!(count_files(worker._scratch.path()), 0);
+    assert_eq!(count_files(worker.scratch.path()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ pub use hand::Hand;
 pub use template::copy_to as copy_cluster_to;
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server; dropping it stops it.
 pub struct TestServer {

@@ -45,7 +45,7 @@ pub struct Net {
 
 impl Net {
     /// An honest import takes half a second and one gigabyte of addresses.
-    pub const TIGHT: Self = Self { processor_seconds: 3, kibibytes: 4 << 20, time: Duration::from_secs(300) };
+    pub const TIGHT: Self = Self { processor_seconds: 3, kibibytes: 4 << 20, time: Duration::from_mins(5) };
 }
 
 /// Tries every attack on engines without these layers, then an honest network on one more.

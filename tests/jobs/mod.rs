@@ -22,7 +22,7 @@ async fn server_with(engine: EngineBinary) -> TestServer {
     TestServer::start_with(|options| {
         options.engine = Some(engine);
         options.slots = 1;
-        options.task_timeout = std::time::Duration::from_secs(300);
+        options.task_timeout = std::time::Duration::from_mins(5);
     })
     .await
 }

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     const HEAD: Duration = Duration::from_secs(10);
-    const IDLE: Duration = Duration::from_secs(60);
+    const IDLE: Duration = Duration::from_mins(1);
 
     async fn seconds_until_over(activity: &Activity) -> u64 {
         let started = Instant::now();

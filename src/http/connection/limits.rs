@@ -33,8 +33,8 @@ impl Default for ConnectionLimits {
             total: 1024,
             per_address: 64,
             head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            stall: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
+            stall: Duration::from_mins(1),
             body: Pace { bytes: 30 << 10, within: Duration::from_secs(30) },
         }
     }
@@ -42,6 +42,7 @@ impl Default for ConnectionLimits {
 
 impl ConnectionLimits {
     /// As many as fit when the process may open `descriptors` files, of which it needs `reserved` for everything else.
+    #[must_use]
     pub fn within(mut self, descriptors: usize, reserved: usize) -> Self {
         let fitting = descriptors.saturating_sub(reserved) / DESCRIPTORS_OF_A_CONNECTION;
         self.total = self.total.min(fitting.max(LEAST_TOTAL));

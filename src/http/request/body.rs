@@ -13,7 +13,7 @@ use crate::http::answer::problem::{Code, Problem};
 /// A job spec may be the longest JSON there is; the rest is for the names of what it is to work on.
 pub const LONGEST_JSON: usize = LONGEST_TEXT + (1 << 10);
 /// How long JSON may take to arrive, however much of it there is.
-const TIME_FOR_JSON: Duration = Duration::from_secs(60);
+const TIME_FOR_JSON: Duration = Duration::from_mins(1);
 
 /// The whole of a small body.
 pub async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::harness::{Hand, TestServer, count_files, eventually};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 async fn server(keep: Keep) -> TestServer {
     TestServer::start_with(|options| {

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fuzz serve bench bench-search zoo bench-methods hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -22,6 +22,9 @@ demo: ## prune a real network through the API, watch it, print the before/after 
 
 test: ## format, lints, dependency rules, build, all tests, and a minute of fuzzing
 	@scripts/test.sh
+
+test-fast: ## the inner loop: format, lints and all tests that need neither libtorch nor a browser
+	@scripts/test.sh --fast
 
 fuzz: ## everything that reads a stranger's bytes, a minute in all (FUZZ_SECONDS=3600 for longer, FUZZ_TARGETS="pickle code")
 	@scripts/fuzz.sh

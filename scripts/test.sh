@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # All checks, in the order in which they are cheap: format and lints, dependencies, build, tests, a minute of fuzzing.
+# With --fast only what needs neither libtorch nor a browser: format, lints and tests without the engine.
 # The last line is "N passed, N failed"; the exit code is not 0 when anything failed or no test ran.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +12,17 @@ main() {
     # shellcheck source=scripts/toolchain.sh
     . scripts/toolchain.sh
     require_cargo_parts
+    case "${1:-}" in
+        '') check_all ;;
+        --fast) check_fast ;;
+        *)
+            printf 'error: %s is no option\nhint: scripts/test.sh [--fast]\n' "$1" >&2
+            exit 2
+            ;;
+    esac
+}
+
+check_all() {
     # shellcheck source=scripts/env.sh
     . scripts/env.sh
     # Tests start their own database.
@@ -27,6 +39,27 @@ main() {
     # The server's tests start the engine, which is no dependency of theirs that cargo knows of.
     step cargo build --workspace --bins "${locked[@]}"
     run_tests "${locked[@]}"
+}
+
+# The names of the tests that are left out are in .config/nextest.toml too.
+check_fast() {
+    local log status=0 without_engine=(--workspace --exclude secateur-engine)
+    export SECATEUR_WITHOUT_LIBTORCH=1
+    # shellcheck source=scripts/env.sh
+    . scripts/env.sh
+    unset DATABASE_URL
+    step cargo fmt --all --check
+    step cargo clippy "${without_engine[@]}" --all-targets -- -D warnings
+    log="$(mktemp)"
+    # shellcheck disable=SC2064 # the path of now is meant
+    trap "rm -f '$log'" EXIT
+    if command -v cargo-nextest >/dev/null; then
+        step cargo nextest run --profile fast "${without_engine[@]}" 2>&1 | tee "$log" || status=1
+    else
+        step cargo test "${without_engine[@]}" --no-fail-fast -- \
+            --skip with_engine:: --skip routes::access::browser:: 2>&1 | tee "$log" || status=1
+    fi
+    closing_line "$log" "$status"
 }
 
 step() {
@@ -123,4 +156,4 @@ closing_line() {
         }'
 }
 
-main
+main "$@"

@@ -11,7 +11,6 @@ pub mod http;
 pub mod id;
 pub mod job;
 pub mod local;
-pub mod postgres;
 pub mod queue;
 pub mod quota;
 pub mod server;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secateur_core::wire::Device;
+use secateur_postgres::{PostgresError, PrivatePostgres};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,6 @@ use crate::blob::BlobError;
 use crate::database::{Database, DatabaseError};
 use crate::engine::{EngineBinary, EngineNotFound, ProbeError};
 use crate::http::connection::ConnectionLimits;
-use crate::postgres::{PostgresError, PrivatePostgres};
 use crate::queue::LEASE;
 use crate::quota::Quotas;
 use crate::upkeep::Keep;

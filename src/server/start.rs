@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secateur_postgres::PrivatePostgres;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,6 @@ use crate::blob::{BlobStore, Disk, Staging};
 use crate::database::{Database, Notifications, retry_while_away};
 use crate::http::connection::{self, ConnectionLimits, raise_open_files};
 use crate::http::{self, App, CookieKind, Entrance, Gate};
-use crate::postgres::PrivatePostgres;
 use crate::queue::Queue;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use secateur_postgres::PrivatePostgres;
 use sqlx::postgres::PgConnectOptions;
 
 use super::{Backend, DataFolder, StartError, connect};
 use crate::database::Database;
-use crate::postgres::PrivatePostgres;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -22,7 +22,7 @@ fn serve(data: &Path, arguments: &[&str]) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_made_listed_and_revoked_beside_a_running_server() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with_own_postgres(|_| {}).await;
     let data = server.data_folder();
     let made = key(&data, &["create", "--name", "ci", "--scope", "read", "--tenant", "vision", "--expires-in", "30"]);
     assert!(made.status.success(), "{}", stderr(&made));

@@ -77,6 +77,18 @@ impl Client {
         self.upload("/v1/models?name=vgg", body).await.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()
     }
 
+    /// Uploads any example model, with a query, and returns what is shown of it.
+    pub async fn upload_example(&self, query: &str, model: &str) -> Value {
+        let body = std::fs::read(example(model)).unwrap();
+        self.upload(&format!("/v1/models{query}"), body).await.expect(StatusCode::CREATED)
+    }
+
+    /// A model once its inspection has ended.
+    pub async fn inspected(&self, model: &Value) -> Value {
+        let path = format!("/v1/models/{}?wait=60", model["id"].as_str().unwrap());
+        self.get(&path).await.expect(StatusCode::OK)
+    }
+
     pub async fn upload_dataset(&self) -> String {
         let body = std::fs::read(example("digits.npz")).unwrap();
         let dataset = self.upload("/v1/datasets?name=digits", body).await.expect(StatusCode::CREATED);

@@ -1,11 +1,10 @@
-//! A server for one test, with everything below it real: its own Postgres cluster, folder and port.
+//! A server for one test, with everything below it real: a database, folder and port of its own.
 
 mod away;
 mod browser;
 mod client;
-mod engine;
 mod hand;
-mod template;
+mod postgres;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -18,12 +17,13 @@ use secateur::queue::Queue;
 use secateur::server::{Server, ServerOptions};
 use tempfile::TempDir;
 
+use postgres::TestDatabase;
+
 pub use away::Away;
 pub use browser::{Attacker, Chromium, EVIL, Relay};
 pub use client::{Answer, Client, file_part, form, json_body, send};
-pub use engine::{engine, engine_with_fault};
 pub use hand::Hand;
-pub use template::copy_to as copy_cluster_to;
+pub use postgres::copy_cluster_to;
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -33,21 +33,35 @@ pub struct TestServer {
     server: Option<Server>,
     options: ServerOptions,
     folder: TempDir,
+    /// None when the server has a Postgres of its own.
+    database: Option<TestDatabase>,
 }
 
 impl TestServer {
-    /// A server without worker slots.
+    /// A server without worker slots, on a database of the shared Postgres.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     pub async fn start_with(change: impl FnOnce(&mut ServerOptions)) -> Self {
-        let folder = tempfile::Builder::new().prefix("secateur-test-").tempdir().unwrap();
-        // The cluster's user has to pass through.
-        make_passable(folder.path());
-        let data = folder.path().join("data");
-        template::copy_to(&data).await;
-        let mut options = ServerOptions::new(data);
+        let database = TestDatabase::create().await;
+        Self::start_on(data_folder(), Some(database), change).await
+    }
+
+    /// A server that runs a Postgres of its own, for tests that hurt it or look for it in the data folder.
+    pub async fn start_with_own_postgres(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let folder = data_folder();
+        copy_cluster_to(&folder.path().join("data")).await;
+        Self::start_on(folder, None, change).await
+    }
+
+    async fn start_on(
+        folder: TempDir,
+        database: Option<TestDatabase>,
+        change: impl FnOnce(&mut ServerOptions),
+    ) -> Self {
+        let mut options = ServerOptions::new(folder.path().join("data"));
+        options.database_url = database.as_ref().map(TestDatabase::url);
         options.listen = ([127, 0, 0, 1], 0).into();
         options.slots = 0;
         options.reserve_bytes = 0;
@@ -55,7 +69,7 @@ impl TestServer {
         options.database_patience = Duration::from_secs(2);
         change(&mut options);
         let server = Server::start(options.clone()).await.expect("the server starts");
-        Self { server: Some(server), options, folder }
+        Self { server: Some(server), options, folder, database }
     }
 
     /// Stops the server the clean way and starts it again on the same data.
@@ -88,6 +102,11 @@ impl TestServer {
         (key.id, secret.reveal().to_owned())
     }
 
+    /// For another process that shall work on the database.
+    pub fn database_url(&self) -> String {
+        self.database.as_ref().expect("the database is one of the shared Postgres").url()
+    }
+
     pub fn pool(&self) -> &sqlx::PgPool {
         self.server().database().pool()
     }
@@ -113,6 +132,14 @@ impl TestServer {
     fn server(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
     }
+}
+
+/// The folder around a server's data folder.
+fn data_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("secateur-test-").tempdir().unwrap();
+    // The user of a Postgres of its own has to pass through.
+    make_passable(folder.path());
+    folder
 }
 
 /// A file of the examples.

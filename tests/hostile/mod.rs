@@ -13,23 +13,17 @@
 //!
 //! Each test compares its column with the one in `table.md`; `make hostile-table` writes it anew. That tries every attack on every
 //! layer; the tests try every attack on pre-flight, and on engines those that touch files with a third of the rest, unless
-//! `SECATEUR_HOSTILE` is `all`. Engines run within limits of time and memory that this test sets, see [`run::Net`].
+//! `SECATEUR_HOSTILE` is `all`. The columns with an engine are in `crate::with_engine::hostile`, within limits of time and memory that it
+//! sets.
 
-mod canary;
-mod catalogue;
-mod outcome;
-mod run;
-mod table;
+pub mod canary;
+pub mod catalogue;
+pub mod table;
 
-use std::time::Duration;
-
-use secateur::engine::Exit;
 use secateur_core::archive;
 
 use crate::harness::TestServer;
 use catalogue::{Effect, Fixtures};
-use outcome::Seen;
-use run::{Layer, LimitedEngine, Net, run_all};
 use table::Column;
 
 #[test]
@@ -50,51 +44,6 @@ fn preflight_alone_refuses_whatever_shows_in_the_file() {
     let cells = cells.collect();
     Column::Preflight.compare(&fixtures.attacks, cells);
     assert!(passed.is_empty(), "pre-flight lets through: {passed:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_alone_refuse_whatever_is_not_done_while_loading() {
-    let fixtures = Fixtures::write_for_engines();
-    let seen = run_all(&fixtures, &[Layer::Preflight, Layer::Sandbox]).await;
-    Column::Operators.compare(&fixtures.attacks, seen.iter().map(|seen| (seen.name.clone(), seen.refusal())).collect());
-    let escaped = |seen: &&Seen| !seen.traces.is_empty() && !fixtures.attack(&seen.name).at_load;
-    let escaped: Vec<&Seen> = seen.iter().filter(escaped).collect();
-    assert!(escaped.is_empty(), "done although the operator is refused: {escaped:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sandbox_alone_keeps_every_attack_inside_of_its_task() {
-    let fixtures = Fixtures::write_for_engines();
-    let seen = run_all(&fixtures, &[Layer::Preflight, Layer::Operators]).await;
-    Column::Sandbox.compare(&fixtures.attacks, seen.iter().map(|seen| (seen.name.clone(), seen.holding())).collect());
-    let escaped: Vec<&Seen> = seen.iter().filter(|seen| !seen.is_held()).collect();
-    assert!(escaped.is_empty(), "outside of the sandbox: {escaped:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sandbox_alone_bounds_time_and_memory() {
-    let fixtures = Fixtures::write();
-    let time = Duration::from_secs(10);
-    let net = Net { processor_seconds: 60, kibibytes: 16 << 20, time };
-    let engine = LimitedEngine::without(&[Layer::Preflight, Layer::Operators], net);
-
-    let endless = engine.run(&fixtures.path(fixtures.attack("default-endless"))).await;
-    assert!(matches!(endless.exit, Exit::TimedOut(_)), "{:?}", endless.exit);
-    assert!(endless.took < 2 * time, "it took {:?}", endless.took);
-
-    let growing = engine.run(&fixtures.path(fixtures.attack("folded-texts"))).await;
-    assert!(!matches!(growing.exit, Exit::Done { .. }), "sixteen gigabytes of text were made");
-    // Four gigabytes of its own, and libtorch.
-    assert!(growing.peak_kibibytes < 5 << 20, "it held {} KiB", growing.peak_kibibytes);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_any_layer_the_attacks_do_what_they_are_made_for() {
-    let fixtures = Fixtures::write_for_engines();
-    let seen = run_all(&fixtures, &[Layer::Preflight, Layer::Operators, Layer::Sandbox]).await;
-    Column::Nothing.compare(&fixtures.attacks, seen.iter().map(|seen| (seen.name.clone(), seen.doing())).collect());
-    let made = seen.iter().filter(|seen| !seen.traces.is_empty()).count();
-    assert!(made * 5 > seen.len(), "only {made} of {} attacks leave a trace: do the canaries work?", seen.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

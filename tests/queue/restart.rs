@@ -7,7 +7,7 @@ use crate::harness::{Hand, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_on_after_a_restart_where_it_was() {
-    let mut server = TestServer::start().await;
+    let mut server = TestServer::start_with_own_postgres(|_| {}).await;
     let id = server.client().submit().await;
     let hand = Hand::of(&server);
     let graph = hand.claim_at(Stage::Graph).await;

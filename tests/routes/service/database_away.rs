@@ -6,7 +6,7 @@ use crate::harness::{Away, TestServer, eventually, example};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_says_so_and_works_again_afterwards() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with_own_postgres(|_| {}).await;
     let client = server.client();
     let id = client.submit().await;
     let away = Away::new(&server.data_folder());

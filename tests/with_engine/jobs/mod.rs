@@ -13,18 +13,20 @@ mod shutdown;
 use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use secateur::engine::EngineBinary;
+use secateur::server::ServerOptions;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, TestServer, eventually, file_part};
 
 /// A server with one slot.
 async fn server_with(engine: EngineBinary) -> TestServer {
-    TestServer::start_with(|options| {
-        options.engine = Some(engine);
-        options.slots = 1;
-        options.task_timeout = std::time::Duration::from_mins(5);
-    })
-    .await
+    TestServer::start_with(|options| with_one_slot(options, engine)).await
+}
+
+fn with_one_slot(options: &mut ServerOptions, engine: EngineBinary) {
+    options.engine = Some(engine);
+    options.slots = 1;
+    options.task_timeout = std::time::Duration::from_mins(5);
 }
 
 /// A spec for the digits that does not take long.

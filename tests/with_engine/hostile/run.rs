@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::catalogue::{Attack, Fixtures};
 use super::outcome::{End, Seen};
-use crate::harness::engine;
+use crate::hostile::catalogue::{Attack, Fixtures};
+use crate::with_engine::engine;
 
 /// Engines at once.
 const ABREAST: usize = 2;

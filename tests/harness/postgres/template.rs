@@ -1,6 +1,7 @@
 //! A migrated cluster, made once and copied for every test: `initdb` takes seconds, a copy does not.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use secateur::digest::Sha256;
 use secateur::server::{DataFolder, connect};
 
-use super::make_passable;
+use crate::harness::make_passable;
 
 /// Gives a data folder its cluster. It is a real server's own, so the server takes it for what an earlier run left.
 pub async fn copy_to(data: &Path) {
@@ -24,7 +25,8 @@ async fn template() -> PathBuf {
     // Tests are threads with one runner and processes with another.
     let lock = File::options().create(true).append(true).open(folder.join("cluster.lock")).unwrap();
     let _locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
-    if !template.exists() {
+    if !is_postgres_own(&template) {
+        let _ = std::fs::remove_dir_all(&template);
         make(&template).await;
     }
     template
@@ -43,13 +45,19 @@ async fn make(template: &Path) {
     std::fs::rename(partial, template).unwrap();
 }
 
+/// Whether it is there, and still owned by the user that PostgreSQL runs as, which is never root: a build folder that was copied
+/// may have lost its owners.
+fn is_postgres_own(template: &Path) -> bool {
+    std::fs::metadata(template).is_ok_and(|folder| folder.uid() != 0)
+}
+
 /// With owner and modes, which std does not copy.
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
 }
 
-fn digest_of_migrations() -> String {
+pub fn digest_of_migrations() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

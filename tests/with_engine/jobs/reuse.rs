@@ -6,7 +6,8 @@ use secateur_core::stage::Work;
 use serde_json::{Value, json};
 
 use super::{server_with, submit, wait_for_end};
-use crate::harness::{Client, TestServer, engine};
+use crate::harness::{Client, TestServer};
+use crate::with_engine::engine;
 
 /// Every stage of the method, small.
 fn sacp_spec(target: f64) -> Value {

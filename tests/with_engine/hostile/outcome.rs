@@ -2,7 +2,7 @@
 
 use secateur::engine::Exit;
 
-use super::canary::Trace;
+use crate::hostile::canary::Trace;
 
 /// How an engine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,25 +4,27 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sha2::{Digest, Sha256};
 
-use super::account::{Account, command, hand_over};
-use super::binaries::Binaries;
-use super::{PostgresError, USER};
-use crate::digest::Sha256;
+use crate::account::{Account, command, hand_over};
+use crate::binaries::Binaries;
+use crate::error::PostgresError;
+use crate::settings::Settings;
 
+/// The superuser of every cluster, and the only user.
+pub(crate) const USER: &str = "secateur";
 const TIME_TO_STOP: Duration = Duration::from_secs(30);
 const TIME_TO_DIE: Duration = Duration::from_secs(10);
 /// Where the clusters go of data folders that the account cannot reach, such as one in root's home.
 const ELSEWHERE: &str = "/var/lib/secateur";
 
 /// The folder of everything that belongs to the cluster: in the data folder, unless the account cannot get there.
-pub(super) fn place(data_folder: &Path, account: Option<Account>) -> Result<PathBuf, PostgresError> {
+pub(crate) fn place(data_folder: &Path, account: Option<Account>) -> Result<PathBuf, PostgresError> {
     let data_folder = data_folder.canonicalize().map_err(PostgresError::io("data folder"))?;
     let inside = data_folder.join("postgres");
     let place = match account {
         Some(account) if !account.can_enter(&data_folder) => {
-            let name = Sha256::of(data_folder.as_os_str().as_encoded_bytes()).to_string();
-            let elsewhere = Path::new(ELSEWHERE).join(&name[..16]);
+            let elsewhere = elsewhere_for(&data_folder);
             std::fs::create_dir_all(&elsewhere).map_err(PostgresError::io(ELSEWHERE))?;
             let _ = std::os::unix::fs::symlink(&elsewhere, &inside);
             tracing::info!(
@@ -38,33 +40,40 @@ pub(super) fn place(data_folder: &Path, account: Option<Account>) -> Result<Path
     Ok(place)
 }
 
+/// Named by the first eight bytes of the digest of the data folder's path.
+fn elsewhere_for(data_folder: &Path) -> PathBuf {
+    let digest = Sha256::digest(data_folder.as_os_str().as_encoded_bytes());
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Path::new(ELSEWHERE).join(name)
+}
+
 /// A cluster that may not be there yet.
 #[derive(Debug, Clone)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     place: PathBuf,
     folder: PathBuf,
     account: Option<Account>,
 }
 
 impl Cluster {
-    pub(super) fn at(place: &Path, account: Option<Account>) -> Self {
+    pub(crate) fn at(place: &Path, account: Option<Account>) -> Self {
         Self { place: place.to_owned(), folder: place.join("cluster"), account }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    pub(super) fn account(&self) -> Option<Account> {
+    pub(crate) fn account(&self) -> Option<Account> {
         self.account
     }
 
-    pub(super) fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.place.join("postgres.log")
     }
 
     /// The major version that made it; `None` when it is not there yet.
-    pub(super) fn version(&self) -> Result<Option<u32>, PostgresError> {
+    pub(crate) fn version(&self) -> Result<Option<u32>, PostgresError> {
         match std::fs::read_to_string(self.folder.join("PG_VERSION")) {
             Ok(text) => Ok(text.trim().parse().ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -73,7 +82,7 @@ impl Cluster {
     }
 
     /// Makes the cluster beside its place and moves it there, so that a crash leaves none that is half made.
-    pub(super) fn create_unless_there(&self, binaries: &Binaries) -> Result<(), PostgresError> {
+    pub(crate) fn create_unless_there(&self, binaries: &Binaries, settings: Settings) -> Result<(), PostgresError> {
         if self.folder.exists() {
             return Ok(());
         }
@@ -87,6 +96,7 @@ impl Cluster {
             .arg(&partial)
             .args(["--username", USER, "--auth-local=trust", "--auth-host=reject"])
             .args(["--encoding=UTF8", "--locale=C", "--data-checksums"])
+            .args((!settings.durable).then_some("--no-sync"))
             .output()
             .map_err(PostgresError::io("initdb"))?;
         if !output.status.success() {
@@ -97,7 +107,7 @@ impl Cluster {
     }
 
     /// Stops what a killed program left running in the cluster, and removes the pid file that it left.
-    pub(super) fn stop_orphans(&self) -> Result<(), PostgresError> {
+    pub(crate) fn stop_orphans(&self) -> Result<(), PostgresError> {
         let orphans = self.processes();
         if !orphans.is_empty() {
             tracing::warn!(?orphans, "stopping the postgres that an earlier program left running");
@@ -143,5 +153,34 @@ impl Cluster {
             })
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cluster_is_in_the_data_folder_for_whoever_can_get_there() {
+        let data_folder = tempfile::tempdir().unwrap();
+        let place = place(data_folder.path(), None).unwrap();
+        assert_eq!(place, data_folder.path().canonicalize().unwrap().join("postgres"));
+        assert!(place.is_dir());
+    }
+
+    /// A server that is brought up to date must find the cluster that it made before.
+    #[test]
+    fn a_cluster_elsewhere_keeps_its_name() {
+        let elsewhere = elsewhere_for(Path::new("/root/secateur/data"));
+        assert_eq!(elsewhere, Path::new("/var/lib/secateur/e62f64fd511f3aae"));
+    }
+
+    #[test]
+    fn a_folder_without_a_cluster_has_no_version_and_no_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Cluster::at(folder.path(), None);
+        assert_eq!(cluster.version().unwrap(), None);
+        assert_eq!(cluster.processes(), []);
+        cluster.stop_orphans().unwrap();
     }
 }

@@ -6,7 +6,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{submit, wait_for_end};
-use crate::harness::{Client, TestServer, count_files, engine, engine_with_fault};
+use crate::harness::{Client, TestServer, count_files};
+use crate::with_engine::{engine, engine_with_fault};
 
 async fn server_with_checkpoints(engine: secateur::engine::EngineBinary) -> TestServer {
     TestServer::start_with(|options| {

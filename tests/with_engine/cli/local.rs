@@ -3,7 +3,8 @@
 use secateur_core::archive::preflight;
 use serde_json::Value;
 
-use super::{copy_example, folder, secateur_with_engine, stderr, stdout};
+use super::secateur_with_engine;
+use crate::cli::{copy_example, folder, stderr, stdout};
 use crate::harness::example;
 
 #[test]

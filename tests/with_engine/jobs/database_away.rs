@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::{quick_spec, server_with, submit, wait_for_end, wait_for_stage};
-use crate::harness::{Away, engine, eventually};
+use super::{quick_spec, submit, wait_for_end, wait_for_stage, with_one_slot};
+use crate::harness::{Away, TestServer, eventually};
+use crate::with_engine::engine;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_goes_on_and_its_result_counts() {
-    let server = server_with(engine()).await;
+    let server = TestServer::start_with_own_postgres(|options| with_one_slot(options, engine())).await;
     let client = server.client();
     let path = submit(&client, "vgg-digits.pt", &quick_spec(20)).await;
     wait_for_stage(&client, &path, "tune").await;

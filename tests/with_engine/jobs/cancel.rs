@@ -3,7 +3,8 @@
 use reqwest::StatusCode;
 
 use super::{quick_spec, server_with, submit, wait_for_end, wait_for_stage};
-use crate::harness::{count_files, engine, engine_with_fault, eventually};
+use crate::harness::{count_files, eventually};
+use crate::with_engine::{engine, engine_with_fault};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_is_stopped_and_the_slot_takes_the_next_job() {

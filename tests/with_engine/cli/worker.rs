@@ -18,10 +18,9 @@ struct Working {
 impl Working {
     fn join(server: &TestServer) -> Self {
         let data = server.data_folder();
-        let socket = data.join("postgres/run").to_string_lossy().replace('/', "%2F");
         let scratch = tempfile::tempdir().unwrap();
         let child = secateur_with_engine()
-            .args(["worker", "--lease", "3", "--database-url", &format!("postgres://secateur@{socket}/secateur")])
+            .args(["worker", "--lease", "3", "--database-url", &server.database_url()])
             .arg("--blobs")
             .arg(data.join("blobs"))
             .arg("--scratch")

@@ -1,7 +1,7 @@
 //! Stopping the server in the middle of a task.
 
 use super::{quick_spec, server_with, submit, wait_for_end, wait_for_stage};
-use crate::harness::engine;
+use crate::with_engine::engine;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_running_task_is_given_back_and_the_job_goes_on_after_the_restart() {

@@ -4,7 +4,8 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::{quick_spec, server_with, submit, wait_for_end, wait_for_stage};
-use crate::harness::{Client, TestServer, engine_with_fault, eventually, example};
+use crate::harness::{Client, TestServer, eventually, example};
+use crate::with_engine::engine_with_fault;
 
 /// Uploads an example and returns its path.
 async fn upload(client: &Client, model: &str) -> String {

@@ -1,0 +1,24 @@
+//! A private PostgreSQL for those who bring none: one cluster in the data folder, over a unix socket, fsync on.
+//!
+//! The server belongs to this process. It ends with it: asked to when this program stops, by the kernel's parent-death
+//! signal when this program is killed. When it ends by itself it is started again. A cluster that a killed program left
+//! behind is taken over: whatever still runs in it is stopped first, which is safe because the caller holds the lock of
+//! the data folder. PostgreSQL refuses to run as root, so for root it runs under another user id.
+//!
+//! [`PrivatePostgres`] is all of it for a caller. Below it, each file imports only those before it: `error`, `settings`, `account` (the
+//! user id), `binaries` (which PostgreSQL), `cluster` (its folder), `socket` (how to reach it), `supervisor` (the process).
+
+#![warn(missing_docs)]
+
+mod account;
+mod binaries;
+mod cluster;
+mod error;
+mod private;
+mod settings;
+mod socket;
+mod supervisor;
+
+pub use error::PostgresError;
+pub use private::PrivatePostgres;
+pub use settings::Settings;

@@ -11,6 +11,7 @@
 //! Nothing here links libtorch, talks HTTP or SQL, or needs an async runtime; the server and the engine share it.
 
 pub mod archive;
+pub mod axes;
 pub mod configuration;
 pub mod cost;
 pub mod dataset;

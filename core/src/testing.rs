@@ -124,7 +124,7 @@ impl Net {
         let frozen = grouping.frozen().iter().find(|frozen| {
             frozen.owners.iter().any(|owner| matches!(owner, crate::group::Owner::Parameter { name, axis: at } if name == parameter && *at == axis))
         });
-        frozen.map(|frozen| frozen.reason.clone()).unwrap_or_default()
+        frozen.map(|frozen| grouping.axes().cause(frozen.reason).to_string()).unwrap_or_default()
     }
 
     fn value(&mut self, shape: Vec<Size>) -> ValueId {

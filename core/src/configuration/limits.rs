@@ -4,7 +4,7 @@ use globset::{Glob, GlobMatcher};
 
 use super::constraints::Constraints;
 use crate::graph::{Graph, Node};
-use crate::group::{Group, Grouping, Owner};
+use crate::group::{Frozen, Group, Grouping, Owner};
 use crate::rejection::{Code, Rejection};
 
 /// For each group, the widths that the constraints allow, ascending; the last is the full width.
@@ -18,12 +18,16 @@ impl Limits {
     /// [`Code::NothingPrunable`] when there is no group, or [`Code::InvalidSpec`] for a name that matches no layer.
     pub fn new(graph: &Graph, grouping: &Grouping, constraints: &Constraints) -> Result<Self, Rejection> {
         if grouping.groups().is_empty() {
-            let reasons: Vec<&str> = grouping.frozen().iter().take(3).map(|frozen| frozen.reason.as_str()).collect();
-            return Err(Rejection::new(
-                Code::NothingPrunable,
-                format!("No channel of the network can be cut: {}.", reasons.join("; ")),
-            )
-            .hint("`secateur inspect` lists every layer with the reason."));
+            let told = |frozen: &Frozen| {
+                format!("`{}` cannot be pruned: {}", frozen.name, grouping.axes().cause(frozen.reason))
+            };
+            let told: Vec<String> = grouping.frozen().iter().take(3).map(told).collect();
+            let detail = match &told[..] {
+                [] => "The network has no layer with channels.".to_owned(),
+                told => format!("Nothing can be pruned. {}.", told.join("; ")),
+            };
+            return Err(Rejection::new(Code::NothingPrunable, detail)
+                .hint("`secateur inspect` lists every layer with the reason."));
         }
         let layers: Vec<Vec<&str>> = grouping.groups().iter().map(|group| producing_layers(graph, group)).collect();
         let ignored = constraints
@@ -178,5 +182,17 @@ mod tests {
         let error = limits(r#"{"ignore": ["classifier"]}"#).unwrap_err();
         assert_eq!(error.code, Code::InvalidSpec);
         assert!(error.detail.contains("`classifier`") && error.detail.contains("stem"), "{}", error.detail);
+    }
+
+    #[test]
+    fn a_network_without_a_group_is_refused_with_the_layers_and_why() {
+        let mut net = Net::new(&[3, 4, 4]);
+        net.conv("conv1", 6, 3, 1);
+        let graph = net.graph();
+        let error = Limits::new(&graph, &Grouping::of(&graph), &Constraints::default()).unwrap_err();
+        assert_eq!(error.code, Code::NothingPrunable);
+        let input = "`conv1` cannot be pruned: its channels are the channels of the model's input";
+        let output = "`conv1` cannot be pruned: the model returns its channels";
+        assert!(error.detail.contains(input) && error.detail.contains(output), "{}", error.detail);
     }
 }

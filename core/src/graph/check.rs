@@ -8,24 +8,55 @@ use super::file::{FORMAT, GraphFile, ValueId};
 /// Why a wire graph is not a graph.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
+    /// The file has a format that this program does not read.
     #[error("graph.json has format {0}, this program reads format {FORMAT}")]
     Format(u32),
+    /// The text is no graph in JSON.
     #[error("graph.json is not valid: {0}")]
     Json(String),
+    /// Something refers to a value that does not exist.
     #[error("{place} refers to value {}, but there are only {count} values", value.0)]
-    UnknownValue { place: String, value: ValueId, count: usize },
+    UnknownValue {
+        /// What refers to it.
+        place: String,
+        /// The value.
+        value: ValueId,
+        /// How many values there are.
+        count: usize,
+    },
+    /// Two producers have the same value.
     #[error("value {} is produced twice, the second time by {place}", value.0)]
-    ProducedTwice { place: String, value: ValueId },
+    ProducedTwice {
+        /// The second producer.
+        place: String,
+        /// The value.
+        value: ValueId,
+    },
+    /// A node reads a value of a later node, or its own.
     #[error("{place} reads value {} before it is produced", value.0)]
-    ReadBeforeProduced { place: String, value: ValueId },
+    ReadBeforeProduced {
+        /// What reads it.
+        place: String,
+        /// The value.
+        value: ValueId,
+    },
+    /// A value has no producer.
     #[error("value {} is never produced", .0.0)]
     NeverProduced(ValueId),
+    /// Two nodes have one name.
     #[error("two nodes are named `{0}`")]
     DuplicateNode(String),
+    /// Two parameters have one name.
     #[error("two parameters are named `{0}`")]
     DuplicateParameter(String),
+    /// A parameter is tied to one that does not come before it with the same value.
     #[error("parameter `{name}` is tied to `{tied_to}`, which does not come before it with the same value")]
-    BrokenTie { name: String, tied_to: String },
+    BrokenTie {
+        /// The parameter's name.
+        name: String,
+        /// The name that it gives.
+        tied_to: String,
+    },
 }
 
 /// The producer of every value, found while checking the rules.

@@ -11,6 +11,7 @@ pub const FORMAT: u32 = 1;
 pub struct ValueId(pub u32);
 
 impl ValueId {
+    /// The index as a `usize`.
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -22,17 +23,22 @@ impl ValueId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "SizeWire", into = "SizeWire")]
 pub struct Size {
+    /// What each sample of the batch adds.
     pub per_sample: i64,
+    /// What does not depend on the batch.
     pub fixed: i64,
 }
 
 impl Size {
+    /// The size of the batch itself.
     pub const BATCH: Self = Self { per_sample: 1, fixed: 0 };
 
+    /// A size that does not depend on the batch.
     pub fn fixed(size: i64) -> Self {
         Self { per_sample: 0, fixed: size }
     }
 
+    /// The size at this batch.
     pub fn at_batch(self, batch: i64) -> i64 {
         self.fixed + self.per_sample * batch
     }
@@ -72,25 +78,38 @@ impl From<Size> for SizeWire {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
+    /// `torch.float32`.
     Float32,
+    /// `torch.float64`.
     Float64,
+    /// `torch.float16`.
     Float16,
+    /// `torch.bfloat16`.
     Bfloat16,
+    /// `torch.int64`.
     Int64,
+    /// `torch.int32`.
     Int32,
+    /// `torch.int16`.
     Int16,
+    /// `torch.int8`.
     Int8,
+    /// `torch.uint8`.
     Uint8,
+    /// `torch.bool`.
     Bool,
 }
 
 /// A tensor in the graph: its shape and dtype as recorded by the importer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Value {
+    /// The size of each dimension.
     pub shape: Vec<Size>,
+    /// The type of its elements.
     pub dtype: DType,
 }
 
+/// How a model owns a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParameterKind {
@@ -105,13 +124,16 @@ pub enum ParameterKind {
 /// A tensor that the model owns, by its original dotted name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
+    /// The dotted name, unique.
     pub name: String,
+    /// How the model owns it.
     pub kind: ParameterKind,
     /// The value that nodes read; present also when no node does.
     pub value: ValueId,
+    /// Whether training changes it.
     #[serde(default)]
     pub requires_grad: bool,
-    /// The name of the parameter whose very tensor this one is (tied weights); `value` is then the same too.
+    /// For tied weights: the name of the parameter whose tensor this one shares; `value` is then the same too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied_to: Option<String>,
     /// What it holds, when it is a vector that numbers indices of a dimension (`index_select`): a cut numbers those that
@@ -123,14 +145,17 @@ pub struct Parameter {
 /// One argument of an ATen call, by the name in the operator's schema.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Argument {
+    /// The name in the schema.
     pub name: String,
     /// The schema allows it by keyword only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keyword: bool,
+    /// What it is given.
     pub value: Literal,
 }
 
 impl Argument {
+    /// An argument that may be given by place.
     pub fn positional(name: &str, value: Literal) -> Self {
         Self { name: name.to_owned(), keyword: false, value }
     }
@@ -140,17 +165,25 @@ impl Argument {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Literal {
+    /// `Tensor`: a value of the graph.
     Tensor(ValueId),
     /// `Tensor[]` and `Tensor?[]`.
     Tensors(Vec<Option<ValueId>>),
+    /// `None` of an optional argument.
     None,
+    /// `bool`.
     Bool(bool),
+    /// `int`, which may grow with the batch.
     Int(Size),
     /// On the wire a number, or `"inf"`, `"-inf"`, `"nan"`, which JSON has no numbers for.
     Float(#[serde(with = "wire_float")] f64),
+    /// `str`.
     Str(String),
+    /// `int[]`, of which some may grow with the batch.
     Ints(Vec<Size>),
+    /// `float[]`, on the wire as [`Literal::Float`] is.
     Floats(#[serde(with = "wire_floats")] Vec<f64>),
+    /// `bool[]`.
     Bools(Vec<bool>),
     /// A `device` argument; on every run it is replaced by the run's own device.
     Device(String),
@@ -223,6 +256,7 @@ pub struct Node {
     pub overload: String,
     /// Every argument of the schema, in its order.
     pub args: Vec<Argument>,
+    /// The values that it produces.
     pub outputs: Vec<ValueId>,
     /// The schema returns one `Tensor[]` whose elements the outputs are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -243,10 +277,12 @@ impl Node {
         inputs
     }
 
+    /// The argument of this name, when the schema has one.
     pub fn arg(&self, name: &str) -> Option<&Literal> {
         self.args.iter().find(|arg| arg.name == name).map(|arg| &arg.value)
     }
 
+    /// The argument of this name, when it is a tensor.
     pub fn tensor(&self, name: &str) -> Option<ValueId> {
         match self.arg(name) {
             Some(Literal::Tensor(value)) => Some(*value),
@@ -254,6 +290,7 @@ impl Node {
         }
     }
 
+    /// The argument of this name, when it is an integer that does not depend on the batch.
     pub fn int(&self, name: &str) -> Option<i64> {
         match self.arg(name) {
             Some(Literal::Int(size)) => size.as_fixed(),
@@ -261,6 +298,7 @@ impl Node {
         }
     }
 
+    /// The argument of this name, when it is a truth value.
     pub fn bool(&self, name: &str) -> Option<bool> {
         match self.arg(name) {
             Some(Literal::Bool(value)) => Some(*value),
@@ -268,6 +306,7 @@ impl Node {
         }
     }
 
+    /// The argument of this name, when it is a list of integers.
     pub fn ints(&self, name: &str) -> Option<&[Size]> {
         match self.arg(name) {
             Some(Literal::Ints(sizes)) => Some(sizes),
@@ -289,9 +328,13 @@ impl Node {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
+    /// One tensor.
     Tensor(ValueId),
+    /// A tuple.
     Tuple(Vec<Output>),
+    /// A list.
     List(Vec<Output>),
+    /// A dictionary with text for keys, in its order.
     Dict(Vec<(String, Output)>),
     /// An auxiliary head that only training has.
     None,
@@ -312,13 +355,17 @@ impl Output {
 /// The wire form of a graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphFile {
+    /// [`FORMAT`].
     pub format: u32,
+    /// Every tensor, by [`ValueId`].
     pub values: Vec<Value>,
+    /// The model's inputs in calling order.
     pub inputs: Vec<ValueId>,
     /// In `state_dict` order, constants last.
     pub parameters: Vec<Parameter>,
     /// In program order.
     pub nodes: Vec<Node>,
+    /// What the model returns.
     pub output: Output,
     /// Branches and loops of the program that hang on the size of the input, each by module and line: the graph is true
     /// for inputs of the recorded size.

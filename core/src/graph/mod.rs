@@ -1,7 +1,7 @@
 //! The one intermediate representation: a DAG of ATen calls with literal arguments.
 //!
 //! The engine's importer makes a [`GraphFile`] (the wire form, JSON) from a TorchScript archive;
-//! [`Graph::new`] checks it and builds the petgraph DAG. Node order is program order: running the nodes in order of
+//! [`Graph::new`] checks it and knows who produces each value. Node order is program order: running the nodes in order of
 //! their index is always right, in-place operators included, because the importer makes every write a new value, through
 //! which all that shares the written memory is read from then on, or refuses the program. Sizes are affine in the batch (see [`Size`]); everything else that the program
 //! computes about shapes is a literal by the time a graph exists.
@@ -18,13 +18,10 @@ pub use file::{
 
 use std::collections::HashMap;
 
-use petgraph::graph::{DiGraph, NodeIndex};
-
 /// A checked graph. Shapes and names are valid, every value is produced once and before it is read.
 #[derive(Debug, Clone)]
 pub struct Graph {
     file: GraphFile,
-    dag: DiGraph<usize, ValueId>,
     producer: Vec<Producer>,
     parameter_by_name: HashMap<String, usize>,
 }
@@ -37,7 +34,12 @@ pub enum Producer {
     /// The n-th entry of [`Graph::parameters`].
     Parameter(usize),
     /// The n-th entry of [`Graph::nodes`], and which of its outputs.
-    Node { node: usize, output: usize },
+    Node {
+        /// The node's index.
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
 }
 
 impl Graph {
@@ -53,21 +55,13 @@ impl Graph {
                 return Err(GraphError::DuplicateParameter(parameter.name.clone()));
             }
         }
-        let mut dag = DiGraph::with_capacity(file.nodes.len(), file.values.len());
-        for index in 0..file.nodes.len() {
-            dag.add_node(index);
-        }
-        for (index, node) in file.nodes.iter().enumerate() {
-            for value in node.inputs() {
-                if let Producer::Node { node: from, .. } = producer[value.index()] {
-                    dag.add_edge(NodeIndex::new(from), NodeIndex::new(index), value);
-                }
-            }
-        }
-        Ok(Self { file, dag, producer, parameter_by_name })
+        Ok(Self { file, producer, parameter_by_name })
     }
 
     /// Reads the JSON wire form.
+    ///
+    /// # Errors
+    /// [`GraphError::Json`] for text that is no graph at all, else as [`Graph::new`].
     pub fn from_json(json: &str) -> Result<Self, GraphError> {
         Self::new(serde_json::from_str(json).map_err(|error| GraphError::Json(error.to_string()))?)
     }
@@ -77,10 +71,12 @@ impl Graph {
         serde_json::to_string(&self.file).expect("a graph has string keys and finite numbers only")
     }
 
+    /// The wire form.
     pub fn file(&self) -> &GraphFile {
         &self.file
     }
 
+    /// The wire form, to be edited and checked again.
     pub fn into_file(self) -> GraphFile {
         self.file
     }
@@ -90,10 +86,12 @@ impl Graph {
         &self.file.nodes
     }
 
+    /// Every tensor, by [`ValueId`].
     pub fn values(&self) -> &[Value] {
         &self.file.values
     }
 
+    /// The shape and dtype of a value.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.file.values[id.index()]
     }
@@ -108,10 +106,12 @@ impl Graph {
         &self.file.parameters
     }
 
+    /// The parameter, buffer or constant of this name.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameter_by_name.get(name).map(|&index| &self.file.parameters[index])
     }
 
+    /// Where a value comes from.
     pub fn producer(&self, id: ValueId) -> Producer {
         self.producer[id.index()]
     }
@@ -129,12 +129,8 @@ impl Graph {
         self.nodes().iter().any(|node| node.inputs().contains(&id)) || self.output().tensors().contains(&id)
     }
 
+    /// What the model returns.
     pub fn output(&self) -> &Output {
         &self.file.output
-    }
-
-    /// The data flow between nodes: node weights are indices into [`Graph::nodes`], edge weights the value that flows.
-    pub fn dag(&self) -> &DiGraph<usize, ValueId> {
-        &self.dag
     }
 }

@@ -3,22 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::axes::{Axes, Dim, Reason};
-use super::element::Element;
-use super::width::{Term, Width};
-use crate::graph::{Graph, ValueId};
+use super::analysis::analyse;
+use super::width::{Width, WidthTerm};
+use crate::axes::{Axes, Dim, Element, Reason, Remaining};
+use crate::graph::{Graph, Node, Producer, ValueId};
 use crate::operator;
 
 /// Whose axis a member is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Owner {
+    /// A dimension of a parameter.
     Parameter {
+        /// The parameter's name.
         name: String,
+        /// The dimension.
         axis: usize,
     },
     /// A dimension of an activation whose size enters a cost, or that must not become empty.
     Activation {
+        /// The activation.
         value: ValueId,
+        /// The dimension.
         axis: usize,
     },
 }
@@ -26,6 +31,7 @@ pub enum Owner {
 /// An axis of a tensor that shrinks with a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// Whose axis it is.
     pub owner: Owner,
     /// Indices that one channel takes.
     pub multiplicity: usize,
@@ -46,10 +52,12 @@ pub struct Group {
     /// Its first producing layer's name, unique.
     pub name: String,
     channels: usize,
+    /// The axes that shrink with it, each once.
     pub members: Vec<Member>,
 }
 
 impl Group {
+    /// How many channels it has uncut.
     pub fn channels(&self) -> usize {
         self.channels
     }
@@ -69,8 +77,13 @@ impl Group {
 /// Channels that nothing may cut, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frozen {
-    pub reason: String,
+    /// Its first producing layer's name, as of a [`Group`]; other groups may have the same.
+    pub name: String,
+    /// Why they cannot be cut; [`Axes::cause`] says it in words.
+    pub reason: Reason,
+    /// How many they are.
     pub channels: usize,
+    /// The axes that hold them.
     pub owners: Vec<Owner>,
 }
 
@@ -90,7 +103,7 @@ pub struct Grouping {
 impl Grouping {
     /// Finds the coupled groups of a graph.
     pub fn of(graph: &Graph) -> Self {
-        let axes = Axes::analyse(graph);
+        let axes = analyse(graph);
         let owners = owners(graph);
         let channels = channels(&axes, &owners);
         let mut grouping = Self { groups: Vec::new(), frozen: Vec::new(), axes, places: Vec::new() };
@@ -151,7 +164,8 @@ impl Grouping {
         if let Some(reason) = kind.frozen {
             if reason.is_news() {
                 self.frozen.push(Frozen {
-                    reason: self.axes.text(reason).to_owned(),
+                    name: String::new(),
+                    reason,
                     channels: kind.channels.len(),
                     owners: kind.counts.iter().map(|&(number, _)| owner(number)).collect(),
                 });
@@ -210,7 +224,7 @@ impl Grouping {
             }
             for (groups, combinations) in meetings {
                 if let Some(pair) = groups.windows(2).find(|pair| pair[0] == pair[1]) {
-                    whole.insert(pair[0], Reason::INCOMPLETE);
+                    whole.insert(pair[0], Reason::PARTLY_MERGED);
                     continue;
                 }
                 let channels = |&group: &usize| self.groups[group].channels;
@@ -225,7 +239,7 @@ impl Grouping {
                 if (combinations.len() != all || counts.len() > 1)
                     && let Some(&fewest) = groups.iter().min_by_key(|group| channels(group))
                 {
-                    whole.insert(fewest, Reason::INCOMPLETE);
+                    whole.insert(fewest, Reason::PARTLY_MERGED);
                 }
             }
         }
@@ -234,25 +248,15 @@ impl Grouping {
 
     /// A group is called after the first layer that produces its channels.
     fn name_groups(&mut self, graph: &Graph) {
-        let layer_of = |parameter: &str| {
-            graph.nodes().iter().find(|node| {
-                node.inputs().into_iter().any(|value| graph.as_parameter(value).is_some_and(|p| p.name == parameter))
-            })
-        };
         let mut used: HashMap<String, usize> = HashMap::new();
         for group in &mut self.groups {
-            let parameters = group.members.iter().filter_map(|member| match &member.owner {
-                Owner::Parameter { name, axis } => Some((name, *axis)),
-                Owner::Activation { .. } => None,
-            });
-            let is_weight = |name: &str| graph.parameter(name).is_some_and(|parameter| parameter.numbers.is_none());
-            let first = parameters.clone().find(|&(name, axis)| axis == 0 && is_weight(name));
-            let first = first.or_else(|| parameters.clone().next());
-            let (parameter, _) = first.expect("a group cuts at least one parameter");
-            let name = layer_of(parameter).map_or_else(|| parameter.clone(), |node| node.name.clone());
+            let name = first_layer(graph, group.members.iter().map(|member| &member.owner));
             let count = used.entry(name.clone()).or_default();
             *count += 1;
             group.name = if *count == 1 { name } else { format!("{name}#{count}") };
+        }
+        for frozen in &mut self.frozen {
+            frozen.name = first_layer(graph, frozen.owners.iter());
         }
     }
 
@@ -266,6 +270,7 @@ impl Grouping {
         &self.frozen
     }
 
+    /// The analysis that the groups came from.
     pub fn axes(&self) -> &Axes {
         &self.axes
     }
@@ -278,6 +283,21 @@ impl Grouping {
     /// The channels that an element is kept with, by group; empty when nothing may cut it.
     pub fn places(&self, element: Element) -> &[Place] {
         &self.places[element as usize]
+    }
+
+    /// Which elements remain when every group keeps the given channels: those of which all channels do, and frozen ones always.
+    /// `keep` lists channels that the groups have, for each group.
+    pub fn remaining(&self, keep: &[Vec<u32>]) -> Remaining<'_> {
+        let kept = self.groups.iter().zip(keep).map(|(group, keep)| {
+            let mut kept = vec![false; group.channels];
+            for &channel in keep {
+                kept[channel as usize] = true;
+            }
+            kept
+        });
+        let kept: Vec<Vec<bool>> = kept.collect();
+        let remains = |places: &Rc<[Place]>| places.iter().all(|&(group, channel)| kept[group][channel]);
+        Remaining::new(&self.axes, self.places.iter().map(remains).collect())
     }
 
     /// The size of a value's dimension as a polynomial in the groups' widths.
@@ -294,11 +314,36 @@ impl Grouping {
                 for (groups, count) in counts {
                     let combinations: u64 = groups.iter().map(|&group| self.groups[group].channels as u64).product();
                     debug_assert_eq!(count % combinations, 0, "channels of a group take the same room everywhere");
-                    width.terms.push(Term { groups, multiplicity: count / combinations });
+                    width.terms.push(WidthTerm { groups, multiplicity: count / combinations });
                 }
             }
         }
         width
+    }
+}
+
+/// The name of the first layer that produces the channels of these axes; else of one that reads them.
+fn first_layer<'a>(graph: &Graph, owners: impl Iterator<Item = &'a Owner> + Clone) -> String {
+    let parameters = owners.clone().filter_map(|owner| match owner {
+        Owner::Parameter { name, axis } => Some((name, *axis)),
+        Owner::Activation { .. } => None,
+    });
+    let is_weight = |name: &str| graph.parameter(name).is_some_and(|parameter| parameter.numbers.is_none());
+    let first = parameters.clone().find(|&(name, axis)| axis == 0 && is_weight(name));
+    if let Some((parameter, _)) = first.or_else(|| parameters.clone().next()) {
+        let reads = |node: &&Node| {
+            let mut read = node.inputs().into_iter().filter_map(|value| graph.as_parameter(value));
+            read.any(|read| read.name == *parameter)
+        };
+        return graph.nodes().iter().find(reads).map_or_else(|| parameter.clone(), |node| node.name.clone());
+    }
+    let mut activations = owners.filter_map(|owner| match owner {
+        Owner::Activation { value, .. } => Some(*value),
+        Owner::Parameter { .. } => None,
+    });
+    match activations.next().map(|value| graph.producer(value)) {
+        Some(Producer::Node { node, .. }) => graph.nodes()[node].name.clone(),
+        Some(Producer::Input(_) | Producer::Parameter(_)) | None => "input".to_owned(),
     }
 }
 

@@ -1,23 +1,20 @@
 //! Coupled channel groups: which channels of which tensors must be cut together.
 //!
-//! [`axes`] walks the graph once and lets every [`crate::operator`] say how the dimensions of its operands relate. It
+//! [`analysis`] walks the graph once and lets every [`crate::operator`] say how the dimensions of its operands relate. It
 //! tracks *elements*: each index of each dimension of each tensor is one element, and operators unify elements that must
 //! live or die together (an addition unifies them pairwise), list them again (concatenation, flattening), or freeze
 //! them with a reason (a model output). This is the transitive closure of Torch-Pruning's dependency graph, at the
 //! level of single channels, so that concatenation, slicing, channel shuffles and flattening need no special case.
 //!
-//! An element is kept while all of its *atoms* are ([`element`]); an index of `heads · head_dim` has two. An atom is a
+//! An element is kept while all of its *atoms* are ([`crate::axes`]); an index of `heads · head_dim` has two. An atom is a
 //! *channel*; the channels that cut the same axes of the same tensors the same number of times form a [`Group`].
 //! Frozen channels never appear in a group; they are listed with their reason.
 
-pub mod axes;
+mod analysis;
 mod build;
-mod element;
-mod remaining;
+mod channel_axes;
 mod width;
 
-pub use axes::{Axes, Contraction, Dim, Reason, Split};
 pub use build::{Frozen, Group, Grouping, Member, Owner, Place};
-pub use element::Element;
-pub use remaining::Remaining;
-pub use width::{Term, Width};
+pub use channel_axes::ChannelAxes;
+pub use width::{Width, WidthTerm};

@@ -1,8 +1,9 @@
 //! The slices of one tensor that go with the channels of a group.
 
 use super::Weights;
+use crate::axes::Dim;
 use crate::graph::{Graph, ParameterKind};
-use crate::group::{Dim, Group, Grouping, Member, Owner};
+use crate::group::{Group, Grouping, Member, Owner};
 use crate::operator;
 
 /// What the slices are to the layer.
@@ -55,8 +56,9 @@ pub(super) fn of_group<'a>(graph: &Graph, grouping: &Grouping, group: &'a Group)
 }
 
 fn is_batch_norm_scale(graph: &Graph, name: &str) -> bool {
-    graph.nodes().iter().filter(|node| operator::functional_name(&node.op) == "aten::batch_norm").any(|node| {
-        let scale = node.tensor("weight").and_then(|value| graph.as_parameter(value));
+    graph.nodes().iter().any(|node| {
+        let scale = operator::of(node).and_then(|operator| operator.batch_norm_scale(node));
+        let scale = scale.and_then(|value| graph.as_parameter(value));
         scale.is_some_and(|scale| scale.tied_to.as_deref().unwrap_or(&scale.name) == name)
     })
 }

@@ -5,11 +5,13 @@ mod summary;
 
 use std::collections::BTreeMap;
 
+use crate::axes::Dim;
 use crate::configuration::{Configuration, Constraints, Limits};
 use crate::cost::{CostModel, Metric};
-use crate::graph::{Graph, Node, Parameter, ParameterKind, Producer, ValueId};
-use crate::group::{Dim, Grouping, Owner};
+use crate::graph::{Graph, Node, ParameterKind, ValueId};
+use crate::group::{ChannelAxes, Grouping, Owner};
 use crate::method::reachable;
+use crate::operator;
 
 pub use obstacle::Obstacle;
 pub use summary::{GroupSummary, LayerSummary, LayerWidth, ModelSummary};
@@ -17,14 +19,15 @@ pub use summary::{GroupSummary, LayerSummary, LayerWidth, ModelSummary};
 /// Layers, groups, costs and reachable reductions of a network.
 pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
     let costs = CostModel::of(graph, grouping);
+    let channel_axes = ChannelAxes::of(graph, grouping.axes());
     let macs: BTreeMap<usize, u64> = costs.macs_by_node(costs.full_widths());
     let layers = layers(graph)
         .map(|(index, node)| {
-            let output = output_channels(graph, grouping, node);
+            let output = output_channels(graph, grouping, &channel_axes, node);
             LayerSummary {
                 layer: node.name.clone(),
-                kind: short(&node.op),
-                channels_in: input_channels(graph, node),
+                kind: operator::short_name(&node.op).to_owned(),
+                channels_in: input_channels(graph, &channel_axes, node),
                 channels_out: output.as_ref().map(|output| output.channels),
                 group: output.as_ref().and_then(|output| output.group.clone()),
                 macs: macs.get(&index).copied().unwrap_or(0),
@@ -52,7 +55,7 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
             name: tensors.first().cloned().unwrap_or_default(),
             channels: frozen.channels as u64,
             tensors,
-            unprunable: Some(frozen.reason.clone()),
+            unprunable: Some(grouping.axes().cause(frozen.reason).to_string()),
         }
     });
     let share = |metric| reachable(graph, grouping, &costs, &Constraints::default(), metric).unwrap_or(0.0);
@@ -82,17 +85,18 @@ fn log10_space(graph: &Graph, grouping: &Grouping) -> f64 {
 /// Widths and costs of every layer with weights, before and after a configuration.
 pub fn layer_widths(graph: &Graph, grouping: &Grouping, configuration: &Configuration) -> Vec<LayerWidth> {
     let costs = CostModel::of(graph, grouping);
+    let channel_axes = ChannelAxes::of(graph, grouping.axes());
     let widths = configuration.widths();
     let before: BTreeMap<usize, u64> = costs.macs_by_node(costs.full_widths());
     let after: BTreeMap<usize, u64> = costs.macs_by_node(&widths);
     layers(graph)
         .filter_map(|(index, node)| {
-            let output = output_channels(graph, grouping, node)?;
+            let output = output_channels(graph, grouping, &channel_axes, node)?;
             let value = *node.outputs.first()?;
             let width = grouping.width(graph, value, output.axis);
             Some(LayerWidth {
                 layer: node.name.clone(),
-                kind: short(&node.op),
+                kind: operator::short_name(&node.op).to_owned(),
                 group: output.group,
                 channels_before: output.channels,
                 channels_after: width.at(&widths),
@@ -115,60 +119,29 @@ fn layers(graph: &Graph) -> impl Iterator<Item = (usize, &Node)> {
         .nodes()
         .iter()
         .enumerate()
-        .filter(|(_, node)| node.op != "aten::t" && (own_parameters(graph, node) > 0 || weight(graph, node).is_some()))
+        .filter(|(_, node)| !is_transposition(graph, node))
+        .filter(|(_, node)| own_parameters(graph, node) > 0 || operator::weight(graph, node).is_some())
 }
 
-fn short(op: &str) -> String {
-    op.strip_prefix("aten::").unwrap_or(op).trim_matches('_').to_owned()
+/// Whether a node only transposes a parameter, for the linear layer that reads it.
+fn is_transposition(graph: &Graph, node: &Node) -> bool {
+    node.outputs.iter().any(|&output| operator::parameter_behind(graph, output).is_some())
 }
 
 /// Elements of the parameters that a node reads, directly or transposed.
 fn own_parameters(graph: &Graph, node: &Node) -> u64 {
     node.inputs()
         .into_iter()
-        .filter_map(|value| parameter_behind(graph, value))
+        .filter_map(|value| operator::parameter_behind(graph, value))
         .filter(|parameter| parameter.kind == ParameterKind::Parameter)
         .map(|parameter| graph.value(parameter.value).shape.iter().map(|size| size.fixed as u64).product::<u64>())
         .sum()
 }
 
-fn parameter_behind(graph: &Graph, value: ValueId) -> Option<&Parameter> {
-    match graph.producer(value) {
-        Producer::Parameter(index) => Some(&graph.parameters()[index]),
-        Producer::Input(_) => None,
-        Producer::Node { node, .. } => {
-            let node = &graph.nodes()[node];
-            if node.op == "aten::t" { parameter_behind(graph, *node.inputs().first()?) } else { None }
-        }
-    }
-}
-
-/// The matrix or kernel of a node: the operand called `weight`, or `mat2`.
-fn weight<'a>(graph: &'a Graph, node: &Node) -> Option<&'a Parameter> {
-    ["weight", "mat2"].into_iter().find_map(|name| parameter_behind(graph, node.tensor(name)?))
-}
-
-fn input_channels(graph: &Graph, node: &Node) -> Option<u64> {
-    let input = ["input", "mat1", "self"].into_iter().find_map(|name| node.tensor(name))?;
-    let shape = &graph.value(input).shape;
-    shape.get(channel_axis(node, shape.len())).map(|size| size.at_batch(1) as u64)
-}
-
-/// Dimension 1 of images and of sequences that are convolved, the last of everything else.
-fn channel_axis(node: &Node, rank: usize) -> usize {
-    let features_last = matches!(
-        node.op.as_str(),
-        "aten::linear"
-            | "aten::addmm"
-            | "aten::embedding"
-            | "aten::layer_norm"
-            | "aten::rms_norm"
-            | "aten::lstm"
-            | "aten::gru"
-            | "aten::rnn_tanh"
-            | "aten::rnn_relu"
-    );
-    if features_last { rank.saturating_sub(1) } else { 1.min(rank.saturating_sub(1)) }
+fn input_channels(graph: &Graph, channel_axes: &ChannelAxes<'_>, node: &Node) -> Option<u64> {
+    let input = operator::input(node)?;
+    let axis = channel_axes.at(node, input)?;
+    Some(graph.value(input).shape[axis].at_batch(1) as u64)
 }
 
 struct OutputChannels {
@@ -178,15 +151,19 @@ struct OutputChannels {
     unprunable: Option<String>,
 }
 
-fn output_channels(graph: &Graph, grouping: &Grouping, node: &Node) -> Option<OutputChannels> {
+fn output_channels(
+    graph: &Graph,
+    grouping: &Grouping,
+    channel_axes: &ChannelAxes<'_>,
+    node: &Node,
+) -> Option<OutputChannels> {
     let output = *node.outputs.first()?;
-    let shape = &graph.value(output).shape;
-    let axis = channel_axis(node, shape.len());
-    let channels = shape.get(axis)?.at_batch(1) as u64;
+    let axis = channel_axes.at(node, output)?;
+    let channels = graph.value(output).shape[axis].at_batch(1) as u64;
     let mut names: Vec<String> = Vec::new();
     let mut unprunable = None;
     match &grouping.axes().dims(output)[axis] {
-        Dim::Fixed(reason) => unprunable = Some(grouping.axes().text(*reason).to_owned()),
+        Dim::Fixed(reason) => unprunable = Some(grouping.axes().cause(*reason).to_string()),
         Dim::Channels(elements) => {
             for &element in elements.iter() {
                 let places = grouping.places(element);
@@ -198,8 +175,10 @@ fn output_channels(graph: &Graph, grouping: &Grouping, node: &Node) -> Option<Ou
                 }
                 if places.is_empty() && unprunable.is_none() {
                     let reason = grouping.axes().frozen(element);
-                    unprunable =
-                        Some(reason.map_or("no layer reads it", |reason| grouping.axes().text(reason)).to_owned());
+                    unprunable = Some(reason.map_or_else(
+                        || "no layer reads its channels".to_owned(),
+                        |reason| grouping.axes().cause(reason).to_string(),
+                    ));
                 }
             }
         }
@@ -208,4 +187,41 @@ fn output_channels(graph: &Graph, grouping: &Grouping, node: &Node) -> Option<Ou
     let unprunable = if names.is_empty() { unprunable } else { None };
     let group = (!names.is_empty()).then(|| names.join(" + "));
     Some(OutputChannels { axis, channels, group, unprunable })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Net;
+
+    #[test]
+    fn a_position_embedding_shows_the_features_of_the_tokens_and_not_their_number() {
+        let mut net = Net::new(&[5, 12]);
+        net.linear("embed", 6);
+        let position = net.weight("position", &[1, 5, 6]);
+        net.apply("aten::add", &[("other", position)], &[5, 6]).layer_norm("norm").linear("head", 4);
+        let graph = net.graph();
+        let grouping = Grouping::of(&graph);
+        let summary = summarise(&graph, &grouping);
+        let add = summary.layers.iter().find(|layer| layer.kind == "add").unwrap();
+        assert_eq!((add.channels_in, add.channels_out), (Some(6), Some(6)), "of five tokens");
+        assert_eq!((add.group.as_deref(), add.unprunable.as_deref()), (Some("embed"), None));
+
+        let halved = Configuration { keep: vec![vec![0, 2, 4]] };
+        let widths = layer_widths(&graph, &grouping, &halved);
+        let add = widths.iter().find(|layer| layer.kind == "add").unwrap();
+        assert_eq!((add.channels_before, add.channels_after), (6, 3));
+    }
+
+    #[test]
+    fn a_scale_of_images_shows_their_channels() {
+        let mut net = Net::new(&[3, 8, 8]);
+        net.conv("a", 6, 3, 1);
+        let scale = net.weight("gamma", &[6, 1, 1]);
+        net.apply("aten::mul", &[("other", scale)], &[6, 8, 8]).conv("b", 4, 1, 1);
+        let graph = net.graph();
+        let summary = summarise(&graph, &Grouping::of(&graph));
+        let scaled = summary.layers.iter().find(|layer| layer.kind == "mul").unwrap();
+        assert_eq!((scaled.channels_out, scaled.group.as_deref()), (Some(6), Some("a")));
+    }
 }

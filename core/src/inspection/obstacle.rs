@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::axes::Reason;
 use crate::configuration::Constraints;
 use crate::graph::Graph;
 use crate::group::Grouping;
@@ -17,21 +18,20 @@ const SMALL_REDUCTION: f64 = 0.5;
 
 /// Nodes that no channel can pass, those that hold most channels first.
 pub fn obstacles(graph: &Graph, grouping: &Grouping) -> Vec<Obstacle> {
-    let mut held: BTreeMap<&str, u64> = BTreeMap::new();
-    for frozen in grouping.frozen() {
-        *held.entry(&frozen.reason).or_default() += frozen.channels as u64;
-    }
+    let held = |reason: Reason| {
+        let frozen = grouping.frozen().iter().filter(|frozen| frozen.reason == reason);
+        frozen.map(|frozen| frozen.channels as u64).sum::<u64>()
+    };
     let mut obstacles: Vec<Obstacle> = grouping
         .axes()
         .blocked()
         .iter()
-        .filter_map(|&(index, reason)| {
-            let node = &graph.nodes()[index];
-            let reason = grouping.axes().text(reason);
-            let channels = *held.get(reason)?;
-            let reason = reason.split_once("`: ").map_or(reason, |(_, reason)| reason).to_owned();
-            Some(Obstacle { node: node.name.clone(), operator: node.op.clone(), reason, channels })
+        .map(|blocked| {
+            let node = &graph.nodes()[blocked.node];
+            let (reason, channels) = (blocked.why.clone(), held(blocked.reason));
+            Obstacle { node: node.name.clone(), operator: node.op.clone(), reason, channels }
         })
+        .filter(|obstacle| obstacle.channels > 0)
         .collect();
     obstacles.sort_by_key(|obstacle| std::cmp::Reverse(obstacle.channels));
     obstacles

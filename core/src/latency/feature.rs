@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::axes::Dim;
 use crate::cost::{Factor, Term};
 use crate::graph::{Graph, Node, ValueId};
-use crate::group::{Dim, Grouping};
+use crate::group::Grouping;
 use crate::operator;
 
 /// No node has more features beside its constant; a concatenation of many would.

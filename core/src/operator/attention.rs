@@ -6,8 +6,8 @@
 
 use super::product::{FIRST_BATCH, Label, Labels, batch, unify_broadcast};
 use super::{Macs, Operator, Shapes, operand, result};
+use crate::axes::{Axes, Cause, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, Size};
-use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Attention;
 
@@ -23,7 +23,7 @@ impl Operator for Attention {
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let labels = labels(node, graph)?;
-        let reason = axes.reason(format!("node `{}` ({}) normalises over it", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "normalises over its channels"));
         for (operand, own) in &labels.operands {
             let whole = |label: &Label| *label == KEYS || (*label == QUERIES && node.bool("is_causal") == Some(true));
             for (axis, _) in own.iter().enumerate().filter(|(_, label)| whole(label)) {

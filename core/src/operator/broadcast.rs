@@ -1,9 +1,10 @@
 //! Operators on several tensors that broadcast: dimensions of equal size are unified, those of size one stay free.
 
-use super::{Operator, result};
+use super::{LayerKind, Operator, functional_name, result};
+use crate::axes::{Axes, Dim, Reason};
 use crate::graph::{Graph, Node, ValueId};
-use crate::group::{Axes, Dim, Reason};
 
+/// Arithmetic, comparisons and choices, index by index.
 pub(super) struct Broadcast;
 
 impl Operator for Broadcast {
@@ -64,6 +65,10 @@ impl Operator for Broadcast {
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         unify_aligned(node, graph, axes)
+    }
+
+    fn layer_kind(&self, node: &Node) -> Option<LayerKind> {
+        (functional_name(&node.op) == "aten::add").then_some(LayerKind::Add)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Concatenation: the elements of the parts, one after the other; and stacking, which makes a dimension of the parts.
 
-use super::{Operator, dimension, fixed_size, result};
+use super::{LayerKind, Operator, dimension, fixed_size, result};
+use crate::axes::{Axes, Dim, Reason};
 use crate::graph::{Graph, Literal, Node};
-use crate::group::{Axes, Dim, Reason};
 
+/// Tensors one after the other along a dimension.
 pub(super) struct Concat;
 
 impl Operator for Concat {
@@ -49,6 +50,10 @@ impl Operator for Concat {
         dims[along] = Dim::Channels(elements.into());
         axes.set(output, dims);
         Ok(())
+    }
+
+    fn layer_kind(&self, _node: &Node) -> Option<LayerKind> {
+        Some(LayerKind::Concat)
     }
 }
 

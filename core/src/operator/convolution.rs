@@ -1,9 +1,9 @@
 //! Convolutions: dense, depthwise, grouped; 1, 2 and 3 spatial dimensions.
 
-use super::transposed::TransposedConvolution;
-use super::{Macs, Operator, Shapes, operand, per_sample, result, sum_over_columns};
+use super::transposed::{TransposedConvolution, channel_axis, channel_dim};
+use super::{LayerKind, Macs, Operator, Shapes, operand, per_sample, result, sum_over_columns};
+use crate::axes::{Axes, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, Size};
-use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Convolution;
 
@@ -89,6 +89,14 @@ impl Operator for Convolution {
         vec![Macs { coefficient: positions * kernel, dims: vec![(weight, 0), (weight, 1)] }]
     }
 
+    fn channel_axis(&self, node: &Node, graph: &Graph, rank: usize) -> Option<usize> {
+        channel_axis(node, graph, rank)
+    }
+
+    fn layer_kind(&self, _node: &Node) -> Option<LayerKind> {
+        Some(LayerKind::Convolution)
+    }
+
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {
         if is_transposed(node) {
             return TransposedConvolution.rewrite(node, shapes);
@@ -103,16 +111,6 @@ impl Operator for Convolution {
 /// `_convolution`, as traced models spell it, is both kinds.
 fn is_transposed(node: &Node) -> bool {
     node.bool("transposed") == Some(true)
-}
-
-/// Where the channels are: after the batch, or first in an unbatched call.
-pub(super) fn channel_dim(graph: &Graph, node: &Node) -> Result<usize, String> {
-    let (input, weight) = (operand(node, "input")?, operand(node, "weight")?);
-    let (rank, weight_rank) = (graph.value(input).shape.len(), graph.value(weight).shape.len());
-    (rank + 1)
-        .checked_sub(weight_rank)
-        .filter(|&dim| dim <= 1 && weight_rank >= 3)
-        .ok_or_else(|| format!("an input of rank {rank} meets a convolution weight of rank {weight_rank}"))
 }
 
 #[cfg(test)]

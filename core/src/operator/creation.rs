@@ -1,8 +1,8 @@
 //! Tensors made from sizes. Where all indices are alike (`zeros`, `ones`, `full`), they are cut as whoever meets them is.
 
 use super::{Operator, Shapes, result};
+use crate::axes::{Axes, Cause, Dim, Reason};
 use crate::graph::{Graph, Literal, Node};
-use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Filled;
 
@@ -37,7 +37,7 @@ impl Operator for Numbered {
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let output = result(node)?;
-        let reason = axes.reason(format!("node `{}` ({}) gives each of its indices a value", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "gives each of its channels a value of its own"));
         axes.set(output, vec![Dim::Fixed(reason); graph.value(output).shape.len()]);
         Ok(())
     }
@@ -72,6 +72,6 @@ mod tests {
         let numbers = Literal::Tensor(net.here());
         net.at(a).apply("aten::add", &[("other", numbers)], &[6]).linear("b", 2);
         assert!(net.groups().is_empty());
-        assert!(net.reasons("a.weight", 0).contains("gives each of its indices a value"));
+        assert!(net.reasons("a.weight", 0).contains("gives each of its channels a value"));
     }
 }

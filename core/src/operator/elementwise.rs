@@ -1,8 +1,8 @@
 //! Operators that map every element by itself: activations, dropout, casts, copies, and tensors made like another.
 
 use super::{Operator, result};
+use crate::axes::Axes;
 use crate::graph::{Graph, Node};
-use crate::group::Axes;
 
 pub(super) struct Elementwise;
 

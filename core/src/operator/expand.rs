@@ -1,8 +1,8 @@
 //! `expand` and `repeat`: a dimension of one index becomes one of many, which are cut as whoever meets them is.
 
 use super::{Operator, Shapes, dimension, fixed_size, operand, result};
+use crate::axes::{Axes, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, Size};
-use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Expand;
 

@@ -1,8 +1,8 @@
 //! Activations with more than one number per output: `prelu` with a slope for every channel, `glu` with a gate for every one.
 
 use super::{Operator, dimension, fixed_size, operand, result};
+use crate::axes::{Axes, Dim};
 use crate::graph::{Graph, Node};
-use crate::group::{Axes, Dim};
 
 /// One slope for all channels, or one for each.
 pub(super) struct Prelu;

@@ -1,9 +1,10 @@
 //! Dimensions change places: `permute`, `transpose`, `t`, `movedim` and their other names.
 
 use super::{Operator, dimension, operand, result};
-use crate::graph::{Graph, Literal, Node};
-use crate::group::Axes;
+use crate::axes::Axes;
+use crate::graph::{Graph, Literal, Node, Parameter, Producer, ValueId};
 
+/// `permute` and its kin.
 pub(super) struct Layout;
 
 impl Operator for Layout {
@@ -25,6 +26,18 @@ impl Operator for Layout {
         let dims = order(node, dims.len())?.into_iter().map(|dim| dims[dim].clone()).collect();
         axes.set(output, dims);
         Ok(())
+    }
+}
+
+/// The parameter that a value is, or is the transposition of (`t`, as traced linear layers write it).
+pub fn parameter_behind(graph: &Graph, value: ValueId) -> Option<&Parameter> {
+    match graph.producer(value) {
+        Producer::Parameter(index) => Some(&graph.parameters()[index]),
+        Producer::Input(_) => None,
+        Producer::Node { node, .. } => {
+            let node = &graph.nodes()[node];
+            (node.op == "aten::t").then(|| parameter_behind(graph, node.tensor("self")?)).flatten()
+        }
     }
 }
 

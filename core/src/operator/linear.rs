@@ -1,8 +1,9 @@
 //! Matrix products with a weight: `linear`, and `addmm` as traced models spell it.
 
-use super::{Macs, Operator, operand, per_sample, result, sum_over_columns};
-use crate::graph::{Graph, Node, Producer, ValueId};
-use crate::group::Axes;
+use super::layout::parameter_behind;
+use super::{LayerKind, Macs, Operator, operand, per_sample, result, sum_over_columns};
+use crate::axes::Axes;
+use crate::graph::{Graph, Node, ValueId};
 
 /// `x W^T + b`, with `W` of `[out, in]`.
 pub(super) struct Linear;
@@ -37,6 +38,14 @@ impl Operator for Linear {
         let rows = per_sample(&out_shape[..out_shape.len() - 1]);
         vec![Macs { coefficient: rows, dims: vec![(weight, 0), (weight, 1)] }]
     }
+
+    fn channel_axis(&self, _node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(1)
+    }
+
+    fn layer_kind(&self, _node: &Node) -> Option<LayerKind> {
+        Some(LayerKind::Linear)
+    }
 }
 
 /// `bias + mat1 mat2`, with `mat2` of `[in, out]`, usually a transposed weight.
@@ -51,7 +60,7 @@ impl Operator for Addmm {
         let (bias, rows, matrix) = (operand(node, "self")?, operand(node, "mat1")?, operand(node, "mat2")?);
         let output = result(node)?;
         let (row_dims, matrix_dims) = (axes.dims(rows).to_vec(), axes.dims(matrix).to_vec());
-        if !comes_from_weights(graph, matrix) {
+        if parameter_behind(graph, matrix).is_none() {
             return Err("both factors depend on the input".to_owned());
         }
         axes.unify(&row_dims[1], &matrix_dims[0])?;
@@ -71,17 +80,21 @@ impl Operator for Addmm {
         let rows = per_sample(&graph.value(node.outputs[0]).shape[..1]);
         vec![Macs { coefficient: rows, dims: vec![(matrix, 0), (matrix, 1)] }]
     }
-}
 
-/// A parameter, or its transposition.
-fn comes_from_weights(graph: &Graph, value: ValueId) -> bool {
-    match graph.producer(value) {
-        Producer::Parameter(_) => true,
-        Producer::Input(_) => false,
-        Producer::Node { node, .. } => {
-            let node = &graph.nodes()[node];
-            node.op == "aten::t" && node.inputs().into_iter().all(|input| comes_from_weights(graph, input))
-        }
+    fn input(&self, node: &Node) -> Option<ValueId> {
+        node.tensor("mat1")
+    }
+
+    fn weight(&self, node: &Node) -> Option<ValueId> {
+        node.tensor("mat2")
+    }
+
+    fn channel_axis(&self, _node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(1)
+    }
+
+    fn layer_kind(&self, _node: &Node) -> Option<LayerKind> {
+        Some(LayerKind::Linear)
     }
 }
 

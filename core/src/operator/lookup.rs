@@ -5,8 +5,8 @@
 //! that are left count what remains ([`renumbered`]). Everything that one vector numbers then loses the same indices.
 
 use super::{Operator, Shapes, functional_name, operand, place, result};
+use crate::axes::{Axes, Cause, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, Parameter, Producer, ValueId};
-use crate::group::{Axes, Dim, Reason};
 
 /// `weight[indices]`, with `weight` of `[rows, width]`.
 pub(super) struct Embedding;
@@ -24,6 +24,10 @@ impl Operator for Embedding {
         dims.extend_from_slice(&weight_dims[1..]);
         axes.set(output, dims);
         Ok(())
+    }
+
+    fn channel_axis(&self, _node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(1)
     }
 }
 
@@ -92,7 +96,7 @@ impl Operator for IndexSelect {
 }
 
 fn freeze_rows(node: &Node, dims: &[Dim], axes: &mut Axes) {
-    let reason = axes.reason(format!("node `{}` ({}) chooses its indices by number", node.name, node.op));
+    let reason = axes.reason(Cause::by(node, "chooses its channels by number"));
     for dim in dims {
         axes.freeze(dim, reason);
     }
@@ -207,7 +211,7 @@ mod tests {
         net.node("embed", "aten::embedding", &[("weight", weight), ("indices", indices)], shape).linear("fc", 4);
         assert_eq!(net.groups().len(), 1);
         assert_eq!(net.groups()[0].tensors(), ["embed.weight:1", "fc.weight:1"]);
-        assert!(net.reasons("embed.weight", 0).contains("chooses its indices by number"));
+        assert!(net.reasons("embed.weight", 0).contains("chooses its channels by number"));
     }
 
     #[test]
@@ -305,6 +309,6 @@ mod tests {
             net.at(chosen).apply("aten::mul", &[("other", sum)], &[3, 4, 4]);
         });
         assert!(net.groups().is_empty());
-        assert!(net.reasons("a.weight", 0).contains("chooses its indices by number"));
+        assert!(net.reasons("a.weight", 0).contains("chooses its channels by number"));
     }
 }

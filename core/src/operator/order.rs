@@ -1,8 +1,8 @@
 //! Operators for which the places of a dimension's indices mean something: they forbid the cut of that one, and pass the rest.
 
 use super::{Operator, dimension, operand};
+use crate::axes::{Axes, Cause, Dim};
 use crate::graph::{Graph, Literal, Node};
-use crate::group::{Axes, Dim};
 
 pub(super) struct Ordered;
 
@@ -30,7 +30,7 @@ impl Operator for Ordered {
             }
             _ => (0..dims.len()).collect(),
         };
-        let reason = axes.reason(format!("the order of its indices matters to node `{}` ({})", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "needs the order of its channels"));
         for dim in along {
             axes.freeze(&dims[dim], reason);
             dims[dim] = Dim::Fixed(reason);
@@ -55,7 +55,7 @@ mod tests {
             let mut net = Net::new(&[3, 4, 4]);
             net.conv("a", 6, 3, 1).apply("aten::cumsum", &[("dim", int(dim))], &[6, 4, 4]).conv("b", 4, 1, 1);
             assert_eq!(net.groups().len(), groups);
-            assert_eq!(net.reasons("a.weight", 0).contains("order of its indices"), groups == 0);
+            assert_eq!(net.reasons("a.weight", 0).contains("needs the order of its channels"), groups == 0);
         }
     }
 

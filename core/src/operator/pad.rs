@@ -1,8 +1,8 @@
 //! Padding: of spatial dimensions it is nobody's business, of channels it lists new ones before and after.
 
 use super::{Operator, Shapes, operand, result};
+use crate::axes::{Axes, Cause, Dim};
 use crate::graph::{Graph, Literal, Node, Size};
-use crate::group::{Axes, Dim};
 
 pub(super) struct Pad;
 
@@ -31,7 +31,7 @@ impl Operator for Pad {
             }
             let grows = graph.value(input).shape[dim].as_fixed().is_none();
             if before < 0 || after < 0 || grows || !is_constant(node) {
-                let reason = axes.reason(format!("node `{}` ({}) pads it with its own values", node.name, node.op));
+                let reason = axes.reason(Cause::by(node, "pads its channels with their own values"));
                 axes.freeze(&dims[dim], reason);
                 dims[dim] = Dim::Fixed(reason);
                 continue;
@@ -133,6 +133,6 @@ mod tests {
         net.conv("a", 6, 3, 1);
         net.apply("aten::pad", &[("pad", ints(&[0, 0, 0, 0, 2, 0])), ("mode", mode)], &[8, 4, 4]).conv("b", 4, 1, 1);
         assert!(net.groups().is_empty());
-        assert!(net.reasons("a.weight", 0).contains("pads it with its own values"));
+        assert!(net.reasons("a.weight", 0).contains("pads its channels with their own values"));
     }
 }

@@ -1,8 +1,8 @@
 //! Channels that change places with positions or with each other: `pixel_shuffle`, `im2col`, their inverses, `channel_shuffle`.
 
 use super::{Operator, fixed_size, operand, result};
+use crate::axes::{Axes, Dim, Element, Reason};
 use crate::graph::{Graph, Node};
-use crate::group::{Axes, Dim, Element, Reason};
 
 /// Each output channel is a block of consecutive input channels, one for each place in a square.
 pub(super) struct PixelShuffle;

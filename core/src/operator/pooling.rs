@@ -1,9 +1,10 @@
 //! Pooling, resizing and sampling: batch and channels pass, spatial dimensions are nobody's channels.
 
-use super::{Operator, operand};
+use super::{LayerKind, Operator, no_rule, operand};
+use crate::axes::{Axes, Cause, Dim, Reason};
 use crate::graph::{Graph, Node, ValueId};
-use crate::group::{Axes, Dim, Reason};
 
+/// Pooling over windows, and resizing.
 pub(super) struct Pooling;
 
 /// How many trailing dimensions are spatial.
@@ -57,6 +58,36 @@ impl Operator for Pooling {
         let input = operand(node, "self").or_else(|_| operand(node, "input"))?;
         pass_channels(node, input, spatial_dims(&node.op), axes)
     }
+
+    fn channel_axis(&self, node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(spatial_dims(&node.op) + 1)
+    }
+
+    /// Resizing is none.
+    fn layer_kind(&self, node: &Node) -> Option<LayerKind> {
+        node.op.contains("pool").then_some(LayerKind::Pooling)
+    }
+}
+
+/// Poolings that are known as layers, but for which there is no channel rule.
+pub(super) struct PoolingWithoutRule;
+
+impl Operator for PoolingWithoutRule {
+    fn names(&self) -> &'static [&'static str] {
+        &["aten::fractional_max_pool2d", "aten::fractional_max_pool3d", "aten::max_unpool2d", "aten::max_unpool3d"]
+    }
+
+    fn axes(&self, node: &Node, _graph: &Graph, _axes: &mut Axes) -> Result<(), String> {
+        Err(no_rule(node))
+    }
+
+    fn channel_axis(&self, node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(spatial_dims(&node.op) + 1)
+    }
+
+    fn layer_kind(&self, _node: &Node) -> Option<LayerKind> {
+        Some(LayerKind::Pooling)
+    }
 }
 
 /// `grid_sample`: the image's channels pass, the coordinates are two or three by definition.
@@ -69,7 +100,7 @@ impl Operator for GridSample {
 
     fn axes(&self, node: &Node, _graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let (input, grid) = (operand(node, "input")?, operand(node, "grid")?);
-        let reason = axes.reason(format!("node `{}` ({}) reads it as coordinates", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "reads its channels as coordinates"));
         axes.freeze_value(grid, reason);
         let spatial = axes.dims(input).len().saturating_sub(2);
         pass_channels(node, input, spatial, axes)

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::{Macs, Operator, operand, result};
+use crate::axes::{Axes, Cause, Contraction, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, Producer, Size, ValueId};
-use crate::group::{Axes, Contraction, Dim, Reason};
 
 pub(super) struct Product;
 
@@ -41,6 +41,10 @@ impl Operator for Product {
     fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
         let Ok(labels) = labels(node, graph) else { return Vec::new() };
         labels.pairs(node.ints("path")).iter().map(|pair| labels.macs(graph, |label| pair.contains(&label))).collect()
+    }
+
+    fn weight(&self, node: &Node) -> Option<ValueId> {
+        node.tensor("mat2")
     }
 }
 
@@ -94,7 +98,7 @@ impl Labels {
                 if places.len() > 1 {
                     axes.sum_over(Contraction { result: node.outputs[0], operand, axis });
                 } else {
-                    let reason = axes.reason(format!("node `{}` ({}) sums over it", node.name, node.op));
+                    let reason = axes.reason(Cause::by(node, "sums over its channels"));
                     axes.freeze(&dim, reason);
                 }
             }
@@ -332,7 +336,7 @@ mod tests {
         assert_eq!(groups[0], ["values.weight:0", "values.bias:0", "out:0"]);
         assert_eq!(groups[1], ["out:1", "head.weight:1"]);
         assert!(
-            net.reasons("scores.weight", 0).contains("it meets input 0"),
+            net.reasons("scores.weight", 0).contains("the channels of the model's input"),
             "it is summed with the tokens of the input"
         );
         let reference = net.cut(&[vec![0, 2, 5], (0..5).collect()]).reference.unwrap();

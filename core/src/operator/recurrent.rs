@@ -5,8 +5,8 @@
 //! layer sees it, so that what remains computes what it did.
 
 use super::{Macs, Operator, operand, per_sample, sum_over_columns};
+use crate::axes::{Axes, Cause, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, ValueId};
-use crate::group::{Axes, Dim, Reason};
 
 /// `lstm`, `gru`, `rnn_tanh` and `rnn_relu` over sequences that are not packed.
 pub(super) struct Recurrent;
@@ -26,7 +26,7 @@ impl Operator for Recurrent {
             return Err("a sequence without a batch has no channel rule".to_owned());
         };
         let (batch, time) = if batch_first(node) { (first, second) } else { (second, first) };
-        let reason = axes.reason(format!("node `{}` ({}) goes along it step by step", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "goes along its channels step by step"));
         axes.freeze(time, reason);
 
         let hidden = axes.dims(layers[0][0].recurrent)[1].clone();
@@ -59,6 +59,10 @@ impl Operator for Recurrent {
         let rows = rows(node, graph);
         layers(node).unwrap_or_default().iter().flatten().flat_map(|matrices| matrices.macs(rows)).collect()
     }
+
+    fn channel_axis(&self, _node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(1)
+    }
 }
 
 impl Operator for Cell {
@@ -86,6 +90,10 @@ impl Operator for Cell {
 
     fn macs(&self, node: &Node, graph: &Graph) -> Vec<Macs> {
         cell(node).map(|matrices| matrices.macs(rows(node, graph))).unwrap_or_default()
+    }
+
+    fn channel_axis(&self, _node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(1)
     }
 }
 

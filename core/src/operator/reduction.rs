@@ -1,9 +1,9 @@
 //! Reductions over dimensions; over spatial ones they are a pooling. Over channels, averages, sums, norms and extremes are taken
-//! over what remains, as those of a layer norm are ([`super::statistics`]); the others forbid the cut.
+//! over what remains, as those of a layer norm are ([`super::normalization`]); the others forbid the cut.
 
-use super::{Operator, broadcast, dimension, operand};
-use crate::graph::{Graph, Literal, Node, ValueId};
-use crate::group::{Axes, Dim, Reason};
+use super::{LayerKind, Operator, broadcast, dimension, operand};
+use crate::axes::{Axes, Cause, Dim, Reason};
+use crate::graph::{Graph, Literal, Node};
 
 pub(super) struct Reduction;
 
@@ -43,7 +43,7 @@ impl Operator for Reduction {
         let dims = axes.dims(input).to_vec();
         let reduced = reduced(node, dims.len())?;
         let keep = node.bool("keepdim").unwrap_or(false);
-        let reason = axes.reason(format!("node `{}` ({}) reduces over it", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "reduces over its channels"));
         let over_what_remains = is_for_any_width(node, graph, &reduced);
         let mut kept = Vec::new();
         for (index, dim) in dims.iter().enumerate() {
@@ -64,12 +64,15 @@ impl Operator for Reduction {
         Ok(())
     }
 
-    fn averaged(&self, node: &Node) -> Option<ValueId> {
-        if node.tensor("other").is_some() { None } else { node.tensor("self") }
+    fn layer_kind(&self, node: &Node) -> Option<LayerKind> {
+        (super::functional_name(&node.op) == "aten::mean").then_some(LayerKind::Pooling)
     }
 
-    fn statistics_over(&self, node: &Node, graph: &Graph) -> Vec<usize> {
-        let rank = self.averaged(node).map_or(0, |input| graph.value(input).shape.len());
+    fn averaged_dims(&self, node: &Node, graph: &Graph) -> Vec<usize> {
+        if node.tensor("other").is_some() {
+            return Vec::new();
+        }
+        let rank = node.tensor("self").map_or(0, |input| graph.value(input).shape.len());
         reduced(node, rank).unwrap_or_default()
     }
 
@@ -156,14 +159,14 @@ mod tests {
         assert_eq!(reduced("aten::var", &[("correction", int(0))]).groups().len(), 1);
         let net = reduced("aten::var", &[("correction", int(1))]);
         assert!(net.groups().is_empty());
-        assert!(net.reasons("a.weight", 0).contains("reduces over it"));
+        assert!(net.reasons("a.weight", 0).contains("reduces over its channels"));
     }
 
     #[test]
     fn a_product_over_channels_forbids_the_cut_and_says_where() {
         let net = reduced("aten::prod", &[]);
         assert!(net.groups().is_empty());
-        assert!(net.reasons("a.weight", 0).contains("reduces over it"));
+        assert!(net.reasons("a.weight", 0).contains("reduces over its channels"));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::group::{Axes, Dim, Element, Reason, Split};
+use crate::axes::{Axes, Cause, Dim, Element, Reason, Split};
 
 /// Blocks with more positions than this are not followed; their channels become unprunable.
 const MAX_POSITIONS: usize = 1 << 26;
@@ -34,7 +34,7 @@ pub(super) fn regroup(axes: &mut Axes, ins: &[Dim], in_sizes: &[usize], out_size
     }
     let positions: usize = in_sizes.iter().product();
     if positions > MAX_POSITIONS {
-        let reason = axes.reason(format!("it is reshaped in a block of {positions} positions, too many to follow"));
+        let reason = axes.reason(Cause::ReshapedTooLarge { positions });
         ins.iter().for_each(|dim| axes.freeze(dim, reason));
         return fixed;
     }

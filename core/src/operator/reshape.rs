@@ -8,8 +8,8 @@
 
 use super::regroup::regroup;
 use super::{Operator, Shapes, operand, result};
+use crate::axes::{Axes, Cause, Dim, Reason};
 use crate::graph::{Argument, Graph, Literal, Node, Size};
-use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct Reshape;
 
@@ -24,7 +24,6 @@ impl Operator for Reshape {
             "aten::reshape",
             "aten::unflatten",
             "aten::unsqueeze",
-            "aten::_unsafe_view",
             "aten::view_as",
             "aten::reshape_as",
         ]
@@ -44,7 +43,7 @@ impl Operator for Reshape {
             let (in_factors, out_factors) = (&ins[in_factors], &outs[out_factors]);
             let in_dims: Vec<Dim> = in_factors.iter().map(of_factor).collect();
             let found = if in_factors.iter().chain(out_factors).any(|factor| factor.part == Part::Batch) {
-                let reason = axes.reason("it is reshaped together with the batch".to_owned());
+                let reason = axes.reason(Cause::ReshapedWithBatch);
                 in_dims.iter().for_each(|dim| axes.freeze(dim, reason));
                 vec![Dim::Fixed(Reason::NOT_A_CHANNEL); out_factors.len()]
             } else {

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::{Operator, Shapes, dimension, fixed_size, place, result};
+use crate::axes::{Axes, Cause, Dim};
 use crate::graph::{Graph, Literal, Node, Size, ValueId};
-use crate::group::{Axes, Dim};
 
 pub(super) struct Slice;
 
@@ -104,7 +104,7 @@ impl Operator for Select {
         let mut dims = axes.dims(input).to_vec();
         if let Dim::Channels(elements) = dims.remove(along) {
             let index = selected(node, fixed_size(graph.value(input).shape[along])?)?;
-            let reason = axes.reason(format!("node `{}` selects it by its number", node.name));
+            let reason = axes.reason(Cause::by(node, "selects one of its channels by number"));
             axes.freeze(&Dim::Channels([elements[index]].into()), reason);
         }
         axes.set(output, dims);

@@ -1,21 +1,21 @@
 //! Softmax: the normalised dimension stays whole, because every entry changes with every other; the rest passes.
 
 use super::{Operator, dimension, operand, result};
+use crate::axes::{Axes, Cause};
 use crate::graph::{Graph, Node};
-use crate::group::Axes;
 
 pub(super) struct Softmax;
 
 impl Operator for Softmax {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::softmax", "aten::log_softmax", "aten::_softmax", "aten::_log_softmax"]
+        &["aten::softmax", "aten::log_softmax"]
     }
 
     fn axes(&self, node: &Node, _graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let (input, output) = (operand(node, "self")?, result(node)?);
         let dims = axes.dims(input).to_vec();
         let along = dimension(node.int("dim").ok_or("the dimension is not a constant")?, dims.len())?;
-        let reason = axes.reason(format!("node `{}` ({}) normalises over it", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "normalises over its channels"));
         axes.freeze(&dims[along], reason);
         axes.set(output, dims);
         Ok(())
@@ -36,7 +36,7 @@ mod tests {
             net.node("", "aten::softmax", &[("self", input), ("dim", int(dim))], shape);
             net.linear("b", 4);
             assert_eq!(net.groups().len(), groups);
-            assert_eq!(net.reasons("a.weight", 0).contains("normalises over it"), groups == 0);
+            assert_eq!(net.reasons("a.weight", 0).contains("normalises over its channels"), groups == 0);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `split`, `chunk`, `tensor_split`: consecutive runs of a dimension's elements. A cut one becomes `split_with_sizes`.
 
 use super::{Operator, Shapes, fixed_size, place};
+use crate::axes::{Axes, Cause, Dim};
 use crate::graph::{Argument, Graph, Literal, Node, Size, ValueId};
-use crate::group::{Axes, Dim};
 
 pub(super) struct Split;
 
@@ -67,7 +67,7 @@ impl Operator for Unbind {
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
         let (input, along) = place(node, graph)?;
         let mut dims = axes.dims(input).to_vec();
-        let reason = axes.reason(format!("node `{}` ({}) names each of its indices", node.name, node.op));
+        let reason = axes.reason(Cause::by(node, "makes each of its channels a tensor of its own"));
         axes.freeze(&dims.remove(along), reason);
         for &output in &node.outputs {
             axes.set(output, dims.clone());

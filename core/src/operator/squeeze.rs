@@ -2,8 +2,8 @@
 //! is cut down to one must stay.
 
 use super::{Operator, Shapes, dimension, operand, result};
+use crate::axes::{Axes, Cause, Reason};
 use crate::graph::{Argument, Graph, Literal, Node, Size};
-use crate::group::{Axes, Reason};
 
 pub(super) struct Squeeze;
 
@@ -23,7 +23,8 @@ impl Operator for Squeeze {
             }
             if gone.is_empty() {
                 // There is no way to write that none may go.
-                let reason = axes.reason(format!("node `{}` ({}) would drop it at one channel", node.name, node.op));
+                let reason =
+                    axes.reason(Cause::by(node, "would drop the dimension of its channels if a single one were left"));
                 axes.freeze(&dim, reason);
             }
             kept.push(dim);

@@ -1,9 +1,8 @@
 //! Transposed convolutions, whose weight is `[in, out / groups, kernel…]`.
 
-use super::convolution::channel_dim;
-use super::{Macs, Operator, Shapes, operand, per_sample, result, sum_over_columns};
+use super::{LayerKind, Macs, Operator, Shapes, operand, per_sample, result, sum_over_columns};
+use crate::axes::{Axes, Dim, Reason};
 use crate::graph::{Graph, Literal, Node, Size};
-use crate::group::{Axes, Dim, Reason};
 
 pub(super) struct TransposedConvolution;
 
@@ -64,6 +63,14 @@ impl Operator for TransposedConvolution {
         vec![Macs { coefficient: positions * kernel, dims: vec![(weight, 0), (weight, 1)] }]
     }
 
+    fn channel_axis(&self, node: &Node, graph: &Graph, rank: usize) -> Option<usize> {
+        channel_axis(node, graph, rank)
+    }
+
+    fn layer_kind(&self, _node: &Node) -> Option<LayerKind> {
+        Some(LayerKind::Convolution)
+    }
+
     fn rewrite(&self, node: &mut Node, shapes: &Shapes<'_>) {
         let (Some(weight), Some(groups)) = (node.tensor("weight"), node.int("groups")) else { return };
         let is_depthwise = shapes.before.value(weight).shape[0].fixed == groups;
@@ -71,6 +78,22 @@ impl Operator for TransposedConvolution {
             node.set("groups", Literal::Int(Size::fixed(shapes.after(weight)[0].fixed)));
         }
     }
+}
+
+/// Where the channels are: after the batch, or first in an unbatched call.
+pub(super) fn channel_dim(graph: &Graph, node: &Node) -> Result<usize, String> {
+    let (input, weight) = (operand(node, "input")?, operand(node, "weight")?);
+    let (rank, weight_rank) = (graph.value(input).shape.len(), graph.value(weight).shape.len());
+    (rank + 1)
+        .checked_sub(weight_rank)
+        .filter(|&dim| dim <= 1 && weight_rank >= 3)
+        .ok_or_else(|| format!("an input of rank {rank} meets a convolution weight of rank {weight_rank}"))
+}
+
+/// The same of a tensor of this rank: the channels come before the spatial dimensions, as many as the kernel has.
+pub(super) fn channel_axis(node: &Node, graph: &Graph, rank: usize) -> Option<usize> {
+    let kernel = graph.value(node.tensor("weight")?).shape.len().checked_sub(2)?;
+    rank.checked_sub(kernel + 1)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! The lengths are cut with their indices. A cut of another dimension changes what the direction is divided by.
 
 use super::{Operator, dimension, operand, result};
+use crate::axes::Axes;
 use crate::graph::{Graph, Node, ValueId};
-use crate::group::Axes;
 
 pub(super) struct WeightNorm;
 
@@ -34,11 +34,11 @@ impl Operator for WeightNorm {
         Ok(())
     }
 
-    fn averaged(&self, node: &Node) -> Option<ValueId> {
+    fn input(&self, node: &Node) -> Option<ValueId> {
         node.tensor("v")
     }
 
-    fn statistics_over(&self, node: &Node, graph: &Graph) -> Vec<usize> {
+    fn averaged_dims(&self, node: &Node, graph: &Graph) -> Vec<usize> {
         let Some(direction) = node.tensor("v") else { return Vec::new() };
         let rank = graph.value(direction).shape.len();
         let own = Self::dim(node, rank).ok().flatten();

@@ -1,8 +1,8 @@
 //! `slice_scatter`: what the importer makes of a write into every n-th index of a dimension.
 
 use super::{Operator, dimension, operand, result};
+use crate::axes::{Axes, Cause, Dim};
 use crate::graph::{Graph, Node};
-use crate::group::{Axes, Dim};
 
 /// That dimension stays as it is, the others of both tensors go together.
 pub(super) struct Scatter;
@@ -18,7 +18,7 @@ impl Operator for Scatter {
         let scattered = dimension(node.int("dim").ok_or("its dimension is not a constant")?, dims.len())?;
         let reason = match dims[scattered] {
             Dim::Fixed(reason) => reason,
-            Dim::Channels(_) => axes.reason(format!("at node `{}`: some of its channels are overwritten", node.name)),
+            Dim::Channels(_) => axes.reason(Cause::by(node, "overwrites some of its channels")),
         };
         axes.freeze(&dims[scattered], reason);
         axes.freeze(&part[scattered], reason);

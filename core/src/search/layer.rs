@@ -10,34 +10,10 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 
+use crate::axes::Dim;
 use crate::graph::{Graph, Node, Producer, ValueId};
-use crate::group::{Dim, Grouping};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LayerKind {
-    Convolution,
-    BatchNorm,
-    Pooling,
-    Linear,
-    Add,
-    Concat,
-}
-
-impl LayerKind {
-    fn of(node: &Node) -> Option<Self> {
-        match crate::operator::functional_name(&node.op).strip_prefix("aten::")? {
-            "conv1d" | "conv2d" | "conv3d" | "convolution" | "_convolution" => Some(Self::Convolution),
-            "batch_norm" => Some(Self::BatchNorm),
-            "linear" | "addmm" => Some(Self::Linear),
-            "add" => Some(Self::Add),
-            "cat" | "concat" => Some(Self::Concat),
-            "mean" => Some(Self::Pooling),
-            name if name.contains("pool") => Some(Self::Pooling),
-            _ => None,
-        }
-    }
-}
+use crate::group::{ChannelAxes, Grouping};
+use crate::operator::{self, LayerKind};
 
 /// Channels of one group inside a layer's feature vector: `multiplicity` entries per channel from `offset` on, by rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +50,7 @@ impl LayerGraph {
     /// Contracts a graph.
     pub fn of(graph: &Graph, grouping: &Grouping) -> Self {
         let mut dag = DiGraph::new();
+        let channel_axes = ChannelAxes::of(graph, grouping.axes());
         // For each value, the layers whose data it carries.
         let mut carried: Vec<Vec<NodeIndex>> = vec![Vec::new(); graph.values().len()];
         for node in graph.nodes() {
@@ -81,11 +58,13 @@ impl LayerGraph {
                 node.inputs().iter().flat_map(|input| carried[input.index()].iter().copied()).collect();
             sources.sort_unstable();
             sources.dedup();
-            let layer = LayerKind::of(node).filter(|kind| !is_scalar_add(graph, node, *kind));
+            let layer = operator::of(node)
+                .and_then(|operator| operator.layer_kind(node))
+                .filter(|kind| !is_scalar_add(graph, node, *kind));
             let carries = match layer {
                 None => sources,
                 Some(kind) => {
-                    let layer = dag.add_node(layer_of(graph, grouping, node, kind));
+                    let layer = dag.add_node(layer_of(graph, grouping, &channel_axes, node, kind));
                     for source in sources {
                         dag.add_edge(source, layer, ());
                     }
@@ -129,16 +108,13 @@ fn is_scalar_add(graph: &Graph, node: &Node, kind: LayerKind) -> bool {
     kind == LayerKind::Add && node.inputs().iter().filter(|value| is_data(value)).count() < 2
 }
 
-fn layer_of(graph: &Graph, grouping: &Grouping, node: &Node, kind: LayerKind) -> Layer {
+fn layer_of(graph: &Graph, grouping: &Grouping, channel_axes: &ChannelAxes<'_>, node: &Node, kind: LayerKind) -> Layer {
     let output = node.outputs[0];
     let dims = grouping.axes().dims(output);
-    let axis = match kind {
-        LayerKind::Linear => dims.len().saturating_sub(1),
-        _ => 1.min(dims.len().saturating_sub(1)),
-    };
+    let axis = channel_axes.at(node, output);
     let mut segments: Vec<Segment> = Vec::new();
     let mut fixed = 0;
-    match dims.get(axis) {
+    match axis.map(|axis| &dims[axis]) {
         Some(Dim::Channels(elements)) => {
             for &element in elements.iter() {
                 let places = grouping.places(element);
@@ -160,7 +136,7 @@ fn layer_of(graph: &Graph, grouping: &Grouping, node: &Node, kind: LayerKind) ->
                 }
             }
         }
-        Some(Dim::Fixed(_)) => fixed = graph.value(output).shape[axis].at_batch(1) as usize,
+        Some(Dim::Fixed(_)) => fixed = axis.map_or(0, |axis| graph.value(output).shape[axis].at_batch(1) as usize),
         None => {}
     }
     let mut offset = 0;
@@ -212,5 +188,36 @@ mod tests {
         assert_eq!(concat.segments, [segment(0, 0), segment(1, 6)]);
         assert_eq!(concat.fixed, 10..13);
         assert_eq!(layers.max_channels(), 13);
+    }
+
+    #[test]
+    fn an_addition_of_tokens_has_an_entry_for_each_feature_and_not_for_each_token() {
+        let mut net = Net::new(&[5, 12]);
+        net.linear("embed", 6);
+        let stream = net.here();
+        net.linear("a", 4).relu().linear("b", 6).add(stream).linear("head", 2);
+        let graph = net.graph();
+        let layers = LayerGraph::of(&graph, &Grouping::of(&graph));
+        let add = layers.layers().find(|layer| layer.kind == LayerKind::Add).unwrap();
+        assert_eq!(add.segments, [Segment { group: 0, multiplicity: 1, offset: 0 }]);
+        assert_eq!(add.channels(), 6);
+    }
+
+    #[test]
+    fn a_convolution_is_a_layer_however_it_is_spelled() {
+        let spelled = |op: &str| {
+            let mut net = Net::new(&[3, 4, 4]);
+            net.conv("a", 6, 3, 1).conv_transpose("up", 5, 2, 1).conv("b", 2, 1, 1);
+            let mut file = net.graph().into_file();
+            for node in file.nodes.iter_mut().filter(|node| node.op == "aten::conv2d") {
+                node.op = op.to_owned();
+            }
+            let graph = Graph::new(file).unwrap();
+            let layers = LayerGraph::of(&graph, &Grouping::of(&graph));
+            layers.layers().map(|layer| (layer.name.clone(), layer.channels())).collect::<Vec<_>>()
+        };
+        let all = [("a", 6), ("up", 5), ("b", 2)].map(|(name, channels)| (name.to_owned(), channels));
+        assert_eq!(spelled("aten::conv2d"), all, "the transposed one is a convolution as `_convolution` is");
+        assert_eq!(spelled("aten::_convolution_mode"), all, "padding by name, as `same`");
     }
 }

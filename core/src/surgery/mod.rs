@@ -8,9 +8,10 @@ use std::num::ParseIntError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::axes::Dim;
 use crate::configuration::Configuration;
 use crate::graph::{Graph, Size, ValueId};
-use crate::group::{Dim, Grouping, Remaining};
+use crate::group::Grouping;
 use crate::operator::{self, Shapes};
 
 pub use reference::{Constant, Reference};
@@ -89,7 +90,7 @@ pub fn check(grouping: &Grouping, configuration: &Configuration) -> Result<(), C
 /// The configuration does not fit the groups.
 pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) -> Result<Cut, ConfigurationError> {
     check(grouping, configuration)?;
-    let remaining = Remaining::new(grouping, &configuration.keep);
+    let remaining = grouping.remaining(&configuration.keep);
     let after: Vec<Vec<Size>> = (0..graph.values().len())
         .map(|index| {
             let value = ValueId(index as u32);

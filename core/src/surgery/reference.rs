@@ -10,10 +10,11 @@
 //!
 //! Everything else stays the original's, so that the comparison still proves the whole surgery.
 
+use crate::axes::Contraction;
 use crate::graph::{
     Argument, DType, Graph, GraphFile, Literal, Node, Parameter, ParameterKind, Producer, Size, Value, ValueId,
 };
-use crate::group::{Contraction, Grouping};
+use crate::group::Grouping;
 use crate::operator::{self, Shapes};
 
 /// The original network, in which some nodes see the remaining indices only.
@@ -83,8 +84,8 @@ fn masks(shapes: &Shapes<'_>, grouping: &Grouping) -> Vec<Mask> {
 /// The cut dimensions over which a node averages.
 fn cut_statistics(node: &Node, shapes: &Shapes<'_>) -> Vec<usize> {
     let Some(operator) = operator::of(node) else { return Vec::new() };
-    let Some(input) = operator.averaged(node) else { return Vec::new() };
-    let over = operator.statistics_over(node, shapes.before);
+    let Some(input) = operator.input(node) else { return Vec::new() };
+    let over = operator.averaged_dims(node, shapes.before);
     over.into_iter().filter(|&dim| shapes.is_cut(input, dim)).collect()
 }
 
@@ -118,7 +119,7 @@ impl Builder<'_> {
         let operator = operator::of(node).expect("a node without an operator averages over nothing");
         let mut restricted = node.clone();
         operator.rewrite(&mut restricted, self.shapes);
-        let (averaged, weighted) = (operator.averaged(node), operator.weighted(node, self.shapes.before));
+        let (averaged, weighted) = (operator.input(node), operator.weight_dims(node, self.shapes.before));
         for argument in &mut restricted.args {
             let Literal::Tensor(value) = argument.value else { continue };
             // What is not averaged over stays the original's.

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use secateur_core::graph::{Graph, GraphFile, Literal, Node, Producer};
+use secateur_core::operator;
 use tch::{Kind, Tensor};
 
 use crate::data::Split;
@@ -99,7 +100,7 @@ fn edited(graph: &Graph, edit: impl Fn(&mut Node)) -> Result<Graph, Error> {
 }
 
 fn has_running_statistics(node: &Node) -> bool {
-    node.tensor("running_mean").is_some() && node.tensor("running_var").is_some()
+    !operator::running_statistics(node).is_empty()
 }
 
 /// Indices into the graph's parameters, each once.
@@ -107,9 +108,7 @@ fn running_statistics(graph: &Graph) -> Vec<usize> {
     let mut indices: Vec<usize> = graph
         .nodes()
         .iter()
-        .filter(|node| has_running_statistics(node))
-        .flat_map(|node| [node.tensor("running_mean"), node.tensor("running_var")])
-        .flatten()
+        .flat_map(operator::running_statistics)
         .filter_map(|value| match graph.producer(value) {
             Producer::Parameter(index) => Some(index),
             Producer::Input(_) | Producer::Node { .. } => None,

@@ -373,15 +373,16 @@ fn operators_without_a_rule_say_so_in_words() {
         let graph: Graph = layers(&[("a", &[6, 3, 3, 3]), ("b", &[2, 6, 1, 1])], forward).import(&[&[3, 6, 6]]).graph;
         let grouping = Grouping::of(&graph);
         assert!(grouping.groups().is_empty());
-        grouping.frozen().iter().map(|frozen| frozen.reason.clone()).collect::<Vec<_>>().join("\n")
+        let causes = grouping.frozen().iter().map(|frozen| grouping.axes().cause(frozen.reason).to_string());
+        causes.collect::<Vec<_>>().join("\n")
     };
     for (middle, words) in [
-        ("x.cumsum(1)", "the order of its indices matters to node `cumsum_1`"),
-        ("x * torch.prod(x, 1, True)", "node `prod_1` (aten::prod) reduces over it"),
+        ("x.cumsum(1)", "node `cumsum_1` (aten::cumsum) needs the order of its channels"),
+        ("x * torch.prod(x, 1, True)", "node `prod_1` (aten::prod) reduces over its channels"),
         ("x.tril()", "the operator aten::tril has no channel rule"),
         (
             "x.index_select(1, torch.arange(6))",
-            "node `index_select_1` (aten::index_select) chooses its indices by number",
+            "node `index_select_1` (aten::index_select) chooses its channels by number",
         ),
     ] {
         let forward = format!(

@@ -13,7 +13,7 @@
 
 use std::rc::Rc;
 
-use super::Reason;
+use super::reason::Reason;
 
 /// One index of one dimension of one tensor.
 pub type Element = u32;
@@ -146,7 +146,7 @@ impl Elements {
             if only_left.len() <= only_right.len() { (only_left, only_right) } else { (only_right, only_left) };
         let Some((&last, paired)) = short.split_last() else {
             // One set holds the other: what it has more can only stay.
-            let reason = self.frozen(a).or(self.frozen(b)).unwrap_or(Reason::MORE_CONDITIONS);
+            let reason = self.frozen(a).or(self.frozen(b)).unwrap_or(Reason::DIVIDED_DIFFERENTLY);
             long.iter().for_each(|&atom| self.freeze(atom, reason));
             return;
         };

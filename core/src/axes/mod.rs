@@ -1,28 +1,21 @@
-//! The element-level dimension analysis; see the module above.
+//! What is known of the dimensions of a graph's tensors: which of their indices live or die together.
+//!
+//! An *element* is one index of one dimension of one tensor ([`element`]). [`Axes`] holds the elements of every dimension and has
+//! the steps by which the rules of the operators relate them: unify, freeze, list anew.
+
+mod element;
+mod reason;
+mod remaining;
+
+pub use element::Element;
+pub use reason::{Cause, Reason};
+pub use remaining::Remaining;
 
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::element::{Element, Elements};
-use crate::graph::{Graph, Node, ValueId};
-use crate::operator;
-
-/// Why something cannot be cut, in words for the user; an index into [`Axes::reasons`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Reason(u32);
-
-impl Reason {
-    /// Batch and spatial dimensions: not channels at all, and no news to anybody.
-    pub const NOT_A_CHANNEL: Self = Self(0);
-    /// Two tensors that must be cut alike divide the same indices differently.
-    pub const MORE_CONDITIONS: Self = Self(1);
-    /// Two groups share a merged dimension, but not all combinations of their channels occur there.
-    pub const INCOMPLETE: Self = Self(2);
-
-    pub fn is_news(self) -> bool {
-        self != Self::NOT_A_CHANNEL
-    }
-}
+use crate::graph::ValueId;
+use element::Elements;
 
 /// One dimension of a value.
 #[derive(Debug, Clone)]
@@ -36,6 +29,7 @@ pub enum Dim {
 /// A dimension that a view took apart into several: the atoms at the indices of each.
 #[derive(Debug)]
 pub struct Split {
+    /// For each of the dimensions, the element at each of its indices.
     pub factors: Vec<Vec<Element>>,
 }
 
@@ -45,11 +39,24 @@ pub struct Split {
 pub struct Contraction {
     /// The node, by its first output.
     pub result: ValueId,
+    /// The operand that can be read as zero at the removed indices.
     pub operand: ValueId,
+    /// Its dimension that is summed over.
     pub axis: usize,
 }
 
-/// The analysis of a whole graph.
+/// A node that no channel can pass: its operator has no rule, or one that does not apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// The node's index in the graph.
+    pub node: usize,
+    /// The reason that what it touches is frozen with.
+    pub reason: Reason,
+    /// Why no rule applies, in words.
+    pub why: String,
+}
+
+/// The relations between the dimensions of all tensors of a graph.
 #[derive(Debug)]
 pub struct Axes {
     /// For each value, its dimensions.
@@ -61,89 +68,23 @@ pub struct Axes {
     splits: Vec<Split>,
     /// Elements that a product of two activations tells apart: heads, and what is summed inside each.
     attended: Vec<Element>,
-    reasons: Vec<String>,
-    /// Nodes whose operator has no rule or could not apply it, with the reason.
-    blocked: Vec<(usize, Reason)>,
+    /// By [`Reason`].
+    causes: Vec<Cause>,
+    blocked: Vec<Blocked>,
 }
 
 impl Axes {
-    /// Runs every node's rule in program order, then freezes what the model returns.
-    pub fn analyse(graph: &Graph) -> Self {
-        let mut axes = Self {
-            dims: vec![Vec::new(); graph.values().len()],
+    /// No relation yet between the dimensions of this many values.
+    pub(crate) fn new(values: usize) -> Self {
+        Self {
+            dims: vec![Vec::new(); values],
             elements: Elements::default(),
             contracted: HashSet::new(),
             contractions: Vec::new(),
             splits: Vec::new(),
             attended: Vec::new(),
-            reasons: vec![
-                "it is no channel dimension".to_owned(),
-                "tensors that must be cut alike divide it differently".to_owned(),
-                "it shares a merged dimension with channels that it meets in some combinations only".to_owned(),
-            ],
+            causes: vec![Cause::NotAChannel, Cause::DividedDifferently, Cause::PartlyMerged],
             blocked: Vec::new(),
-        };
-        for (index, &input) in graph.inputs().iter().enumerate() {
-            let reason = axes.reason(format!("it meets input {index} of the model, whose shape is the caller's"));
-            axes.dims[input.index()] = vec![Dim::Fixed(reason); graph.value(input).shape.len()];
-        }
-        for parameter in graph.parameters().iter().filter(|parameter| parameter.tied_to.is_none()) {
-            let shape = &graph.value(parameter.value).shape;
-            axes.dims[parameter.value.index()] = shape.iter().map(|size| axes.fresh(size.fixed as usize)).collect();
-        }
-        for (index, node) in graph.nodes().iter().enumerate() {
-            axes.visit(graph, index, node);
-        }
-        for value in graph.output().tensors() {
-            let reason = axes.reason("the model returns it".to_owned());
-            axes.freeze_value(value, reason);
-        }
-        axes.settle_splits();
-        axes
-    }
-
-    /// Where no attention tells the parts of a dimension apart, only the widest of them stays prunable: a channel
-    /// shuffle loses the same positions in each of its groups, not whole groups.
-    fn settle_splits(&mut self) {
-        let attended: HashSet<Element> =
-            self.attended.iter().flat_map(|&element| self.elements.atoms(element)).collect();
-        for split in std::mem::take(&mut self.splits) {
-            let classes: Vec<HashSet<Element>> = split
-                .factors
-                .iter()
-                .map(|factor| factor.iter().flat_map(|&element| self.elements.atoms(element)).collect())
-                .collect();
-            if classes.iter().any(|factor| !factor.is_disjoint(&attended)) {
-                continue;
-            }
-            let free = |factor: &HashSet<Element>| factor.iter().filter(|&&atom| self.frozen(atom).is_none()).count();
-            let widest = (0..classes.len()).rev().max_by_key(|&factor| free(&classes[factor]));
-            for (_, factor) in split.factors.iter().enumerate().filter(|(factor, _)| Some(*factor) != widest) {
-                factor.iter().for_each(|&element| self.elements.freeze(element, Reason::NOT_A_CHANNEL));
-            }
-        }
-    }
-
-    fn visit(&mut self, graph: &Graph, index: usize, node: &Node) {
-        let outcome = match operator::of(node) {
-            Some(operator) => operator.axes(node, graph, self),
-            None => Err(format!("the operator {} has no channel rule", node.op)),
-        };
-        let Err(text) = outcome else {
-            debug_assert!(
-                node.outputs.iter().all(|&output| self.dims(output).len() == graph.value(output).shape.len()),
-                "the rule of {} sets every dimension of its outputs",
-                node.op
-            );
-            return;
-        };
-        let reason = self.reason(format!("at node `{}`: {text}", node.name));
-        self.blocked.push((index, reason));
-        for value in node.inputs() {
-            self.freeze_value(value, reason);
-        }
-        for &output in &node.outputs {
-            self.dims[output.index()] = vec![Dim::Fixed(reason); graph.value(output).shape.len()];
         }
     }
 
@@ -152,6 +93,7 @@ impl Axes {
         &self.dims[value.index()]
     }
 
+    /// Says what the dimensions of an output are.
     pub fn set(&mut self, value: ValueId, dims: Vec<Dim>) {
         self.dims[value.index()] = dims;
     }
@@ -161,11 +103,12 @@ impl Axes {
         self.elements.atoms(element)
     }
 
-    /// The same into a list that may hold others already; none is listed twice.
+    /// Adds the atoms of an element to a list that may hold others already; none is listed twice.
     pub fn collect_atoms(&self, element: Element, atoms: &mut Vec<Element>) {
         self.elements.collect(element, atoms);
     }
 
+    /// The class of an element, named by one of its elements: those that live or die together.
     pub fn class(&self, element: Element) -> Element {
         self.elements.class(element)
     }
@@ -176,7 +119,7 @@ impl Axes {
         self.elements.origin(class)
     }
 
-    /// Elements of all dimensions: they are numbered from zero.
+    /// The number of elements of all dimensions, which are numbered from zero.
     pub fn element_count(&self) -> usize {
         self.elements.len()
     }
@@ -186,6 +129,7 @@ impl Axes {
         self.elements.frozen(element)
     }
 
+    /// Whether an operator sums over this element of a weight: an input column of a consumer.
     pub fn is_contracted(&self, element: Element) -> bool {
         self.contracted.contains(&element)
     }
@@ -195,18 +139,20 @@ impl Axes {
         &self.contractions
     }
 
-    pub fn text(&self, reason: Reason) -> &str {
-        &self.reasons[reason.0 as usize]
+    /// What a reason is the number of.
+    pub fn cause(&self, reason: Reason) -> &Cause {
+        &self.causes[reason.0 as usize]
     }
 
-    /// Nodes that no rule covers, with the reason.
-    pub fn blocked(&self) -> &[(usize, Reason)] {
+    /// Nodes that no rule covers, in program order.
+    pub fn blocked(&self) -> &[Blocked] {
         &self.blocked
     }
 
-    pub fn reason(&mut self, text: String) -> Reason {
-        self.reasons.push(text);
-        Reason(self.reasons.len() as u32 - 1)
+    /// Numbers a cause.
+    pub fn reason(&mut self, cause: Cause) -> Reason {
+        self.causes.push(cause);
+        Reason(self.causes.len() as u32 - 1)
     }
 
     /// A dimension of new elements, each a class of its own.
@@ -217,6 +163,23 @@ impl Axes {
     /// An element that is kept exactly while all of these are; there must be one at least.
     pub fn conjunction(&mut self, of: &[Element]) -> Element {
         self.elements.conjunction(of)
+    }
+
+    /// Remembers that the n-th node, of this name, has no rule, or one that does not apply for some reason.
+    pub(crate) fn block(&mut self, node: usize, name: &str, why: String) -> Reason {
+        let reason = self.reason(Cause::Blocked { node: name.to_owned(), why: why.clone() });
+        self.blocked.push(Blocked { node, reason, why });
+        reason
+    }
+
+    /// The elements that [`Self::attend`] marked.
+    pub(crate) fn attended(&self) -> &[Element] {
+        &self.attended
+    }
+
+    /// Takes the dimensions that views took apart.
+    pub(crate) fn take_splits(&mut self) -> Vec<Split> {
+        std::mem::take(&mut self.splits)
     }
 
     /// Remembers that a view took a dimension apart.
@@ -288,12 +251,19 @@ impl Axes {
         }
     }
 
+    /// Forbids to cut an element, for a reason.
+    pub fn freeze_element(&mut self, element: Element, reason: Reason) {
+        self.elements.freeze(element, reason);
+    }
+
+    /// Forbids to cut any index of a dimension, for a reason.
     pub fn freeze(&mut self, dim: &Dim, reason: Reason) {
         if let Dim::Channels(elements) = dim {
-            elements.iter().for_each(|&element| self.elements.freeze(element, reason));
+            elements.iter().for_each(|&element| self.freeze_element(element, reason));
         }
     }
 
+    /// Forbids to cut any dimension of a value, for a reason.
     pub fn freeze_value(&mut self, value: ValueId, reason: Reason) {
         for dim in self.dims[value.index()].clone() {
             self.freeze(&dim, reason);

@@ -55,7 +55,7 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
 
     let settings = Settings { configs: 10_000, hidden: 64, epochs: 5, temperature: 0.1, negatives: 8, seed: 0 };
     let trained = encoder::train(&layers, &space, &settings, device, None, |end| {
-        println!("  encoder epoch {}: loss {:.4}", end.epoch, end.loss)
+        println!("  encoder epoch {}: loss {:.4}", end.epoch, end.loss);
     })?;
     println!("  encoder: {:.1} s, contrastive accuracy {:.3}", trained.seconds, trained.contrastive_accuracy());
     let similarity = Scorer::new(&layers, &space, &trained.encoder);

@@ -178,7 +178,7 @@ bool is_collection(const c10::Type& type) {
 void Budget::refuse(const std::string& detail) {
   refusal_ = Rejected(
       "unsupported_model", detail, "",
-      "a model whose work grows with a loop of its own cannot be pruned; does a loop end?");
+      "Make sure that every loop ends; a model whose work grows with a loop of its own cannot be pruned.");
   throw *refusal_;
 }
 

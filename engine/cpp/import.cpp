@@ -66,8 +66,8 @@ class Archive {
       throw Rejected(
           is_unknown || is_optimised ? "unsupported_operator" : "damaged_archive",
           "libtorch cannot load the model: " + first_line(message), "",
-          is_unknown         ? "operators and classes from extension libraries are not supported"
-              : is_optimised ? "upload the model from before torch.jit.optimize_for_inference"
+          is_unknown ? "Build the model of PyTorch's own operators; those of extension libraries are not supported."
+              : is_optimised ? "Upload the model from before torch.jit.optimize_for_inference."
                              : "");
     }
   }
@@ -104,7 +104,7 @@ class Archive {
               "unsupported_model",
               "The model's input `" + argument.name() + "` is of type " + argument.type()->repr_str() +
                   "; only tensors are supported.",
-              argument.name(), "wrap the model so that `forward` takes tensors only");
+              argument.name(), "Wrap the model so that `forward` takes tensors only.");
         }
         ++required;
       }

@@ -27,7 +27,7 @@ Rejected refusal(uint64_t bytes) {
       "out_of_memory",
       "The model asks for a tensor of " + std::to_string(bytes) + " bytes; beside its file it may hold " +
           std::to_string(allowed.load()) + " bytes of tensors while it is imported.",
-      "", "give a smaller `input_shape`, or take apart what makes tensors of this size");
+      "", "Give a smaller `input_shape`, or take apart what makes tensors of this size.");
 }
 
 void release(void* data) {

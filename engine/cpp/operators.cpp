@@ -77,10 +77,10 @@ bool is_language_construct(const Node* node) {
 }
 
 std::string hint_for(const std::string& name) {
-  if (name.rfind("quantized::", 0) == 0) return "upload the float model from before quantisation";
+  if (name.rfind("quantized::", 0) == 0) return "Upload the float model from before quantisation.";
   if (name.find("mkldnn") != std::string::npos || name.find("MKLDNN") != std::string::npos ||
       name.find("prepacked") != std::string::npos) {
-    return "upload the model from before torch.jit.optimize_for_inference";
+    return "Upload the model from before torch.jit.optimize_for_inference.";
   }
   if (name.rfind("torchvision::", 0) == 0)
     return "torchvision's own C++ operators are not supported; upload the backbone alone";
@@ -138,7 +138,7 @@ void check_class(const c10::ClassTypePtr& type, std::unordered_set<const c10::Ty
   if (!type->getForwardHooks().empty() || !type->getForwardPreHooks().empty()) {
     throw Rejected(
         "unsupported_model", "The module class `" + type->repr_str() + "` has forward hooks, which are not supported.",
-        "", "remove the hooks before torch.jit.script or torch.jit.trace");
+        "", "Remove the hooks before torch.jit.script or torch.jit.trace.");
   }
   for (torch::jit::Function* method : type->methods()) check_function(method);
   for (size_t slot = 0; slot < type->numAttributes(); ++slot) {

@@ -228,7 +228,7 @@ void Recorder::check_behaviour(
   if (draws_random_numbers(schema.name())) {
     throw Rejected(
         "unsupported_model", label + place.text() + " draws random numbers although the model is in evaluation mode.",
-        place.node(), "make the randomness depend on `self.training`");
+        place.node(), "Make the randomness depend on `self.training`.");
   }
   const bool drops = is_true(schema, args, "train") && schema.name().find("dropout") != std::string::npos;
   const auto mean = schema.argumentIndexWithName("running_mean");
@@ -238,7 +238,7 @@ void Recorder::check_behaviour(
   if (drops || updates) {
     throw Rejected(
         "unsupported_model", label + place.text() + " is fixed in training mode.", place.node(),
-        "call model.eval() before torch.jit.trace");
+        "Call model.eval() before torch.jit.trace.");
   }
   if (schema.name() == "aten::index" || schema.name().rfind("aten::index_put", 0) == 0) {
     visit_tensors(args[1], [&](const at::Tensor& index) {
@@ -247,7 +247,7 @@ void Recorder::check_behaviour(
         throw Rejected(
             "unsupported_model",
             label + place.text() + " selects by a mask that depends on the data, so its shape does too.", place.node(),
-            "use torch.where, or multiply by the mask");
+            "Use torch.where, or multiply by the mask.");
       }
     });
   }
@@ -273,7 +273,7 @@ void Recorder::call(
         label + place.text() +
             " makes a number of the contents of a tensor, so what the model computes would depend "
             "on the data.",
-        place.node(), "replace control flow on data by torch.where or masks");
+        place.node(), "Replace control flow on data by torch.where or masks.");
   }
 
   std::vector<at::Tensor> written;
@@ -345,7 +345,7 @@ void Recorder::call(
         throw Rejected(
             "unsupported_model",
             label + place.text() + " makes a view of more than " + std::to_string(kMaxViews) + " views of views.",
-            place.node(), "copy the tensor now and then (`x = x.clone()`)");
+            place.node(), "Copy the tensor now and then (`x = x.clone()`).");
       }
       State& state = track(tensor, value, Origin::Computed, has_data);
       state.base = base;
@@ -415,7 +415,7 @@ std::string Recorder::output_json(const c10::IValue& output, size_t depth) {
       "unsupported_model",
       "The model returns a value of type " + output.type()->repr_str() +
           "; only tensors, and tuples, lists and dictionaries of them, are supported.",
-      "", "wrap the model so that `forward` returns tensors only");
+      "", "Wrap the model so that `forward` returns tensors only.");
 }
 
 bool Recorder::depends_on_data(const at::Tensor& tensor, const std::string& reader) {

@@ -135,7 +135,7 @@ std::vector<at::Tensor> reference_outputs(torch::jit::Module module, std::vector
     throw Rejected(
         "unsupported_model",
         "The model fails where libtorch itself runs it without gradients: " + said_by_operator(logged_message()), "",
-        "does it run in PyTorch, in evaluation mode and at any batch size?");
+        "Check that it runs in PyTorch, in evaluation mode and at any batch size.");
   }
   return outputs;
 }

@@ -23,7 +23,7 @@ void check_tensor(const Weight& weight) {
   if (tensor.is_quantized()) {
     throw Rejected(
         "unsupported_dtype", "The tensor `" + weight.name + "` is quantized; only float32 weights are supported.",
-        weight.name, "upload the float model from before quantisation");
+        weight.name, "Upload the float model from before quantisation.");
   }
   if (tensor.layout() != at::kStrided) {
     throw Rejected(
@@ -31,7 +31,7 @@ void check_tensor(const Weight& weight) {
         "The tensor `" + weight.name +
             "` is sparse or in a private layout; only dense float32 "
             "weights are supported.",
-        weight.name, "convert it with to_dense() before saving");
+        weight.name, "Convert it with to_dense() before saving.");
   }
   dtype_name(tensor.scalar_type(), weight.name);
   // Python numbers are float64 constants in traced code, so constants may be; they have no gradients.
@@ -42,7 +42,7 @@ void check_tensor(const Weight& weight) {
         "unsupported_dtype",
         "The tensor `" + weight.name + "` is " + dtype_name(tensor.scalar_type(), weight.name) +
             "; only float32 weights are supported.",
-        weight.name, "save the model after model.float()");
+        weight.name, "Save the model after model.float().");
   }
 }
 
@@ -79,7 +79,7 @@ struct Walk {
               std::to_string(weight.tensor.storage().nbytes()) +
               " bytes; all tensors of a model may be 1 GiB larger than what "
               "they store.",
-          weight.name, "store the tensor as it is and expand it in `forward`");
+          weight.name, "Store the tensor as it is and expand it in `forward`.");
     }
   }
 

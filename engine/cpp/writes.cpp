@@ -35,7 +35,8 @@ void Recorder::check_write(const at::Tensor& written, const std::string& writer,
         "unsupported_model",
         writer + place.text() + " writes in place into " +
             (is_input ? "an input of the model" : "a weight of the model") + ", which is not supported.",
-        place.node(), is_input ? "copy the input first (`x = x.clone()`)" : "call model.eval() before torch.jit.trace");
+        place.node(),
+        is_input ? "Copy the input first (`x = x.clone()`)." : "Call model.eval() before torch.jit.trace.");
   };
   State& own = state_of(written, writer);
   if (own.origin != Origin::Computed) refuse(own);
@@ -139,7 +140,7 @@ void Recorder::renew(State& state, const std::string& reader, const Place& place
           "unsupported_model",
           reader + place.text() + " reads a tensor whose memory " + state.overwritten_by +
               " overwrote through a view of it that is neither a slice nor a reordering; that is not supported.",
-          place.node(), "replace the in-place operator by the one that returns a new tensor (`relu` for `relu_`)");
+          place.node(), "Replace the in-place operator by the one that returns a new tensor (`relu` for `relu_`).");
     }
     const int64_t base = read(state.base, reader, place);
     state.value = geometry->take ? record(*geometry->take, {{"self", base}}, state.tensor, place) : base;

@@ -66,7 +66,7 @@ pub fn failure(message: String) -> Outcome {
     }
     if is_out_of_memory(&message) {
         let rejection = Rejection::new(Code::OutOfMemory, format!("The task needs more memory than there is: {said}"))
-            .hint("a smaller `fine_tune.batch_size` needs less memory");
+            .hint("Set a smaller `fine_tune.batch_size`.");
         Outcome::Rejected { rejection }
     } else {
         Outcome::Failed { message: said }

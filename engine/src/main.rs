@@ -78,9 +78,9 @@ impl Arguments {
             match word.to_str() {
                 Some("--sandbox") => arguments.sandbox = serde_json::from_str(&value).map_err(invalid)?,
                 Some("--probe") => {
-                    arguments.probe = Some(serde_json::from_value(value.clone().into()).map_err(invalid)?)
+                    arguments.probe = Some(serde_json::from_value(value.clone().into()).map_err(invalid)?);
                 }
-                _ => return Err(format!("{word:?} is no argument of an engine, which workers start")),
+                _ => return Err(format!("`{}` is no argument of an engine, which workers start", word.display())),
             }
         }
         Ok(arguments)

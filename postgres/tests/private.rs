@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// No power is lost here.
 const SETTINGS: Settings = Settings { durable: false, max_connections: None };

@@ -145,7 +145,7 @@ fn to_the_second(at: OffsetDateTime) -> String {
 async fn revoke(database: &Database, id: KeyId) -> Result<(), CliError> {
     if !api_key::revoke(database.pool(), id).await? {
         let error = CliError::new(format!("there is no key {id}"));
-        return Err(error.hint("`secateur key list` shows the keys that there are"));
+        return Err(error.hint("Run `secateur key list`, which shows the keys that there are."));
     }
     eprintln!("{id} is revoked");
     if !key::are_needed(database).await? {

@@ -36,7 +36,7 @@ pub(super) struct WorkerArguments {
 pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
     let WorkerArguments { database_url, blobs, scratch, work } = arguments;
     if work.slots == 0 {
-        return Err(CliError::new("a worker without slots has nothing to do").hint("--slots 1 is the least"));
+        return Err(CliError::new("a worker without slots has nothing to do").hint("Give at least --slots 1."));
     }
     let engine = work.engine.find()?;
     let options =

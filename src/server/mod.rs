@@ -133,8 +133,8 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Postgres(error) => error.hint(),
-            Self::DataFolderInUse(_) => Some("stop the other server, or name another folder with --data-dir"),
-            Self::DatabaseUrl(_) => Some("DATABASE_URL looks like postgres://user:password@host:5432/database"),
+            Self::DataFolderInUse(_) => Some("Stop the other server, or name another folder with --data-dir."),
+            Self::DatabaseUrl(_) => Some("Write DATABASE_URL as postgres://user:password@host:5432/database."),
             Self::Database(DatabaseError::Away(_)) => Some("is DATABASE_URL right, and does the database run?"),
             Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
             Self::NoKeys(_) => Some("make one with `secateur key create`, or let everyone in with --allow-anonymous"),

@@ -27,7 +27,7 @@ impl Limits {
                 told => format!("Nothing can be pruned. {}.", told.join("; ")),
             };
             return Err(Rejection::new(Code::NothingPrunable, detail)
-                .hint("`secateur inspect` lists every layer with the reason."));
+                .hint("Run `secateur inspect`, which lists every layer with the reason."));
         }
         let layers: Vec<Vec<&str>> = grouping.groups().iter().map(|group| producing_layers(graph, group)).collect();
         let ignored = constraints

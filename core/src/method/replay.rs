@@ -17,7 +17,7 @@ pub(super) fn replayed(grouping: &Grouping, config: &ReplayConfig) -> Result<Con
     let known = |name: &String| grouping.groups().iter().any(|group| &group.name == name);
     if let Some(unknown) = config.groups.keys().find(|name| !known(name)) {
         return Err(invalid(format!("`config.groups` names `{unknown}`, but the network has no such group."))
-            .hint("A configuration can be replayed on the model that it was found for."));
+            .hint("Replay it on the model that it was found for."));
     }
     let keep = grouping
         .groups()

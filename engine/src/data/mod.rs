@@ -46,7 +46,7 @@ impl<'a> Data<'a> {
                 Code::DatasetMismatch,
                 format!("The model takes {count} inputs; a data set has one array of samples, `x`."),
             )
-            .hint("prune this model without a data set")
+            .hint("Prune this model without a data set.")
             .into());
         };
         let value = graph.value(input);
@@ -61,7 +61,7 @@ impl<'a> Data<'a> {
                 Code::DatasetMismatch,
                 format!("The model's first output has rank {output_rank}; a data set is for scores of classes, [N, classes]."),
             )
-            .hint("prune this model without a data set")
+            .hint("Prune this model without a data set.")
             .into());
         }
         if data.has_labels() && classes(graph).is_none() {
@@ -72,7 +72,7 @@ impl<'a> Data<'a> {
                      each class, [N, classes]."
                 ),
             )
-            .hint("leave `y` out of the data set and set `\"objective\": \"distill\"`")
+            .hint("Leave `y` out of the data set and set `\"objective\": \"distill\"`.")
             .into());
         }
         Ok(data)

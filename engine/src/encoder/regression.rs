@@ -77,7 +77,9 @@ pub fn fit(
     let mut adam = Adam::new(parameters.map(Tensor::shallow_clone).into())?;
     let predict = |batch: &[&Example]| -> Result<Tensor, Error> {
         let mut rows = Vec::new();
-        batch.iter().for_each(|example| draws.positive(&example.widths, &mut rows));
+        for example in batch {
+            draws.positive(&example.widths, &mut rows);
+        }
         Ok(network.embeddings(&rows, &w1, &w2)?.f_matmul(&head)?.f_squeeze_dim(1)?.f_add(&bias)?)
     };
 

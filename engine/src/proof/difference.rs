@@ -62,7 +62,7 @@ fn nothing_to_compare(index: usize, found: &NotFinite) -> Rejection {
         format!("Output {index} of the network holds {found}, so it cannot be proved that a pruned network computes the same."),
     )
     .at(format!("output {index}"))
-    .hint("does the model divide by a sum or a norm that can become zero? Add a small number inside the model")
+    .hint("Add a small number inside the model where it divides by a sum or a norm that can become zero.")
 }
 
 pub fn is_within_tolerance(equivalence: Equivalence) -> bool {

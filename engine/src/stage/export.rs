@@ -27,7 +27,7 @@ pub fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error> {
     let &ExportWork { candidate, tuned } = work;
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;
-    let graph = task.cut(original.graph(), &candidate)?.graph;
+    let graph = candidate::cut(original.graph(), &candidate)?.graph;
     let data = task.data(original.graph())?;
     let tensors = if tuned {
         weights::load(&task.path(&tuned_weights(candidate.index)), &graph, task.device)?
@@ -89,7 +89,7 @@ fn check_accuracy_drop(original: &Network, val: &Split, reached: f64, allowed: f
         ),
     )
     .at("target.max_accuracy_drop")
-    .hint("ask for a smaller reduction or tune for more epochs")
+    .hint("Ask for a smaller reduction, or tune for more epochs.")
     .into())
 }
 

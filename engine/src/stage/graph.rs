@@ -31,7 +31,7 @@ pub fn run(task: &Task, _work: &()) -> Result<GraphResult, Error> {
             format!("`importance.criterion` `{}` finds nothing to measure in any channel group.", criterion.as_str()),
         )
         .at("importance.criterion")
-        .hint("`bn_scale` needs batch norms; `l1` needs nothing but weights")
+        .hint("Choose `l1`, which needs nothing but weights; `bn_scale` needs batch norms.")
         .into());
     }
     // Latency is not known before it has been measured.

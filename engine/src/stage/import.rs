@@ -27,7 +27,7 @@ use crate::torch::{self, Imported};
 use crate::training;
 
 /// How long loading a model and running it a few times may take, in a job and in an inspection, which somebody waits for.
-const LONGEST_IMPORT: Duration = Duration::from_secs(300);
+const LONGEST_IMPORT: Duration = Duration::from_mins(5);
 pub(super) const LONGEST_INSPECTION: Duration = Duration::from_secs(50);
 
 /// Imports the model of a job.
@@ -86,7 +86,7 @@ pub(super) fn import(workspace: &Workspace, shape: Option<&InputShape>, stage: S
 /// A panic on the way from the file to its graph: a fault of ours, but it comes with this file, and trying again would end the same.
 pub(super) fn given_up(panic: &str) -> Rejection {
     Rejection::new(Code::UnsupportedModel, format!("The importer gave up on this model: {panic}."))
-        .hint("this is a fault of the importer; please report it with the model")
+        .hint("Report this fault of the importer, with the model.")
 }
 
 /// The input shapes to try, in the order in which they are trusted: the spec's, the data set's, the archive's own (`None`).
@@ -149,7 +149,7 @@ fn check_without_data(task: &Task) -> Result<(), Rejection> {
             format!("The job has no data set, and `importance.criterion` `{}` needs samples.", criterion.as_str()),
         )
         .at("importance.criterion")
-        .hint("`l1`, `l2`, `bn_scale` and `fpgm` look at the weights alone"));
+        .hint("Give a data set, or choose `l1`, `l2`, `bn_scale` or `fpgm`, which look at the weights alone."));
     }
     match task.spec.target.max_accuracy_drop {
         Some(_) => Err(max_accuracy_drop_needs_labels("The job has no data set")),

@@ -50,11 +50,11 @@ pub(super) fn climb(
 ) -> Result<Vec<Rated>, Error> {
     let mut done = task
         .checkpoints
-        .resume(|_: (), saved| restore(task, &ground.original, candidates, rung, saved))
+        .resume(|(): (), saved| restore(task, &ground.original, candidates, rung, saved))
         .unwrap_or_default();
     for &index in &candidates[done.len()..] {
         let proposed = task.candidate(index)?;
-        let graph = task.cut(ground.original.graph(), &proposed)?.graph;
+        let graph = candidate::cut(ground.original.graph(), &proposed)?.graph;
         let start = candidate::weights_of(task, &ground.original, &proposed, Some(&ground.train), rung.from)?;
         let (weights, score) = train(&graph, start)?;
         weights::save(&task.path(&(rung.to)(index)), &graph, &weights)?;
@@ -97,7 +97,7 @@ fn restore(
     }
     let mut done = Vec::with_capacity(candidates.len());
     for ((&candidate, loss), accuracy) in candidates.iter().zip(losses).zip(accuracies) {
-        let cut = task.cut(original.graph(), &task.candidate(candidate)?)?;
+        let cut = candidate::cut(original.graph(), &task.candidate(candidate)?)?;
         let expected = cut::apply(original.graph(), &cut, original.weights())?;
         let weights = weights::for_each_owned(&cut.graph, |index, parameter| {
             saved.like(&weight(candidate, &parameter.name), &expected[index])

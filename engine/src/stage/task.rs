@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 
 use secateur_core::configuration::Candidate;
 use secateur_core::graph::Graph;
-use secateur_core::group::Grouping;
 use secateur_core::spec::{FineTune, JobSpec};
 use secateur_core::stage::import::{DATASET, GRAPH, WEIGHTS};
 use secateur_core::stage::search::CANDIDATES;
-use secateur_core::surgery::{self, Cut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
@@ -102,11 +100,6 @@ impl Workspace<'_> {
 }
 
 impl Task<'_> {
-    pub(super) fn cut(&self, graph: &Graph, candidate: &Candidate) -> Result<Cut, Error> {
-        surgery::cut(graph, &Grouping::of(graph), &candidate.configuration)
-            .map_err(|error| Error::internal(format!("candidate {}: {error}", candidate.index)))
-    }
-
     pub(super) fn fine_tune(&self) -> Result<&FineTune, Error> {
         self.spec.fine_tune.as_ref().ok_or_else(|| Error::internal("a tuning task of a job without `fine_tune`"))
     }

@@ -25,7 +25,7 @@ pub fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
     let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
 
     let proposed = task.candidate(work.candidate)?;
-    let graph = task.cut(original.graph(), &proposed)?.graph;
+    let graph = candidate::cut(original.graph(), &proposed)?.graph;
     let left: [fn(usize) -> String; 3] = [lightly_tuned_weights, repaired_weights, screened_weights];
     let start = candidate::weights_of(task, &original, &proposed, Some(&train), &left)?;
     let session = Session {

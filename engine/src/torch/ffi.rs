@@ -191,7 +191,7 @@ pub fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
 /// Takes the tensors that a call returned.
 pub fn tensors(call: impl FnOnce(*mut *mut TensorList) -> *mut Failure) -> Result<Vec<Tensor>, TorchError> {
     let mut list = std::ptr::null_mut();
-    check(call(&mut list))?;
+    check(call(&raw mut list))?;
     // SAFETY: on success the list is ours, and so is each tensor that is taken out of it.
     let tensors = unsafe {
         let count = secateur_tensors_count(list);

@@ -65,7 +65,7 @@ pub(super) fn check_parameters(graph: &Graph, weights: &[Tensor]) -> Result<(), 
                 format!("The parameter `{}` holds {found}; all parameters must be finite.", parameter.name),
             )
             .at(parameter.name.clone())
-            .hint("the training seems to have diverged; save the model from before that")
+            .hint("Save the model from before its training diverged.")
             .into());
         }
     }
@@ -93,9 +93,10 @@ pub(super) fn check_outputs(outputs: &[Tensor], graph: &Graph, weights: &[Tensor
                  proved of a pruned network.{because}"
             ),
         );
-        return Err(rejection.at(format!("output {index}")).hint(
-            "does the model divide by zero, or take a logarithm or a root of its input? Normalise or clamp it inside the model",
-        ).into());
+        return Err(rejection
+            .at(format!("output {index}"))
+            .hint("Normalise or clamp inside the model what it divides by, or takes a logarithm or a root of.")
+            .into());
     }
     Ok(())
 }

@@ -54,8 +54,9 @@ pub struct Imported {
 /// A rejection when the model or the shapes are at fault.
 pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
     let _blocks = LargeBlocksApart::begin();
-    let limit = TensorLimit::begin(path);
-    import_within_limits(path, input_shapes).map_err(|error| limit.explain(error))
+    // Alive while the error is explained: what was refused is asked of it.
+    let _limit = TensorLimit::begin(path);
+    import_within_limits(path, input_shapes).map_err(TensorLimit::explain)
 }
 
 fn import_within_limits(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
@@ -95,7 +96,7 @@ impl TensorLimit {
     }
 
     /// What the user is told of an error: everything in an import follows from the file.
-    fn explain(&self, error: TorchError) -> TorchError {
+    fn explain(error: TorchError) -> TorchError {
         let message = match error {
             TorchError::Rejected(rejection) => return rejection.into(),
             TorchError::Libtorch(message) => message,
@@ -112,10 +113,10 @@ impl TensorLimit {
         }
         let rejection = if is_out_of_memory(&message) {
             Rejection::new(Code::OutOfMemory, format!("Importing the model needs more memory than there is: {said}"))
-                .hint("a smaller `input_shape` needs less memory; so does a worker with more")
+                .hint("Give a smaller `input_shape`, or run the job on a worker with more memory.")
         } else {
             Rejection::new(Code::UnsupportedModel, format!("libtorch fails where the model is imported: {said}"))
-                .hint("does the model run in PyTorch, loaded from this file?")
+                .hint("Check that the model runs in PyTorch, loaded from this file.")
         };
         rejection.into()
     }
@@ -135,7 +136,7 @@ fn check_names(graph: &Graph) -> Result<(), Rejection> {
         Some(_) => {
             let detail =
                 format!("A tensor of the model is named `{RESERVED}`, which weight files keep for themselves.");
-            Err(Rejection::new(Code::UnsupportedModel, detail).at(RESERVED).hint("rename the attribute"))
+            Err(Rejection::new(Code::UnsupportedModel, detail).at(RESERVED).hint("Rename the attribute."))
         }
         None => Ok(()),
     }
@@ -267,7 +268,7 @@ impl Archive {
         let path = c_path(path)?;
         let mut raw = null_mut();
         // SAFETY: the path outlives the call; on success the object is ours.
-        check(unsafe { ffi::secateur_archive_load(path.as_ptr(), Layer::Operators.is_on(), &mut raw) })?;
+        check(unsafe { ffi::secateur_archive_load(path.as_ptr(), Layer::Operators.is_on(), &raw mut raw) })?;
         // SAFETY: `raw` is alive, and its description with it.
         let signature = unsafe { text(ffi::secateur_archive_inputs(raw)) };
         let signature = from_json(&signature)?;
@@ -286,7 +287,7 @@ impl Archive {
                 Code::InputCount,
                 format!("The model takes {takes} inputs, {} input shapes were given.", shapes.len()),
             )
-            .hint("give `input_shape` as a list of one shape for each input, without the batch"));
+            .hint("Give `input_shape` as a list of one shape for each input, without the batch."));
         }
         let inputs = shapes.iter().enumerate().map(|(index, shape)| {
             let dtype = traced.get(index).map_or(DType::Float32, |input| input.dtype);
@@ -302,7 +303,7 @@ impl Archive {
                 Code::InputShape,
                 "The shape of the model's input is not known: the archive does not record it.",
             )
-            .hint("set `input_shape` to the shape of one sample without the batch, e.g. [3, 32, 32]"));
+            .hint("Set `input_shape` to the shape of one sample without the batch, such as [3, 32, 32]."));
         }
         Ok(traced.iter().map(|input| Input { shape: input.shape[1..].to_vec(), dtype: input.dtype }).collect())
     }
@@ -312,7 +313,7 @@ impl Archive {
         let samples = pointers(&samples);
         let mut raw = null_mut();
         // SAFETY: `raw` and the tensors outlive the call; on success the recording is ours until it is freed below.
-        check(unsafe { ffi::secateur_archive_record(self.raw, samples.as_ptr(), samples.len(), &mut raw) })?;
+        check(unsafe { ffi::secateur_archive_record(self.raw, samples.as_ptr(), samples.len(), &raw mut raw) })?;
         // SAFETY: as above; the text is copied before the recording is freed.
         let json = unsafe { text(ffi::secateur_recording_json(raw)) };
         // SAFETY: as above.
@@ -402,7 +403,7 @@ fn differs(how: String) -> Rejection {
         Code::UnsupportedModel,
         format!("The imported graph does not compute what the model does at batch {COMPARED_BATCH}: {how}."),
     )
-    .hint("the model may depend on the batch size, or on state outside its weights")
+    .hint("Remove from the model what depends on the batch size, or on state outside its weights.")
 }
 
 fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, TorchError> {

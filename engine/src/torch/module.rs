@@ -21,7 +21,7 @@ impl ModuleBuilder {
         let class_name = c_string(class_name)?;
         let mut raw = null_mut();
         // SAFETY: the string outlives the call; on success the object is ours.
-        check(unsafe { ffi::secateur_module_new(class_name.as_ptr(), &mut raw) })?;
+        check(unsafe { ffi::secateur_module_new(class_name.as_ptr(), &raw mut raw) })?;
         Ok(Self { raw })
     }
 
@@ -92,7 +92,7 @@ impl Reloaded {
         })?;
         let mut raw = null_mut();
         // SAFETY: the strings outlive the call; on success the object is ours.
-        check(unsafe { ffi::secateur_reloaded_open(file.as_ptr(), device.as_ptr(), &mut raw) })?;
+        check(unsafe { ffi::secateur_reloaded_open(file.as_ptr(), device.as_ptr(), &raw mut raw) })?;
         Ok(Self { raw })
     }
 

@@ -336,7 +336,7 @@ fn check_batch_reaches_output(file: &GraphFile) -> Result<(), Rejection> {
     let outputs = file.output.tensors();
     if outputs.is_empty() {
         return Err(Rejection::new(Code::UnsupportedModel, "The model returns no tensor.")
-            .hint("let `forward` return at least one tensor"));
+            .hint("Let `forward` return at least one tensor."));
     }
     let first_size = |value: ValueId| file.values[value.index()].shape.first().copied();
     if outputs.iter().any(|&output| first_size(output).is_some_and(|size| size.per_sample > 0)) {
@@ -347,7 +347,7 @@ fn check_batch_reaches_output(file: &GraphFile) -> Result<(), Rejection> {
 
 pub fn batch_is_fixed(observation: &str) -> Rejection {
     Rejection::new(Code::UnsupportedModel, format!("The batch size seems to be fixed in the model: {observation}."))
-        .hint("write `x.flatten(1)` or `x.view(x.size(0), -1)` instead of fixed sizes before torch.jit.trace, or use torch.jit.script")
+        .hint("Write `x.flatten(1)` or `x.view(x.size(0), -1)` instead of fixed sizes before torch.jit.trace, or use torch.jit.script.")
 }
 
 pub fn depends_on_batch(what: &str, place: Option<&String>) -> Rejection {

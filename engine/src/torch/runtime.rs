@@ -44,7 +44,7 @@ pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TorchError> {
     let mut result = std::ptr::null_mut();
     // SAFETY: the tensor outlives the call; on success the result is new and ours.
     unsafe {
-        check(secateur_channels_last(tensor.as_ptr(), &mut result))?;
+        check(secateur_channels_last(tensor.as_ptr(), &raw mut result))?;
         Ok(Tensor::from_ptr(result))
     }
 }

@@ -110,7 +110,7 @@ pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejecti
         )
         .at("fine_tune.objective")
         .hint(
-            "set `\"objective\": \"distill\"`, which learns from the original network's outputs and needs no labels",
+            "Set `\"objective\": \"distill\"`, which learns from the original network's outputs and needs no labels.",
         ));
     }
     Ok(())
@@ -298,7 +298,7 @@ fn trained(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
             Code::UnsupportedModel,
             "The model has no trainable parameter: none of its tensors is a parameter with `requires_grad`.",
         )
-        .hint("save the model without `torch.jit.freeze`, or set `\"fine_tune\": null`")
+        .hint("Save the model without `torch.jit.freeze`, or set `\"fine_tune\": null`.")
         .into());
     }
     Ok(trained)

@@ -44,14 +44,18 @@ fn run(job: &Job, work: &Work, fault: &str) -> (Engine, Option<Outcome>) {
 fn interrupted(job: &Job, work: &Work) -> (TaskResult, TaskResult) {
     let Outcome::Done { result: whole, files, .. } = job.run(work.clone()) else { panic!("it is done") };
     let whole_files: Vec<Vec<u8>> = files.iter().map(|name| std::fs::read(job.path(name)).unwrap()).collect();
-    files.iter().for_each(|name| std::fs::remove_file(job.path(name)).unwrap());
+    for name in &files {
+        std::fs::remove_file(job.path(name)).unwrap();
+    }
 
     let fault = format!("abort-after-checkpoint:{}", work.stage().as_str());
     let (mut crashed, outcome) = run(job, work, &fault);
     assert_eq!(outcome, None, "it dies without an outcome");
     assert_eq!(crashed.wait().signal(), Some(6));
     assert_eq!(crashed.checkpoints, ["checkpoint-1"]);
-    files.iter().for_each(|name| drop(std::fs::remove_file(job.path(name))));
+    for name in &files {
+        drop(std::fs::remove_file(job.path(name)));
+    }
     std::fs::rename(job.path("checkpoint-1"), job.path(CHECKPOINT)).unwrap();
 
     let (resumed, outcome) = run(job, work, &fault);

@@ -127,6 +127,13 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
                 "–",
                 "What the tests of the sandbox ask of their own prisoner; not for people",
             ),
+            variable(
+                "SECATEUR_TEST_POSTGRES_GRACE_MS",
+                "–",
+                "What the tests' database server is told by the test that starts it; not for people",
+            ),
+            variable("SECATEUR_TEST_POSTGRES_LOBBY", "–", "The same: where it looks whether a test still needs it"),
+            variable("SECATEUR_WITHOUT_LIBTORCH", "–", "When it is set, `scripts/env.sh` leaves out libtorch"),
             variable("SECATEUR_API_KEY", "–", "The key that `scripts/demo.py` shows to a server of yours"),
             variable("OMP_NUM_THREADS", "all", "Threads of PyTorch, as `benches/methods/compare.py` writes them down"),
         ],

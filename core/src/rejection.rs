@@ -49,6 +49,8 @@ pub enum Code {
     NothingPrunable,
     /// `max_accuracy_drop` was exceeded.
     AccuracyDropExceeded,
+    /// Times on this worker differ too much from run to run for a latency target.
+    WorkerTooNoisy,
     /// The task needed more memory than the worker has.
     OutOfMemory,
     /// The task ran longer than the worker allows.
@@ -120,6 +122,7 @@ impl Code {
             Self::TargetUnreachable => "Target cannot be reached",
             Self::NothingPrunable => "Nothing to prune",
             Self::AccuracyDropExceeded => "Accuracy dropped more than allowed",
+            Self::WorkerTooNoisy => "Worker too noisy for a latency target",
             Self::OutOfMemory => "Out of memory",
             Self::TimedOut => "Took too long",
         }
@@ -142,6 +145,7 @@ impl Code {
             Self::TargetUnreachable => "target_unreachable",
             Self::NothingPrunable => "nothing_prunable",
             Self::AccuracyDropExceeded => "accuracy_drop_exceeded",
+            Self::WorkerTooNoisy => "worker_too_noisy",
             Self::OutOfMemory => "out_of_memory",
             Self::TimedOut => "timed_out",
         }

@@ -15,7 +15,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn sum(&self) -> f64 {
+    /// Milliseconds of all nodes.
+    pub(super) fn sum(&self) -> f64 {
         self.node_ms.iter().sum()
     }
 }
@@ -52,6 +53,9 @@ pub fn fit(graph: &Graph, grouping: &Grouping, timing: Timing, measured: &[Measu
             held_out_worst: 0.0,
             base_error: 0.0,
             whole_over_nodes,
+            rounds: 1,
+            repeat_error: 0.0,
+            disorder: 0.0,
         },
     };
     let error =

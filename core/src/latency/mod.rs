@@ -18,6 +18,7 @@
 
 mod feature;
 mod fit;
+mod measure;
 mod sample;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ use crate::graph::Graph;
 use crate::group::Grouping;
 
 pub use fit::{Measured, Timing, fit};
+pub use measure::{MOST_ROUNDS, Round, Stopwatch, Subject, USUAL_ROUNDS, measure};
 pub use sample::{NETWORKS, widths};
 
 /// What a forward pass was measured on.
@@ -76,6 +78,15 @@ pub struct LatencyFit {
     pub base_error: f64,
     /// Time of a whole pass over the sum of its nodes, median; the table is scaled by it.
     pub whole_over_nodes: f64,
+    /// Rounds in which the networks took turns.
+    #[serde(default)]
+    pub rounds: u32,
+    /// How far the reductions that the tables of both halves of the rounds predict differ, mean over the networks.
+    #[serde(default)]
+    pub repeat_error: f64,
+    /// How much slower, relatively, a network was measured than one that is at least as wide everywhere, at worst.
+    #[serde(default)]
+    pub disorder: f64,
 }
 
 impl LatencyTable {
@@ -148,6 +159,9 @@ impl LatencyTable {
                 held_out_worst: 0.05,
                 base_error: 0.01,
                 whole_over_nodes: 1.0,
+                rounds: 6,
+                repeat_error: 0.01,
+                disorder: 0.0,
             },
         }
     }

@@ -273,6 +273,9 @@ mod tests {
             held_out_worst: 0.05,
             base_error: 0.01,
             whole_over_nodes: 1.1,
+            rounds: 6,
+            repeat_error: 0.01,
+            disorder: 0.0,
         };
         Some(LatencyReport {
             predicted_reduction: 0.4,

@@ -77,6 +77,11 @@ impl Counter<'_> {
         }
     }
 
+    /// There is more to do than was announced.
+    pub fn grow(&mut self, total: u64) {
+        self.total = self.total.max(total);
+    }
+
     /// A figure to show with the count from now on; sent at once.
     pub fn note(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());

@@ -6,7 +6,7 @@ use secateur_core::testing::Net;
 ///
 /// # Panics
 /// When there is none of that name.
-pub fn named(network: &str) -> Net {
+pub(crate) fn named(network: &str) -> Net {
     match network {
         "resnet18" => Net::resnet(&[3, 32, 32], &[64, 128, 256, 512], 2),
         "resnet56" => Net::resnet(&[3, 32, 32], &[16, 32, 64], 9),

@@ -10,6 +10,8 @@
 //!
 //! Nothing here links libtorch, talks HTTP or SQL, or needs an async runtime; the server and the engine share it.
 
+#![warn(missing_docs)]
+
 pub mod archive;
 pub mod axes;
 pub mod configuration;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 pub struct Reduction(f64);
 
 impl Reduction {
+    /// The share removed, above 0 and below 1.
     pub fn get(self) -> f64 {
         self.0
     }
@@ -42,13 +43,19 @@ impl From<Reduction> for f64 {
 pub struct Positive(u64);
 
 impl Positive {
+    /// The number 1.
     pub const ONE: Self = Self(1);
 
+    /// A positive number.
+    ///
+    /// # Panics
+    /// The value is 0.
     pub const fn new(value: u64) -> Self {
         assert!(value >= 1, "a positive number is at least 1");
         Self(value)
     }
 
+    /// The number, at least 1.
     pub fn get(self) -> usize {
         self.0 as usize
     }
@@ -88,6 +95,7 @@ impl UnitInterval {
         Self(value)
     }
 
+    /// The number, 0 to 1.
     pub fn get(self) -> f64 {
         self.0
     }

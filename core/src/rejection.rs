@@ -80,12 +80,14 @@ impl Rejection {
     }
 
     /// The same with the node, tensor or record that is at fault.
+    #[must_use]
     pub fn at(mut self, node: impl Into<String>) -> Self {
         self.node = Some(node.into());
         self
     }
 
     /// The same with what the user can do about it, an imperative sentence with a full stop.
+    #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -93,6 +95,7 @@ impl Rejection {
 
     /// Fit to be kept and shown: texts of one line and bounded length, without characters that a terminal obeys. What a
     /// rejection says is in part the user's file's own words.
+    #[must_use]
     pub fn presentable(self) -> Self {
         let short = |text: String| plain_text::line_within(&text, LONGEST_DETAIL);
         Self {

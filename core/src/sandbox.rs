@@ -36,11 +36,13 @@ pub enum Profile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// How much of the sandbox must be in force.
     #[serde(default)]
     pub mode: Mode,
     /// The user and the group that the engine becomes; the worker's own when there is none.
     #[serde(default)]
     pub account: Option<u32>,
+    /// What one engine may use up at most.
     #[serde(default)]
     pub ceilings: Ceilings,
 }
@@ -76,8 +78,11 @@ pub enum Layer {
     OomScore,
     /// A memory controller of its own.
     Cgroup,
+    /// A user namespace of its own.
     UserNamespace,
+    /// A network namespace of its own, without any interface to the outside.
     NetworkNamespace,
+    /// An IPC namespace of its own.
     IpcNamespace,
     /// A user that no other process on the machine has.
     Uid,
@@ -114,11 +119,13 @@ impl fmt::Display for Layer {
 /// The sandbox of one engine as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Sandbox {
+    /// How much of the sandbox had to be in force.
     pub mode: Mode,
     /// Names of the layers in force, in the order in which they were applied, such as `landlock-7` and `seccomp`.
     pub layers: Vec<String>,
     /// Names of the layers that are not, and why.
     pub missing: Vec<String>,
+    /// The reason why each missing layer is not in force, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, String>,
 }

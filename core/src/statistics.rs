@@ -11,15 +11,18 @@ pub struct RankCorrelation {
     pub rho: f64,
     /// Probability of a rho at least as far from zero if the two were independent, from the t-approximation.
     pub p_value: f64,
+    /// Number of pairs.
     pub samples: usize,
 }
 
 /// Mean and standard deviation of a few measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Spread {
+    /// The arithmetic mean.
     pub mean: f64,
     /// Of the sample (over n - 1); 0 for a single measurement.
     pub std: f64,
+    /// Number of measurements.
     pub n: usize,
 }
 
@@ -43,6 +46,9 @@ pub fn binomial_standard_error(share: f64, samples: usize) -> f64 {
 
 /// Spearman's rho of two equally long series, ties by mean rank; `None` with fewer than three samples, or when one of
 /// the series is constant.
+///
+/// # Panics
+/// The series differ in length.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<RankCorrelation> {
     assert_eq!(a.len(), b.len(), "the series belong to the same samples");
     let samples = a.len();

@@ -8,6 +8,7 @@ use crate::graph::{
 use crate::group::{Group, Grouping};
 use crate::surgery::{Cut, cut};
 
+/// A builder of graphs: each call adds a node that reads the value before it.
 pub struct Net {
     file: GraphFile,
     here: ValueId,
@@ -86,10 +87,12 @@ impl Net {
         net
     }
 
+    /// The value that the next node reads.
     pub fn here(&self) -> ValueId {
         self.here
     }
 
+    /// Makes the next node read this value.
     pub fn at(&mut self, value: ValueId) -> &mut Self {
         self.here = value;
         self
@@ -102,16 +105,22 @@ impl Net {
         Graph::new(file).expect("the test's graph is valid")
     }
 
+    /// The coupled channel groups of the graph so far.
     pub fn groups(&self) -> Vec<Group> {
         Grouping::of(&self.graph()).groups().to_vec()
     }
 
+    /// The costs of the graph so far.
     pub fn costs(&self) -> Costs {
         let graph = self.graph();
         let grouping = Grouping::of(&graph);
         CostModel::of(&graph, &grouping).full()
     }
 
+    /// The graph so far, cut to these channels of each group.
+    ///
+    /// # Panics
+    /// The channels do not fit the groups.
     pub fn cut(&self, keep: &[Vec<u32>]) -> Cut {
         let graph = self.graph();
         let grouping = Grouping::of(&graph);
@@ -223,6 +232,10 @@ impl Net {
         self.node(name, "aten::conv_transpose2d", &args, shape)
     }
 
+    /// Adds `layer_norm` over the last dimension.
+    ///
+    /// # Panics
+    /// The value has no dimensions.
     pub fn layer_norm(&mut self, name: &str) -> &mut Self {
         let shape = self.shape();
         let features = [shape.last().expect("a layer norm reads at least a vector").fixed];
@@ -233,6 +246,7 @@ impl Net {
         self.node(name, "aten::layer_norm", &args, shape)
     }
 
+    /// Adds `batch_norm` over dimension 1.
     pub fn batch_norm(&mut self, name: &str) -> &mut Self {
         let shape = self.shape();
         let channels = [shape[1].fixed];
@@ -245,6 +259,10 @@ impl Net {
         self.node(name, "aten::batch_norm", &args, shape)
     }
 
+    /// Adds `linear` with a bias.
+    ///
+    /// # Panics
+    /// The value has no dimensions.
     pub fn linear(&mut self, name: &str, out: i64) -> &mut Self {
         let mut shape = self.shape();
         let input = Literal::Tensor(self.here);
@@ -268,20 +286,24 @@ impl Net {
         self.node(name, "aten::addmm", &[("self", bias), ("mat1", input), ("mat2", transposed)], shape)
     }
 
+    /// Adds an operator of one input.
     pub fn unary(&mut self, op: &str) -> &mut Self {
         let (shape, input) = (self.shape(), Literal::Tensor(self.here));
         self.node("", op, &[("self", input)], shape)
     }
 
+    /// Adds `relu`.
     pub fn relu(&mut self) -> &mut Self {
         self.unary("aten::relu")
     }
 
+    /// Adds an operator of two inputs.
     pub fn binary(&mut self, op: &str, other: ValueId) -> &mut Self {
         let (shape, input) = (self.shape(), Literal::Tensor(self.here));
         self.node("", op, &[("self", input), ("other", Literal::Tensor(other))], shape)
     }
 
+    /// Adds the sum with another value.
     pub fn add(&mut self, other: ValueId) -> &mut Self {
         self.binary("aten::add", other)
     }
@@ -308,6 +330,7 @@ impl Net {
         self.node("", op, &[("self", input)], shape)
     }
 
+    /// Adds `mean` over these dimensions.
     pub fn mean(&mut self, dims: &[i64], keepdim: bool) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let mut shape = Vec::new();
@@ -322,6 +345,7 @@ impl Net {
         self.node("", "aten::mean", &[("self", input), ("dim", dims), ("keepdim", Literal::Bool(keepdim))], shape)
     }
 
+    /// Adds `flatten` from dimension 1 on.
     pub fn flatten(&mut self) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let features = self.shape()[1..].iter().map(|size| size.fixed).product();
@@ -331,6 +355,7 @@ impl Net {
         self.node("", "aten::flatten", &args, shape)
     }
 
+    /// Adds `view`; one size may be -1.
     pub fn view(&mut self, sizes: &[Size]) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let all: i64 = self.shape().iter().map(|size| size.at_batch(1)).product();
@@ -340,6 +365,7 @@ impl Net {
         self.node("", "aten::view", &[("self", input), ("size", Literal::Ints(sizes.to_vec()))], shape)
     }
 
+    /// Adds `transpose` of two dimensions.
     pub fn transpose(&mut self, one: usize, other: usize) -> &mut Self {
         let input = Literal::Tensor(self.here);
         let mut shape = self.shape();

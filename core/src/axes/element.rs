@@ -147,7 +147,9 @@ impl Elements {
         let Some((&last, paired)) = short.split_last() else {
             // One set holds the other: what it has more can only stay.
             let reason = self.frozen(a).or(self.frozen(b)).unwrap_or(Reason::DIVIDED_DIFFERENTLY);
-            long.iter().for_each(|&atom| self.freeze(atom, reason));
+            for atom in long {
+                self.freeze(atom, reason);
+            }
             return;
         };
         // Dimension by dimension from the outermost; the last of the shorter set stands for all that is left.

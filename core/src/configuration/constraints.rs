@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::number::{Positive, UnitInterval};
 
+/// The limits that a job sets on the widths of its layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Constraints {
@@ -32,8 +33,10 @@ impl Default for Constraints {
     }
 }
 
+/// The limit of the layers that one pattern names.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerLimit {
+    /// Largest share of the output channels that these layers may lose, 0 to 1.
     pub max_reduction: UnitInterval,
 }

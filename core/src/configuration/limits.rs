@@ -70,6 +70,7 @@ impl Limits {
         &self.allowed[group]
     }
 
+    /// Number of groups.
     pub fn groups(&self) -> usize {
         self.allowed.len()
     }

@@ -9,11 +9,13 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayConfig {
+    /// Version of the format, [`ReplayConfig::FORMAT`].
     pub format: u32,
     /// Group name to the kept channels, ascending; a group that is not named keeps all.
     pub groups: BTreeMap<String, Vec<u32>>,
 }
 
 impl ReplayConfig {
+    /// The one version of the format that is read and written.
     pub const FORMAT: u32 = 1;
 }

@@ -8,6 +8,7 @@ use super::metric::Metric;
 /// What a network costs; multiply-accumulates are of one sample through convolutions, linear layers and matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Costs {
+    /// Multiply-accumulates of one sample.
     pub macs: u64,
     /// Elements of all parameters, buffers not counted.
     pub params: u64,

@@ -18,11 +18,13 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Every metric, in the order of the reports.
     pub const ALL: [Self; 4] = [Self::Flops, Self::Params, Self::Channels, Self::Latency];
 
     /// Those that the graph alone tells.
     pub const COUNTED: [Self; 3] = [Self::Flops, Self::Params, Self::Channels];
 
+    /// Name of the target's field in specs and reports, such as `flops_reduction`.
     pub fn field(self) -> &'static str {
         match self {
             Self::Flops => "flops_reduction",

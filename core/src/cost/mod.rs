@@ -21,7 +21,9 @@ pub use term::{Factor, Term};
 /// `coefficient` times the product of the widths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
+    /// The constant factor.
     pub coefficient: u64,
+    /// The widths that are multiplied.
     pub factors: Vec<Width>,
 }
 
@@ -39,6 +41,7 @@ impl Product {
         product
     }
 
+    /// Value at these widths, one per group.
     pub fn at(&self, widths: &[usize]) -> u64 {
         self.factors.iter().fold(self.coefficient, |product, factor| product * factor.at(widths))
     }
@@ -57,6 +60,7 @@ pub struct CostModel {
 }
 
 impl CostModel {
+    /// The cost model of a graph, without latency.
     pub fn of(graph: &Graph, grouping: &Grouping) -> Self {
         let product = |coefficient, dims: Vec<(ValueId, usize)>| {
             Product::new(coefficient, dims.into_iter().map(|(value, axis)| grouping.width(graph, value, axis)))
@@ -86,6 +90,7 @@ impl CostModel {
 
     /// The same with milliseconds of one forward pass: `base_ms` as measured of the uncut network, and the sum of `terms`
     /// for every other; see [`crate::latency`].
+    #[must_use]
     pub fn with_latency(self, base_ms: f64, terms: Vec<Term>) -> Self {
         Self { latency: Some((base_ms, terms)), ..self }
     }
@@ -121,6 +126,7 @@ impl CostModel {
         Costs { latency_ms, ..self.at(&self.full_widths) }
     }
 
+    /// Channels of every group in the uncut network.
     pub fn full_widths(&self) -> &[usize] {
         &self.full_widths
     }

@@ -8,13 +8,16 @@ use crate::group::Width;
 /// `coefficient` times the factors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Term {
+    /// The constant factor.
     pub coefficient: f64,
+    /// The sizes that are multiplied.
     pub factors: Vec<Factor>,
 }
 
 /// A size: `constant + Σ multiplicity · width`, and products of widths where dimensions are merged.
 #[derive(Debug, Clone, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct Factor {
+    /// The part that no group's width changes.
     pub constant: f64,
     /// Group index and multiplicity, by group, ascending.
     pub linear: Vec<(usize, f64)>,
@@ -24,6 +27,7 @@ pub struct Factor {
 }
 
 impl Term {
+    /// Value at these widths, one per group.
     pub fn at(&self, widths: &[f64]) -> f64 {
         self.factors.iter().fold(self.coefficient, |product, factor| product * factor.at(widths))
     }
@@ -45,10 +49,12 @@ impl Factor {
         Self { linear: vec![(group, 1.0)], ..Self::default() }
     }
 
+    /// Whether no group's width changes the size.
     pub fn is_constant(&self) -> bool {
         self.linear.is_empty() && self.products.is_empty()
     }
 
+    /// Size at these widths, one per group.
     pub fn at(&self, widths: &[f64]) -> f64 {
         let sum =
             self.linear.iter().fold(self.constant, |sum, &(group, multiplicity)| sum + multiplicity * widths[group]);

@@ -28,7 +28,9 @@ macro_rules! for_each_element {
     ($bytes:expr, $type:ty, $use:expr) => {{
         let (elements, rest) = $bytes.as_chunks();
         debug_assert!(rest.is_empty(), "arrays are read in whole elements");
-        elements.iter().for_each(|&element| $use(<$type>::from_le_bytes(element)))
+        for &element in elements {
+            $use(<$type>::from_le_bytes(element));
+        }
     }};
 }
 

@@ -84,7 +84,7 @@ pub(super) fn producers(file: &GraphFile) -> Result<Vec<Producer>, GraphError> {
     for (index, parameter) in file.parameters.iter().enumerate() {
         match &parameter.tied_to {
             None => {
-                produce(parameter.value, Producer::Parameter(index), &|| format!("parameter `{}`", parameter.name))?
+                produce(parameter.value, Producer::Parameter(index), &|| format!("parameter `{}`", parameter.name))?;
             }
             Some(tied_to) => {
                 let original = file.parameters[..index].iter().find(|other| &other.name == tied_to);

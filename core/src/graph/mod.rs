@@ -67,6 +67,9 @@ impl Graph {
     }
 
     /// The JSON wire form, format version included.
+    ///
+    /// # Panics
+    /// Never: a graph has names for keys and finite numbers only.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.file).expect("a graph has string keys and finite numbers only")
     }

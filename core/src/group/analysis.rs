@@ -68,7 +68,9 @@ fn settle_splits(axes: &mut Axes) {
         let free = |factor: &HashSet<Element>| factor.iter().filter(|&&atom| axes.frozen(atom).is_none()).count();
         let widest = (0..classes.len()).rev().max_by_key(|&factor| free(&classes[factor]));
         for (_, factor) in split.factors.iter().enumerate().filter(|(factor, _)| Some(*factor) != widest) {
-            factor.iter().for_each(|&element| axes.freeze_element(element, Reason::NOT_A_CHANNEL));
+            for &element in factor {
+                axes.freeze_element(element, Reason::NOT_A_CHANNEL);
+            }
         }
     }
 }

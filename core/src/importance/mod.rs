@@ -76,8 +76,11 @@ pub type Weights = HashMap<String, Vec<f32>>;
 /// What importance is measured on. Every parameter of the graph is in `weights`, with as many elements as its shape says.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
+    /// The uncut network.
     pub graph: &'a Graph,
+    /// The coupled channel groups of `graph`.
     pub grouping: &'a Grouping,
+    /// Elements of every parameter, by name.
     pub weights: &'a Weights,
     /// Mean |weight · gradient| of every element, in the form of `weights`; for [`Criterion::Taylor`].
     pub saliency: Option<&'a Weights>,
@@ -184,6 +187,8 @@ fn of_group(evidence: &Evidence<'_>, group: &Group, spec: ImportanceSpec) -> Vec
 fn divide_by_mean(scores: &mut [f64]) {
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     if mean > 0.0 {
-        scores.iter_mut().for_each(|score| *score /= mean);
+        for score in scores {
+            *score /= mean;
+        }
     }
 }

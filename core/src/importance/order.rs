@@ -11,7 +11,9 @@ use super::{Criterion, Normalisation};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImportanceSpec {
+    /// The measure of one channel's importance.
     pub criterion: Criterion,
+    /// The scale on which channels of different groups are compared.
     pub normalisation: Normalisation,
 }
 

@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 const SMALL_REDUCTION: f64 = 0.5;
 
 /// Nodes that no channel can pass, those that hold most channels first.
-pub fn obstacles(graph: &Graph, grouping: &Grouping) -> Vec<Obstacle> {
+pub(super) fn obstacles(graph: &Graph, grouping: &Grouping) -> Vec<Obstacle> {
     let held = |reason: Reason| {
         let frozen = grouping.frozen().iter().filter(|frozen| frozen.reason == reason);
         frozen.map(|frozen| frozen.channels as u64).sum::<u64>()
@@ -38,7 +38,12 @@ pub fn obstacles(graph: &Graph, grouping: &Grouping) -> Vec<Obstacle> {
 }
 
 /// What the owner of the model could do to have more of it pruned; empty when little is left to do.
-pub fn advice(graph: &Graph, grouping: &Grouping, obstacles: &[Obstacle], largest_flops_reduction: f64) -> Vec<String> {
+pub(super) fn advice(
+    graph: &Graph,
+    grouping: &Grouping,
+    obstacles: &[Obstacle],
+    largest_flops_reduction: f64,
+) -> Vec<String> {
     let mut advice = Vec::new();
     let mut by_operator: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for obstacle in obstacles {
@@ -79,9 +84,11 @@ pub fn advice(graph: &Graph, grouping: &Grouping, obstacles: &[Obstacle], larges
 /// A node that no channel can pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Obstacle {
+    /// Name of the node, as in the list of layers.
     pub node: String,
     /// `aten::cumsum`.
     pub operator: String,
+    /// The reason why no channel passes, as the middle of a sentence.
     pub reason: String,
     /// Channels, of the layers before and after, that are kept as they are because of it.
     pub channels: u64,

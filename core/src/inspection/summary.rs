@@ -13,14 +13,18 @@ use crate::cost::Costs;
 pub struct ModelSummary {
     /// Shapes of one sample of each input.
     pub inputs: Vec<Vec<i64>>,
+    /// What the uncut network costs.
     pub base: Costs,
+    /// Every layer, in program order.
     pub layers: Vec<LayerSummary>,
+    /// Every coupled channel group, those that cannot be pruned included.
     pub groups: Vec<GroupSummary>,
-    /// Largest share that default constraints let go, by metric.
+    /// Largest share that default constraints allow to remove, by metric.
     pub reachable: BTreeMap<String, f64>,
     /// Logarithm to base 10 of the number of configurations that default constraints allow.
     #[serde(default)]
     pub log10_space: f64,
+    /// The nodes that no channel can pass, those that hold most channels first.
     #[serde(default)]
     pub obstacles: Vec<Obstacle>,
     /// Branches and loops of the program that depend on the size of the input, by module and line; those of the given size
@@ -35,15 +39,20 @@ pub struct ModelSummary {
 /// A layer of the model as `inspect` and `GET /v1/models/{id}` show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LayerSummary {
+    /// Name of the layer.
     pub layer: String,
     /// The operator, `conv2d`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Input and output channels of a layer with weights, else of its tensors.
     pub channels_in: Option<u64>,
+    /// Output channels; see `channels_in`.
     pub channels_out: Option<u64>,
+    /// Name of the coupled group whose channels it produces; `null` when it produces none.
     pub group: Option<String>,
+    /// Multiply-accumulates of one sample.
     pub macs: u64,
+    /// Elements of its parameters.
     pub params: u64,
     /// Why its output channels cannot be cut; `null` when they can.
     pub unprunable: Option<String>,
@@ -54,6 +63,7 @@ pub struct LayerSummary {
 pub struct GroupSummary {
     /// Its first layer's name.
     pub name: String,
+    /// Channels of the group.
     pub channels: u64,
     /// Tensor axes that shrink with it, `layer1.0.conv1.weight:0`.
     pub tensors: Vec<String>,
@@ -64,14 +74,20 @@ pub struct GroupSummary {
 /// One layer's width, before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LayerWidth {
+    /// Name of the layer.
     pub layer: String,
+    /// The operator, such as `conv2d`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The coupled group whose channels it produces.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<String>,
+    /// Output channels in the original.
     pub channels_before: u64,
+    /// Output channels in the pruned network.
     pub channels_after: u64,
+    /// Multiply-accumulates of one sample in the original.
     pub macs_before: u64,
+    /// Multiply-accumulates of one sample in the pruned network.
     pub macs_after: u64,
 }

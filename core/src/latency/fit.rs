@@ -24,6 +24,7 @@ impl Measured {
 /// How the networks were timed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timing {
+    /// The batch size, threads and device of the measurement.
     pub setting: Setting,
     /// Forward passes of each network.
     pub runs: u32,

@@ -35,28 +35,36 @@ pub use sample::{NETWORKS, widths};
 /// What a forward pass was measured on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Setting {
+    /// Samples in one forward pass.
     pub batch: u32,
+    /// Compute threads.
     pub threads: u32,
+    /// The device, `cpu` or `cuda:0`.
     pub device: String,
 }
 
 /// The fitted latency of every node of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatencyTable {
+    /// The batch size, threads and device of the measurement.
     #[serde(flatten)]
     pub setting: Setting,
     /// The uncut network as measured, milliseconds of one forward pass.
     pub base_ms: f64,
     /// In program order.
     pub nodes: Vec<NodeLatency>,
+    /// How well the table explains the measurements.
     pub fit: LatencyFit,
 }
 
 /// One node's milliseconds as a sum of products.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeLatency {
+    /// Name of the node.
     pub node: String,
+    /// Milliseconds that the widths do not change.
     pub constant_ms: f64,
+    /// Milliseconds that the widths change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub terms: Vec<Term>,
 }
@@ -136,8 +144,11 @@ pub struct Latency {
     pub p50: f64,
     /// Milliseconds.
     pub p95: f64,
+    /// Samples in one forward pass.
     pub batch: u32,
+    /// Compute threads.
     pub threads: u32,
+    /// The device, `cpu` or `cuda:0`.
     pub device: String,
     /// Forward passes timed.
     pub runs: u32,

@@ -12,6 +12,9 @@ pub const NETWORKS: usize = 26;
 /// The uncut network first, the narrowest second, then a Latin hypercube of each of two kinds: groups independent of each
 /// other, so that every layer is seen at many pairs of input and output widths; and groups that lose about the same
 /// share, so that whole networks are seen from narrow to wide. One list of widths, a width per group, for each network.
+///
+/// # Panics
+/// Never: every group of `limits` has a width.
 pub fn widths(limits: &Limits, seed: u64) -> Vec<Vec<usize>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let full = (0..limits.groups()).map(|group| *limits.allowed(group).last().expect("every group has a width"));

@@ -7,7 +7,7 @@ use crate::group::Grouping;
 use crate::rejection::{Code, Rejection};
 use crate::spec::{JobSpec, Method, TARGET_TOLERANCE, Target};
 
-/// The largest share of a metric that the constraints let go. `costs` are the graph's; where the metric is latency, with
+/// The largest share of a metric that the constraints allow. `costs` are the graph's; where the metric is latency, with
 /// latency.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub fn reachable(
     Ok(reduction(metric, costs.full(), costs.at(&limits.least())))
 }
 
-/// Refuses a target beyond what the constraints let go. `costs` as for [`reachable`].
+/// Refuses a target beyond what the constraints allow. `costs` as for [`reachable`].
 ///
 /// # Errors
 /// [`Code::TargetUnreachable`] with the reachable maximum.
@@ -44,8 +44,9 @@ pub fn check_reachable(
         return Err(Rejection::new(
             Code::TargetUnreachable,
             format!(
-                "`target.{field}` {} cannot be reached: these constraints let go at most {reachable:.4}.",
-                target.get()
+                "`target.{field}` {} cannot be reached: the constraints allow at most {} %.",
+                target.get(),
+                (reachable * 10_000.0).floor() / 100.0
             ),
         )
         .hint(format!(

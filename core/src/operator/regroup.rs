@@ -35,12 +35,16 @@ pub(super) fn regroup(axes: &mut Axes, ins: &[Dim], in_sizes: &[usize], out_size
     let positions: usize = in_sizes.iter().product();
     if positions > MAX_POSITIONS {
         let reason = axes.reason(Cause::ReshapedTooLarge { positions });
-        ins.iter().for_each(|dim| axes.freeze(dim, reason));
+        for dim in ins {
+            axes.freeze(dim, reason);
+        }
         return fixed;
     }
     if out_sizes.is_empty() {
         // A single channel is squeezed away; it is the last of its group anyway.
-        ins.iter().for_each(|dim| axes.freeze(dim, Reason::NOT_A_CHANNEL));
+        for dim in ins {
+            axes.freeze(dim, Reason::NOT_A_CHANNEL);
+        }
         return fixed;
     }
     let block = Block::new(flatten(axes, ins, in_sizes, &carriers), out_sizes);
@@ -249,7 +253,6 @@ fn as_one_dimension(axes: &mut Axes, block: &Block<'_>) -> Found {
 
 /// How many classes of channels remain when each slice's channels are unified.
 fn independent_slices(slices: &[Vec<Element>]) -> usize {
-    let mut parent: HashMap<Element, Element> = HashMap::new();
     fn find(parent: &mut HashMap<Element, Element>, element: Element) -> Element {
         let up = *parent.entry(element).or_insert(element);
         if up == element {
@@ -259,6 +262,7 @@ fn independent_slices(slices: &[Vec<Element>]) -> usize {
         parent.insert(element, root);
         root
     }
+    let mut parent: HashMap<Element, Element> = HashMap::new();
     for slice in slices {
         let root = find(&mut parent, slice[0]);
         for &element in &slice[1..] {

@@ -44,7 +44,9 @@ impl Operator for Reshape {
             let in_dims: Vec<Dim> = in_factors.iter().map(of_factor).collect();
             let found = if in_factors.iter().chain(out_factors).any(|factor| factor.part == Part::Batch) {
                 let reason = axes.reason(Cause::ReshapedWithBatch);
-                in_dims.iter().for_each(|dim| axes.freeze(dim, reason));
+                for dim in &in_dims {
+                    axes.freeze(dim, reason);
+                }
                 vec![Dim::Fixed(Reason::NOT_A_CHANNEL); out_factors.len()]
             } else {
                 regroup(axes, &in_dims, &sizes(in_factors), &sizes(out_factors))
@@ -63,7 +65,7 @@ impl Operator for Reshape {
             if shapes.after(other) != after {
                 let is_view = node.op == "aten::view_as";
                 let (op, sizes) = if is_view { ("aten::view", "size") } else { ("aten::reshape", "shape") };
-                node.op = op.to_owned();
+                op.clone_into(&mut node.op);
                 node.args = vec![
                     Argument::positional("self", Literal::Tensor(input)),
                     Argument::positional(sizes, Literal::Ints(after)),

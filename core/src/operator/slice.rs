@@ -25,7 +25,9 @@ impl Operator for Slice {
         if let (Dim::Channels(elements), false) = (&dims[along], takes_all) {
             let bounds = bounds(node, fixed_size(graph.value(input).shape[along])?)?;
             for run in elements[bounds.runs(elements.len())].chunks(bounds.step) {
-                run.iter().for_each(|&element| axes.unify_elements(run[0], element));
+                for &element in run {
+                    axes.unify_elements(run[0], element);
+                }
             }
             let taken = elements[bounds.start..bounds.end].iter().copied().step_by(bounds.step);
             dims[along] = Dim::Channels(taken.collect());

@@ -46,7 +46,7 @@ impl Operator for Split {
             return;
         }
         let sizes: Vec<Size> = node.outputs.iter().map(|&output| shapes.after(output)[along]).collect();
-        node.op = "aten::split_with_sizes".to_owned();
+        "aten::split_with_sizes".clone_into(&mut node.op);
         node.overload = String::new();
         node.args = vec![
             Argument::positional("self", Literal::Tensor(input)),

@@ -40,7 +40,7 @@ impl Operator for Squeeze {
             return;
         }
         let dims = before.into_iter().map(|axis| Size::fixed(axis as i64)).collect();
-        node.overload = "dims".to_owned();
+        "dims".clone_into(&mut node.overload);
         node.args = vec![
             Argument::positional("self", Literal::Tensor(input)),
             Argument::positional("dim", Literal::Ints(dims)),

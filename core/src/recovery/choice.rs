@@ -1,7 +1,7 @@
 //! What it is worth to choose channels by importance: the same widths with random channels are the control.
 //!
 //! The contrastive encoder of SACP learns to tell importance's choice from random ones; the stage `control` measures whether that
-//! difference means anything. Channels are chosen for one candidate's widths, cut, their batch norm recalibrated, and
+//! difference means anything. Channels are chosen for one candidate's widths, cut, their batch norm statistics re-estimated, and
 //! measured as in the screen.
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,7 @@ pub struct ChannelChoice {
     pub l1: f64,
     /// With the first channels of the job's own order; the same as `l1` when that is L1.
     pub own: f64,
+    /// The criterion of the job's own order.
     pub own_criterion: Criterion,
     /// With random channels, over several draws.
     pub random: Spread,

@@ -14,7 +14,9 @@ pub use choice::{ChannelChoice, Measure};
 /// Share of samples whose class of largest output is the label, by split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Accuracy {
+    /// Share on the validation split, 0 to 1.
     pub val: f64,
+    /// Share on the test split, 0 to 1.
     pub test: f64,
 }
 
@@ -38,16 +40,20 @@ impl Score {
         accuracy(self).total_cmp(&accuracy(other)).then(other.loss.total_cmp(&self.loss))
     }
 
+    /// Whether the score is strictly better than another.
     pub fn is_better_than(&self, other: &Self) -> bool {
         self.order(other) == Ordering::Greater
     }
 }
 
+/// What the screen found out about one candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Screened {
+    /// Index of the candidate.
     pub candidate: usize,
+    /// The check that the surgery changed nothing but what it removed.
     pub equivalence: Equivalence,
-    /// Validation accuracy right after surgery and BN recalibration; `None` without labels.
+    /// Validation accuracy right after surgery, with re-estimated batch norm statistics; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<f64>,
     /// Share of validation samples that get the same class as from the original, where there are no labels.
@@ -65,23 +71,32 @@ impl Screened {
 /// A candidate after a rung.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
+    /// Index of the candidate.
     pub candidate: usize,
+    /// Its score on the validation split.
     pub score: Score,
 }
 
 /// One epoch of fine-tuning.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Epoch {
+    /// Number of the epoch, from 1.
     pub epoch: u32,
+    /// Mean training loss of the epoch.
     pub train_loss: f64,
+    /// Validation accuracy after the epoch, 0 to 1; `null` without labels.
     #[serde(default)]
     pub val_accuracy: Option<f64>,
+    /// Wall time of the epoch, seconds.
     pub seconds: f64,
 }
 
+/// What the full fine-tune found out about one candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TuneResult {
+    /// Index of the candidate.
     pub candidate: usize,
+    /// The epochs, in the order in which they ran.
     pub epochs: Vec<Epoch>,
     /// 0 when no epoch was better than the network before them.
     pub best_epoch: u32,

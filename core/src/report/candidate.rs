@@ -9,16 +9,21 @@ use crate::recovery::{Rated, Screened, TuneResult};
 /// One configuration that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateReport {
+    /// Place of the candidate in the job's list, from 0.
     pub index: usize,
     /// The method or ranking that proposed it.
     #[schema(value_type = String)]
     pub origin: Origin,
+    /// Multiply-accumulates of one sample.
     pub macs: u64,
+    /// Elements of all parameters.
     pub params: u64,
     /// Share removed of the target's metric.
     pub reduction: f64,
+    /// Cosine between its embedding and the unpruned network's; with `sacp` and a contrastive encoder only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f64>,
+    /// Predicted KL divergence of its outputs from the original's, nats; with `sacp` and a data set only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_divergence: Option<f64>,
     /// By the job's latency table; with a latency target only.
@@ -27,7 +32,7 @@ pub struct CandidateReport {
     /// What the encoder predicts, with `regression`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_value: Option<f64>,
-    /// Validation accuracy after surgery and BN recalibration.
+    /// Validation accuracy after surgery, with re-estimated batch norm statistics.
     pub screened_accuracy: Option<f64>,
     /// Validation accuracy after the repair, some steps of distillation.
     #[serde(default)]

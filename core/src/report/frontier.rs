@@ -9,7 +9,7 @@ use crate::configuration::Origin;
 /// Pareto frontiers by ascending MACs. Accuracies after different amounts of training do not compare, so each has its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Frontier {
-    /// By validation accuracy after surgery and BN recalibration.
+    /// By validation accuracy after surgery, with re-estimated batch norm statistics.
     pub screened: Vec<FrontierPoint>,
     /// By validation accuracy after the repair.
     #[serde(default)]
@@ -20,17 +20,22 @@ pub struct Frontier {
     pub tuned: Vec<FrontierPoint>,
 }
 
+/// One candidate on a frontier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FrontierPoint {
     /// Index of the candidate.
     pub candidate: usize,
+    /// The method or ranking that proposed it.
     #[schema(value_type = String)]
     pub origin: Origin,
+    /// Multiply-accumulates of one sample.
     pub macs: u64,
+    /// Validation accuracy, 0 to 1.
     pub accuracy: f64,
 }
 
 impl Frontier {
+    /// The frontiers among these candidates, one for each amount of training.
     pub fn of(candidates: &[CandidateReport]) -> Self {
         Self {
             screened: best(candidates, |candidate| candidate.screened_accuracy),

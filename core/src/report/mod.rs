@@ -34,20 +34,26 @@ pub use warnings::warnings;
 /// One network, before or after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkReport {
+    /// Multiply-accumulates of one sample.
     pub macs: u64,
+    /// Elements of all parameters.
     pub params: u64,
     /// Of the TorchScript file.
     pub bytes: u64,
     /// `null` without labels.
     pub accuracy: Option<Accuracy>,
+    /// Wall time of one forward pass, milliseconds.
     pub latency_ms: Latency,
 }
 
 /// The comparison of the reloaded file with the network in memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Reload {
+    /// The batch sizes that were compared.
     pub batches: Vec<u32>,
+    /// Largest difference between the two outputs.
     pub max_abs_diff: f64,
+    /// The most that `max_abs_diff` may be.
     pub tolerance: f64,
 }
 
@@ -98,6 +104,7 @@ pub struct LatencyReport {
     pub predicted_base_ms: f64,
     /// By the table, milliseconds.
     pub predicted_pruned_ms: f64,
+    /// How well the latency table explains the measurements behind it.
     pub fit: LatencyFit,
 }
 
@@ -106,8 +113,9 @@ pub struct LatencyReport {
 pub struct RepairReport {
     /// Steps of distillation that every screened network got; fewer than `search.repair_steps` where the training split has fewer batches.
     pub steps: u64,
-    /// Of the accuracy after surgery and BN recalibration.
+    /// Of the accuracy after surgery, with re-estimated batch norm statistics.
     pub screened: Option<RankCorrelation>,
+    /// Rank correlation of the encoder's similarity with the repaired accuracy; `null` when it was not computed.
     pub similarity: Option<RankCorrelation>,
     /// Of minus the predicted divergence.
     #[serde(default, alias = "calibrated")]
@@ -141,6 +149,7 @@ pub struct Report {
     /// What the search did; `null` for methods that do not search.
     #[serde(default)]
     pub search: Option<SearchReport>,
+    /// How the encoder was trained; `null` for methods that do not search.
     #[serde(default)]
     pub encoder: Option<EncoderResult>,
     /// Every configuration that was measured.
@@ -155,27 +164,37 @@ pub struct Report {
     /// `null` without data.
     #[serde(default)]
     pub data: Option<DataReport>,
+    /// The original network.
     pub base: NetworkReport,
+    /// The pruned network.
     pub pruned: NetworkReport,
     /// Predicted and measured; `null` without a latency target.
     #[serde(default)]
     pub latency: Option<LatencyReport>,
     /// Share removed, by metric (`flops_reduction`, `params_reduction`, `channel_reduction`; `latency_reduction` as measured).
     pub reduction: BTreeMap<String, f64>,
+    /// The width of every layer, before and after.
     pub layers: Vec<LayerWidth>,
     /// For every changed tensor, by name, per axis, the kept original indices.
     pub kept: AxisIndices,
+    /// The check that the surgery changed nothing but what it removed.
     pub equivalence: Equivalence,
     /// Largest difference between the imported graph and the original file's own `forward`.
     pub import_max_abs_diff: f64,
+    /// The comparison of the written file with the network in memory.
     pub reload: Reload,
-    /// Validation accuracy after surgery and BN recalibration, before fine-tuning.
+    /// Validation accuracy after surgery, with re-estimated batch norm statistics, before fine-tuning.
     pub screened_accuracy: Option<f64>,
+    /// Epochs of the winner's full fine-tune; empty without one.
     pub epochs: Vec<Epoch>,
+    /// Number of the epoch whose weights were exported, 0 for those before the first epoch; `null` without fine-tuning.
     pub best_epoch: Option<u32>,
+    /// Seconds of wall time, by stage.
     pub seconds: StageSeconds,
+    /// Where the time of each stage went.
     #[serde(default)]
     pub times: StageTimes,
+    /// The devices that computed each stage.
     #[serde(default)]
     pub devices: StageDevices,
     /// What earlier jobs on the same model and data set had measured already.
@@ -184,10 +203,13 @@ pub struct Report {
     /// What confined the engine that wrote the report.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// Versions of the programs that took part, by name.
     pub versions: BTreeMap<String, String>,
+    /// The seed of all random choices, as in the spec.
     pub seed: u64,
     /// Of the original file, hexadecimal.
     pub model_sha256: String,
+    /// Findings that a reader could otherwise miss, in whole sentences.
     pub warnings: Vec<String>,
 }
 

@@ -16,21 +16,30 @@ use super::walk::{self, BLOCK, WalkPlan};
 
 /// Where batches can be scored.
 pub trait Accelerator {
+    /// What can go wrong on the device.
     type Error;
+    /// The tables of one search on the device.
     type Bounds: Bounds<Error = Self::Error>;
 
     /// As the report names it, `cuda:0`.
     fn name(&self) -> String;
 
     /// Loads a scorer's tables.
+    ///
+    /// # Errors
+    /// The device's, such as too little memory.
     fn load(&self, scorer: &Scorer) -> Result<Self::Bounds, Self::Error>;
 }
 
 /// Bounds of many candidates' scores at once.
 pub trait Bounds {
+    /// What can go wrong on the device.
     type Error;
 
     /// For each candidate of `levels`, `[candidates, groups]`, a number that its score from scratch does not exceed.
+    ///
+    /// # Errors
+    /// The device's.
     fn at_most(&self, levels: &[u8]) -> Result<Vec<f32>, Self::Error>;
 }
 

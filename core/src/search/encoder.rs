@@ -14,6 +14,7 @@ use crate::statistics::RankCorrelation;
 /// Weights of the encoder, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoder {
+    /// Width of the embedding.
     pub hidden: usize,
     /// `[C_max, hidden]`.
     pub w1: Vec<f32>,
@@ -28,6 +29,7 @@ pub struct Encoder {
 pub struct Head {
     /// `[hidden]`.
     pub weights: Vec<f32>,
+    /// The constant of the prediction.
     pub bias: f32,
 }
 
@@ -86,7 +88,9 @@ impl Encoder {
         let columns = features.len() / nodes.max(1);
         let projected = product(features, &self.w1, nodes, columns, hidden);
         let mut first = propagate(adjacency, &projected, hidden);
-        first.iter_mut().for_each(|value| *value = value.max(0.0));
+        for value in &mut first {
+            *value = value.max(0.0);
+        }
         let second = propagate(adjacency, &product(&first, &self.w2, nodes, hidden, hidden), hidden);
         let mut mean = vec![0.0f32; hidden];
         for row in second.chunks_exact(hidden) {
@@ -124,6 +128,7 @@ fn propagate(adjacency: &[Vec<(usize, f32)>], rows: &[f32], width: usize) -> Vec
     out
 }
 
+/// How the graph encoder of a job was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EncoderResult {
     /// As it was trained, which is `contrastive` without a data set.

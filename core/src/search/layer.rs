@@ -18,16 +18,22 @@ use crate::operator::{self, LayerKind};
 /// Channels of one group inside a layer's feature vector: `multiplicity` entries per channel from `offset` on, by rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
+    /// Index of the group.
     pub group: usize,
+    /// Entries per channel.
     pub multiplicity: usize,
+    /// Index of the first entry.
     pub offset: usize,
 }
 
 /// One node of the layer DAG.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
+    /// Name of the layer.
     pub name: String,
+    /// The kind of its operator.
     pub kind: LayerKind,
+    /// The groups among its channels.
     pub segments: Vec<Segment>,
     /// Entries of channels that are never cut: always one.
     pub fixed: std::ops::Range<usize>,
@@ -83,10 +89,12 @@ impl LayerGraph {
         self.dag.node_weights()
     }
 
+    /// Number of layers.
     pub fn len(&self) -> usize {
         self.dag.node_count()
     }
 
+    /// Whether there is no layer.
     pub fn is_empty(&self) -> bool {
         self.dag.node_count() == 0
     }

@@ -32,24 +32,32 @@ const SPARE: usize = 8;
 /// What a search starts from.
 #[derive(Debug, Clone, Copy)]
 pub struct Ingredients<'a> {
+    /// The uncut network.
     pub graph: &'a Graph,
+    /// The coupled channel groups of `graph`.
     pub grouping: &'a Grouping,
     /// With latency, where that is the target.
     pub costs: &'a CostModel,
+    /// Elements of every parameter, by name.
     pub weights: &'a Weights,
     /// The canonical order, by the spec's criterion.
     pub importance: &'a Importance,
+    /// The job's spec.
     pub spec: &'a JobSpec,
+    /// The trained encoder.
     pub encoder: &'a Encoder,
     /// Empty without a data set.
     pub sensitivities: &'a [Sensitivity],
+    /// Compute threads.
     pub threads: usize,
 }
 
 /// Candidates, the ranked first and the baselines last, and what the search did.
 #[derive(Debug, Clone)]
 pub struct Proposal {
+    /// The proposed candidates; their index is their place here.
     pub candidates: Vec<Candidate>,
+    /// How the search ran.
     pub report: SearchReport,
 }
 
@@ -132,7 +140,9 @@ where
         let spec = JobSpec { method, ..spec.clone() };
         // Rounding may leave a baseline no configuration near the target; it does not take part then.
         if let Ok(proposed) = method::propose(graph, grouping, costs, weights, &spec) {
-            proposed.into_iter().for_each(|candidate| add(candidate.origin, candidate.configuration));
+            for candidate in proposed {
+                add(candidate.origin, candidate.configuration);
+            }
         }
     }
     if candidates.is_empty() {

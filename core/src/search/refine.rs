@@ -37,6 +37,7 @@ const PARTNERS: usize = 8;
 /// How to refine.
 #[derive(Debug, Clone, Copy)]
 pub struct RefinementPlan {
+    /// Seed of the random moves.
     pub seed: u64,
     /// Children to try, rounded up to whole generations.
     pub candidates: u64,
@@ -44,6 +45,7 @@ pub struct RefinementPlan {
     pub population: usize,
     /// The least sum of level differences between two members.
     pub distance: u32,
+    /// Compute threads.
     pub threads: usize,
 }
 

@@ -24,6 +24,7 @@ pub struct SearchReport {
     pub min_distance: u32,
     /// Seconds of scoring, sampling and costs included.
     pub seconds: f64,
+    /// Compute threads.
     pub threads: usize,
     /// Where scores were computed.
     pub device: String,
@@ -36,5 +37,6 @@ pub struct RefinementReport {
     pub candidates: u64,
     /// The best score of the walk.
     pub score_before: f64,
+    /// The best score after the refinement.
     pub score_after: f64,
 }

@@ -13,7 +13,9 @@ pub type Levels = Vec<u8>;
 /// The share removed must lie in `[low, high]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Band {
+    /// Least share removed.
     pub low: f64,
+    /// Largest share removed.
     pub high: f64,
 }
 
@@ -23,6 +25,7 @@ impl Band {
         Self { low: target.get(), high: target.get() + TARGET_TOLERANCE }
     }
 
+    /// Whether a share removed lies in the band, its ends included.
     pub fn holds(&self, reduction: f64) -> bool {
         (self.low..=self.high).contains(&reduction)
     }
@@ -68,6 +71,7 @@ impl<'a> Space<'a> {
         Self { costs, metric, widths, products_of, products, full: costs.full().of(metric) }
     }
 
+    /// Number of groups.
     pub fn groups(&self) -> usize {
         self.widths.len()
     }
@@ -82,10 +86,12 @@ impl<'a> Space<'a> {
         self.widths.iter().map(|widths| (widths.len() as f64).log10()).sum()
     }
 
+    /// The metric that the target counts.
     pub fn metric(&self) -> Metric {
         self.metric
     }
 
+    /// The cost model of the network.
     pub fn costs(&self) -> &CostModel {
         self.costs
     }
@@ -96,6 +102,9 @@ impl<'a> Space<'a> {
     }
 
     /// The point whose widths are nearest to these.
+    ///
+    /// # Panics
+    /// Never: every group of a space has a level.
     pub fn nearest(&self, widths: &[usize]) -> Levels {
         widths
             .iter()
@@ -186,6 +195,7 @@ impl<'a> Space<'a> {
 /// A point with its cost, kept up to date by [`Space::shift`].
 #[derive(Debug, Clone)]
 pub struct Point {
+    /// The level of every group.
     pub levels: Levels,
     kept: Vec<f64>,
     parts: Vec<f64>,

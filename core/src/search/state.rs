@@ -8,10 +8,12 @@ use super::top::Scored;
 /// An unfinished search: blocks before `next` are done.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SearchState {
+    /// Index of the first block that is not done.
     pub next: u64,
     /// Candidates of those blocks that were scored; a draw that misses the band is none.
     #[serde(default)]
     pub scored: u64,
+    /// The best candidates so far.
     pub best: Vec<Scored>,
     /// `None` until the walk is over and [`refine`] has begun.
     #[serde(default)]

@@ -10,7 +10,9 @@ use super::space::Levels;
 /// A point and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
+    /// The score; the greater, the better.
     pub score: f32,
+    /// The level of every group.
     pub levels: Levels,
 }
 
@@ -60,6 +62,10 @@ impl Top {
         }
     }
 
+    /// Takes a candidate in when it is among the best and not there yet.
+    ///
+    /// # Panics
+    /// The capacity is 0.
     pub fn offer(&mut self, score: f32, levels: &[u8]) {
         if score < self.threshold() || self.members.contains(levels) {
             return;
@@ -77,6 +83,7 @@ impl Top {
         self.heap.push(scored);
     }
 
+    /// Takes in what another list holds.
     pub fn merge(&mut self, other: Self) {
         for scored in other.heap {
             self.offer(scored.score, &scored.levels);

@@ -69,11 +69,13 @@ pub const BLOCK: u64 = 4096;
 /// What to search.
 #[derive(Debug, Clone, Copy)]
 pub struct WalkPlan {
+    /// Seed of the random candidates.
     pub seed: u64,
     /// Candidates to score, rounded up to whole blocks.
     pub candidates: u64,
     /// The best to keep.
     pub top: usize,
+    /// Compute threads.
     pub threads: usize,
 }
 

@@ -17,18 +17,18 @@ use crate::rejection::{Code, Rejection};
 pub const LONGEST_TEXT: usize = 8 << 20;
 /// Bytes of a spec beside `config`.
 pub const LONGEST_REST: usize = 64 << 10;
-pub const LONGEST_NAME: usize = 200;
-pub const MOST_LABELS: usize = 32;
-pub const LONGEST_LABEL_KEY: usize = 63;
-pub const LONGEST_LABEL_VALUE: usize = 256;
+const LONGEST_NAME: usize = 200;
+const MOST_LABELS: usize = 32;
+const LONGEST_LABEL_KEY: usize = 63;
+const LONGEST_LABEL_VALUE: usize = 256;
 /// Patterns in `constraints.ignore`, and in `constraints.layers`.
-pub const MOST_PATTERNS: usize = 1000;
-pub const LONGEST_PATTERN: usize = 512;
-pub const MOST_INPUTS: usize = 16;
-pub const HIGHEST_RANK: usize = 8;
-pub const LARGEST_SIZE: i64 = 65_536;
+const MOST_PATTERNS: usize = 1000;
+const LONGEST_PATTERN: usize = 512;
+const MOST_INPUTS: usize = 16;
+const HIGHEST_RANK: usize = 8;
+const LARGEST_SIZE: i64 = 65_536;
 /// Elements of one sample of one input.
-pub const MOST_ELEMENTS: i64 = 1 << 27;
+const MOST_ELEMENTS: i64 = 1 << 27;
 
 /// Refuses a text that would be costly to parse. One that is not JSON passes; the parser says what is wrong with it.
 ///

@@ -68,7 +68,9 @@ impl Method {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum PerChannel {
+    /// One number for all channels.
     All(f64),
+    /// One number for each channel, in their order.
     Each(Vec<f64>),
 }
 
@@ -76,7 +78,9 @@ pub enum PerChannel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputScaling {
+    /// What is subtracted from the stored values.
     pub mean: PerChannel,
+    /// What the difference is divided by, greater than 0.
     pub std: PerChannel,
 }
 
@@ -84,7 +88,9 @@ pub struct InputScaling {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum InputShape {
+    /// The shape of the only input.
     One(Vec<i64>),
+    /// The shapes of all inputs, in the order of `forward`'s arguments.
     Many(Vec<Vec<i64>>),
 }
 
@@ -107,6 +113,7 @@ impl InputShape {
     }
 }
 
+/// The loss that fine-tuning minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
@@ -116,6 +123,7 @@ pub enum Objective {
     Distill,
 }
 
+/// The optimiser of the fine-tune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
@@ -123,6 +131,7 @@ pub enum Optimizer {
     Sgd,
 }
 
+/// A random change of the training samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Augmentation {
@@ -132,20 +141,27 @@ pub enum Augmentation {
     Crop,
 }
 
+/// How pruned networks are fine-tuned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FineTune {
+    /// The loss that is minimised.
     pub objective: Objective,
     /// Weight of the distillation loss beside the cross-entropy, 0 to 1.
     pub distill: UnitInterval,
     /// Epochs of every screened network's light fine-tune, after which the best `search.top_k` go on; with `sacp` only.
     pub light_epochs: u32,
+    /// Epochs of the full fine-tune, 1 to 10000.
     pub epochs: u32,
+    /// Samples per step, 2 to 65536.
     pub batch_size: Positive,
+    /// The optimiser.
     pub optimizer: Optimizer,
     /// Peak learning rate.
     pub lr: f64,
+    /// Weight decay, 0 to 1.
     pub weight_decay: f64,
+    /// Random changes of the training samples; empty for none.
     pub augment: Vec<Augmentation>,
 }
 
@@ -170,32 +186,41 @@ impl Default for FineTune {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
+    /// A name for the job, shown in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200)]
     pub name: Option<String>,
+    /// What is to be removed.
     #[schema(value_type = TargetWire)]
     pub target: Target,
     /// At most 16 inputs of 8 dimensions; a size is 1 to 65536, and one sample has at most 134217728 elements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_shape: Option<InputShape>,
+    /// How stored samples become inputs; absent when they are inputs already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<InputScaling>,
+    /// How the widths are chosen.
     #[serde(default = "default_method")]
     pub method: Method,
+    /// Settings for a purpose, which fill in what the spec leaves out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
     /// The configuration to replay, the content of an earlier job's `config.json`; with `method: "config"` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ReplayConfig>,
+    /// Seed of all random choices.
     #[serde(default)]
     pub seed: u64,
+    /// The limits on the widths of the layers.
     #[serde(default)]
     pub constraints: Constraints,
     /// With `sacp` only.
     #[serde(default)]
     pub importance: ImportanceSpec,
+    /// The graph encoder; with `sacp` only.
     #[serde(default)]
     pub encoder: EncoderSpec,
+    /// The search; with `sacp` only.
     #[serde(default)]
     pub search: SearchSpec,
     /// `null` prunes only.

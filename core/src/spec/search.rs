@@ -64,6 +64,7 @@ impl EncoderObjective {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderSpec {
+    /// What the encoder is trained for.
     pub objective: EncoderObjective,
     /// Random configurations that are measured for `regression`.
     pub samples: Positive,
@@ -73,6 +74,7 @@ pub struct EncoderSpec {
     pub layers: Positive,
     /// Width of the embedding, at most 256.
     pub hidden: Positive,
+    /// Passes over the training configurations, 1 to 1000.
     pub epochs: u32,
     /// Of the InfoNCE loss.
     pub temperature: f64,
@@ -121,10 +123,11 @@ pub struct SearchSpec {
     /// Configurations that are screened, beside the baselines.
     pub top_m: Positive,
     /// Steps of distillation that every screened network gets before the better third of them is chosen, at most one pass over the
-    /// training split, 0 for none; with fine-tuning only. After a large reduction batch norm recalibration alone leaves all of them near chance.
+    /// training split, 0 for none; with fine-tuning only. After a large reduction re-estimated batch norm statistics alone leave all of them near chance.
     pub repair_steps: u32,
     /// Screened networks that are fully fine-tuned.
     pub top_k: Positive,
+    /// What orders the candidates.
     pub ranking: RankingChoice,
 }
 

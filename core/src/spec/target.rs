@@ -10,7 +10,9 @@ use crate::number::{Reduction, UnitInterval};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "TargetWire", into = "TargetWire")]
 pub struct Target {
+    /// The metric of which a share is to be removed.
     pub metric: Metric,
+    /// The share to be removed, above 0 and below 1.
     pub reduction: Reduction,
     /// The job fails cleanly when validation accuracy drops by more than this.
     pub max_accuracy_drop: Option<UnitInterval>,

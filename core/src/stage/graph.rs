@@ -24,7 +24,7 @@ pub struct GraphResult {
     pub groups: usize,
     /// Channels of all those groups.
     pub channels: u64,
-    /// Largest share of the target's metric that the constraints let go; `None` for a latency target, see
+    /// Largest share of the target's metric that the constraints allow to remove; `None` for a latency target, see
     /// [`super::latency::LatencyResult::reachable`].
     #[serde(default)]
     pub reachable: Option<f64>,

@@ -18,7 +18,7 @@ pub struct Latency;
 pub struct LatencyResult {
     /// The fitted table.
     pub table: Box<LatencyTable>,
-    /// Largest share of the latency that the constraints let go, as the table predicts.
+    /// Largest share of the latency that the constraints allow to remove, as the table predicts.
     pub reachable: f64,
 }
 

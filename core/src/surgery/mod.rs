@@ -53,17 +53,36 @@ pub struct Cut {
 /// A configuration that does not fit the groups.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationError {
+    /// There is not one list of channels for each group.
     #[error("the configuration has {given} groups, the network has {expected}")]
-    GroupCount { given: usize, expected: usize },
+    GroupCount {
+        /// Lists in the configuration.
+        given: usize,
+        /// Groups of the network.
+        expected: usize,
+    },
+    /// The named group keeps no channel.
     #[error("group `{0}` would lose all its channels")]
     Empty(String),
-    #[error("group `{group}` has {channels} channels, the configuration keeps channel {channel}")]
-    UnknownChannel { group: String, channels: usize, channel: u32 },
+    /// A kept channel does not exist.
+    #[error("group `{group}` has the channels 0 to {}, the configuration keeps channel {channel}", channels - 1)]
+    UnknownChannel {
+        /// Name of the group.
+        group: String,
+        /// Channels of the group.
+        channels: usize,
+        /// The channel that does not exist.
+        channel: u32,
+    },
+    /// The channels of the named group are not ascending, or one is there twice.
     #[error("the kept channels of group `{0}` are not in ascending order")]
     Unordered(String),
 }
 
 /// Checks that a configuration fits the groups: one ascending, non-empty list of channels for each.
+///
+/// # Errors
+/// The first thing that does not fit.
 pub fn check(grouping: &Grouping, configuration: &Configuration) -> Result<(), ConfigurationError> {
     let groups = grouping.groups();
     if configuration.keep.len() != groups.len() {
@@ -88,6 +107,9 @@ pub fn check(grouping: &Grouping, configuration: &Configuration) -> Result<(), C
 ///
 /// # Errors
 /// The configuration does not fit the groups.
+///
+/// # Panics
+/// A rule of an operator rewrites the structure of the graph; always our bug.
 pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) -> Result<Cut, ConfigurationError> {
     check(grouping, configuration)?;
     let remaining = grouping.remaining(&configuration.keep);
@@ -154,6 +176,7 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
 /// The network with the surgery against the original with the removed input columns zeroed, before any fine-tuning.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Equivalence {
+    /// Largest difference between the outputs of the two.
     pub max_abs_diff: f64,
     /// What `max_abs_diff` may be at most; scales with the outputs' magnitude.
     pub tolerance: f64,
@@ -237,7 +260,7 @@ mod tests {
                     assert_eq!(shape("self"), shape("other"), "{}", node.name);
                 }
                 "aten::cat" => {
-                    assert_eq!(node.inputs().iter().map(|&part| size(part, 1)).sum::<i64>(), size(output, 1))
+                    assert_eq!(node.inputs().iter().map(|&part| size(part, 1)).sum::<i64>(), size(output, 1));
                 }
                 "aten::linear" => {
                     let features = graph.value(node.tensor("input").unwrap()).shape.last().unwrap().fixed;
@@ -261,7 +284,7 @@ mod tests {
                     assert_eq!(elements(node.tensor("self").unwrap()), elements(output), "{}", node.name);
                 }
                 "aten::addmm" => {
-                    assert_eq!(size(node.tensor("mat1").unwrap(), 1), size(node.tensor("mat2").unwrap(), 0))
+                    assert_eq!(size(node.tensor("mat1").unwrap(), 1), size(node.tensor("mat2").unwrap(), 0));
                 }
                 "aten::flatten" => {
                     let input = node.tensor("self").unwrap();

@@ -22,6 +22,7 @@ use crate::operator::{self, Shapes};
 pub struct Reference {
     /// Its last parameters, as many as there are `constants`, are tensors that the original does not have.
     pub graph: Graph,
+    /// The tensors that only the reference reads, in the order of its last parameters.
     pub constants: Vec<Constant>,
 }
 
@@ -31,7 +32,12 @@ pub enum Constant {
     /// A vector of integers.
     Indices(Vec<i64>),
     /// True at these indices of the first dimension; the sizes of the others are 1.
-    Mask { shape: Vec<i64>, indices: Vec<u32> },
+    Mask {
+        /// Sizes of all dimensions.
+        shape: Vec<i64>,
+        /// Indices of the first dimension, ascending.
+        indices: Vec<u32>,
+    },
 }
 
 impl Reference {

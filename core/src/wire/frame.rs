@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 pub const MAX_FRAME: u32 = 64 << 20;
 
 /// Writes one frame.
+///
+/// # Errors
+/// The message is longer than [`MAX_FRAME`], or the writer failed.
 pub fn write_frame<T: Serialize>(writer: &mut impl Write, message: &T) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     let length = u32::try_from(bytes.len()).ok().filter(|&length| length <= MAX_FRAME);
@@ -19,6 +22,9 @@ pub fn write_frame<T: Serialize>(writer: &mut impl Write, message: &T) -> io::Re
 }
 
 /// Reads one frame; `None` when the other side closed between frames.
+///
+/// # Errors
+/// The frame is longer than [`MAX_FRAME`] or is not the JSON of a `T`, the reader failed, or it ended inside the frame.
 pub fn read_frame<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match reader.read_exact(&mut length) {

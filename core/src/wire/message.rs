@@ -14,22 +14,28 @@ const LONGEST_NOTE: usize = 300;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EngineMessage {
+    /// How far the task is.
     Progress(Progress),
     /// A line for the job's `log.txt`.
     Log {
+        /// The line, without a line break.
         message: String,
     },
     /// A file in the task's folder from which another attempt can go on. It is the worker's from now on.
     Checkpoint {
+        /// Name of the file in the task's folder.
         file: String,
     },
+    /// How the task ended; the last frame.
     Outcome(Outcome),
 }
 
 /// How far a task is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
+    /// Units that are done.
     pub done: u64,
+    /// Units in all.
     pub total: u64,
     /// What is counted: `epochs`, `candidates`, `steps`.
     pub unit: String,
@@ -43,6 +49,7 @@ pub struct Progress {
 
 impl Progress {
     /// Fit to be kept and shown: texts of one line and bounded length, without characters that a terminal obeys.
+    #[must_use]
     pub fn presentable(self) -> Self {
         let short = |text: String| plain_text::line_within(&text, LONGEST_NOTE);
         Self { unit: short(self.unit), note: self.note.map(short), ..self }
@@ -53,8 +60,11 @@ impl Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
+    /// The task did its work.
     Done {
+        /// What the task found out.
         result: TaskResult,
+        /// Names of the files that it wrote into the task's folder.
         files: Vec<String>,
         /// What computed it: `cpu`, `cuda:0`.
         device: String,
@@ -62,9 +72,15 @@ pub enum Outcome {
         computing_s: f64,
     },
     /// The user can mend it; permanent.
-    Rejected { rejection: Rejection },
+    Rejected {
+        /// What the user is told.
+        rejection: Rejection,
+    },
     /// Our bug or the world's accident, with everything for the log.
-    Failed { message: String },
+    Failed {
+        /// What happened, for the log.
+        message: String,
+    },
 }
 
 /// A result with where it was computed, as it is stored with the task.

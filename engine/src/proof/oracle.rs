@@ -6,7 +6,7 @@
 //! A network can be so ill-conditioned that float32 rounding alone exceeds what is allowed (a batch norm that divides by next to
 //! nothing). Then both are computed again in float64, where rounding is nine orders smaller, and have to agree far more closely.
 //!
-//! The check is run before recalibration and fine-tuning change anything. A violation is our own bug in a rule of
+//! The check is run before re-estimated batch norm statistics and fine-tuning change anything. A violation is our own bug in a rule of
 //! [`secateur_core::operator`] or in the surgery, never the user's fault.
 
 use secateur_core::graph::{Graph, Literal, Size};

@@ -1,4 +1,4 @@
-//! A shard of the calibration sample: random configurations cut, recalibrated and measured.
+//! A shard of the calibration sample: random configurations, cut and measured with re-estimated batch norm statistics.
 
 use secateur_core::configuration::Limits;
 use secateur_core::group::Grouping;

@@ -1,5 +1,5 @@
-//! A few steps of distillation from the original, which need no labels: enough to tell cut networks apart that BN recalibration alone
-//! leaves at chance.
+//! A few steps of distillation from the original, which need no labels: enough to tell cut networks apart that
+//! re-estimated batch norm statistics alone leave at chance.
 //!
 //! Every network gets the same batches and the same learning rates, so that what is measured afterwards differs by the
 //! networks only.

@@ -113,6 +113,11 @@ impl Job {
 
     pub fn report(&mut self) -> Report {
         self.run_through(Stage::Verify).unwrap_or_else(|outcome| panic!("{outcome:?}"));
+        self.written_report()
+    }
+
+    /// The report of a job that has run to its end.
+    pub fn written_report(&self) -> Report {
         match &self.finished.last().unwrap().result {
             TaskResult::Verify(result) => (*result.report).clone(),
             other => panic!("{other:?}"),

@@ -82,7 +82,8 @@ fn prune_measures_a_table_for_a_latency_target_and_meets_it_or_says_what_is_near
     } else {
         assert_eq!(output.status.code(), Some(1));
         let said = stderr(&output);
-        let is_refused = ["error: target_unreachable: ", "error: worker_too_noisy: "].iter().any(|code| said.contains(code));
+        let is_refused =
+            ["error: target_unreachable: ", "error: worker_too_noisy: "].iter().any(|code| said.contains(code));
         assert!(is_refused && said.contains("`target.latency_reduction`"), "{said}");
         assert!(!output_file.exists() && !report_file.exists(), "a job that fails writes nothing");
     }

@@ -47,7 +47,7 @@ fn a_second_root_folder_is_refused() {
 
 #[test]
 fn links_and_devices_are_refused() {
-    for (mode, words) in [(0o120777, "symbolic link"), (0o020666, "regular file")] {
+    for (mode, words) in [(0o120_777, "symbolic link"), (0o020_666, "regular file")] {
         let archive = ArchiveFixture::network().changing("version", |entry| entry.attributes = mode << 16);
         refuse(&archive, Code::UnsafeArchive, words);
     }

@@ -64,7 +64,7 @@ fn a_recalled_tuple_does_not_shift_the_arguments_of_a_tensor() {
     let hooks = weight.0.windows(2).rposition(|pair| pair == b")R").unwrap();
     let mut recalled = PickleWriter::new().text("unused").op(b")q\x00").text("weight").op(&weight.0[2..]);
     let at = recalled.0.len() - weight.0.len() + hooks;
-    recalled.0.splice(at..at + 1, *b"h\x00");
+    recalled.0.splice(at..=at, *b"h\x00");
     let summary = preflight_bytes(&ArchiveFixture::with_module(recalled.clone()).bytes()).unwrap();
     assert_eq!(summary.tensors, 1);
 }

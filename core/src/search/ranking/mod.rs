@@ -40,6 +40,7 @@ pub trait Ranking: Sync {
     /// A candidate's partial sums.
     type State: Clone;
 
+    /// The state of a candidate, computed from scratch.
     fn state(&self, levels: &[u8]) -> Self::State;
 
     /// Replaces a state's candidate; computed from scratch.
@@ -57,10 +58,12 @@ pub trait Ranking: Sync {
         }
     }
 
+    /// The candidate's score; the greater, the better.
     fn score(&self, state: &Self::State) -> f32;
 
     /// How far the score of a state that was shifted may lie from the score from scratch.
     fn slack(&self, state: &Self::State) -> f32;
 
+    /// The candidate of a state, one level per group.
     fn levels<'a>(&self, state: &'a Self::State) -> &'a [u8];
 }

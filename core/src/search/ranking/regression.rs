@@ -14,9 +14,10 @@ use crate::search::space::{Band, Levels, Space};
 /// Draws before a configuration is given up.
 const ATTEMPTS: usize = 16;
 
-/// A configuration that was cut, had its batch norm recalibrated, and was measured.
+/// A measured configuration of the sample: cut, with re-estimated batch norm statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampled {
+    /// Place of the configuration in the sample, from 0.
     pub index: usize,
     /// Channels kept, by group.
     pub widths: Vec<usize>,

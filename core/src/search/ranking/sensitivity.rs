@@ -20,13 +20,16 @@ pub struct SensitivitySum {
 /// One measurement: a group alone cut to a width, everything else whole.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sensitivity {
+    /// Index of the group.
     pub group: usize,
+    /// Channels that the group keeps.
     pub width: usize,
     /// KL divergence of the cut network's outputs from the original's, mean over samples, nats.
     pub divergence: f64,
 }
 
 impl Sensitivity {
+    /// The probe that this measures.
     pub fn probe(&self) -> Probe {
         Probe { group: self.group, width: self.width }
     }
@@ -35,11 +38,16 @@ impl Sensitivity {
 /// A sensitivity that is to be measured: a group and the width that it is cut to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Probe {
+    /// Index of the group.
     pub group: usize,
+    /// Channels that the group keeps.
     pub width: usize,
 }
 
 /// The sensitivities that a search needs: every group at the allowed widths next to [`RATES`].
+///
+/// # Panics
+/// Never: the full width of a group is always allowed.
 pub fn probes(limits: &Limits) -> Vec<Probe> {
     (0..limits.groups())
         .flat_map(|group| {
@@ -55,6 +63,9 @@ pub fn probes(limits: &Limits) -> Vec<Probe> {
 impl SensitivitySum {
     /// Interpolates measurements linearly in the width; nothing cut costs nothing, and narrower than measured
     /// costs what the line through the last two measurements says. Penalties never fall when a group gets narrower.
+    ///
+    /// # Panics
+    /// Never: every group of a space has a level.
     pub fn interpolate(space: &Space<'_>, measured: &[Sensitivity]) -> Self {
         let penalties = (0..space.groups())
             .map(|group| {
@@ -88,6 +99,7 @@ impl SensitivitySum {
         Self { penalties }
     }
 
+    /// Predicted divergence of one group at one level, nats.
     pub fn penalty(&self, group: usize, level: u8) -> f32 {
         self.penalties[group][level as usize]
     }

@@ -45,6 +45,7 @@ pub enum Measure {
     },
     /// The head's prediction, `s·(W2 w) + bias`.
     Prediction {
+        /// The constant of the prediction.
         bias: f32,
         /// Length of `W2 w`.
         gain: f32,
@@ -72,6 +73,9 @@ pub struct State {
 
 impl Scorer {
     /// Builds the tables: `Σ_group levels · nodes within one hop · hidden` floats.
+    ///
+    /// # Panics
+    /// The encoder was made for other layers or another space.
     pub fn new(layers: &LayerGraph, space: &Space<'_>, encoder: &Encoder) -> Self {
         let adjacency = normalised_adjacency(layers);
         let nodes = adjacency.len();
@@ -153,6 +157,7 @@ impl Scorer {
 
 /// What the tables hold, for other forms of the same scoring.
 impl Scorer {
+    /// Number of layers in the pooled graph.
     pub fn nodes(&self) -> usize {
         self.pooling.len()
     }
@@ -167,6 +172,7 @@ impl Scorer {
         &self.constant
     }
 
+    /// The tables of every group.
     pub fn group_tables(&self) -> &[GroupTable] {
         &self.groups
     }
@@ -181,10 +187,12 @@ impl Scorer {
         &self.direction
     }
 
+    /// The formula that turns the pooled sums into a score.
     pub fn measure(&self) -> &Measure {
         &self.measure
     }
 
+    /// The factor of the pooled sums.
     pub fn scale(&self) -> f32 {
         self.scale
     }

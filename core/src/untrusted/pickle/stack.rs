@@ -177,7 +177,7 @@ impl ValueStack {
                 // Before the first mark is the root.
                 (None, _) => {}
                 (Some(ValueKind::Dict { .. }), Some(ValueKind::Text(key))) if count % 2 == 1 => {
-                    path.push(Step::Key(key.id))
+                    path.push(Step::Key(key.id));
                 }
                 (Some(_), _) => path.push(Step::Index(count)),
             }

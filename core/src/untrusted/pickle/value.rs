@@ -108,7 +108,7 @@ impl ValueSummary {
     pub(super) fn freeze(&mut self) {
         match &mut self.kind {
             ValueKind::List { frozen } | ValueKind::Dict { frozen, .. } | ValueKind::Object { frozen, .. } => {
-                *frozen = true
+                *frozen = true;
             }
             _ => {}
         }

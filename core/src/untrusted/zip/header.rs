@@ -68,11 +68,11 @@ impl CentralHeader {
             return Err(ZipError::refused("the entry has a comment or lies on another disk; neither is read"));
         }
         // The upper half of the attributes is the Unix mode: 0 or a regular file, never a link or a device.
-        let file_type = (header.attributes >> 16) & 0o170000;
-        if file_type == 0o120000 {
+        let file_type = (header.attributes >> 16) & 0o170_000;
+        if file_type == 0o120_000 {
             return Err(ZipError::refused("the entry is a symbolic link; regular files are read"));
         }
-        if !matches!(file_type, 0 | 0o100000) {
+        if !matches!(file_type, 0 | 0o100_000) {
             return Err(ZipError::refused("the entry is a device, a folder or a pipe; a regular file is read"));
         }
 

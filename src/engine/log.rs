@@ -11,14 +11,14 @@ const LAST_WORDS: usize = 4096;
 
 /// Keeps the head and the tail of what is written to it.
 #[derive(Debug, Default)]
-pub struct BoundedLog {
+pub(super) struct BoundedLog {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     left_out: u64,
 }
 
 impl BoundedLog {
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         let to_head = bytes.len().min(FIRST - self.head.len());
         self.head.extend_from_slice(&bytes[..to_head]);
         self.tail.extend(&bytes[to_head..]);
@@ -27,20 +27,20 @@ impl BoundedLog {
         self.left_out += surplus as u64;
     }
 
-    pub fn push_line(&mut self, line: &str) {
+    pub(super) fn push_line(&mut self, line: &str) {
         self.push(line.trim_end().as_bytes());
         self.push(b"\n");
     }
 
     /// Whether a text stands in what was said last.
-    pub fn ends_about(&self, text: &str) -> bool {
+    pub(super) fn ends_about(&self, text: &str) -> bool {
         let said = if self.tail.is_empty() { self.head.clone() } else { self.tail.iter().copied().collect() };
         let last = &said[said.len().saturating_sub(LAST_WORDS)..];
         last.windows(text.len()).any(|words| words == text.as_bytes())
     }
 
     /// As text that Postgres takes and that a terminal only shows.
-    pub fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> String {
         let mut bytes = self.head;
         if self.left_out > 0 {
             bytes.extend_from_slice(format!("\n[{} bytes left out]\n", self.left_out).as_bytes());

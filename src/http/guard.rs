@@ -16,7 +16,7 @@ use super::gate::Entrance;
 use super::request::credentials::{SessionCookie, bearer};
 use crate::access::{AccessError, Caller, Credentials, Proof, ScopeTooNarrow};
 
-pub const CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
+pub(super) const CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 
 const PROTECTION: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -28,7 +28,7 @@ const PROTECTION: [(HeaderName, &str); 6] = [
 ];
 
 /// Refuses what is meant for another host or comes from a page of another origin.
-pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     if let Entrance::Guarded(gate) = &app.entrance {
         gate.check(&request)?;
     }
@@ -36,7 +36,11 @@ pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Resu
 }
 
 /// Finds out who sends the request and leaves the [`Caller`] with it.
-pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn authenticate(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let caller = identify(&app, request.method(), request.headers()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
@@ -67,7 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Whether a request to a public route would be let in elsewhere; for what is not for every stranger.
-pub async fn is_let_in(app: &App, headers: &HeaderMap) -> bool {
+pub(super) async fn is_let_in(app: &App, headers: &HeaderMap) -> bool {
     identify(app, &Method::GET, headers).await.is_ok()
 }
 
@@ -108,7 +112,7 @@ impl From<ScopeTooNarrow> for Problem {
 }
 
 /// Adds the headers that keep browsers from making more of an answer than it is.
-pub async fn protect(mut response: Response) -> Response {
+pub(super) async fn protect(mut response: Response) -> Response {
     for (name, value) in PROTECTION {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }

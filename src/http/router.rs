@@ -25,7 +25,7 @@ const LONGEST_REQUEST_ID: usize = 128;
 const LONGEST_METHOD: usize = 20;
 
 /// The routes that are the same for everyone, with their descriptions.
-pub fn public_routes() -> OpenApiRouter<App> {
+pub(super) fn public_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(service::health::alive))
         .routes(routes!(service::health::ready))
@@ -34,7 +34,7 @@ pub fn public_routes() -> OpenApiRouter<App> {
 }
 
 /// The routes that need a caller, with their descriptions.
-pub fn guarded_routes() -> OpenApiRouter<App> {
+pub(super) fn guarded_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(jobs::submit::submit, jobs::list::list))
         .routes(routes!(jobs::show::show, jobs::delete::delete))

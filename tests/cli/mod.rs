@@ -10,28 +10,28 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The program with a clean environment.
-pub fn secateur() -> Command {
+pub(crate) fn secateur() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secateur"));
     command.env_remove("DATABASE_URL").env_remove("SECATEUR_BLOBS");
     command
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A folder of its own for what a command writes.
-pub fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     crate::harness::make_passable(folder.path());
     folder
 }
 
-pub fn copy_example(name: &str, folder: &Path) -> std::path::PathBuf {
+pub(crate) fn copy_example(name: &str, folder: &Path) -> std::path::PathBuf {
     let path = folder.join(name);
     std::fs::copy(crate::harness::example(name), &path).unwrap();
     path

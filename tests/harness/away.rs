@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Ends Postgres at once and keeps it from starting as long as this lives: the server's supervisor tries in vain.
-pub struct Away {
+pub(crate) struct Away {
     control: PathBuf,
 }
 
 impl Away {
-    pub fn new(data: &Path) -> Self {
+    pub(crate) fn new(data: &Path) -> Self {
         let cluster = data.join("postgres/cluster");
         let control = cluster.join("global/pg_control");
         std::fs::rename(&control, control.with_extension("away")).unwrap();

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use super::{PATIENCE, example};
 
 /// A name that, to the browser, is on this machine, and that is no name of ours.
-pub const EVIL: &str = "evil.test";
+pub(crate) const EVIL: &str = "evil.test";
 
 /// Chromium with one page open; dropping it ends it and all its processes.
-pub struct Chromium {
+pub(crate) struct Chromium {
     child: Child,
     _profile: tempfile::TempDir,
 }
@@ -31,7 +31,7 @@ pub struct Chromium {
 impl Chromium {
     /// # Panics
     /// When there is no Chromium: `scripts/setup-chromium.sh` installs one.
-    pub fn open(url: &str) -> Self {
+    pub(crate) fn open(url: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new(binary());
         command
@@ -70,7 +70,7 @@ fn binary() -> PathBuf {
 }
 
 /// The attacker's own server: it serves the page, and hears from it.
-pub struct Attacker {
+pub(crate) struct Attacker {
     address: SocketAddr,
     state: Arc<AttackerState>,
     heard: mpsc::UnboundedReceiver<Heard>,
@@ -90,7 +90,7 @@ struct AttackerState {
 }
 
 impl Attacker {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, heard) = mpsc::unbounded_channel();
@@ -116,17 +116,17 @@ impl Attacker {
         Self { address, state, heard, _serving: serving }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What the page is from now on.
-    pub fn show(&self, page: String) {
+    pub(crate) fn show(&self, page: String) {
         *self.state.page.lock().unwrap() = page;
     }
 
     /// What the page reports of itself; `name` leads to `target` when it asks for that.
-    pub async fn report(&mut self, mut name: Option<(Relay, SocketAddr)>) -> Value {
+    pub(crate) async fn report(&mut self, mut name: Option<(Relay, SocketAddr)>) -> Value {
         loop {
             let heard = tokio::time::timeout(PATIENCE, self.heard.recv()).await;
             match heard.expect("the page reports in time").expect("the attacker's server runs") {
@@ -148,7 +148,7 @@ impl AttackerState {
 }
 
 /// A name and port that lead first to one server and then to another, as with DNS rebinding.
-pub struct Relay {
+pub(crate) struct Relay {
     port: u16,
     target: Arc<Mutex<SocketAddr>>,
     connections: Arc<Mutex<JoinSet<()>>>,
@@ -156,7 +156,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub async fn to(target: SocketAddr) -> Self {
+    pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let target = Arc::new(Mutex::new(target));
@@ -177,7 +177,7 @@ impl Relay {
         Self { port, target, connections, _accepting: accepting }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 

@@ -9,7 +9,7 @@ use super::example;
 
 /// Talks to one server, with or without a key.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     key: Option<String>,
@@ -17,28 +17,28 @@ pub struct Client {
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
 impl Client {
-    pub fn new(base: String) -> Self {
+    pub(crate) fn new(base: String) -> Self {
         Self { http: reqwest::Client::new(), base, key: None }
     }
 
     /// The same server with a key.
-    pub fn with_key(&self, key: &str) -> Self {
+    pub(crate) fn with_key(&self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..self.clone() }
     }
 
     /// Host and port of the server.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.base.trim_start_matches("http://")
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.key {
             Some(key) => request.bearer_auth(key),
@@ -46,57 +46,57 @@ impl Client {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str) -> Answer {
         send(self.request(Method::POST, path)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
     }
 
-    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Answer {
         send(json_body(self.request(Method::POST, path), body)).await
     }
 
-    pub async fn post_form(&self, path: &str, form: Form) -> Answer {
+    pub(crate) async fn post_form(&self, path: &str, form: Form) -> Answer {
         send(self.request(Method::POST, path).multipart(form)).await
     }
 
     /// Uploads a body as it is.
-    pub async fn upload(&self, path: &str, body: Vec<u8>) -> Answer {
+    pub(crate) async fn upload(&self, path: &str, body: Vec<u8>) -> Answer {
         send(self.request(Method::POST, path).header(CONTENT_TYPE, "application/octet-stream").body(body)).await
     }
 
     /// Uploads an example model and returns its id.
-    pub async fn upload_model(&self) -> String {
+    pub(crate) async fn upload_model(&self) -> String {
         let body = std::fs::read(example("vgg-digits.pt")).unwrap();
         self.upload("/v1/models?name=vgg", body).await.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()
     }
 
     /// Uploads any example model, with a query, and returns what is shown of it.
-    pub async fn upload_example(&self, query: &str, model: &str) -> Value {
+    pub(crate) async fn upload_example(&self, query: &str, model: &str) -> Value {
         let body = std::fs::read(example(model)).unwrap();
         self.upload(&format!("/v1/models{query}"), body).await.expect(StatusCode::CREATED)
     }
 
     /// A model once its inspection has ended.
-    pub async fn inspected(&self, model: &Value) -> Value {
+    pub(crate) async fn inspected(&self, model: &Value) -> Value {
         let path = format!("/v1/models/{}?wait=60", model["id"].as_str().unwrap());
         self.get(&path).await.expect(StatusCode::OK)
     }
 
-    pub async fn upload_dataset(&self) -> String {
+    pub(crate) async fn upload_dataset(&self) -> String {
         let body = std::fs::read(example("digits.npz")).unwrap();
         let dataset = self.upload("/v1/datasets?name=digits", body).await.expect(StatusCode::CREATED);
         dataset["id"].as_str().unwrap().to_owned()
     }
 
     /// Submits a job with `sacp` on the example model and the digits, with what `change` changes, and returns its id.
-    pub async fn submit_sacp(&self, change: Value) -> String {
+    pub(crate) async fn submit_sacp(&self, change: Value) -> String {
         let mut spec = serde_json::json!({"target": {"flops_reduction": 0.5}});
         let fields = change.as_object().expect("the change is an object").clone();
         spec.as_object_mut().expect("a spec is an object").extend(fields);
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// Submits a job on the example model without data and returns its id.
-    pub async fn submit(&self) -> String {
+    pub(crate) async fn submit(&self) -> String {
         self.submit_form(form(&serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2"}))).await
     }
 
@@ -115,11 +115,11 @@ impl Client {
     }
 }
 
-pub fn json_body(request: RequestBuilder, body: &Value) -> RequestBuilder {
+pub(crate) fn json_body(request: RequestBuilder, body: &Value) -> RequestBuilder {
     request.header(CONTENT_TYPE, "application/json").body(body.to_string())
 }
 
-pub async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("the server answers");
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.expect("the answer is whole").to_vec();
@@ -127,29 +127,29 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// A form with an example model and a spec.
-pub fn form(spec: &Value) -> Form {
+pub(crate) fn form(spec: &Value) -> Form {
     Form::new().part("model", file_part("vgg-digits.pt")).text("spec", spec.to_string())
 }
 
-pub fn file_part(name: &str) -> Part {
+pub(crate) fn file_part(name: &str) -> Part {
     Part::bytes(std::fs::read(example(name)).unwrap()).file_name(name.to_owned())
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body of an answer that must have this status.
     #[track_caller]
-    pub fn expect(&self, status: StatusCode) -> Value {
+    pub(crate) fn expect(&self, status: StatusCode) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         serde_json::from_slice(&self.body).expect("the body is JSON")
     }
 
     /// The problem document of an answer, which must be one in every respect.
     #[track_caller]
-    pub fn problem(&self, status: u16, code: &str) -> Value {
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         let problem = self.expect(StatusCode::from_u16(status).unwrap());
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(problem["status"], status);

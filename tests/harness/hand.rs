@@ -13,7 +13,7 @@ use secateur_core::wire::Computed;
 use super::TestServer;
 
 /// A worker by hand.
-pub struct Hand {
+pub(crate) struct Hand {
     pub queue: Queue,
     blobs: BlobStore,
     folder: tempfile::TempDir,
@@ -22,12 +22,12 @@ pub struct Hand {
 }
 
 impl Hand {
-    pub fn of(server: &TestServer) -> Self {
+    pub(crate) fn of(server: &TestServer) -> Self {
         Self::with_queue(server, server.queue())
     }
 
     /// A hand whose leases have another length.
-    pub fn with_lease(server: &TestServer, lease: Duration) -> Self {
+    pub(crate) fn with_lease(server: &TestServer, lease: Duration) -> Self {
         Self::with_queue(server, server.queue_with_lease(lease))
     }
 
@@ -37,24 +37,24 @@ impl Hand {
     }
 
     /// Takes a task that must be there.
-    pub async fn claim(&self) -> ClaimedTask {
+    pub(crate) async fn claim(&self) -> ClaimedTask {
         self.try_claim().await.expect("there is a task to claim")
     }
 
     /// Takes an inspection when there is one, else a task of a job.
-    pub async fn try_claim(&self) -> Option<ClaimedTask> {
+    pub(crate) async fn try_claim(&self) -> Option<ClaimedTask> {
         match self.claim_of(Share::Inspections).await {
             Some(task) => Some(task),
             None => self.claim_of(Share::Jobs).await,
         }
     }
 
-    pub async fn claim_of(&self, share: Share) -> Option<ClaimedTask> {
+    pub(crate) async fn claim_of(&self, share: Share) -> Option<ClaimedTask> {
         self.queue.claim("hand", share).await.unwrap()
     }
 
     /// Finishes tasks until one of `stage` is claimed, and returns that one.
-    pub async fn claim_at(&self, stage: Stage) -> ClaimedTask {
+    pub(crate) async fn claim_at(&self, stage: Stage) -> ClaimedTask {
         loop {
             let task = self.claim().await;
             if task.stage == stage {
@@ -65,19 +65,19 @@ impl Hand {
     }
 
     /// Does everything that is left.
-    pub async fn finish_all(&self) {
+    pub(crate) async fn finish_all(&self) {
         while let Some(task) = self.try_claim().await {
             assert_eq!(self.finish(&task).await, Written::Accepted);
         }
     }
 
-    pub async fn finish(&self, task: &ClaimedTask) -> Written {
+    pub(crate) async fn finish(&self, task: &ClaimedTask) -> Written {
         let finished = self.bring(task).await;
         self.queue.finish(&task.lease, &finished).await.unwrap()
     }
 
     /// A made-up result with its outputs in the blob store.
-    pub async fn bring(&self, task: &ClaimedTask) -> Finished {
+    pub(crate) async fn bring(&self, task: &ClaimedTask) -> Finished {
         let index = task.plan.index;
         let result = self.result(task);
         let mut outputs = Vec::new();

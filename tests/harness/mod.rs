@@ -19,17 +19,17 @@ use tempfile::TempDir;
 
 use postgres::TestDatabase;
 
-pub use away::Away;
-pub use browser::{Attacker, Chromium, EVIL, Relay};
-pub use client::{Answer, Client, file_part, form, json_body, send};
-pub use hand::Hand;
-pub use postgres::copy_cluster_to;
+pub(crate) use away::Away;
+pub(crate) use browser::{Attacker, Chromium, EVIL, Relay};
+pub(crate) use client::{Answer, Client, file_part, form, json_body, send};
+pub(crate) use hand::Hand;
+pub(crate) use postgres::copy_cluster_to;
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server; dropping it stops it.
-pub struct TestServer {
+pub(crate) struct TestServer {
     server: Option<Server>,
     options: ServerOptions,
     folder: TempDir,
@@ -39,17 +39,17 @@ pub struct TestServer {
 
 impl TestServer {
     /// A server without worker slots, on a database of the shared Postgres.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ServerOptions)) -> Self {
         let database = TestDatabase::create().await;
         Self::start_on(data_folder(), Some(database), change).await
     }
 
     /// A server that runs a Postgres of its own, for tests that hurt it or look for it in the data folder.
-    pub async fn start_with_own_postgres(change: impl FnOnce(&mut ServerOptions)) -> Self {
+    pub(crate) async fn start_with_own_postgres(change: impl FnOnce(&mut ServerOptions)) -> Self {
         let folder = data_folder();
         copy_cluster_to(&folder.path().join("data")).await;
         Self::start_on(folder, None, change).await
@@ -73,29 +73,29 @@ impl TestServer {
     }
 
     /// Stops the server the clean way and starts it again on the same data.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.stop().await;
         self.server = Some(Server::start(self.options.clone()).await.expect("the server starts again"));
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(format!("http://{}", self.address()))
     }
 
     /// A client with a new key.
-    pub async fn client_of(&self, tenant: &str, scope: Scope) -> Client {
+    pub(crate) async fn client_of(&self, tenant: &str, scope: Scope) -> Client {
         let (_, secret) = self.make_key(tenant, scope).await;
         self.client().with_key(&secret)
     }
 
     /// A new key: its id and its secret.
-    pub async fn make_key(&self, tenant: &str, scope: Scope) -> (KeyId, String) {
+    pub(crate) async fn make_key(&self, tenant: &str, scope: Scope) -> (KeyId, String) {
         let (name, tenant) = ("test".parse().unwrap(), tenant.parse().unwrap());
         let new = NewKey { name, tenant, scope, lifetime: None };
         let (key, secret) = key::create(self.server().database(), &new).await.unwrap();
@@ -103,29 +103,29 @@ impl TestServer {
     }
 
     /// For another process that shall work on the database.
-    pub fn database_url(&self) -> String {
+    pub(crate) fn database_url(&self) -> String {
         self.database.as_ref().expect("the database is one of the shared Postgres").url()
     }
 
-    pub fn pool(&self) -> &sqlx::PgPool {
+    pub(crate) fn pool(&self) -> &sqlx::PgPool {
         self.server().database().pool()
     }
 
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
         self.server().address()
     }
 
     /// The queue of this server, for a test that acts as a worker.
-    pub fn queue(&self) -> Queue {
+    pub(crate) fn queue(&self) -> Queue {
         Queue::new(self.server().database().clone(), self.options.lease)
     }
 
     /// A queue whose leases have another length.
-    pub fn queue_with_lease(&self, lease: Duration) -> Queue {
+    pub(crate) fn queue_with_lease(&self, lease: Duration) -> Queue {
         Queue::new(self.server().database().clone(), lease)
     }
 
-    pub fn data_folder(&self) -> PathBuf {
+    pub(crate) fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -143,12 +143,12 @@ fn data_folder() -> TempDir {
 }
 
 /// A file of the examples.
-pub fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
 /// Asks until the answer is `Some`, for as long as anything may take.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask().await {
@@ -159,12 +159,12 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
     }
 }
 
-pub fn make_passable(folder: &Path) {
+pub(crate) fn make_passable(folder: &Path) {
     std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// Files anywhere below a folder; one that is not there has none.
-pub fn count_files(folder: &Path) -> usize {
+pub(crate) fn count_files(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     entries.flatten().map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 }).sum()
 }

@@ -14,23 +14,23 @@ const TELLING: usize = 4;
 
 /// What an attack has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trace {
+pub(crate) enum Trace {
     Made,
     Overwritten,
     Read,
 }
 
-pub struct Canaries {
+pub(crate) struct Canaries {
     folder: PathBuf,
 }
 
 impl Canaries {
-    pub fn in_folder(folder: PathBuf) -> Self {
+    pub(crate) fn in_folder(folder: PathBuf) -> Self {
         Self { folder }
     }
 
     /// Puts the canaries where the attack looks for them.
-    pub fn set_out(&self) {
+    pub(crate) fn set_out(&self) {
         let _ = std::fs::remove_dir_all(&self.folder);
         std::fs::create_dir_all(&self.folder).unwrap();
         open_to_everybody(&self.folder, 0o777);
@@ -42,7 +42,7 @@ impl Canaries {
     }
 
     /// What has become of them; `said` is all that came out of the task.
-    pub fn traces(&self, said: &[Vec<u8>]) -> Vec<Trace> {
+    pub(crate) fn traces(&self, said: &[Vec<u8>]) -> Vec<Trace> {
         let mut traces = Vec::new();
         let names = std::fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name());
         if names.filter(|name| name != "existing" && name != "secret").count() > 0 {

@@ -14,7 +14,7 @@ const NAMES: &str = "SECATEUR_HOSTILE";
 /// What an attack is after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Effect {
+pub(crate) enum Effect {
     Creates,
     Overwrites,
     Reads,
@@ -26,7 +26,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Creates,
         Self::Overwrites,
         Self::Reads,
@@ -39,7 +39,7 @@ impl Effect {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub struct Attack {
+pub(crate) struct Attack {
     pub name: String,
     pub family: String,
     #[serde(rename = "attack")]
@@ -52,14 +52,14 @@ pub struct Attack {
 }
 
 /// The archives in a folder of their own, with their canaries.
-pub struct Fixtures {
+pub(crate) struct Fixtures {
     pub attacks: Vec<Attack>,
     folder: TempDir,
 }
 
 impl Fixtures {
     /// All of them, or those that `SECATEUR_HOSTILE` names between commas.
-    pub fn write() -> Self {
+    pub(crate) fn write() -> Self {
         let named = std::env::var(NAMES).unwrap_or_default();
         let names: Vec<&str> = named.split(',').filter(|name| !name.is_empty() && *name != "all").collect();
         let mut fixtures = Self::write_all();
@@ -68,7 +68,7 @@ impl Fixtures {
     }
 
     /// For columns in which each attack costs an engine: those that touch files and a third of the rest, where nobody asked for more.
-    pub fn write_for_engines() -> Self {
+    pub(crate) fn write_for_engines() -> Self {
         let mut fixtures = Self::write();
         if std::env::var_os(NAMES).is_none() && !super::table::is_written_anew() {
             let mut others = 0..;
@@ -94,19 +94,19 @@ impl Fixtures {
         Self { attacks: serde_json::from_slice(&catalogue).unwrap(), folder }
     }
 
-    pub fn attack(&self, name: &str) -> &Attack {
+    pub(crate) fn attack(&self, name: &str) -> &Attack {
         self.attacks.iter().find(|attack| attack.name == name).expect("a name of the catalogue")
     }
 
-    pub fn path(&self, attack: &Attack) -> PathBuf {
+    pub(crate) fn path(&self, attack: &Attack) -> PathBuf {
         self.archive(&attack.name)
     }
 
-    pub fn honest(&self) -> PathBuf {
+    pub(crate) fn honest(&self) -> PathBuf {
         self.archive("honest")
     }
 
-    pub fn canaries(&self, attack: &Attack) -> Canaries {
+    pub(crate) fn canaries(&self, attack: &Attack) -> Canaries {
         Canaries::in_folder(self.folder.path().join("canaries").join(&attack.name))
     }
 

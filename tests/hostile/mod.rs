@@ -16,9 +16,9 @@
 //! `SECATEUR_HOSTILE` is `all`. The columns with an engine are in `crate::with_engine::hostile`, within limits of time and memory that it
 //! sets.
 
-pub mod canary;
-pub mod catalogue;
-pub mod table;
+pub(crate) mod canary;
+pub(crate) mod catalogue;
+pub(crate) mod table;
 
 use secateur_core::archive;
 

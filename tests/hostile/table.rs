@@ -13,7 +13,7 @@ const SUMMARY_HEAD: &str = "| attacks | | refused by pre-flight alone | refused 
 const PLACE: (&str, &str) = ("<!-- attacks: begin, written by `make hostile-table` -->\n", "<!-- attacks: end -->");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Column {
+pub(crate) enum Column {
     Preflight,
     Operators,
     Sandbox,
@@ -29,7 +29,7 @@ impl Column {
     ///
     /// # Panics
     /// When they differ.
-    pub fn compare(self, attacks: &[Attack], seen: BTreeMap<String, String>) {
+    pub(crate) fn compare(self, attacks: &[Attack], seen: BTreeMap<String, String>) {
         let mut rows = read();
         if is_written_anew() {
             rows.retain(|name, _| attacks.iter().any(|attack| attack.name == *name));
@@ -62,12 +62,12 @@ fn agree(written: &str, seen: &str) -> bool {
     written == seen || (one_was_stopped && !leaves_a_trace(written) && !leaves_a_trace(seen))
 }
 
-pub fn is_written_anew() -> bool {
+pub(crate) fn is_written_anew() -> bool {
     std::env::var_os(WRITE).is_some()
 }
 
 /// The part of the security page that the table is summed up in, as it is and as it should be; `None` when it has no such part.
-pub fn security_page(attacks: &[Attack]) -> Option<(String, String)> {
+pub(crate) fn security_page(attacks: &[Attack]) -> Option<(String, String)> {
     let text = std::fs::read_to_string(in_repository("docs/security.md")).ok()?;
     let (_, rest) = text.split_once(PLACE.0)?;
     let (written, _) = rest.split_once(PLACE.1)?;

@@ -8,7 +8,7 @@ use secateur::engine::EngineBinary;
 ///
 /// # Panics
 /// When it is not built: a job cannot be tested without it.
-pub fn engine() -> EngineBinary {
+pub(super) fn engine() -> EngineBinary {
     let beside = Path::new(env!("CARGO_BIN_EXE_secateur")).with_file_name("secateur-engine");
     let named = std::env::var_os("SECATEUR_ENGINE").map(Into::into);
     let path = named.unwrap_or(beside);
@@ -18,7 +18,7 @@ pub fn engine() -> EngineBinary {
 }
 
 /// The engine with a planned fault, such as `abort:screen`.
-pub fn engine_with_fault(fault: &str) -> EngineBinary {
+pub(super) fn engine_with_fault(fault: &str) -> EngineBinary {
     let mut engine = engine();
     engine.environment.retain(|(name, _)| name != "SECATEUR_ENGINE_FAULT");
     engine.environment.push(("SECATEUR_ENGINE_FAULT".into(), fault.into()));

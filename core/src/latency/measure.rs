@@ -20,16 +20,16 @@ pub const USUAL_ROUNDS: usize = 6;
 pub const MOST_ROUNDS: usize = 18;
 
 /// No round begins after as many seconds, once there are two.
-pub const LONGEST_SECONDS: f64 = 80.0;
+pub(super) const LONGEST_SECONDS: f64 = 80.0;
 
 /// The relative error, in the mean, that a table may have on networks which the fit had not seen.
-pub const ALLOWED_HELD_OUT: f64 = 0.06;
+pub(super) const ALLOWED_HELD_OUT: f64 = 0.06;
 
 /// How far the reductions that the tables of both halves of the rounds predict may differ, in the mean.
-pub const ALLOWED_REPEAT: f64 = 0.04;
+pub(super) const ALLOWED_REPEAT: f64 = 0.04;
 
 /// How much slower, relatively, a network may have been measured than another one that is at least as wide everywhere.
-pub const ALLOWED_DISORDER: f64 = 0.2;
+pub(super) const ALLOWED_DISORDER: f64 = 0.2;
 
 /// How far the table may be off on the uncut network, as a share of the target, and how far in any case.
 const SHARE_OF_TARGET: f64 = 0.25;

@@ -1,15 +1,5 @@
 use std::collections::BTreeSet;
 
-use super::*;
-use crate::configuration::{CandidateCosts, Origin};
-use crate::cost::Costs;
-use crate::latency::LatencyTable;
-use crate::recovery::{Rated, Score, Screened, TuneResult};
-use crate::report::StageTime;
-use crate::search::ranking::regression::Sampled;
-use crate::search::ranking::sensitivity::{Probe, Sensitivity};
-use crate::spec::{InputShape, InspectionSpec};
-use crate::surgery::Equivalence;
 use calibration::{CalibrationResult, CalibrationWork};
 use control::ControlWork;
 use encoder::EncoderWork;
@@ -25,6 +15,17 @@ use search::{SearchResult, SearchWork};
 use sensitivity::{SensitivityResult, SensitivityWork};
 use tune::TuneWork;
 use verify::VerifyWork;
+
+use super::*;
+use crate::configuration::{CandidateCosts, Origin};
+use crate::cost::Costs;
+use crate::latency::LatencyTable;
+use crate::recovery::{Rated, Score, Screened, TuneResult};
+use crate::report::StageTime;
+use crate::search::ranking::regression::Sampled;
+use crate::search::ranking::sensitivity::{Probe, Sensitivity};
+use crate::spec::{InputShape, InspectionSpec};
+use crate::surgery::Equivalence;
 
 fn spec(more: &str) -> JobSpec {
     JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"top_k": 2}}{more}}}"#)).unwrap()

@@ -18,7 +18,7 @@ use secateur_engine::network::{Network, weights};
 use secateur_engine::torch;
 use tch::Device;
 
-pub struct Subject {
+pub(crate) struct Subject {
     pub original: Network,
     pub grouping: Grouping,
     pub weights: Weights,
@@ -32,7 +32,7 @@ pub struct Subject {
 
 impl Subject {
     /// The data set must have labels.
-    pub fn open(model: &Path, data: &Path, spec: &JobSpec, device: Device) -> Result<Self, Error> {
+    pub(crate) fn open(model: &Path, data: &Path, spec: &JobSpec, device: Device) -> Result<Self, Error> {
         let shape = Dataset::open(data)?.summary().sample_shape.iter().map(|&size| size as i64).collect();
         let imported = torch::import(model, Some(&[shape]))?;
         let original = Network::new(imported.graph, imported.weights)?;
@@ -49,12 +49,12 @@ impl Subject {
         Ok(Self { original, grouping, weights, importance, costs, limits, train, val, test })
     }
 
-    pub fn sensitivities(&self, meter: &DivergenceMeter<'_>) -> Result<Vec<Sensitivity>, Error> {
+    pub(crate) fn sensitivities(&self, meter: &DivergenceMeter<'_>) -> Result<Vec<Sensitivity>, Error> {
         sensitivity::probes(&self.limits).into_iter().map(|probe| meter.sensitivity(&self.importance, probe)).collect()
     }
 
     /// What each classical method cuts to remove this share of the MACs.
-    pub fn baselines(&self, target: f64) -> Result<Vec<(&'static str, Configuration)>, Error> {
+    pub(crate) fn baselines(&self, target: f64) -> Result<Vec<(&'static str, Configuration)>, Error> {
         let proposed = ["uniform", "global_l1", "global_l2"].map(|method| {
             let spec = format!(r#"{{"target": {{"flops_reduction": {target}}}, "method": "{method}"}}"#);
             let spec = JobSpec::from_json(&spec)?;
@@ -66,7 +66,7 @@ impl Subject {
     }
 
     /// Accuracy on both held-out splits together, for less noise.
-    pub fn held_out(&self, network: &Network) -> Result<f64, Error> {
+    pub(crate) fn held_out(&self, network: &Network) -> Result<f64, Error> {
         let found = evaluate::held_out(network, &self.val, &self.test)?.expect("the data set has labels");
         let (vals, tests) = (self.val.count() as f64, self.test.count() as f64);
         Ok((found.val * vals + found.test * tests) / (vals + tests))

@@ -20,7 +20,7 @@ use crate::network::weights;
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &CalibrationWork) -> Result<CalibrationResult, Error> {
+pub(super) fn run(task: &Task, work: &CalibrationWork) -> Result<CalibrationResult, Error> {
     let CalibrationWork { sample, latency } = work;
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a calibration task without a data set"))?;

@@ -23,7 +23,7 @@ use crate::network::{Network, cut, weights};
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &ControlWork) -> Result<ControlResult, Error> {
+pub(super) fn run(task: &Task, work: &ControlWork) -> Result<ControlResult, Error> {
     let clock = Clock { started: Instant::now(), allowed: work.seconds.map(Duration::from_secs_f64) };
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a control task without a data set"))?;

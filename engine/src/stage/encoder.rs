@@ -21,7 +21,7 @@ use crate::network::weights;
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &EncoderWork) -> Result<EncoderResult, Error> {
+pub(super) fn run(task: &Task, work: &EncoderWork) -> Result<EncoderResult, Error> {
     let calibration = &work.calibration;
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
@@ -114,7 +114,7 @@ fn save(task: &Task, encoder: &Encoder) -> Result<(), Error> {
 }
 
 /// The trained encoder of an earlier task.
-pub fn load(task: &Task) -> Result<Encoder, Error> {
+pub(super) fn load(task: &Task) -> Result<Encoder, Error> {
     let path = task.path(ENCODER);
     let tensors = weights::load_named(&path, Device::Cpu)?;
     let find = |name: &str| -> Result<Option<Vec<f32>>, Error> {

@@ -23,7 +23,7 @@ use crate::torch;
 ///
 /// # Errors
 /// The accuracy fell by more than the spec allows.
-pub fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error> {
+pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error> {
     let &ExportWork { candidate, tuned } = work;
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;

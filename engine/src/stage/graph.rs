@@ -18,7 +18,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// The target cannot be reached, or the spec does not fit the network.
-pub fn run(task: &Task, _work: &()) -> Result<GraphResult, Error> {
+pub(super) fn run(task: &Task, _work: &()) -> Result<GraphResult, Error> {
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);
     let summary = summarise(&graph, &grouping);

@@ -34,7 +34,7 @@ pub(super) const LONGEST_INSPECTION: Duration = Duration::from_secs(50);
 ///
 /// # Errors
 /// The model or the data set is refused.
-pub fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
+pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     let model = task.path(MODEL);
     let (bytes, sha256) = digest(&model)?;
     let Imported { graph, weights, input_shapes, max_abs_diff } =

@@ -15,7 +15,7 @@ use crate::network::weights;
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, _work: &()) -> Result<ImportanceResult, Error> {
+pub(super) fn run(task: &Task, _work: &()) -> Result<ImportanceResult, Error> {
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("an importance task without a data set"))?;
     let train = data.split(SplitName::Train)?;
@@ -26,7 +26,7 @@ pub fn run(task: &Task, _work: &()) -> Result<ImportanceResult, Error> {
 }
 
 /// The canonical order by the spec's criterion.
-pub fn order(task: &Task, graph: &Graph, grouping: &Grouping, host: &Weights) -> Result<Importance, Error> {
+pub(super) fn order(task: &Task, graph: &Graph, grouping: &Grouping, host: &Weights) -> Result<Importance, Error> {
     let spec = task.spec.importance;
     let saliency = if spec.criterion.needs_data() {
         let tensors = weights::load(&task.path(IMPORTANCE), graph, tch::Device::Cpu)?;

@@ -16,7 +16,7 @@ use crate::process::deadline;
 ///
 /// # Errors
 /// The model is refused, or looking at it takes too long.
-pub fn run(workspace: &Workspace, inspection: &InspectionSpec) -> Result<InspectResult, Error> {
+pub(super) fn run(workspace: &Workspace, inspection: &InspectionSpec) -> Result<InspectResult, Error> {
     let graph = import::import(workspace, inspection.input_shape.as_ref(), Stage::Inspect)?.graph;
     let look = || {
         let grouping = Grouping::of(&graph);

@@ -28,7 +28,7 @@ const RUNS: usize = 4;
 ///
 /// # Errors
 /// The worker is too noisy, or the target cannot be reached.
-pub fn run(task: &Task, _work: &()) -> Result<LatencyResult, Error> {
+pub(super) fn run(task: &Task, _work: &()) -> Result<LatencyResult, Error> {
     let original = task.original()?;
     let graph = original.graph();
     let grouping = Grouping::of(graph);

@@ -17,7 +17,7 @@ const LIGHT_TUNE: Rung = Rung { from: &[repaired_weights, screened_weights], to:
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error> {
+pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error> {
     let ground = Ground::of(task)?;
     let settings = task.fine_tune()?;
     let settings = FineTune { epochs: settings.light_epochs, ..settings.clone() };

@@ -17,7 +17,7 @@ const REPAIR: Rung = Rung { from: &[screened_weights], to: repaired_weights };
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &RepairWork) -> Result<RungResult, Error> {
+pub(super) fn run(task: &Task, work: &RepairWork) -> Result<RungResult, Error> {
     let ground = Ground::of(task)?;
     let steps = task.spec.search.repair_steps as usize;
     let repair = Repair::new(&ground.original, &ground.train, task.fine_tune()?, steps, task.spec.seed)?;

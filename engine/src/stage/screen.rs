@@ -13,7 +13,7 @@ use crate::network::{Network, weights};
 ///
 /// # Errors
 /// A surgery is not exact, which is our bug.
-pub fn run(task: &Task, work: &ScreenWork) -> Result<ScreenResult, Error> {
+pub(super) fn run(task: &Task, work: &ScreenWork) -> Result<ScreenResult, Error> {
     let original = task.original()?;
     let splits = match task.data(original.graph())? {
         Some(data) => Some((data.split(SplitName::Train)?, data.split(SplitName::Val)?)),

@@ -21,7 +21,7 @@ use crate::network::weights;
 ///
 /// # Errors
 /// The target cannot be reached, or no configuration lies near it.
-pub fn run(task: &Task, work: &SearchWork) -> Result<SearchResult, Error> {
+pub(super) fn run(task: &Task, work: &SearchWork) -> Result<SearchResult, Error> {
     let SearchWork { sensitivities, latency } = work;
     let graph = task.graph()?;
     let grouping = Grouping::of(&graph);

@@ -14,7 +14,7 @@ use crate::network::weights;
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &SensitivityWork) -> Result<SensitivityResult, Error> {
+pub(super) fn run(task: &Task, work: &SensitivityWork) -> Result<SensitivityResult, Error> {
     let probes = &work.probes;
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a sensitivity task without a data set"))?;

@@ -18,7 +18,7 @@ use crate::training::{Session, Tuned, fine_tune};
 ///
 /// # Errors
 /// libtorch's.
-pub fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
+pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
     let settings = task.fine_tune()?;
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a tune task without a data set"))?;

@@ -21,7 +21,7 @@ use crate::torch::Reloaded;
 ///
 /// # Errors
 /// The file does not compute what the network did, which is our bug.
-pub fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error> {
+pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error> {
     let history = &work.history;
     let graph = task.graph()?;
     let candidate = task.candidate(history.winner)?;

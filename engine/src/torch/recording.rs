@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 /// What `forward` did on one input.
 #[derive(Debug, Deserialize)]
-pub struct Recording {
+pub(super) struct Recording {
     values: Vec<RecordedValue>,
     inputs: Vec<ValueId>,
     pub parameters: Vec<Parameter>,
@@ -46,7 +46,7 @@ struct RecordedNode {
 }
 
 /// One graph for all batch sizes, and which of the recording's parameters it kept.
-pub struct Fitted {
+pub(super) struct Fitted {
     pub file: GraphFile,
     /// For each parameter of the graph its index in the recording.
     pub kept: Vec<usize>,
@@ -54,7 +54,7 @@ pub struct Fitted {
 
 /// The batch sizes of two recordings.
 #[derive(Debug, Clone, Copy)]
-pub struct Batches(pub i64, pub i64);
+pub(super) struct Batches(pub i64, pub i64);
 
 impl Batches {
     /// The affine size that is `first` and `second` at the two batch sizes.
@@ -69,7 +69,7 @@ impl Batches {
 }
 
 /// Fits one graph to two recordings of the same model.
-pub fn fit(first: &Recording, second: &Recording, batches: Batches) -> Result<Fitted, Rejection> {
+pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Result<Fitted, Rejection> {
     let first_nodes = live_nodes(first);
     let second_nodes = live_nodes(second);
     if first_nodes.len() != second_nodes.len() || first.output.tensors().len() != second.output.tensors().len() {
@@ -345,12 +345,12 @@ fn check_batch_reaches_output(file: &GraphFile) -> Result<(), Rejection> {
     Err(batch_is_fixed("no output of the model has the batch as its first dimension"))
 }
 
-pub fn batch_is_fixed(observation: &str) -> Rejection {
+pub(super) fn batch_is_fixed(observation: &str) -> Rejection {
     Rejection::new(Code::UnsupportedModel, format!("The batch size seems to be fixed in the model: {observation}."))
         .hint("Write `x.flatten(1)` or `x.view(x.size(0), -1)` instead of fixed sizes before torch.jit.trace, or use torch.jit.script.")
 }
 
-pub fn depends_on_batch(what: &str, place: Option<&String>) -> Rejection {
+pub(super) fn depends_on_batch(what: &str, place: Option<&String>) -> Rejection {
     let rejection =
         Rejection::new(Code::UnsupportedModel, format!("What the model computes depends on the batch size: {what}."));
     match place.filter(|place| !place.is_empty()) {

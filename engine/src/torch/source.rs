@@ -6,7 +6,7 @@ use std::fmt::Write;
 use secateur_core::graph::{Argument, Graph, Literal, Node, Output, Producer, Size, ValueId};
 
 /// The definition of `forward` for a module that holds the graph's parameters under their names.
-pub fn forward(graph: &Graph) -> String {
+pub(super) fn forward(graph: &Graph) -> String {
     Printer::new(graph).print()
 }
 

@@ -11,14 +11,14 @@ use crate::network::Network;
 const TEMPERATURE: f64 = 4.0;
 
 /// The original's outputs on training samples are kept when they are not larger: 1 GiB of float32.
-pub const CACHED_ELEMENTS: i64 = 1 << 28;
+pub(super) const CACHED_ELEMENTS: i64 = 1 << 28;
 
-pub struct Loss {
+pub(super) struct Loss {
     distill: f64,
 }
 
 impl Loss {
-    pub fn new(settings: &FineTune) -> Self {
+    pub(super) fn new(settings: &FineTune) -> Self {
         let distill = match settings.objective {
             Objective::CrossEntropy => settings.distill.get(),
             Objective::Distill => 1.0,
@@ -31,7 +31,12 @@ impl Loss {
     }
 
     /// `labels` are there unless all is distillation, `target` is unless none is.
-    pub fn of(&self, logits: &Tensor, labels: Option<&Tensor>, target: Option<&Tensor>) -> Result<Tensor, Error> {
+    pub(super) fn of(
+        &self,
+        logits: &Tensor,
+        labels: Option<&Tensor>,
+        target: Option<&Tensor>,
+    ) -> Result<Tensor, Error> {
         let cross_entropy = match labels {
             Some(labels) if self.distill < 1.0 => {
                 Some(cross_entropy(logits, labels)?.f_mul_scalar(1.0 - self.distill)?)
@@ -51,12 +56,12 @@ impl Loss {
 }
 
 /// Mean over the samples, nats.
-pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, Error> {
+pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, Error> {
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Mean, -100, 0.0)?)
 }
 
 /// T² · KL divergence of the distributions over dim 1, softened by T, averaged over everything else.
-pub fn distillation(logits: &Tensor, target: &Tensor) -> Result<Tensor, Error> {
+pub(super) fn distillation(logits: &Tensor, target: &Tensor) -> Result<Tensor, Error> {
     let soft = logits.f_div_scalar(TEMPERATURE)?.f_log_softmax(1, Kind::Float)?;
     let soft_target = target.f_div_scalar(TEMPERATURE)?.f_log_softmax(1, Kind::Float)?;
     let classes = logits.size().get(1).copied().unwrap_or(1).max(1);
@@ -66,7 +71,7 @@ pub fn distillation(logits: &Tensor, target: &Tensor) -> Result<Tensor, Error> {
 }
 
 /// The original network's outputs on training batches.
-pub enum Teacher<'a> {
+pub(super) enum Teacher<'a> {
     NotNeeded,
     /// On every sample, computed once: half the cost of an epoch, possible only when samples are not augmented.
     Cached(Tensor),
@@ -74,7 +79,12 @@ pub enum Teacher<'a> {
 }
 
 impl<'a> Teacher<'a> {
-    pub fn new(network: &'a Network, train: &Split, loss: &Loss, samples_are_fixed: bool) -> Result<Self, Error> {
+    pub(super) fn new(
+        network: &'a Network,
+        train: &Split,
+        loss: &Loss,
+        samples_are_fixed: bool,
+    ) -> Result<Self, Error> {
         if !loss.needs_teacher() {
             return Ok(Self::NotNeeded);
         }
@@ -85,7 +95,7 @@ impl<'a> Teacher<'a> {
         Ok(Self::Live(network))
     }
 
-    pub fn answer(&self, batch: &Tensor, input: &Tensor) -> Result<Option<Tensor>, Error> {
+    pub(super) fn answer(&self, batch: &Tensor, input: &Tensor) -> Result<Option<Tensor>, Error> {
         Ok(match self {
             Self::NotNeeded => None,
             Self::Cached(logits) => Some(logits.f_index_select(0, batch)?),

@@ -1,7 +1,7 @@
 //! The learning rate of every step.
 
 /// Linear warm-up over the first 5 % of the steps, then a cosine to zero.
-pub struct Schedule {
+pub(super) struct Schedule {
     peak: f64,
     warm_up: u64,
     total: u64,
@@ -9,17 +9,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(peak: f64, total: u64) -> Self {
+    pub(super) fn new(peak: f64, total: u64) -> Self {
         Self { peak, warm_up: total.div_ceil(20), total, step: 0 }
     }
 
     /// The same schedule after this many steps.
-    pub fn after(self, step: u64) -> Self {
+    pub(super) fn after(self, step: u64) -> Self {
         Self { step, ..self }
     }
 
     /// The rate of the next step.
-    pub fn next(&mut self) -> f64 {
+    pub(super) fn next(&mut self) -> f64 {
         let step = self.step;
         self.step += 1;
         if step < self.warm_up {

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 const MOMENTUM: f64 = 0.9;
 
-pub struct Sgd {
+pub(super) struct Sgd {
     parameters: Vec<Trained>,
     weight_decay: f64,
 }
@@ -19,7 +19,7 @@ struct Trained {
 
 impl Sgd {
     /// `parameters` are leaves that record gradients; they are updated in place.
-    pub fn new(parameters: Vec<Tensor>, weight_decay: f64) -> Result<Self, Error> {
+    pub(super) fn new(parameters: Vec<Tensor>, weight_decay: f64) -> Result<Self, Error> {
         let _no_grad = tch::no_grad_guard();
         let parameters = parameters
             .into_iter()
@@ -33,12 +33,12 @@ impl Sgd {
     }
 
     /// The momentum of every parameter, in their order.
-    pub fn velocities(&self) -> Vec<&Tensor> {
+    pub(super) fn velocities(&self) -> Vec<&Tensor> {
         self.parameters.iter().map(|trained| &trained.velocity).collect()
     }
 
     /// Takes up the momentum of an earlier attempt.
-    pub fn set_velocities(&mut self, velocities: &[Tensor]) -> Result<(), Error> {
+    pub(super) fn set_velocities(&mut self, velocities: &[Tensor]) -> Result<(), Error> {
         let _no_grad = tch::no_grad_guard();
         for (trained, velocity) in self.parameters.iter_mut().zip(velocities) {
             trained.velocity.f_copy_(velocity)?;
@@ -47,7 +47,7 @@ impl Sgd {
     }
 
     /// One step down the gradient of `loss`: v ← 0.9 v + g, w ← w − rate (g + 0.9 v).
-    pub fn step(&mut self, loss: &Tensor, rate: f64) -> Result<(), Error> {
+    pub(super) fn step(&mut self, loss: &Tensor, rate: f64) -> Result<(), Error> {
         let tensors: Vec<&Tensor> = self.parameters.iter().map(|trained| &trained.tensor).collect();
         let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
         let _no_grad = tch::no_grad_guard();

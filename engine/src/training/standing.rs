@@ -13,7 +13,7 @@ use crate::network::weights;
 use crate::process::checkpoint::{Saved, numbers};
 
 /// A fine-tune between two epochs.
-pub struct Standing {
+pub(super) struct Standing {
     pub is_lowered: bool,
     pub weights: Vec<Tensor>,
     /// Of the trained parameters, in the graph's order.
@@ -24,7 +24,7 @@ pub struct Standing {
 
 /// The whole numbers of it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct State {
+pub(super) struct State {
     /// Whether the learning rate has been lowered, after a loss that was not finite.
     pub is_lowered: bool,
     pub best_epoch: u32,
@@ -32,7 +32,7 @@ pub struct State {
 
 impl Standing {
     /// The tensors of a checkpoint.
-    pub fn tensors(
+    pub(super) fn tensors(
         graph: &Graph,
         student: &[Tensor],
         velocities: &[&Tensor],
@@ -58,7 +58,7 @@ impl Standing {
     }
 
     /// Takes a checkpoint up, for a network that starts from `start`.
-    pub fn restore(state: State, saved: &mut Saved, graph: &Graph, start: &[Tensor]) -> Result<Self, Error> {
+    pub(super) fn restore(state: State, saved: &mut Saved, graph: &Graph, start: &[Tensor]) -> Result<Self, Error> {
         let State { is_lowered, best_epoch } = state;
         let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
         let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;

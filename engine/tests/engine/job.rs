@@ -12,16 +12,16 @@ use secateur_core::stage::{FinishedTask, JobView, Measurements, Stage, TaskResul
 use secateur_core::wire::{Device, EngineMessage, Outcome, PROTOCOL, Progress, TaskRequest, read_frame, write_frame};
 use tempfile::TempDir;
 
-pub fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// A job and what its tasks have done so far.
-pub struct Job {
+pub(crate) struct Job {
     pub folder: TempDir,
     pub spec: JobSpec,
     has_dataset: bool,
@@ -32,7 +32,7 @@ pub struct Job {
 }
 
 impl Job {
-    pub fn new(spec: &str, model: &Path, dataset: Option<&Path>) -> Self {
+    pub(crate) fn new(spec: &str, model: &Path, dataset: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::copy(model, folder.path().join(MODEL)).unwrap();
         if let Some(dataset) = dataset {
@@ -49,11 +49,11 @@ impl Job {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn request(&self, work: Work) -> TaskRequest {
+    pub(crate) fn request(&self, work: Work) -> TaskRequest {
         TaskRequest {
             protocol: PROTOCOL,
             spec: Some(self.spec.clone()),
@@ -65,7 +65,7 @@ impl Job {
     }
 
     /// Runs one task to its outcome.
-    pub fn run(&self, work: Work) -> Outcome {
+    pub(crate) fn run(&self, work: Work) -> Outcome {
         let mut engine = Engine::start(self.folder.path(), &[]);
         engine.send(&self.request(work));
         let outcome = engine.outcome();
@@ -74,7 +74,7 @@ impl Job {
     }
 
     /// Runs the stages up to and including one, as far as they succeed.
-    pub fn run_through(&mut self, last: Stage) -> Result<(), Box<Outcome>> {
+    pub(crate) fn run_through(&mut self, last: Stage) -> Result<(), Box<Outcome>> {
         let mut next = Some(Stage::Import);
         while let Some(stage) = next {
             let view = JobView {
@@ -111,20 +111,20 @@ impl Job {
         Ok(())
     }
 
-    pub fn report(&mut self) -> Report {
+    pub(crate) fn report(&mut self) -> Report {
         self.run_through(Stage::Verify).unwrap_or_else(|outcome| panic!("{outcome:?}"));
         self.written_report()
     }
 
     /// The report of a job that has run to its end.
-    pub fn written_report(&self) -> Report {
+    pub(crate) fn written_report(&self) -> Report {
         match &self.finished.last().unwrap().result {
             TaskResult::Verify(result) => (*result.report).clone(),
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn rejection(&mut self) -> Rejection {
+    pub(crate) fn rejection(&mut self) -> Rejection {
         match self.run_through(Stage::Verify).map_err(|outcome| *outcome) {
             Err(Outcome::Rejected { rejection }) => rejection,
             other => panic!("the job is not rejected: {other:?}"),
@@ -133,7 +133,7 @@ impl Job {
 }
 
 /// A running engine.
-pub struct Engine {
+pub(crate) struct Engine {
     child: Child,
     input: Option<ChildStdin>,
     pub progress: Vec<Progress>,
@@ -143,7 +143,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_secateur-engine"))
             .current_dir(folder)
             .envs(variables.iter().copied())
@@ -156,19 +156,19 @@ impl Engine {
         Self { child, input, progress: Vec::new(), log: Vec::new(), checkpoints: Vec::new() }
     }
 
-    pub fn send(&mut self, request: &TaskRequest) {
+    pub(crate) fn send(&mut self, request: &TaskRequest) {
         write_frame(self.input.as_mut().unwrap(), request).unwrap();
     }
 
     /// Reads messages up to the outcome, which must be the last thing on the pipe.
-    pub fn outcome(&mut self) -> Outcome {
+    pub(crate) fn outcome(&mut self) -> Outcome {
         let outcome = self.listen().expect("the engine ends with an outcome");
         assert_eq!(self.message().unwrap(), None, "nothing follows the outcome");
         outcome
     }
 
     /// Reads messages up to the outcome; `None` when the engine ends without one.
-    pub fn listen(&mut self) -> Option<Outcome> {
+    pub(crate) fn listen(&mut self) -> Option<Outcome> {
         loop {
             match self.message().expect("the pipe holds nothing but frames")? {
                 EngineMessage::Outcome(outcome) => return Some(outcome),
@@ -179,20 +179,20 @@ impl Engine {
         }
     }
 
-    pub fn message(&mut self) -> io::Result<Option<EngineMessage>> {
+    pub(crate) fn message(&mut self) -> io::Result<Option<EngineMessage>> {
         read_frame(self.child.stdout.as_mut().unwrap())
     }
 
-    pub fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         self.input = None;
     }
 
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
     /// All that it wrote to standard error; waits for its end.
-    pub fn errors(&mut self) -> String {
+    pub(crate) fn errors(&mut self) -> String {
         io::read_to_string(self.child.stderr.take().unwrap()).unwrap()
     }
 }

@@ -13,9 +13,9 @@ use libc::{c_int, c_long};
 use crate::prisoner::{Ended, Errand, LEFT_OPEN, LONGEST_FILE, MEMORY};
 
 /// A name and what it does.
-pub type Attempt = (&'static str, fn(&Errand) -> io::Result<()>);
+pub(crate) type Attempt = (&'static str, fn(&Errand) -> io::Result<()>);
 
-pub const READ: &[Attempt] = &[
+pub(crate) const READ: &[Attempt] = &[
     ("read a file of the machine", |_| File::open("/etc/passwd").map(drop)),
     ("read a secret file", |errand| fs::read(errand.outside.join("secret")).map(drop)),
     ("list a folder", |errand| fs::read_dir(&errand.outside).map(drop)),
@@ -24,7 +24,7 @@ pub const READ: &[Attempt] = &[
     ("read which kernel it is", |_| File::open("/proc/version").map(drop)),
 ];
 
-pub const WRITE: &[Attempt] = &[
+pub(crate) const WRITE: &[Attempt] = &[
     ("write a file", |errand| fs::write(errand.outside.join("new"), "written")),
     ("overwrite a file", |errand| OpenOptions::new().write(true).open(errand.outside.join("secret")).map(drop)),
     ("write to the temporary folder", |_| {
@@ -41,7 +41,7 @@ pub const WRITE: &[Attempt] = &[
     }),
 ];
 
-pub const KINDS_OF_FILES: &[Attempt] = &[
+pub(crate) const KINDS_OF_FILES: &[Attempt] = &[
     ("make a symbolic link", |_| symlink("/etc/passwd", "link")),
     ("make a hard link", |_| {
         fs::write("original", "")?;
@@ -61,7 +61,7 @@ pub const KINDS_OF_FILES: &[Attempt] = &[
     }),
 ];
 
-pub const SOCKETS: &[Attempt] = &[
+pub(crate) const SOCKETS: &[Attempt] = &[
     ("connect to a port", |errand| TcpStream::connect(("127.0.0.1", errand.port)).map(drop)),
     ("listen on a port", |_| std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
     ("make a datagram socket", |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
@@ -69,7 +69,7 @@ pub const SOCKETS: &[Attempt] = &[
     ("make a netlink socket", |_| made(libc::SYS_socket, [libc::AF_NETLINK.into(), libc::SOCK_RAW.into(), 0, 0, 0])),
 ];
 
-pub const PROCESSES: &[Attempt] = &[
+pub(crate) const PROCESSES: &[Attempt] = &[
     ("fork", |_| child_of(libc::SYS_fork, [0; 5])),
     ("clone a process", |_| child_of(libc::SYS_clone, [libc::SIGCHLD.into(), 0, 0, 0, 0])),
     ("clone a process the new way", |_| {
@@ -86,7 +86,7 @@ pub const PROCESSES: &[Attempt] = &[
     }),
 ];
 
-pub const OTHERS: &[Attempt] = &[
+pub(crate) const OTHERS: &[Attempt] = &[
     ("signal its parent", |_| made(libc::SYS_kill, [parent(), 0, 0, 0, 0])),
     ("signal everybody", |_| made(libc::SYS_kill, [-1, 0, 0, 0, 0])),
     ("signal a thread of its parent", |_| made(libc::SYS_tgkill, [parent(), parent(), 0, 0, 0])),
@@ -114,7 +114,7 @@ pub const OTHERS: &[Attempt] = &[
     ("lower its own priority", |_| made(libc::SYS_setpriority, [libc::PRIO_PROCESS.into(), 0, 5, 0, 0])),
 ];
 
-pub const NAMESPACES: &[Attempt] = &[
+pub(crate) const NAMESPACES: &[Attempt] = &[
     ("make a namespace", |_| made(libc::SYS_unshare, [libc::CLONE_NEWUTS.into(), 0, 0, 0, 0])),
     ("enter a namespace", |_| {
         // An invalid descriptor: without the filter it says so.
@@ -128,7 +128,7 @@ pub const NAMESPACES: &[Attempt] = &[
     ("change the root", |_| made(libc::SYS_chroot, [path("."), 0, 0, 0, 0])),
 ];
 
-pub const KERNEL: &[Attempt] = &[
+pub(crate) const KERNEL: &[Attempt] = &[
     ("io_uring", |_| invalid_is_fine(made(libc::SYS_io_uring_setup, [0, 0, 0, 0, 0]), libc::EFAULT)),
     ("bpf", |_| invalid_is_fine(made(libc::SYS_bpf, [-1, 0, 0, 0, 0]), libc::EINVAL)),
     ("userfaultfd", |_| made(libc::SYS_userfaultfd, [0, 0, 0, 0, 0])),
@@ -146,7 +146,7 @@ pub const KERNEL: &[Attempt] = &[
     ("a call of a later kernel", |_| made(9999, [0; 5])),
 ];
 
-pub const IDENTITY: &[Attempt] = &[
+pub(crate) const IDENTITY: &[Attempt] = &[
     ("become root", |_| made(libc::SYS_setuid, [0, 0, 0, 0, 0])),
     ("take root's group", |_| made(libc::SYS_setgid, [0, 0, 0, 0, 0])),
     ("clear its groups", |_| made(libc::SYS_setgroups, [0, 0, 0, 0, 0])),
@@ -156,7 +156,7 @@ pub const IDENTITY: &[Attempt] = &[
     }),
 ];
 
-pub const TOO_MUCH: &[Attempt] = &[
+pub(crate) const TOO_MUCH: &[Attempt] = &[
     ("take too much memory", |_| mapped(MEMORY as usize, libc::PROT_READ | libc::PROT_WRITE)),
     ("write a file that is too long", |_| File::create("long")?.write_all(&vec![0; LONGEST_FILE as usize + 1])),
     ("open too many files", |_| {
@@ -165,7 +165,7 @@ pub const TOO_MUCH: &[Attempt] = &[
     }),
 ];
 
-pub const ALLOWED: &[Attempt] = &[
+pub(crate) const ALLOWED: &[Attempt] = &[
     ("start threads", |_| {
         let threads: Vec<_> = (0..8).map(|number| std::thread::Builder::new().spawn(move || number)).collect();
         let sum: i32 =
@@ -190,7 +190,7 @@ pub const ALLOWED: &[Attempt] = &[
 ];
 
 /// Attempts that stand alone.
-pub const OTHER: &[Attempt] = &[
+pub(crate) const OTHER: &[Attempt] = &[
     ("read a descriptor that was left open", |_| {
         // SAFETY: the descriptor is the test's own, or closed, and is given up again below.
         let mut file = unsafe { File::from_raw_fd(LEFT_OPEN) };
@@ -210,7 +210,7 @@ pub const OTHER: &[Attempt] = &[
 ];
 
 /// Makes the attempt of a name.
-pub fn make(name: &str, errand: &Errand) -> Ended {
+pub(crate) fn make(name: &str, errand: &Errand) -> Ended {
     let lists = [
         READ,
         WRITE,

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use crate::prisoner::{Prison, Prisoner, Starter, account_of_root};
 use crate::trial;
 
-pub fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("an ordinary user's engine is confined by every layer that needs no privilege", || {
             let prisoner = Prison::of(Starter::OrdinaryUser).requiring().admit(&[]);

@@ -25,14 +25,14 @@ const SOMEBODY: u32 = 12_345;
 /// Of root's engine.
 const ACCOUNT: u32 = 0x7100_0000;
 /// The descriptor that a careless server leaves open.
-pub const LEFT_OPEN: i32 = 50;
+pub(crate) const LEFT_OPEN: i32 = 50;
 
-pub const MEMORY: u64 = 2 << 30;
-pub const LONGEST_FILE: u64 = 1 << 20;
+pub(crate) const MEMORY: u64 = 2 << 30;
+pub(crate) const LONGEST_FILE: u64 = 1 << 20;
 
 /// Who starts the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Starter {
+pub(crate) enum Starter {
     /// A server that root runs; its engines get users of their own.
     Root,
     /// A server without privileges.
@@ -41,7 +41,7 @@ pub enum Starter {
 
 /// What a prisoner is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Errand {
+pub(crate) struct Errand {
     pub starter: Starter,
     pub settings: Settings,
     pub attempts: Vec<String>,
@@ -53,23 +53,23 @@ pub struct Errand {
 }
 
 /// How an attempt ended: done, or the error's number and text.
-pub type Ended = Result<String, (i32, String)>;
+pub(crate) type Ended = Result<String, (i32, String)>;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     pub sandbox: Result<Sandbox, String>,
     pub ended: BTreeMap<String, Ended>,
 }
 
 impl Errand {
-    pub fn from_environment() -> Option<Self> {
+    pub(crate) fn from_environment() -> Option<Self> {
         let json = env::var(VARIABLE).ok()?;
         Some(serde_json::from_str(&json).expect("the test wrote it"))
     }
 }
 
 /// Enters the sandbox, makes the attempts, tells, and waits to be released.
-pub fn run(errand: &Errand) -> ExitCode {
+pub(crate) fn run(errand: &Errand) -> ExitCode {
     if errand.starter == Starter::OrdinaryUser && rustix::process::geteuid().is_root() {
         become_somebody();
     }
@@ -97,7 +97,7 @@ fn become_somebody() {
 }
 
 /// A prisoner with everything around it that it might reach.
-pub struct Prison {
+pub(crate) struct Prison {
     starter: Starter,
     pub folder: TempDir,
     pub outside: TempDir,
@@ -107,13 +107,13 @@ pub struct Prison {
 }
 
 /// A prisoner that has made its attempts and still lives.
-pub struct Prisoner {
+pub(crate) struct Prisoner {
     pub child: Child,
     pub account: Account,
 }
 
 impl Prison {
-    pub fn of(starter: Starter) -> Self {
+    pub(crate) fn of(starter: Starter) -> Self {
         let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for folder in [folder.path(), outside.path()] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
@@ -140,24 +140,24 @@ impl Prison {
     }
 
     /// Without any sandbox.
-    pub fn open_doors(starter: Starter) -> Self {
+    pub(crate) fn open_doors(starter: Starter) -> Self {
         let mut prison = Self::of(starter);
         prison.settings = Settings { mode: Mode::Off, ..Settings::default() };
         prison
     }
 
-    pub fn requiring(mut self) -> Self {
+    pub(crate) fn requiring(mut self) -> Self {
         self.settings.mode = Mode::Require;
         self
     }
 
     /// Where a library has started a thread before the sandbox is entered.
-    pub fn crowded(mut self) -> Self {
+    pub(crate) fn crowded(mut self) -> Self {
         self.crowded = true;
         self
     }
 
-    pub fn admit(&self, attempts: &[&str]) -> Prisoner {
+    pub(crate) fn admit(&self, attempts: &[&str]) -> Prisoner {
         let errand = Errand {
             starter: self.starter,
             settings: self.settings,
@@ -189,28 +189,28 @@ impl Prison {
     }
 
     /// What lies outside, as it was or as it is now.
-    pub fn secret(&self) -> Vec<u8> {
+    pub(crate) fn secret(&self) -> Vec<u8> {
         fs::read(self.outside.path().join("secret")).unwrap()
     }
 }
 
 impl Prisoner {
-    pub fn ended(&self, name: &str) -> &Ended {
+    pub(crate) fn ended(&self, name: &str) -> &Ended {
         &self.account.ended[name]
     }
 
-    pub fn sandbox(&self) -> &Sandbox {
+    pub(crate) fn sandbox(&self) -> &Sandbox {
         self.account.sandbox.as_ref().expect("it entered the sandbox")
     }
 
     /// A line of `/proc/PID/status`.
-    pub fn status(&self, field: &str) -> String {
+    pub(crate) fn status(&self, field: &str) -> String {
         let status = fs::read_to_string(self.proc("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         line.unwrap_or_else(|| panic!("{field} in {status}")).trim().to_owned()
     }
 
-    pub fn proc(&self, file: &str) -> PathBuf {
+    pub(crate) fn proc(&self, file: &str) -> PathBuf {
         Path::new("/proc").join(self.child.id().to_string()).join(file)
     }
 }
@@ -222,6 +222,6 @@ impl Drop for Prisoner {
     }
 }
 
-pub fn account_of_root() -> Option<u32> {
+pub(crate) fn account_of_root() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(ACCOUNT)
 }

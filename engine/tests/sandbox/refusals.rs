@@ -53,7 +53,7 @@ fn groups() -> Vec<Group> {
     ]
 }
 
-pub fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     let is_root = rustix::process::geteuid().is_root();
     let mut trials = Vec::new();
     for group in groups() {

@@ -18,7 +18,7 @@ use crate::attempt::ALLOWED;
 use crate::prisoner::{Prison, Starter, account_of_root};
 use crate::trial;
 
-pub fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     let allowed = |starter| {
         move || {
             let names: Vec<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();

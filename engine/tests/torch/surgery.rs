@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Cuts every group to a half, to a single channel, and to two thirds of others; returns the groups, as their tensors
 /// without `.weight`.
-pub fn prune(archive: &Archive, shapes: &[&[i64]]) -> Vec<String> {
+pub(crate) fn prune(archive: &Archive, shapes: &[&[i64]]) -> Vec<String> {
     let Imported { graph, weights, .. } = archive.import(shapes);
     let grouping = Grouping::of(&graph);
     let original = Network::new(graph, weights).unwrap();
@@ -58,7 +58,7 @@ fn layers(weights: &[(&str, &[i64])], forward: &str) -> Archive {
     with_layers(module(), weights).forward(forward).write()
 }
 
-pub fn with_layers(module: Source, weights: &[(&str, &[i64])]) -> Source {
+pub(crate) fn with_layers(module: Source, weights: &[(&str, &[i64])]) -> Source {
     weights.iter().fold(module, |module, (name, shape)| {
         module.parameter(&format!("{name}.weight"), shape).parameter(&format!("{name}.bias"), &shape[..1])
     })

@@ -19,7 +19,7 @@ const LONGEST_REST: usize = 32 << 20;
 const LONGEST_TIME: Duration = Duration::from_secs(10);
 
 /// Reads the rest of a request's body when the answer is a refusal.
-pub async fn drain_refused(request: Request, next: Next) -> Response {
+pub(crate) async fn drain_refused(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }

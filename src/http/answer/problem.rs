@@ -131,7 +131,7 @@ struct Parts {
 /// The body of every answer that is not a success.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub struct ProblemDocument<'a> {
+pub(crate) struct ProblemDocument<'a> {
     /// Always `about:blank`: the code tells problems apart.
     #[serde(rename = "type")]
     kind: &'a str,

@@ -1,12 +1,12 @@
 //! Quoting: what of a request or a file is told back to people, and to the log.
 
 /// Characters of one value.
-pub const LONGEST_VALUE: usize = 200;
+pub(crate) const LONGEST_VALUE: usize = 200;
 /// Characters of one text with values in it.
-pub const LONGEST_TEXT: usize = 1000;
+pub(crate) const LONGEST_TEXT: usize = 1000;
 
 /// The begin of a text that may be long.
-pub fn cut(text: &str, longest: usize) -> String {
+pub(crate) fn cut(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -14,7 +14,7 @@ pub fn cut(text: &str, longest: usize) -> String {
 }
 
 /// A text as a terminal may show it: cut, and with control characters and marks that change the direction of writing spelt out.
-pub fn printable(text: &str, longest: usize) -> String {
+pub(crate) fn printable(text: &str, longest: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(4 * longest));
     for character in text.chars().take(longest) {
         if character.is_control() || is_invisible(character) {

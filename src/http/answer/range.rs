@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 /// What of a file a request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// The client has it already.
     NotModified,
     Whole,
@@ -18,7 +18,7 @@ pub enum Wanted {
 /// Reads the conditions of a request for a file with this entity tag and length.
 ///
 /// Several ranges at once are answered with the whole, as are ranges in another unit.
-pub fn wanted(headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
+pub(crate) fn wanted(headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|tags| matches(tags, etag)) {
         return Wanted::NotModified;

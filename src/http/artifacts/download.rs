@@ -1,5 +1,9 @@
 //! `GET /v1/jobs/{id}/artifacts/{name}`
 
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
 use super::{describe, find_all, finish};
 use crate::artifact::Content;
 use crate::http::App;
@@ -8,9 +12,6 @@ use crate::http::answer::range::{Wanted, wanted};
 use crate::http::request::id::Own;
 use crate::http::request::parameters::ArtifactPath;
 use crate::id::JobId;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 /// A file that a job made; whole, in part, or not at all when the client has it.
 #[utoipa::path(get, path = "/v1/jobs/{id}/artifacts/{name}", tag = "jobs",
@@ -27,7 +28,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 416, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn download(
+pub(crate) async fn download(
     State(app): State<App>,
     Own(id): Own<JobId>,
     ArtifactPath(name): ArtifactPath,

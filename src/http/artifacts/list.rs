@@ -1,12 +1,13 @@
 //! `GET /v1/jobs/{id}/artifacts`
 
+use axum::Json;
+use axum::extract::State;
+
 use super::{ArtifactList, ArtifactOut, find_all};
 use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::id::Own;
 use crate::id::JobId;
-use axum::Json;
-use axum::extract::State;
 
 /// The files that a job has made so far. `model.pt` is there once the job has succeeded.
 #[utoipa::path(get, path = "/v1/jobs/{id}/artifacts", tag = "jobs",
@@ -15,7 +16,7 @@ use axum::extract::State;
         (status = 200, body = ArtifactList),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, Own(id): Own<JobId>) -> Result<Json<ArtifactList>, Problem> {
+pub(crate) async fn list(State(app): State<App>, Own(id): Own<JobId>) -> Result<Json<ArtifactList>, Problem> {
     let artifacts = find_all(&app, id).await?;
     let items = artifacts
         .into_iter()

@@ -1,7 +1,13 @@
 //! `/v1/jobs/{id}/artifacts`: what a job made, to list and to download.
 
-pub mod download;
-pub mod list;
+pub(super) mod download;
+pub(super) mod list;
+
+use axum::body::Body;
+use axum::http::response::Builder;
+use axum::http::{Response, header};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::artifact::{self, PublicArtifact};
 use crate::http::App;
@@ -9,16 +15,11 @@ use crate::http::answer::problem::Problem;
 use crate::http::request::id::not_found;
 use crate::id::JobId;
 use crate::table::job;
-use axum::body::Body;
-use axum::http::response::Builder;
-use axum::http::{Response, header};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 /// A file that a job made.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Artifact)]
-pub struct ArtifactOut {
+pub(super) struct ArtifactOut {
     /// `model.pt`, `report.json`, `config.json`, `graph.json` or `log.txt`.
     name: &'static str,
     bytes: u64,
@@ -30,7 +31,7 @@ pub struct ArtifactOut {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ArtifactList {
+pub(super) struct ArtifactList {
     items: Vec<ArtifactOut>,
 }
 

@@ -1,5 +1,8 @@
 //! `GET /v1/datasets`
 
+use axum::Json;
+use axum::extract::State;
+
 use super::{DatasetOut, DatasetPage};
 use crate::access::Caller;
 use crate::http::App;
@@ -7,8 +10,6 @@ use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::page::PageRequest;
 use crate::http::request::parameters::Parameters;
 use crate::table::dataset;
-use axum::Json;
-use axum::extract::State;
 
 /// Data sets, newest first.
 #[utoipa::path(get, path = "/v1/datasets", tag = "datasets",
@@ -20,7 +21,7 @@ use axum::extract::State;
         (status = 200, body = DatasetPage),
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     parameters: Parameters,

@@ -1,21 +1,21 @@
 //! `/v1/datasets`
 
-pub mod delete;
-pub mod list;
-pub mod show;
-pub mod upload;
-
-use crate::id::DatasetId;
-use crate::table::dataset::Dataset;
+pub(super) mod delete;
+pub(super) mod list;
+pub(super) mod show;
+pub(super) mod upload;
 
 use secateur_core::dataset::DatasetSummary;
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::id::DatasetId;
+use crate::table::dataset::Dataset;
+
 /// An uploaded data set.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DatasetOut {
+pub(super) struct DatasetOut {
     #[schema(value_type = String, example = "dst_0198c2f4a7b17c3e8d21f00dcafe1234")]
     id: DatasetId,
     name: Option<String>,
@@ -30,7 +30,7 @@ pub struct DatasetOut {
 
 /// A page of data sets, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DatasetPage {
+pub(super) struct DatasetPage {
     items: Vec<DatasetOut>,
     /// `after` of the next page; `null` on the last one.
     #[schema(value_type = Option<String>)]

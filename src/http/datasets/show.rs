@@ -1,13 +1,14 @@
 //! `GET /v1/datasets/{id}`
 
+use axum::Json;
+use axum::extract::State;
+
 use super::DatasetOut;
 use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::id::{Own, not_found};
 use crate::id::DatasetId;
 use crate::table::dataset;
-use axum::Json;
-use axum::extract::State;
 
 /// A data set.
 #[utoipa::path(get, path = "/v1/datasets/{id}", tag = "datasets",
@@ -16,7 +17,7 @@ use axum::extract::State;
         (status = 200, body = DatasetOut),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn show(State(app): State<App>, Own(id): Own<DatasetId>) -> Result<Json<DatasetOut>, Problem> {
+pub(crate) async fn show(State(app): State<App>, Own(id): Own<DatasetId>) -> Result<Json<DatasetOut>, Problem> {
     let dataset = dataset::find(app.database.pool(), id).await?;
     Ok(Json(dataset.ok_or_else(|| not_found::<DatasetId>(id))?.into()))
 }

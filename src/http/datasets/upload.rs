@@ -1,5 +1,9 @@
 //! `POST /v1/datasets`
 
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+
 use super::DatasetOut;
 use crate::access::{Caller, Scope};
 use crate::http::App;
@@ -7,9 +11,6 @@ use crate::http::answer::Created;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::multipart::receive_file;
 use crate::http::request::parameters::Parameters;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
 
 /// Upload a data set, `.npz` or `.safetensors`. The same bytes give the same data set.
 #[utoipa::path(post, path = "/v1/datasets", tag = "datasets",
@@ -23,7 +24,7 @@ use axum::http::{StatusCode, header};
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn upload(
+pub(crate) async fn upload(
     State(app): State<App>,
     caller: Caller,
     parameters: Parameters,

@@ -19,7 +19,11 @@ use crate::queue::Cancellation;
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<Json<JobOut>, Problem> {
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Own(id): Own<JobId>,
+) -> Result<Json<JobOut>, Problem> {
     caller.require(Scope::Submit)?;
     match app.queue.cancel(id).await? {
         Cancellation::Cancelled => Ok(Json(JobOut::find(&app, id).await?)),

@@ -16,7 +16,7 @@ use crate::table::{job, task};
 
 /// A page of candidates, by index.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CandidatePage {
+pub(crate) struct CandidatePage {
     pub items: Vec<CandidateReport>,
     /// `after` of the next page; `null` on the last.
     pub next: Option<usize>,
@@ -34,7 +34,7 @@ pub struct CandidatePage {
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     Own(id): Own<JobId>,
     parameters: Parameters,

@@ -18,7 +18,7 @@ use crate::queue::Deletion;
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<StatusCode, Problem> {
     caller.require(Scope::Submit)?;
     match app.queue.delete(id).await? {
         Deletion::Deleted => Ok(app.free_blobs().await),

@@ -32,7 +32,7 @@ const STREAM_PAGE: i64 = 200;
 /// Something that happened to a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
-pub struct EventOut {
+pub(crate) struct EventOut {
     /// Rises by one with every event of a job.
     id: i64,
     #[serde(with = "time::serde::rfc3339")]
@@ -43,7 +43,7 @@ pub struct EventOut {
 
 /// A page of events, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EventPage {
+pub(crate) struct EventPage {
     items: Vec<EventOut>,
     /// `after` of the next page; also on the last one, for later events.
     next: i64,
@@ -67,7 +67,7 @@ impl From<EventRow> for EventOut {
         (status = 200, content((EventPage = "application/json"), (String = "text/event-stream"))),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     Own(id): Own<JobId>,

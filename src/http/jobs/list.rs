@@ -23,7 +23,11 @@ use crate::table::job::{self, Filter};
         (status = 200, body = JobPage),
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Json<JobPage>, Problem> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Json<JobPage>, Problem> {
     let page = PageRequest::of(&parameters)?;
     let allowed = JobStatus::ALL.map(|status| format!("`{}`", status.as_str())).join(", ");
     let status = parameters.get("status", JobStatus::parse, &format!("one of {allowed}"))?;

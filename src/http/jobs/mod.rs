@@ -1,12 +1,12 @@
 //! `/v1/jobs`: what a job looks like, and its endpoints.
 
-pub mod cancel;
-pub mod candidates;
-pub mod delete;
-pub mod events;
-pub mod list;
-pub mod show;
-pub mod submit;
+pub(super) mod cancel;
+pub(super) mod candidates;
+pub(super) mod delete;
+pub(super) mod events;
+pub(super) mod list;
+pub(super) mod show;
+pub(super) mod submit;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use crate::table::task;
 /// A job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Job)]
-pub struct JobOut {
+pub(super) struct JobOut {
     #[schema(value_type = String, example = "job_0198c2f4a7b17c3e8d21f00dcafe1234")]
     id: JobId,
     name: Option<String>,
@@ -61,7 +61,7 @@ pub struct JobOut {
 
 /// A page of jobs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct JobPage {
+pub(super) struct JobPage {
     pub items: Vec<JobOut>,
     /// `after` of the next page; `null` on the last one.
     #[schema(value_type = Option<String>)]
@@ -70,14 +70,14 @@ pub struct JobPage {
 
 impl JobOut {
     /// The view of one job.
-    pub async fn find(app: &App, id: JobId) -> Result<Self, Problem> {
+    pub(super) async fn find(app: &App, id: JobId) -> Result<Self, Problem> {
         let job = job::find(app.database.pool(), id).await?.ok_or_else(|| not_found::<JobId>(id))?;
         let view = Self::of(&app.database, vec![job]).await?.pop();
         view.ok_or_else(|| not_found::<JobId>(id))
     }
 
     /// The views of some jobs, with the progress of all their tasks.
-    pub async fn of(database: &Database, jobs: Vec<Job>) -> Result<Vec<Self>, Problem> {
+    pub(super) async fn of(database: &Database, jobs: Vec<Job>) -> Result<Vec<Self>, Problem> {
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         let mut by_job: BTreeMap<JobId, Vec<TaskProgress>> = BTreeMap::new();
         for (job, progress) in task::progress(database.pool(), &ids).await? {

@@ -24,7 +24,7 @@ use crate::table::job;
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn show(
+pub(crate) async fn show(
     State(app): State<App>,
     Own(id): Own<JobId>,
     parameters: Parameters,

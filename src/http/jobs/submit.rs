@@ -35,7 +35,7 @@ const LONGEST_KEY: usize = 255;
 /// A job spec with what it is to work on.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = JobIn)]
-pub struct JobIn {
+pub(crate) struct JobIn {
     #[schema(value_type = String)]
     #[allow(dead_code, reason = "only described: the fields are taken out of the JSON by hand")]
     model_id: ModelId,
@@ -49,7 +49,7 @@ pub struct JobIn {
 
 /// The one-shot form.
 #[derive(Debug, ToSchema)]
-pub struct JobForm {
+pub(crate) struct JobForm {
     /// A TorchScript archive.
     #[schema(value_type = String, format = Binary)]
     #[allow(dead_code, reason = "only described")]
@@ -72,7 +72,7 @@ pub struct JobForm {
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn submit(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn submit(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     caller.require(Scope::Submit)?;
     let idempotency_key = idempotency_key(request.headers())?;
     let submission = match media_type(request.headers()).as_str() {

@@ -1,5 +1,9 @@
 //! `POST /v1/keys`
 
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+
 use super::{KeyIn, NewKeyOut};
 use crate::access::key::{self, KeyName, Lifetime, NewKey};
 use crate::access::{Caller, Scope};
@@ -7,9 +11,6 @@ use crate::http::App;
 use crate::http::answer::Created;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::request::body::{parse_json, read_body};
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
 
 /// Make a key of the administrator's own tenant. The answer has its secret, which is not to be had again.
 #[utoipa::path(post, path = "/v1/keys", tag = "access",
@@ -18,7 +19,11 @@ use axum::http::{StatusCode, header};
         (status = 201, body = NewKeyOut, headers(("location" = String))),
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Created<NewKeyOut>, Problem> {
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    request: Request,
+) -> Result<Created<NewKeyOut>, Problem> {
     caller.require(Scope::Admin)?;
     let KeyIn { name, scope, expires_in_days } = parse_json(&read_body(request.into_body()).await?)?;
     let invalid = |field: &str, error: String| Problem::new(Code::InvalidParameter, format!("`{field}`: {error}."));

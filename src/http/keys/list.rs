@@ -1,5 +1,8 @@
 //! `GET /v1/keys`
 
+use axum::Json;
+use axum::extract::State;
+
 use super::{KeyOut, KeyPage};
 use crate::access::{Caller, Scope};
 use crate::http::App;
@@ -7,8 +10,6 @@ use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::page::PageRequest;
 use crate::http::request::parameters::Parameters;
 use crate::table::api_key;
-use axum::Json;
-use axum::extract::State;
 
 /// Keys of the administrator's own tenant, newest first, revoked ones too.
 #[utoipa::path(get, path = "/v1/keys", tag = "access",
@@ -20,7 +21,11 @@ use axum::extract::State;
         (status = 200, body = KeyPage),
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Json<KeyPage>, Problem> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Json<KeyPage>, Problem> {
     caller.require(Scope::Admin)?;
     let page = PageRequest::of(&parameters)?;
     let pool = app.database.pool();

@@ -1,20 +1,21 @@
 //! `/v1/keys`: an administrator makes, lists and revokes the keys of their own tenant.
 
-pub mod create;
-pub mod list;
-pub mod revoke;
+pub(super) mod create;
+pub(super) mod list;
+pub(super) mod revoke;
 
-use crate::access::Scope;
-use crate::id::KeyId;
-use crate::table::api_key::ApiKey;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::access::Scope;
+use crate::id::KeyId;
+use crate::table::api_key::ApiKey;
+
 /// A key that is to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KeyIn {
+pub(super) struct KeyIn {
     /// What people call it, 1 to 100 characters.
     name: String,
     #[serde(default)]
@@ -27,7 +28,7 @@ pub struct KeyIn {
 /// A key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Key)]
-pub struct KeyOut {
+pub(super) struct KeyOut {
     #[schema(value_type = String, example = "key_0198c2f4a7b17c3e8d21f00dcafe1234")]
     id: KeyId,
     name: String,
@@ -47,7 +48,7 @@ pub struct KeyOut {
 /// A new key, with its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NewKey)]
-pub struct NewKeyOut {
+pub(super) struct NewKeyOut {
     #[serde(flatten)]
     key: KeyOut,
     /// What goes behind `Authorization: Bearer`. It is shown this once.
@@ -56,7 +57,7 @@ pub struct NewKeyOut {
 
 /// A page of keys, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct KeyPage {
+pub(super) struct KeyPage {
     items: Vec<KeyOut>,
     /// `after` of the next page; `null` on the last one.
     #[schema(value_type = Option<String>)]

@@ -1,14 +1,16 @@
 //! `DELETE /v1/models/{id}`
 
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
 use crate::access::{Caller, Scope};
 use crate::http::App;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::request::id::{Own, not_found};
 use crate::id::ModelId;
 use crate::upload::UploadDeletion;
-use axum::extract::State;
-use axum::http::StatusCode;
-use std::time::Duration;
 
 /// Delete a model. Jobs that have ended keep their results; one that is queued or running keeps what it needs.
 #[utoipa::path(delete, path = "/v1/models/{id}", tag = "models",
@@ -19,7 +21,11 @@ use std::time::Duration;
         (status = 409, body = ProblemDocument, content_type = "application/problem+json",
          description = "Jobs need it; the member `jobs` names them"),
     ))]
-pub async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<ModelId>) -> Result<StatusCode, Problem> {
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Own(id): Own<ModelId>,
+) -> Result<StatusCode, Problem> {
     caller.require(Scope::Submit)?;
     match app.uploads.delete_model(id, Duration::ZERO).await? {
         UploadDeletion::Deleted => Ok(app.free_blobs().await),

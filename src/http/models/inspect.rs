@@ -1,5 +1,10 @@
 //! `POST /v1/models/{id}/inspect`
 
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use secateur_core::spec::InspectionSpec;
+
 use super::{InspectionIn, ModelOut, find};
 use crate::access::{Caller, Scope};
 use crate::http::App;
@@ -7,10 +12,6 @@ use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::body::{parse_json, read_body};
 use crate::http::request::id::Own;
 use crate::id::ModelId;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use secateur_core::spec::InspectionSpec;
 
 /// Inspect a model, with the input shape that its file does not tell. What is known is not looked for again.
 #[utoipa::path(post, path = "/v1/models/{id}/inspect", tag = "models",
@@ -20,7 +21,7 @@ use secateur_core::spec::InspectionSpec;
         (status = 202, body = ModelOut),
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn inspect(
+pub(crate) async fn inspect(
     State(app): State<App>,
     caller: Caller,
     Own(id): Own<ModelId>,

@@ -1,5 +1,8 @@
 //! `GET /v1/models`
 
+use axum::Json;
+use axum::extract::State;
+
 use super::{ModelOut, ModelPage};
 use crate::access::Caller;
 use crate::http::App;
@@ -7,8 +10,6 @@ use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::page::PageRequest;
 use crate::http::request::parameters::Parameters;
 use crate::table::model;
-use axum::Json;
-use axum::extract::State;
 
 /// Models, newest first.
 #[utoipa::path(get, path = "/v1/models", tag = "models",
@@ -20,7 +21,11 @@ use axum::extract::State;
         (status = 200, body = ModelPage),
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Json<ModelPage>, Problem> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Json<ModelPage>, Problem> {
     let page = PageRequest::of(&parameters)?;
     let models = model::list(app.database.pool(), &caller.tenant, page.after, page.to_fetch()).await?;
     let (models, next) = page.cut(models, |item| item.id);

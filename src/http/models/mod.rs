@@ -1,10 +1,16 @@
 //! `/v1/models`
 
-pub mod delete;
-pub mod inspect;
-pub mod list;
-pub mod show;
-pub mod upload;
+pub(super) mod delete;
+pub(super) mod inspect;
+pub(super) mod list;
+pub(super) mod show;
+pub(super) mod upload;
+
+use secateur_core::inspection::ModelSummary;
+use secateur_core::spec::InputShape;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::http::answer::problem::Problem;
@@ -13,15 +19,9 @@ use crate::id::ModelId;
 use crate::job::{JobError, JobStatus};
 use crate::table::model::{self, Inspection, Model};
 
-use secateur_core::inspection::ModelSummary;
-use secateur_core::spec::InputShape;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use utoipa::ToSchema;
-
 /// An uploaded model.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ModelOut {
+pub(super) struct ModelOut {
     #[schema(value_type = String, example = "mdl_0198c2f4a7b17c3e8d21f00dcafe1234")]
     id: ModelId,
     name: Option<String>,
@@ -38,7 +38,7 @@ pub struct ModelOut {
 
 /// A look at a model without pruning it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct InspectionOut {
+pub(super) struct InspectionOut {
     status: JobStatus,
     /// When `status` is `failed`: why the model cannot be pruned, or what is missing to say.
     error: Option<JobError>,
@@ -47,7 +47,7 @@ pub struct InspectionOut {
 /// What an inspection needs to know.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct InspectionIn {
+pub(super) struct InspectionIn {
     /// As in a job spec; a model that was traced brings its own.
     #[serde(default)]
     input_shape: Option<InputShape>,
@@ -55,7 +55,7 @@ pub struct InspectionIn {
 
 /// A page of models, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ModelPage {
+pub(super) struct ModelPage {
     items: Vec<ModelOut>,
     /// `after` of the next page; `null` on the last one.
     #[schema(value_type = Option<String>)]

@@ -1,5 +1,8 @@
 //! `GET /v1/models/{id}`
 
+use axum::Json;
+use axum::extract::State;
+
 use super::{ModelOut, find};
 use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
@@ -8,8 +11,6 @@ use crate::http::request::parameters::Parameters;
 use crate::http::request::wait;
 use crate::id::ModelId;
 use crate::job::JobStatus;
-use axum::Json;
-use axum::extract::State;
 
 /// A model, with what its import has found out.
 #[utoipa::path(get, path = "/v1/models/{id}", tag = "models",
@@ -23,7 +24,7 @@ use axum::extract::State;
         (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn show(
+pub(crate) async fn show(
     State(app): State<App>,
     Own(id): Own<ModelId>,
     parameters: Parameters,

@@ -1,5 +1,10 @@
 //! `POST /v1/models`
 
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use secateur_core::spec::InspectionSpec;
+
 use super::{ModelOut, find, parse_shapes};
 use crate::access::{Caller, Scope};
 use crate::http::App;
@@ -7,10 +12,6 @@ use crate::http::answer::Created;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::multipart::receive_file;
 use crate::http::request::parameters::Parameters;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use secateur_core::spec::InspectionSpec;
 
 /// Upload a TorchScript model. The same bytes give the same model. It is inspected as soon as a worker is free.
 #[utoipa::path(post, path = "/v1/models", tag = "models",
@@ -29,7 +30,7 @@ use secateur_core::spec::InspectionSpec;
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn upload(
+pub(crate) async fn upload(
     State(app): State<App>,
     caller: Caller,
     parameters: Parameters,

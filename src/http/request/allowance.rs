@@ -11,7 +11,7 @@ use crate::http::answer::problem::{Code, Problem};
 use crate::quota::TooManyRequests;
 
 /// Refuses a request beyond the caller's rate, and says when the next one will be let through.
-pub async fn count_request(
+pub(crate) async fn count_request(
     State(app): State<App>,
     caller: Caller,
     request: Request,

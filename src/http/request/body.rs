@@ -11,12 +11,12 @@ use serde::Deserialize;
 use crate::http::answer::problem::{Code, Problem};
 
 /// A job spec may be the longest JSON there is; the rest is for the names of what it is to work on.
-pub const LONGEST_JSON: usize = LONGEST_TEXT + (1 << 10);
+pub(crate) const LONGEST_JSON: usize = LONGEST_TEXT + (1 << 10);
 /// How long JSON may take to arrive, however much of it there is.
 const TIME_FOR_JSON: Duration = Duration::from_mins(1);
 
 /// The whole of a small body.
-pub async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
     let too_long = || {
         let detail = format!("The body took longer than {} seconds to arrive.", TIME_FOR_JSON.as_secs());
         Problem::new(Code::UploadStalled, detail)
@@ -37,7 +37,7 @@ async fn read_to_end(body: Body) -> Result<Vec<u8>, Problem> {
     Ok(whole)
 }
 
-pub fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
+pub(crate) fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
     let depth = json::depth(text);
     if depth > json::DEEPEST {
         let detail = format!("The JSON is nested {depth} levels deep: at most {} are allowed.", json::DEEPEST);

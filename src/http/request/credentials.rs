@@ -35,10 +35,10 @@ impl CookieKind {
 
 /// The token in the session's cookie.
 #[derive(Debug, Clone, Copy)]
-pub struct SessionCookie<'a>(pub &'a str);
+pub(crate) struct SessionCookie<'a>(pub &'a str);
 
 impl<'a> SessionCookie<'a> {
-    pub fn of(headers: &'a HeaderMap, kind: CookieKind) -> Option<Self> {
+    pub(crate) fn of(headers: &'a HeaderMap, kind: CookieKind) -> Option<Self> {
         let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
         let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
         cookies.find(|(name, _)| *name == kind.name()).map(|(_, token)| Self(token))
@@ -46,7 +46,7 @@ impl<'a> SessionCookie<'a> {
 }
 
 /// The token of `Bearer TOKEN`; of any other scheme nothing that can be a key.
-pub fn bearer(authorization: &HeaderValue) -> &str {
+pub(crate) fn bearer(authorization: &HeaderValue) -> &str {
     let (scheme, token) = authorization.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" }
 }

@@ -16,7 +16,7 @@ use crate::id::{DatasetId, InvalidId, JobId, KeyId, ModelId};
 use crate::table;
 
 /// An id that names a resource of the API.
-pub trait ResourceId: FromStr<Err = InvalidId> + Display + Copy + Send + Sync {
+pub(crate) trait ResourceId: FromStr<Err = InvalidId> + Display + Copy + Send + Sync {
     const WHAT: &'static str;
     const NOT_FOUND: Code;
 
@@ -61,12 +61,12 @@ impl ResourceId for KeyId {
 }
 
 /// There is nothing under an id.
-pub fn not_found<I: ResourceId>(id: impl Display) -> Problem {
+pub(crate) fn not_found<I: ResourceId>(id: impl Display) -> Problem {
     Problem::new(I::NOT_FOUND, format!("There is no {} `{id}`.", I::WHAT))
 }
 
 /// Refuses an id that names nothing, or something of another tenant: nobody can tell which.
-pub async fn require_own<I: ResourceId>(app: &App, caller: &Caller, id: I) -> Result<I, Problem> {
+pub(crate) async fn require_own<I: ResourceId>(app: &App, caller: &Caller, id: I) -> Result<I, Problem> {
     match id.belongs_to(app.database.pool(), &caller.tenant).await? {
         true => Ok(id),
         false => Err(not_found::<I>(id)),
@@ -75,7 +75,7 @@ pub async fn require_own<I: ResourceId>(app: &App, caller: &Caller, id: I) -> Re
 
 /// The `{id}` of a path, which names something of the caller's tenant. A malformed id is answered like an unknown one, 404. There
 /// is no other way to an id of a path, so a handler cannot forget whose it is.
-pub struct Own<I>(pub I);
+pub(crate) struct Own<I>(pub I);
 
 impl<I: ResourceId> FromRequestParts<App> for Own<I> {
     type Rejection = Problem;

@@ -1,10 +1,10 @@
 //! Parts of a request, parsed: ids, parameters, pages, bodies, credentials, and what a caller may still ask for.
 
-pub mod allowance;
-pub mod body;
-pub mod credentials;
-pub mod id;
-pub mod multipart;
-pub mod page;
-pub mod parameters;
-pub mod wait;
+pub(super) mod allowance;
+pub(super) mod body;
+pub(super) mod credentials;
+pub(super) mod id;
+pub(super) mod multipart;
+pub(super) mod page;
+pub(super) mod parameters;
+pub(super) mod wait;

@@ -19,20 +19,24 @@ use crate::http::connection::body::BodyError;
 const LONGEST_NAME: usize = 255;
 
 /// The media type of a body, without its parameters.
-pub fn media_type(headers: &HeaderMap) -> String {
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// An uploaded file and what the client calls it.
 #[derive(Debug)]
-pub struct NamedUpload {
+pub(crate) struct NamedUpload {
     pub staged: Staged,
     pub name: Option<String>,
 }
 
 /// One file: part `file` of a form, or the whole body, called `?name=`.
-pub async fn receive_file(staging: &Staging, name: Option<&str>, request: Request) -> Result<NamedUpload, Problem> {
+pub(crate) async fn receive_file(
+    staging: &Staging,
+    name: Option<&str>,
+    request: Request,
+) -> Result<NamedUpload, Problem> {
     refuse_too_long(staging, request.headers(), 1)?;
     match media_type(request.headers()).as_str() {
         "multipart/form-data" => {
@@ -59,7 +63,7 @@ const LONGEST_PART_HEAD: u64 = 16 << 10;
 const READING_CONTENT: u64 = u64::MAX;
 
 /// A multipart form that is read part by part.
-pub struct Form {
+pub(crate) struct Form {
     parts: Multipart,
     seen: Vec<String>,
     /// Bytes that came since the next part has been looked for, or [`READING_CONTENT`].
@@ -72,7 +76,7 @@ pub struct Form {
 struct PartHeadTooLong;
 
 impl Form {
-    pub async fn open(request: Request) -> Result<Self, Problem> {
+    pub(crate) async fn open(request: Request) -> Result<Self, Problem> {
         let head = Arc::new(AtomicU64::new(0));
         let counted = head.clone();
         let request = request.map(|body| {
@@ -94,7 +98,7 @@ impl Form {
     }
 
     /// The next part; its name must be one of `allowed`, and not have been there before.
-    pub async fn next(&mut self, allowed: &[&str]) -> Result<Option<Field<'_>>, Problem> {
+    pub(crate) async fn next(&mut self, allowed: &[&str]) -> Result<Option<Field<'_>>, Problem> {
         self.head.store(0, Ordering::Relaxed);
         let Some(field) = self.parts.next_field().await.map_err(malformed)? else { return Ok(None) };
         self.head.store(READING_CONTENT, Ordering::Relaxed);
@@ -113,14 +117,14 @@ impl Form {
     }
 }
 
-pub async fn receive_field(staging: &Staging, field: Field<'_>) -> Result<NamedUpload, Problem> {
+pub(crate) async fn receive_field(staging: &Staging, field: Field<'_>) -> Result<NamedUpload, Problem> {
     let name = clean_name(field.file_name())?;
     let staged = staging.receive(None, field).await.map_err(|error| refuse(error, malformed))?;
     Ok(NamedUpload { staged, name })
 }
 
 /// A small part as text.
-pub async fn read_text_field(mut field: Field<'_>) -> Result<String, Problem> {
+pub(crate) async fn read_text_field(mut field: Field<'_>) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     while let Some(piece) = field.chunk().await.map_err(malformed)? {
         if bytes.len() + piece.len() > LONGEST_JSON {
@@ -131,11 +135,11 @@ pub async fn read_text_field(mut field: Field<'_>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::new(Code::InvalidMultipart, "A text part is not UTF-8."))
 }
 
-pub fn missing_part(name: &str, what: &str) -> Problem {
+pub(crate) fn missing_part(name: &str, what: &str) -> Problem {
     Problem::new(Code::MissingPart, format!("Part `{name}` is missing: {what}."))
 }
 
-pub fn unsupported(media_type: &str, allowed: &str) -> Problem {
+pub(crate) fn unsupported(media_type: &str, allowed: &str) -> Problem {
     let detail = match media_type {
         "" => format!("`Content-Type` is missing: {allowed} is needed."),
         other => format!("`Content-Type` is `{}`: {allowed} is needed.", cut(other, LONGEST_VALUE)),
@@ -144,7 +148,7 @@ pub fn unsupported(media_type: &str, allowed: &str) -> Problem {
 }
 
 /// A body that is longer than this many files and a spec may be is refused before it is read.
-pub fn refuse_too_long(staging: &Staging, headers: &HeaderMap, files: u64) -> Result<(), Problem> {
+pub(crate) fn refuse_too_long(staging: &Staging, headers: &HeaderMap, files: u64) -> Result<(), Problem> {
     let longest = staging.max_bytes().saturating_mul(files).saturating_add(LONGEST_JSON as u64);
     match content_length(headers) {
         Some(length) if length > longest => Err(Problem::payload_too_large(staging.max_bytes())),

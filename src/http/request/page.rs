@@ -8,7 +8,7 @@ const LONGEST: i64 = 200;
 const USUAL: i64 = 50;
 
 /// How many items of a list are wanted.
-pub fn limit(parameters: &Parameters) -> Result<i64, Problem> {
+pub(crate) fn limit(parameters: &Parameters) -> Result<i64, Problem> {
     let parse = |text: &str| text.parse().ok().filter(|limit| (1..=LONGEST).contains(limit));
     let limit = parameters.get("limit", parse, &format!("a whole number from 1 to {LONGEST}"))?;
     Ok(limit.unwrap_or(USUAL))
@@ -16,7 +16,7 @@ pub fn limit(parameters: &Parameters) -> Result<i64, Problem> {
 
 /// A page that is asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct PageRequest<I> {
+pub(crate) struct PageRequest<I> {
     limit: i64,
     /// The last item of the page before.
     pub after: Option<I>,
@@ -24,7 +24,7 @@ pub struct PageRequest<I> {
 
 impl<I: ResourceId> PageRequest<I> {
     /// The page that the parameters `limit` and `after` ask for.
-    pub fn of(parameters: &Parameters) -> Result<Self, Problem> {
+    pub(crate) fn of(parameters: &Parameters) -> Result<Self, Problem> {
         let after = parameters.get("after", |text| text.parse().ok(), &format!("the id of a {}", I::WHAT))?;
         Ok(Self { limit: limit(parameters)?, after })
     }
@@ -32,12 +32,12 @@ impl<I: ResourceId> PageRequest<I> {
 
 impl<I> PageRequest<I> {
     /// Items to fetch: one more than the page has, which tells whether there is a next one.
-    pub fn to_fetch(&self) -> i64 {
+    pub(crate) fn to_fetch(&self) -> i64 {
         self.limit + 1
     }
 
     /// The page, and what `after` of the next one is; `None` on the last.
-    pub fn cut<T>(&self, mut fetched: Vec<T>, id: impl Fn(&T) -> I) -> (Vec<T>, Option<I>) {
+    pub(crate) fn cut<T>(&self, mut fetched: Vec<T>, id: impl Fn(&T) -> I) -> (Vec<T>, Option<I>) {
         let limit = self.limit as usize;
         let next = (fetched.len() > limit).then(|| id(&fetched[limit - 1]));
         fetched.truncate(limit);

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName};
 use crate::http::answer::problem::{Code, Problem};
 
 /// The query string; unknown parameters are ignored, bad values are named.
-pub struct Parameters(HashMap<String, String>);
+pub(crate) struct Parameters(HashMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
@@ -23,12 +23,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 }
 
 impl Parameters {
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// A parameter's value; `allowed` completes the sentence "it must be …".
-    pub fn get<T>(
+    pub(crate) fn get<T>(
         &self,
         name: &str,
         parse: impl FnOnce(&str) -> Option<T>,
@@ -40,7 +40,7 @@ impl Parameters {
 }
 
 /// A header's value as text.
-pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Problem> {
+pub(crate) fn header_text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(&name) else { return Ok(None) };
     value
         .to_str()
@@ -49,7 +49,7 @@ pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>
 }
 
 /// The `{name}` of a path.
-pub struct ArtifactPath(pub String);
+pub(crate) struct ArtifactPath(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
     type Rejection = Problem;

@@ -15,13 +15,13 @@ const LONGEST: u64 = 60;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The parameter `wait`.
-pub fn longest(parameters: &Parameters) -> Result<Option<Duration>, Problem> {
+pub(crate) fn longest(parameters: &Parameters) -> Result<Option<Duration>, Problem> {
     let parse = |text: &str| text.parse().ok().filter(|seconds| *seconds <= LONGEST).map(Duration::from_secs);
     parameters.get("wait", parse, &format!("a whole number of seconds from 0 to {LONGEST}"))
 }
 
 /// Returns when `is_awaited` says so of the job's status, when the job is gone, or after `longest`.
-pub async fn until(
+pub(crate) async fn until(
     app: &App,
     id: JobId,
     longest: Duration,

@@ -12,12 +12,12 @@ use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::{App, guard};
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     status: &'static str,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     status: &'static str,
     #[serde(flatten)]
     details: Option<Details>,
@@ -25,7 +25,7 @@ pub struct Readiness {
 
 /// What is for callers, not for strangers.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Details {
+pub(crate) struct Details {
     version: &'static str,
     /// Of the data folder.
     disk: DiskSpace,
@@ -36,7 +36,7 @@ pub struct Details {
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "service", security(()), responses((status = 200, body = Health)))]
-pub async fn alive() -> Json<Health> {
+pub(crate) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
@@ -46,7 +46,7 @@ pub async fn alive() -> Json<Health> {
     (status = 503, body = ProblemDocument, content_type = "application/problem+json",
      description = "Code `database_unavailable`, `blob_store_unavailable`, or `disk_full` with a member `disk` as in the answer 200"),
 ))]
-pub async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<Json<Readiness>, Problem> {
+pub(crate) async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<Json<Readiness>, Problem> {
     app.database.check().await?;
     let disk = app.staging.disk().space().map_err(Problem::internal)?;
     if disk.is_full() {

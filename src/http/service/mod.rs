@@ -1,4 +1,4 @@
 //! The service itself: its health and its description.
 
-pub mod health;
-pub mod openapi;
+pub(super) mod health;
+pub(super) mod openapi;

@@ -1,11 +1,12 @@
 //! `DELETE /v1/session`
 
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+
 use super::{WithCookie, of_request};
 use crate::access::Caller;
 use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
 
 /// End the session.
 #[utoipa::path(delete, path = "/v1/session", tag = "access",
@@ -14,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
         (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn close(State(app): State<App>, _: Caller, headers: HeaderMap) -> Result<WithCookie<()>, Problem> {
+pub(crate) async fn close(State(app): State<App>, _: Caller, headers: HeaderMap) -> Result<WithCookie<()>, Problem> {
     if let Some(session) = of_request(&app, &headers) {
         session.close(&app.database).await?;
     }

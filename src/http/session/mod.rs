@@ -1,8 +1,13 @@
 //! `/v1/session`: a browser shows its key once and has a cookie from then on.
 
-pub mod close;
-pub mod open;
-pub mod show;
+pub(super) mod close;
+pub(super) mod open;
+pub(super) mod show;
+
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::access::{Caller, Scope, Session};
 use crate::http::App;
@@ -10,10 +15,6 @@ use crate::http::answer::problem::Problem;
 use crate::http::request::credentials::SessionCookie;
 use crate::id::KeyId;
 use crate::table;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use utoipa::ToSchema;
 
 /// Anyone may send one, so it is read no further than a key may need.
 const LONGEST_BODY: usize = 4096;
@@ -21,14 +22,14 @@ const LONGEST_BODY: usize = 4096;
 /// A key to open a session with; `Authorization: Bearer KEY` does the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SessionIn {
+pub(super) struct SessionIn {
     key: String,
 }
 
 /// Who the caller is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Session)]
-pub struct SessionOut {
+pub(super) struct SessionOut {
     tenant: String,
     scope: Scope,
     /// `null` on a server without keys.

@@ -1,5 +1,9 @@
 //! `POST /v1/session`
 
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+
 use super::{LONGEST_BODY, SessionIn, SessionOut, WithCookie};
 use crate::access::session::LIFETIME;
 use crate::access::{AccessError, Credentials, Session};
@@ -7,9 +11,6 @@ use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::body::parse_json;
 use crate::http::request::credentials::bearer;
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
 
 /// Open a session: the cookie is not readable to scripts, is sent to this site only, and lasts 12 hours at most.
 #[utoipa::path(post, path = "/v1/session", tag = "access", security((), ("key" = [])),
@@ -18,7 +19,7 @@ use axum::http::{StatusCode, header};
         (status = 201, body = SessionOut, headers(("set-cookie" = String))),
         (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn open(State(app): State<App>, request: Request) -> Result<WithCookie<Json<SessionOut>>, Problem> {
+pub(crate) async fn open(State(app): State<App>, request: Request) -> Result<WithCookie<Json<SessionOut>>, Problem> {
     let shown = request.headers().get(header::AUTHORIZATION).map(bearer).map(str::to_owned);
     let key = match shown {
         Some(key) => key,

@@ -15,13 +15,13 @@ const MAINTENANCE: &str = "postgres";
 const CLOSED: &str = "allow_connections false is_template true";
 
 /// A database of the shared server; dropping this drops it, whoever is still connected.
-pub struct TestDatabase {
+pub(crate) struct TestDatabase {
     server: &'static SharedPostgres,
     name: String,
 }
 
 impl TestDatabase {
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let server = tokio::task::spawn_blocking(SharedPostgres::of_this_run).await.expect("the server starts");
         let template = template(server).await;
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
@@ -30,7 +30,7 @@ impl TestDatabase {
     }
 
     /// As `DATABASE_URL` takes it.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let options = self.server.options_for(&self.name);
         let (user, port) = (options.get_username(), options.get_port());
         // A host that is a folder, where the socket is, cannot stand in its usual place.

@@ -20,7 +20,7 @@ const GRACE_MS: &str = "SECATEUR_TEST_POSTGRES_GRACE_MS";
 
 /// Starts a keeper in the temporary folder that the lobby names, by a test that calls [`keep_if_told`]. The lock is its standard
 /// input, so the keeper has it from the first moment.
-pub fn start(lobby: &Lobby, lock: File, grace: Duration, entrance: &str) -> Child {
+pub(super) fn start(lobby: &Lobby, lock: File, grace: Duration, entrance: &str) -> Child {
     let log = File::create(lobby.log()).unwrap();
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", entrance, "--nocapture"])
@@ -36,7 +36,7 @@ pub fn start(lobby: &Lobby, lock: File, grace: Duration, entrance: &str) -> Chil
 }
 
 /// Keeps, when this process is a keeper; it is over when this returns true.
-pub fn keep_if_told() -> bool {
+pub(super) fn keep_if_told() -> bool {
     let Some(lobby) = std::env::var_os(LOBBY) else { return false };
     let grace = std::env::var(GRACE_MS).expect("a keeper is told how long it waits");
     keep(&Lobby::in_folder(Path::new(&lobby)), Duration::from_millis(grace.parse().unwrap()));

@@ -14,28 +14,28 @@ const PREFIX: &str = "secateur-tests-postgres-";
 /// - `folder`: names the temporary folder with the cluster. What a killed keeper left there is never used again.
 /// - `log`: what the keeper said.
 #[derive(Debug, Clone)]
-pub struct Lobby(PathBuf);
+pub(super) struct Lobby(PathBuf);
 
 impl Lobby {
-    pub fn in_folder(folder: &Path) -> Self {
+    pub(super) fn in_folder(folder: &Path) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         Self(folder.to_owned())
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn door(&self) -> File {
+    pub(super) fn door(&self) -> File {
         self.lock_file("door")
     }
 
-    pub fn users(&self) -> File {
+    pub(super) fn users(&self) -> File {
         self.lock_file("users")
     }
 
     /// The lock of the next keeper; `None` while there is one.
-    pub fn keeper(&self) -> Option<File> {
+    pub(super) fn keeper(&self) -> Option<File> {
         let keeper = self.lock_file("keeper");
         match keeper.try_lock() {
             Ok(()) => Some(keeper),
@@ -45,18 +45,18 @@ impl Lobby {
     }
 
     /// The folder of the keeper that runs, or of the last one.
-    pub fn folder(&self) -> Option<KeeperFolder> {
+    pub(super) fn folder(&self) -> Option<KeeperFolder> {
         std::fs::read_to_string(self.0.join("folder")).ok().map(|path| KeeperFolder(path.into()))
     }
 
-    pub fn make_folder(&self) {
+    pub(super) fn make_folder(&self) {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap().keep();
         // The cluster's user has to pass through.
         make_passable(&folder);
         std::fs::write(self.0.join("folder"), folder.to_str().expect("a temporary folder's name is UTF-8")).unwrap();
     }
 
-    pub fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.0.join("log")
     }
 
@@ -67,25 +67,25 @@ impl Lobby {
 
 /// The temporary folder of one keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeeperFolder(PathBuf);
+pub(super) struct KeeperFolder(PathBuf);
 
 impl KeeperFolder {
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
     /// The server's.
-    pub fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.0.join("data")
     }
 
     /// Is there once the server answers, with the keeper's process id.
-    pub fn ready(&self) -> PathBuf {
+    pub(super) fn ready(&self) -> PathBuf {
         self.0.join("ready")
     }
 
     /// Removes it as far as it can be removed now.
-    pub fn remove(&self) {
+    pub(super) fn remove(&self) {
         let is_ours = self.0.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
         assert!(is_ours, "{} is none of the tests' folders", self.0.display());
         let _ = std::fs::remove_dir_all(&self.0);

@@ -22,7 +22,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A claim on the shared server; it runs at least until this is dropped.
 #[derive(Debug)]
-pub struct SharedPostgres {
+pub(super) struct SharedPostgres {
     lobby: Lobby,
     options: PgConnectOptions,
     _user: File,
@@ -33,7 +33,7 @@ impl SharedPostgres {
     ///
     /// # Panics
     /// When no server can be started.
-    pub fn of_this_run() -> &'static Self {
+    pub(super) fn of_this_run() -> &'static Self {
         static SHARED: OnceLock<SharedPostgres> = OnceLock::new();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
         SHARED.get_or_init(|| Self::join(&Lobby::in_folder(&folder), GRACE))
@@ -58,12 +58,12 @@ impl SharedPostgres {
     }
 
     /// How to connect to one of its databases.
-    pub fn options_for(&self, database: &str) -> PgConnectOptions {
+    pub(super) fn options_for(&self, database: &str) -> PgConnectOptions {
         self.options.clone().database(database)
     }
 
     /// A lock between all who use the server, which goes with the file. It blocks.
-    pub fn lock(&self) -> File {
+    pub(super) fn lock(&self) -> File {
         let door = self.lobby.door();
         door.lock().unwrap();
         door

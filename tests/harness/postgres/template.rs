@@ -12,7 +12,7 @@ use secateur::server::{DataFolder, connect};
 use crate::harness::make_passable;
 
 /// Gives a data folder its cluster. It is a real server's own, so the server takes it for what an earlier run left.
-pub async fn copy_to(data: &Path) {
+pub(crate) async fn copy_to(data: &Path) {
     let template = template().await;
     std::fs::create_dir_all(data.join("postgres")).unwrap();
     copy(&template, &data.join("postgres/cluster"));
@@ -57,7 +57,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
 }
 
-pub fn digest_of_migrations() -> String {
+pub(super) fn digest_of_migrations() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -6,7 +6,7 @@ use crate::hostile::canary::Trace;
 
 /// How an engine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     Done,
     Refused(String),
     /// By its own word, not the model's fault.
@@ -16,7 +16,7 @@ pub enum End {
 }
 
 #[derive(Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     pub name: String,
     pub end: End,
     pub traces: Vec<Trace>,
@@ -25,7 +25,7 @@ pub struct Seen {
 }
 
 impl End {
-    pub fn of(exit: &Exit) -> Self {
+    pub(super) fn of(exit: &Exit) -> Self {
         match exit {
             Exit::Done { .. } => Self::Done,
             Exit::Rejected(rejection) => Self::Refused(rejection.code.as_str().to_owned()),
@@ -48,7 +48,7 @@ impl End {
 
 impl Seen {
     /// In the column of a layer that refuses.
-    pub fn refusal(&self) -> String {
+    pub(super) fn refusal(&self) -> String {
         match self.made() {
             Some(made) => format!("too late: {made}"),
             None => self.end.words(),
@@ -56,16 +56,16 @@ impl Seen {
     }
 
     /// In the column of the layer that holds.
-    pub fn holding(&self) -> String {
+    pub(super) fn holding(&self) -> String {
         if self.is_held() { "held".to_owned() } else { format!("**escaped**: {}", self.doing()) }
     }
 
-    pub fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         self.traces.is_empty() && self.left.is_empty()
     }
 
     /// In the column without any layer.
-    pub fn doing(&self) -> String {
+    pub(super) fn doing(&self) -> String {
         self.made().unwrap_or_else(|| match &self.end {
             End::Done => "runs".to_owned(),
             end => end.words(),

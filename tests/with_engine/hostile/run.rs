@@ -26,7 +26,7 @@ const SPEC: &str =
     r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input_shape": [4], "fine_tune": null}"#;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
+pub(super) enum Layer {
     Preflight,
     Operators,
     Sandbox,
@@ -34,7 +34,7 @@ pub enum Layer {
 
 /// What an engine may take of this machine, whatever its own layers allow.
 #[derive(Debug, Clone, Copy)]
-pub struct Net {
+pub(super) struct Net {
     /// Of one processor.
     pub processor_seconds: u64,
     /// Of address space.
@@ -45,11 +45,11 @@ pub struct Net {
 
 impl Net {
     /// An honest import takes half a second and one gigabyte of addresses.
-    pub const TIGHT: Self = Self { processor_seconds: 3, kibibytes: 4 << 20, time: Duration::from_mins(5) };
+    pub(super) const TIGHT: Self = Self { processor_seconds: 3, kibibytes: 4 << 20, time: Duration::from_mins(5) };
 }
 
 /// Tries every attack on engines without these layers, then an honest network on one more.
-pub async fn run_all(fixtures: &Fixtures, without: &[Layer]) -> Vec<Seen> {
+pub(super) async fn run_all(fixtures: &Fixtures, without: &[Layer]) -> Vec<Seen> {
     let starter = LimitedEngine::without(without, Net::TIGHT);
     let tries = fixtures.attacks.iter().map(|attack| starter.attack(fixtures, attack));
     let seen = futures::stream::iter(tries).buffered(ABREAST).collect().await;
@@ -64,14 +64,14 @@ pub async fn run_all(fixtures: &Fixtures, without: &[Layer]) -> Vec<Seen> {
 }
 
 /// An engine without some layers, within limits that it does not set itself.
-pub struct LimitedEngine {
+pub(super) struct LimitedEngine {
     engine: EngineBinary,
     net: Net,
     _folder: TempDir,
 }
 
 /// What one run left.
-pub struct Run {
+pub(super) struct Run {
     pub exit: Exit,
     pub log: String,
     /// Everything that came out of it.
@@ -84,7 +84,7 @@ pub struct Run {
 }
 
 impl LimitedEngine {
-    pub fn without(layers: &[Layer], net: Net) -> Self {
+    pub(super) fn without(layers: &[Layer], net: Net) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut engine = engine();
         let script = folder.path().join("limited-engine");
@@ -115,7 +115,7 @@ impl LimitedEngine {
         Seen { name: attack.name.clone(), end: End::of(&run.exit), traces, left: run.left }
     }
 
-    pub async fn run(&self, model: &Path) -> Run {
+    pub(super) async fn run(&self, model: &Path) -> Run {
         let folder = tempfile::tempdir().unwrap();
         std::fs::copy(model, folder.path().join(MODEL)).unwrap();
         let request = TaskRequest {

@@ -82,19 +82,19 @@ impl From<AccessError> for Problem {
             AccessError::NothingShown => {
                 let (name, value) = challenge("Bearer realm=\"secateur\"");
                 Self::new(Code::Unauthenticated, "A key is needed, and the request has none.")
-                    .hint("Send `Authorization: Bearer KEY`; `secateur key create` makes a key.")
+                    .hint("Send `Authorization: Bearer KEY`, with a key that `secateur key create` made.")
                     .header(name, value)
             }
             AccessError::NotInForce => {
                 let (name, value) = challenge("Bearer realm=\"secateur\", error=\"invalid_token\"");
                 Self::new(Code::Unauthenticated, "The key or session is unknown, revoked or expired.")
-                    .hint("`secateur key list` shows the keys that there are.")
+                    .hint("Run `secateur key list`, which shows the keys that there are.")
                     .header(name, value)
             }
             AccessError::WithoutProof => {
                 let detail =
                     "`X-CSRF-Token` is missing or wrong: with a session's cookie, what changes something needs it.";
-                Self::new(Code::CsrfTokenNeeded, detail).hint("GET /v1/session gives the token.")
+                Self::new(Code::CsrfTokenNeeded, detail).hint("Take the token from GET /v1/session.")
             }
             AccessError::Database(error) => error.into(),
         }
@@ -106,7 +106,7 @@ impl From<ScopeTooNarrow> for Problem {
         let challenge = format!("Bearer realm=\"secateur\", error=\"insufficient_scope\", scope=\"{}\"", error.needed);
         let challenge = HeaderValue::from_str(&challenge).expect("scopes are ASCII");
         Self::new(Code::InsufficientScope, format!("{error}."))
-            .hint(format!("`secateur key create --scope {}` makes a key that may.", error.needed))
+            .hint(format!("Make a key that may with `secateur key create --scope {}`.", error.needed))
             .header(header::WWW_AUTHENTICATE, challenge)
     }
 }

@@ -110,7 +110,7 @@ async fn drop_unusable_request_id(mut request: Request) -> Request {
 
 async fn no_such_route(uri: Uri) -> Problem {
     Problem::new(Code::RouteNotFound, format!("There is no route `{}`.", cut(uri.path(), LONGEST_VALUE)))
-        .hint("GET /openapi.json lists every route.")
+        .hint("See GET /openapi.json for every route.")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

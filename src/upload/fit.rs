@@ -10,9 +10,9 @@ pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(),
     let needs_labels = spec.fine_tune.as_ref().is_some_and(|fine_tune| fine_tune.objective == Objective::CrossEntropy);
     if needs_labels && !dataset.labelled {
         let detail = "`fine_tune.objective` is `cross_entropy`, but the data set has no labels `y`.";
-        return Err(Rejection::new(Code::DatasetMismatch, detail)
-            .at("fine_tune.objective")
-            .hint("`\"objective\": \"distill\"` needs no labels; `\"fine_tune\": null` prunes only."));
+        return Err(Rejection::new(Code::DatasetMismatch, detail).at("fine_tune.objective").hint(
+            "Set `\"objective\": \"distill\"`, which needs no labels, or `\"fine_tune\": null`, which prunes only.",
+        ));
     }
     let shapes = spec.input_shape.as_ref().map(|shape| shape.shapes()).unwrap_or_default();
     if let [shape] = shapes.as_slice()
@@ -22,7 +22,7 @@ pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(),
             format!("`input_shape` is {shape:?}, but one sample of the data set has shape {:?}.", dataset.sample_shape);
         return Err(Rejection::new(Code::DatasetMismatch, detail)
             .at("input_shape")
-            .hint("`input_shape` can be left out: it is then taken from the data set."));
+            .hint("Leave `input_shape` out: it is then taken from the data set."));
     }
     Ok(())
 }

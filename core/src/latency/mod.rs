@@ -12,9 +12,7 @@
 //! model's. The samples keep to the job's constraints, so with `constraints.round_to: 8` only widths that the search may use
 //! are measured.
 //!
-//! A node's time is the lower decile of its runs: other work on the machine only ever adds. That held where it was tried:
-//! on two cores under a load of twelve, medians of whole passes of ResNet-18 were 2 to 3 times as long as on quiet ones, and the
-//! sums of node deciles differed by 5 %.
+//! How networks are timed, and when a table is good enough, is said in [`mod@measure`].
 
 mod feature;
 mod fit;

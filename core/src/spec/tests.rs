@@ -174,3 +174,11 @@ fn a_spec_is_not_nested_deeper_than_any_field_needs() {
     let message = detail(&deep);
     assert!(message.contains("nested 41 levels deep: at most 32"), "{message}");
 }
+
+#[test]
+fn a_ranking_by_its_old_name_still_runs_and_is_written_back_by_the_new_one() {
+    let spec =
+        JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}, "search": {"ranking": "calibrated"}}"#).unwrap();
+    assert_eq!(spec.search.ranking, RankingChoice::Sensitivity);
+    assert_eq!(serde_json::to_value(&spec).unwrap()["search"]["ranking"], "sensitivity");
+}

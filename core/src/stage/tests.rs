@@ -403,3 +403,43 @@ fn a_candidate_whose_screen_is_taken_over_competes_and_brings_no_weights() {
     let starts = |task: &PlannedTask| task.inputs.iter().filter(|input| input.name.starts_with("screened-")).count();
     assert_eq!(tune.iter().map(starts).collect::<Vec<_>>(), [1, 0, 1]);
 }
+
+#[test]
+fn what_version_0_1_has_stored_is_still_read() {
+    let work = |json| serde_json::from_str::<Work>(json).unwrap();
+    assert_eq!(work(r#"{"stage": "import"}"#), Work::Import(()));
+    let screen = r#"{"stage": "screen", "candidates": [3], "compare_channels_of": 3}"#;
+    assert_eq!(work(screen), Work::Screen(ScreenWork { candidates: vec![3] }));
+    let result = r#"{"stage": "search", "candidates": [{"index": 0, "origin": "calibrated", "configuration": "c", "reduction": 0.5,
+                     "costs": {"macs": 1, "params": 1, "channels": 1}}], "search": null}"#;
+    let TaskResult::Search(found) = serde_json::from_str(result).unwrap() else { panic!("it is of the search") };
+    assert_eq!(found.candidates[0].origin, Origin::Sensitivity);
+}
+
+#[test]
+fn work_and_results_of_every_stage_travel_as_they_are() {
+    let spec = JobSpec::from_json(
+        r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"},
+            "diagnostics": true}"#,
+    )
+    .unwrap();
+    let mut done: Vec<FinishedTask> = Vec::new();
+    let mut next = Some(Stage::Import);
+    while let Some(stage) = next {
+        let view = JobView { spec: &spec, has_dataset: true, finished: &done, reused: Measurements::NONE };
+        let tasks = plan(stage, view, Measurements::NONE).unwrap().tasks;
+        assert!(!tasks.is_empty(), "{stage:?} has something to do on the longest road");
+        for task in tasks {
+            let json = serde_json::to_string(&task).unwrap();
+            assert_eq!(serde_json::from_str::<PlannedTask>(&json).unwrap(), task);
+            let result = task.work.sample();
+            let json = serde_json::to_string(&result).unwrap();
+            assert_eq!(serde_json::from_str::<TaskResult>(&json).unwrap(), result);
+            assert_eq!((task.work.stage(), result.stage()), (stage, stage));
+            done.push(finished(stage, task.index, result));
+        }
+        next = stage.next(&spec, true);
+    }
+    let seen: BTreeSet<Stage> = done.iter().map(|task| task.stage).collect();
+    assert_eq!(seen.len() + 1, Stage::ALL.len(), "all but the inspection");
+}

@@ -37,7 +37,7 @@ pub(crate) async fn download(
     let artifacts = find_all(&app, id).await?;
     let artifact = artifacts.into_iter().find(|artifact| artifact.name == name).ok_or_else(|| {
         Problem::new(Code::ArtifactNotFound, format!("Job `{id}` has no artifact `{name}`."))
-            .hint(format!("GET /v1/jobs/{id}/artifacts lists what there is."))
+            .hint(format!("See GET /v1/jobs/{id}/artifacts for what there is."))
     })?;
     let etag = format!("\"{}\"", artifact.sha256);
     let length = artifact.bytes;

@@ -24,7 +24,7 @@ pub(crate) async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<
         Deletion::Deleted => Ok(app.free_blobs().await),
         Deletion::NotEnded(status) => {
             let detail = format!("Job `{id}` is {}: only a job that has ended can be deleted.", status.as_str());
-            Err(Problem::new(Code::JobNotEnded, detail).hint(format!("POST /v1/jobs/{id}/cancel ends it.")))
+            Err(Problem::new(Code::JobNotEnded, detail).hint(format!("End it with POST /v1/jobs/{id}/cancel.")))
         }
         Deletion::NoSuchJob => Err(not_found::<JobId>(id)),
     }

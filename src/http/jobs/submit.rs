@@ -108,7 +108,7 @@ async fn from_json(
 ) -> Result<NewSubmission, Problem> {
     let body = read_body(request.into_body()).await?;
     let body = std::str::from_utf8(&body)
-        .map_err(|error| Problem::new(Code::InvalidJson, format!("Not valid JSON: {error}.")))?;
+        .map_err(|error| Problem::new(Code::InvalidJson, format!("The body is not valid JSON: {error}.")))?;
     check_text(body)?;
     // The values are not looked into: a configuration that is replayed may be long.
     let mut fields: BTreeMap<String, &RawValue> = parse_json(body.as_bytes())?;
@@ -116,7 +116,7 @@ async fn from_json(
         let detail = "`model_id` is missing: the id of a model that was uploaded before.";
         Rejection::new(RejectionCode::InvalidSpec, detail)
             .at("model_id")
-            .hint("POST /v1/models uploads one; a multipart form sends model and spec at once.")
+            .hint("Upload one with POST /v1/models, or send model and spec at once in a multipart form.")
     })?;
     let dataset_id = take_id::<DatasetId>(&mut fields, "dataset_id")?;
     let spec = parse_spec(&serde_json::to_string(&fields).expect("what was read as JSON can be written"))?;

@@ -43,5 +43,6 @@ pub(crate) fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Pr
         let detail = format!("The JSON is nested {depth} levels deep: at most {} are allowed.", json::DEEPEST);
         return Err(Problem::new(Code::InvalidJson, detail));
     }
-    serde_json::from_slice(text).map_err(|error| Problem::new(Code::InvalidJson, format!("Not valid JSON: {error}.")))
+    serde_json::from_slice(text)
+        .map_err(|error| Problem::new(Code::InvalidJson, format!("The body is not valid JSON: {error}.")))
 }

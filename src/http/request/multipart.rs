@@ -110,7 +110,10 @@ impl Form {
             return Err(Problem::new(Code::InvalidMultipart, detail));
         }
         if self.seen.contains(&name) {
-            return Err(Problem::new(Code::InvalidMultipart, format!("Part `{name}` is there twice.")));
+            return Err(Problem::new(
+                Code::InvalidMultipart,
+                format!("The part `{name}` is there twice: a form has each part once."),
+            ));
         }
         self.seen.push(name);
         Ok(Some(field))

@@ -1,8 +1,9 @@
 //! What the user can mend: one error type with a stable code, shared by pre-flight, graph, spec and engine.
 //!
-//! A [`Rejection`] is permanent (the same input gives the same answer) and its texts are meant for the
-//! user: `detail` says what was wrong, with the value, and what is allowed. Our own bugs and the
-//! world's accidents (a full disk, a dead process) are not rejections.
+//! A [`Rejection`] is not tried again: the same input gives the same answer. The one exception is
+//! [`Code::WorkerTooNoisy`], which depends on the worker's load; measuring on was its retry already.
+//! A rejection's texts are meant for the user: `detail` says what was wrong, with the value, and what
+//! is allowed. Our own bugs and the world's accidents (a full disk, a dead process) are not rejections.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -12,7 +12,7 @@ use super::engine::EngineOptions;
 use super::progress::Display;
 use super::prune::parse_shape;
 use super::table::{Align, Table, grouped, percent};
-use super::{CliError, cancelled_by_signals};
+use super::{CliError, all_cores, cancelled_by_signals};
 use crate::job::Order;
 use crate::local::{self, LocalOptions};
 
@@ -38,6 +38,7 @@ pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError>
     let options = LocalOptions {
         engine: arguments.engine.find()?,
         device: arguments.engine.device(),
+        threads: all_cores(),
         model: arguments.model,
         dataset: None,
         order: Order::Inspect(InspectionSpec::new(InputShape::of(arguments.input_shape))?),

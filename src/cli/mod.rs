@@ -117,6 +117,11 @@ impl From<LocalError> for CliError {
     }
 }
 
+/// Compute threads where none are asked for.
+fn all_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Parses the arguments, runs the command and says how it went.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();

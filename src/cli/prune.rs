@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::engine::EngineOptions;
 use super::progress::Display;
 use super::table::{Align, Table, grouped, percent};
-use super::{CliError, cancelled_by_signals};
+use super::{CliError, all_cores, cancelled_by_signals};
 use crate::job::Order;
 use crate::local::{self, LocalJob, LocalOptions};
 use crate::upload::check_fit;
@@ -32,6 +32,8 @@ enum MethodChoice {
     /// One threshold over the L2 norms of all channels
     GlobalL2,
 }
+
+const MOST_THREADS: i64 = 1024;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("target").args(["flops", "params", "channels", "latency", "spec"]).multiple(true).required(true))]
@@ -77,6 +79,9 @@ pub(super) struct PruneArguments {
     /// The std of that
     #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "mean")]
     std: Option<Value>,
+    /// Compute threads; a latency is that of as many [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
+    threads: Option<u16>,
     /// Where to write the pruned model [default: the model's name with -pruned]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -113,6 +118,7 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
     let options = LocalOptions {
         engine: arguments.engine.find()?,
         device: arguments.engine.device(),
+        threads: arguments.threads.map_or_else(all_cores, usize::from),
         model: arguments.model,
         dataset: arguments.data,
         order: Order::Prune(Box::new(spec)),

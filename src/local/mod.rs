@@ -21,6 +21,8 @@ use crate::job::{JobError, Order};
 pub struct LocalOptions {
     pub engine: EngineBinary,
     pub device: Device,
+    /// Compute threads.
+    pub threads: usize,
     pub model: PathBuf,
     pub dataset: Option<PathBuf>,
     pub order: Order,
@@ -134,7 +136,7 @@ async fn run_task(
         protocol: PROTOCOL,
         spec: options.order.spec().cloned(),
         work: task.work.clone(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: options.threads,
         device: options.device,
         // A job that is stopped here leaves nothing from which it could go on.
         checkpoint_interval_s: None,

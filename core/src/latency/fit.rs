@@ -34,11 +34,11 @@ pub struct Timing {
 
 const FOLDS: usize = 4;
 
-/// Fits a table. The first network is the uncut one.
+/// Fits a table. The first network is the uncut one, the last `probes` are those near the target.
 ///
 /// Rows are weighted by one over the network's latency, so that relative errors of whole networks count; on the networks
 /// that were tried this left smaller errors on unseen widths than plain least squares.
-pub fn fit(graph: &Graph, grouping: &Grouping, timing: Timing, measured: &[Measured]) -> LatencyTable {
+pub fn fit(graph: &Graph, grouping: &Grouping, timing: Timing, measured: &[Measured], probes: usize) -> LatencyTable {
     let Timing { setting, runs, whole_over_nodes } = timing;
     let features: Vec<Vec<Term>> = graph.nodes().iter().map(|node| feature::of(graph, grouping, node)).collect();
     let base_ms = whole_over_nodes * measured[0].sum();
@@ -55,34 +55,37 @@ pub fn fit(graph: &Graph, grouping: &Grouping, timing: Timing, measured: &[Measu
             base_error: 0.0,
             whole_over_nodes,
             rounds: 1,
-            repeat_error: 0.0,
-            disorder: 0.0,
+            target_error: 0.0,
         },
     };
-    let error =
-        |table: &LatencyTable, network: &Measured| table.at(&network.widths) / (whole_over_nodes * network.sum()) - 1.0;
-    let held_out = held_out_errors(measured, &table_of, &error);
+    let off = |table: &LatencyTable, network: &Measured| table.at(&network.widths) - whole_over_nodes * network.sum();
+    let held_out = held_out(measured, &table_of, &off);
+    let relative =
+        held_out.iter().zip(&measured[1..]).map(|(off, network)| off.abs() / (whole_over_nodes * network.sum()));
+    let near_target = &held_out[held_out.len() - probes..];
     let mut table = table_of(&measured.iter().collect::<Vec<_>>());
     table.fit.r2 = explained(&table, measured);
-    table.fit.held_out_error = held_out.iter().sum::<f64>() / held_out.len().max(1) as f64;
-    table.fit.held_out_worst = held_out.iter().copied().fold(0.0, f64::max);
-    table.fit.base_error = error(&table, &measured[0]);
+    table.fit.held_out_error = relative.clone().sum::<f64>() / held_out.len().max(1) as f64;
+    table.fit.held_out_worst = relative.fold(0.0, f64::max);
+    table.fit.base_error = off(&table, &measured[0]) / base_ms;
+    let squares = near_target.iter().map(|off| (off / base_ms).powi(2)).sum::<f64>();
+    table.fit.target_error = (squares / probes.max(1) as f64).sqrt();
     table
 }
 
-/// Relative errors on networks that the fit did not see. The uncut one is always seen.
-fn held_out_errors(
+/// How far, in milliseconds, the tables of three quarters of the networks are off on each of the last quarter, in order of the networks
+/// without the uncut one. That one is always seen.
+fn held_out(
     measured: &[Measured],
     table_of: &dyn Fn(&[&Measured]) -> LatencyTable,
-    error: &dyn Fn(&LatencyTable, &Measured) -> f64,
+    off: &dyn Fn(&LatencyTable, &Measured) -> f64,
 ) -> Vec<f64> {
-    let fold_errors = |fold: usize| {
-        let (held_out, seen): (Vec<_>, Vec<_>) =
-            measured.iter().enumerate().partition(|&(index, _)| index > 0 && index % FOLDS == fold);
-        let table = table_of(&seen.into_iter().map(|(_, network)| network).collect::<Vec<_>>());
-        held_out.into_iter().map(|(_, network)| error(&table, network).abs()).collect::<Vec<_>>()
+    let without = |fold: usize| {
+        let seen = measured.iter().enumerate().filter(|&(index, _)| index == 0 || index % FOLDS != fold);
+        table_of(&seen.map(|(_, network)| network).collect::<Vec<_>>())
     };
-    (0..FOLDS).flat_map(fold_errors).collect()
+    let tables: Vec<LatencyTable> = (0..FOLDS).map(without).collect();
+    measured.iter().enumerate().skip(1).map(|(index, network)| off(&tables[index % FOLDS], network)).collect()
 }
 
 /// Share of the variance between networks that the table explains.

@@ -27,8 +27,10 @@ use crate::graph::Graph;
 use crate::group::Grouping;
 
 pub use fit::{Measured, Timing, fit};
-pub use measure::{MOST_ROUNDS, Round, Stopwatch, Subject, USUAL_ROUNDS, measure};
-pub use sample::{NETWORKS, widths};
+pub use measure::{MOST_VISITS, Stopwatch, Subject, USUAL_VISITS, Visit, measure};
+#[cfg(test)]
+use sample::widths;
+pub use sample::{NETWORKS, PROBES};
 
 /// What a forward pass was measured on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -87,12 +89,10 @@ pub struct LatencyFit {
     /// Rounds in which the networks took turns.
     #[serde(default)]
     pub rounds: u32,
-    /// How far the reductions that the tables of both halves of the rounds predict differ, mean over the networks.
+    /// How far the share of the latency that the table says is removed is off for networks near the target which the fit had not
+    /// seen: root of the mean square over the networks, as a share of the uncut latency.
     #[serde(default)]
-    pub repeat_error: f64,
-    /// How much slower, relatively, a network was measured than one that is at least as wide everywhere, at worst.
-    #[serde(default)]
-    pub disorder: f64,
+    pub target_error: f64,
 }
 
 impl LatencyTable {
@@ -169,8 +169,7 @@ impl LatencyTable {
                 base_error: 0.01,
                 whole_over_nodes: 1.0,
                 rounds: 6,
-                repeat_error: 0.01,
-                disorder: 0.0,
+                target_error: 0.01,
             },
         }
     }

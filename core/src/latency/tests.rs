@@ -58,7 +58,7 @@ impl Machine {
         let limits = Limits::new(&graph, &grouping, &Constraints::default()).unwrap();
         let measured: Vec<Measured> =
             widths(&limits, 1).iter().map(|widths| roofline(&graph, &grouping, widths, &mut noise)).collect();
-        let table = fit(&graph, &grouping, setting(), &measured);
+        let table = fit(&graph, &grouping, setting(), &measured, 0);
         Self { graph, grouping, table }
     }
 

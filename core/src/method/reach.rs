@@ -7,6 +7,10 @@ use crate::group::Grouping;
 use crate::rejection::{Code, Rejection};
 use crate::spec::{JobSpec, Method, TARGET_TOLERANCE, Target};
 
+/// On two idle cores a small network spends most of its time on handing work from one to the other.
+const FEWER_THREADS: &str = " With fewer threads more of the latency depends on the widths: `secateur prune --threads 1`, or a \
+                             worker with more `--slots`.";
+
 /// The largest share of a metric that the constraints allow. `costs` are the graph's; where the metric is latency, with
 /// latency.
 ///
@@ -50,9 +54,10 @@ pub fn check_reachable(
             ),
         )
         .hint(format!(
-            "Ask for at most {:.2}, raise `constraints.max_layer_reduction` (now {}), or shorten `constraints.ignore`.",
+            "Ask for at most {:.2}, raise `constraints.max_layer_reduction` (now {}), or shorten `constraints.ignore`.{}",
             (reachable * 100.0).floor() / 100.0,
             spec.constraints.max_layer_reduction.get(),
+            if metric == Metric::Latency { FEWER_THREADS } else { "" },
         )));
     }
     Ok(reachable)

@@ -208,7 +208,7 @@ mod tests {
     use crate::configuration::Origin;
     use crate::dataset::{DataReport, SplitCounts};
     use crate::importance::Criterion;
-    use crate::latency::{LatencyFit, Setting};
+    use crate::latency::{LatencyTable, Setting};
     use crate::recovery::{Accuracy, ChannelChoice, Measure};
     use crate::search::SearchReport;
 
@@ -265,18 +265,7 @@ mod tests {
     /// 40 % predicted at one thread of a processor.
     fn latency(measured_reduction: f64, threads: u32) -> Option<LatencyReport> {
         let setting = Setting { batch: 1, threads, device: "cpu".to_owned() };
-        let fit = LatencyFit {
-            networks: 26,
-            runs: 48,
-            r2: 0.99,
-            held_out_error: 0.02,
-            held_out_worst: 0.05,
-            base_error: 0.01,
-            whole_over_nodes: 1.1,
-            rounds: 6,
-            repeat_error: 0.01,
-            disorder: 0.0,
-        };
+        let fit = LatencyTable::sample().fit;
         Some(LatencyReport {
             predicted_reduction: 0.4,
             measured_reduction,

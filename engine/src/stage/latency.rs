@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use secateur_core::configuration::{Configuration, Limits};
 use secateur_core::group::Grouping;
-use secateur_core::latency::{self, MOST_ROUNDS, Round, Setting, Stopwatch, Subject, USUAL_ROUNDS, measure};
+use secateur_core::latency::{MOST_VISITS, Setting, Stopwatch, Subject, USUAL_VISITS, Visit, measure};
 use secateur_core::method;
 use secateur_core::stage::latency::LatencyResult;
 use tch::{Device, Tensor};
@@ -33,26 +33,24 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<LatencyResult, Error> {
     let graph = original.graph();
     let grouping = Grouping::of(graph);
     let limits = Limits::new(graph, &grouping, &task.spec.constraints)?;
-    let widths = latency::widths(&limits, task.spec.seed);
     let setting = Setting { batch: BATCH as u32, threads: task.threads as u32, device: device_name(task.device) };
     let mut clock = Clock {
         original: &original,
         grouping: &grouping,
-        widths: &widths,
         inputs: random_inputs(graph, BATCH, task.spec.seed as i64, task.device)?,
         device: task.device,
         started: Instant::now(),
         timed: 0,
-        progress: task.messages.count((USUAL_ROUNDS * widths.len()) as u64, "networks"),
+        progress: task.messages.count(USUAL_VISITS as u64, "networks"),
     };
     let target = task.spec.target.reduction.get();
-    let subject = Subject { graph, grouping: &grouping, widths: &widths, target };
+    let subject = Subject { graph, grouping: &grouping, limits: &limits, target, seed: task.spec.seed };
     let table = measure(subject, &setting, &mut clock)?;
     let fit = &table.fit;
     task.messages.log(format!(
         "latency at batch {BATCH} on {}: {:.3} ms, {} networks timed {} times each in {} rounds; the table explains {:.4} of the \
-         variance, is off by {:.1} % in the mean and by {:.1} % at worst on networks that it had not seen, and the \
-         reductions that both halves of the rounds predict differ by {:.1} %",
+         variance, is off by {:.1} % in the mean and by {:.1} % at worst on networks that it had not seen, and by {:.1} % of the uncut \
+         latency on those near the target",
         table.setting.device,
         table.base_ms,
         fit.networks,
@@ -61,7 +59,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<LatencyResult, Error> {
         fit.r2,
         fit.held_out_error * 100.0,
         fit.held_out_worst * 100.0,
-        fit.repeat_error * 100.0
+        fit.target_error * 100.0
     ));
     let costs = table.costs(graph, &grouping);
     let reachable = method::check_reachable(graph, &grouping, &costs, task.spec)?;
@@ -72,7 +70,6 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<LatencyResult, Error> {
 struct Clock<'a> {
     original: &'a Network,
     grouping: &'a Grouping,
-    widths: &'a [Vec<usize>],
     inputs: Vec<Tensor>,
     device: Device,
     started: Instant,
@@ -84,23 +81,22 @@ struct Clock<'a> {
 impl Stopwatch for Clock<'_> {
     type Error = Error;
 
-    fn time(&mut self, network: usize) -> Result<Round, Error> {
-        let network = narrowed(self.original, self.grouping, &self.widths[network])?;
+    fn time(&mut self, widths: &[usize]) -> Result<Visit, Error> {
+        let network = narrowed(self.original, self.grouping, widths)?;
         for _ in 0..WARM_UP {
             self.original.evaluate(&self.inputs)?;
             network.evaluate(&self.inputs)?;
         }
         let (mut runs, mut base_runs) = (Vec::with_capacity(RUNS), Vec::with_capacity(RUNS));
         for _ in 0..RUNS {
-            base_runs.push(self.original.node_seconds(&self.inputs)?.into_iter().map(|seconds| seconds * 1e3).sum());
-            let seconds = network.node_seconds(&self.inputs)?;
-            runs.push(seconds.into_iter().map(|seconds| seconds * 1e3).collect::<Vec<f64>>());
+            base_runs.push(node_ms(self.original, &self.inputs)?);
+            runs.push(node_ms(&network, &self.inputs)?);
         }
         let whole = timed(&mut || network.evaluate(&self.inputs).map(drop), self.device)?;
         let of_nodes: f64 = runs.last().map_or(0.0, |run| run.iter().sum());
         self.timed += 1;
         self.count();
-        Ok(Round { runs, base_runs, whole_over_nodes: whole / of_nodes })
+        Ok(Visit { runs, base_runs, whole_over_nodes: whole / of_nodes })
     }
 
     fn seconds(&self) -> f64 {
@@ -111,12 +107,15 @@ impl Stopwatch for Clock<'_> {
 impl Clock<'_> {
     /// More rounds than usual are announced once they begin.
     fn count(&mut self) {
-        let usual = USUAL_ROUNDS * self.widths.len();
-        if self.timed > usual {
-            self.progress.grow((MOST_ROUNDS * self.widths.len()) as u64);
+        if self.timed > USUAL_VISITS {
+            self.progress.grow(MOST_VISITS as u64);
         }
         self.progress.reach(self.timed as u64);
     }
+}
+
+fn node_ms(network: &Network, inputs: &[Tensor]) -> Result<Vec<f64>, Error> {
+    Ok(network.node_seconds(inputs)?.into_iter().map(|seconds| seconds * 1e3).collect())
 }
 
 /// The network with the first channels of every group. Which they are does not change how long it takes.

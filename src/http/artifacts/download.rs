@@ -14,7 +14,7 @@ use crate::http::request::parameters::ArtifactPath;
 use crate::id::JobId;
 
 /// A file that a job made; whole, in part, or not at all when the client has it.
-#[utoipa::path(get, path = "/v1/jobs/{id}/artifacts/{name}", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/artifacts/{name}", operation_id = "download_artifact", tag = "jobs",
     params(
         ("id" = String, Path),
         ("name" = String, Path, example = "model.pt"),

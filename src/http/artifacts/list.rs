@@ -10,7 +10,7 @@ use crate::http::request::id::Own;
 use crate::id::JobId;
 
 /// The files that a job has made so far. `model.pt` is there once the job has succeeded.
-#[utoipa::path(get, path = "/v1/jobs/{id}/artifacts", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/artifacts", operation_id = "list_artifacts", tag = "jobs",
     params(("id" = String, Path)),
     responses(
         (status = 200, body = ArtifactList),

@@ -13,7 +13,7 @@ use crate::id::DatasetId;
 use crate::upload::UploadDeletion;
 
 /// Delete a data set. Jobs that have ended keep their results; one that is queued or running keeps what it needs.
-#[utoipa::path(delete, path = "/v1/datasets/{id}", tag = "datasets",
+#[utoipa::path(delete, path = "/v1/datasets/{id}", operation_id = "delete_dataset", tag = "datasets",
     params(("id" = String, Path)),
     responses(
         (status = 204, description = "It is gone"),

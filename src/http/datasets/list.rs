@@ -12,7 +12,7 @@ use crate::http::request::parameters::Parameters;
 use crate::table::dataset;
 
 /// Data sets, newest first.
-#[utoipa::path(get, path = "/v1/datasets", tag = "datasets",
+#[utoipa::path(get, path = "/v1/datasets", operation_id = "list_datasets", tag = "datasets",
     params(
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),

@@ -11,7 +11,7 @@ use crate::id::DatasetId;
 use crate::table::dataset;
 
 /// A data set.
-#[utoipa::path(get, path = "/v1/datasets/{id}", tag = "datasets",
+#[utoipa::path(get, path = "/v1/datasets/{id}", operation_id = "show_dataset", tag = "datasets",
     params(("id" = String, Path)),
     responses(
         (status = 200, body = DatasetOut),

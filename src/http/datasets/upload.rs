@@ -13,7 +13,7 @@ use crate::http::request::multipart::receive_file;
 use crate::http::request::parameters::Parameters;
 
 /// Upload a data set, `.npz` or `.safetensors`. The same bytes give the same data set.
-#[utoipa::path(post, path = "/v1/datasets", tag = "datasets",
+#[utoipa::path(post, path = "/v1/datasets", operation_id = "upload_dataset", tag = "datasets",
     params(("name" = Option<String>, Query, description = "What to call it; the file's name otherwise")),
     request_body(content(
         (Vec<u8> = "application/octet-stream"),

@@ -12,7 +12,7 @@ use crate::id::JobId;
 use crate::queue::Cancellation;
 
 /// Cancel a job. What it has found so far stays.
-#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", operation_id = "cancel_job", tag = "jobs",
     params(("id" = String, Path)),
     responses(
         (status = 200, body = JobOut),

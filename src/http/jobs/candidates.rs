@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::id::{Own, not_found};
-use crate::http::request::page;
+use crate::http::request::page::PageRequest;
 use crate::http::request::parameters::Parameters;
 use crate::id::JobId;
 use crate::table::{job, task};
@@ -23,7 +23,7 @@ pub(crate) struct CandidatePage {
 }
 
 /// Every configuration that was proposed: costs, similarity, accuracy screened and tuned.
-#[utoipa::path(get, path = "/v1/jobs/{id}/candidates", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/candidates", operation_id = "list_candidates", tag = "jobs",
     params(
         ("id" = String, Path),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
@@ -39,16 +39,13 @@ pub(crate) async fn list(
     Own(id): Own<JobId>,
     parameters: Parameters,
 ) -> Result<Json<CandidatePage>, Problem> {
-    let limit = page::limit(&parameters)? as usize;
-    let after = parameters.get("after", |text| text.parse::<usize>().ok(), "the index of a candidate")?;
+    let page = PageRequest::<usize>::by(&parameters, "the index of a candidate")?;
     let pool = app.database.pool();
     let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
     let finished = task::finished(pool, id).await?;
     // An inspection tries none.
     let candidates = job.order.spec().map(|spec| job.view(spec, &finished).candidates()).unwrap_or_default();
-    let mut items: Vec<CandidateReport> =
-        candidates.into_iter().filter(|candidate| after.is_none_or(|after| candidate.index > after)).collect();
-    let next = (items.len() > limit).then(|| items[limit - 1].index);
-    items.truncate(limit);
+    let later = |candidate: &CandidateReport| page.after.is_none_or(|after| candidate.index > after);
+    let (items, next) = page.cut(candidates.into_iter().filter(later).collect(), |candidate| candidate.index);
     Ok(Json(CandidatePage { items, next }))
 }

@@ -11,7 +11,7 @@ use crate::id::JobId;
 use crate::queue::Deletion;
 
 /// Delete a job that has ended, with its events and artifacts.
-#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs",
+#[utoipa::path(delete, path = "/v1/jobs/{id}", operation_id = "delete_job", tag = "jobs",
     params(("id" = String, Path)),
     responses(
         (status = 204, description = "It is gone"),

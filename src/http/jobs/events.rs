@@ -56,7 +56,7 @@ impl From<EventRow> for EventOut {
 }
 
 /// What happened to a job, oldest first; a stream with `Accept: text/event-stream`.
-#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", operation_id = "list_events", tag = "jobs",
     params(
         ("id" = String, Path),
         ("after" = Option<i64>, Query, minimum = 0, description = "The id of the last event that is known"),

@@ -13,7 +13,7 @@ use crate::job::JobStatus;
 use crate::table::job::{self, Filter};
 
 /// Jobs, newest first.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs",
     params(
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),

@@ -13,7 +13,7 @@ use crate::id::JobId;
 use crate::table::job;
 
 /// A job; with `wait`, as soon as its status changes.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}", operation_id = "show_job", tag = "jobs",
     params(
         ("id" = String, Path),
         ("wait" = Option<u64>, Query, maximum = 60,

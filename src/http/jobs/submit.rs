@@ -63,7 +63,7 @@ pub(crate) struct JobForm {
 }
 
 /// Submit a job: a form with `model`, `spec` and maybe `dataset`, or JSON that names what was uploaded before.
-#[utoipa::path(post, path = "/v1/jobs", tag = "jobs",
+#[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs",
     params(("idempotency-key" = Option<String>, Header,
             description = "The same key with the same request gives the same job")),
     request_body(content((JobForm = "multipart/form-data"), (JobIn = "application/json"))),

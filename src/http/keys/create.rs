@@ -13,7 +13,7 @@ use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::request::body::{parse_json, read_body};
 
 /// Make a key of the administrator's own tenant. The answer has its secret, which is not to be had again.
-#[utoipa::path(post, path = "/v1/keys", tag = "access",
+#[utoipa::path(post, path = "/v1/keys", operation_id = "create_key", tag = "access",
     request_body = KeyIn,
     responses(
         (status = 201, body = NewKeyOut, headers(("location" = String))),

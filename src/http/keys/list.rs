@@ -12,7 +12,7 @@ use crate::http::request::parameters::Parameters;
 use crate::table::api_key;
 
 /// Keys of the administrator's own tenant, newest first, revoked ones too.
-#[utoipa::path(get, path = "/v1/keys", tag = "access",
+#[utoipa::path(get, path = "/v1/keys", operation_id = "list_keys", tag = "access",
     params(
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),

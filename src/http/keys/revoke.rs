@@ -11,7 +11,7 @@ use crate::id::KeyId;
 use crate::table::api_key;
 
 /// Revoke a key, and end its sessions: the next request with it is refused.
-#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "access",
+#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "access",
     params(("id" = String, Path)),
     responses(
         (status = 204, description = "It is revoked"),

@@ -13,7 +13,7 @@ use crate::id::ModelId;
 use crate::upload::UploadDeletion;
 
 /// Delete a model. Jobs that have ended keep their results; one that is queued or running keeps what it needs.
-#[utoipa::path(delete, path = "/v1/models/{id}", tag = "models",
+#[utoipa::path(delete, path = "/v1/models/{id}", operation_id = "delete_model", tag = "models",
     params(("id" = String, Path)),
     responses(
         (status = 204, description = "It is gone"),

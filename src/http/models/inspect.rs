@@ -14,7 +14,7 @@ use crate::http::request::id::Own;
 use crate::id::ModelId;
 
 /// Inspect a model, with the input shape that its file does not tell. What is known is not looked for again.
-#[utoipa::path(post, path = "/v1/models/{id}/inspect", tag = "models",
+#[utoipa::path(post, path = "/v1/models/{id}/inspect", operation_id = "inspect_model", tag = "models",
     params(("id" = String, Path)),
     request_body(content = Option<InspectionIn>),
     responses(

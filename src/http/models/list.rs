@@ -12,7 +12,7 @@ use crate::http::request::parameters::Parameters;
 use crate::table::model;
 
 /// Models, newest first.
-#[utoipa::path(get, path = "/v1/models", tag = "models",
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "models",
     params(
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Items of a page, 50 by default"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),

@@ -13,7 +13,7 @@ use crate::id::ModelId;
 use crate::job::JobStatus;
 
 /// A model, with what its import has found out.
-#[utoipa::path(get, path = "/v1/models/{id}", tag = "models",
+#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "show_model", tag = "models",
     params(
         ("id" = String, Path),
         ("wait" = Option<u64>, Query, maximum = 60,

@@ -14,7 +14,7 @@ use crate::http::request::multipart::receive_file;
 use crate::http::request::parameters::Parameters;
 
 /// Upload a TorchScript model. The same bytes give the same model. It is inspected as soon as a worker is free.
-#[utoipa::path(post, path = "/v1/models", tag = "models",
+#[utoipa::path(post, path = "/v1/models", operation_id = "upload_model", tag = "models",
     params(
         ("name" = Option<String>, Query, description = "What to call it; the file's name otherwise"),
         ("input_shape" = Option<String>, Query, example = "3,224,224",

@@ -1,5 +1,7 @@
 //! Lists in pages, newest first: `limit` items, after the one that `after` names.
 
+use std::str::FromStr;
+
 use super::id::ResourceId;
 use super::parameters::Parameters;
 use crate::http::answer::problem::Problem;
@@ -14,7 +16,7 @@ pub(crate) fn limit(parameters: &Parameters) -> Result<i64, Problem> {
     Ok(limit.unwrap_or(USUAL))
 }
 
-/// A page that is asked for.
+/// A page that is asked for. `I` is what items are known by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageRequest<I> {
     limit: i64,
@@ -25,7 +27,14 @@ pub(crate) struct PageRequest<I> {
 impl<I: ResourceId> PageRequest<I> {
     /// The page that the parameters `limit` and `after` ask for.
     pub(crate) fn of(parameters: &Parameters) -> Result<Self, Problem> {
-        let after = parameters.get("after", |text| text.parse().ok(), &format!("the id of a {}", I::WHAT))?;
+        Self::by(parameters, &format!("the id of a {}", I::WHAT))
+    }
+}
+
+impl<I: FromStr> PageRequest<I> {
+    /// As [`Self::of`], of items that are known by `what`.
+    pub(crate) fn by(parameters: &Parameters, what: &str) -> Result<Self, Problem> {
+        let after = parameters.get("after", |text| text.parse().ok(), what)?;
         Ok(Self { limit: limit(parameters)?, after })
     }
 }

@@ -35,13 +35,13 @@ pub(crate) struct Details {
 }
 
 /// The process lives.
-#[utoipa::path(get, path = "/healthz", tag = "service", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "service", security(()), responses((status = 200, body = Health)))]
 pub(crate) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
 /// The database answers and has every migration, blobs can be written, and the disk has its reserve free. Callers with a key are told more.
-#[utoipa::path(get, path = "/readyz", tag = "service", security(()), responses(
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "service", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = ProblemDocument, content_type = "application/problem+json",
      description = "Code `database_unavailable`, `blob_store_unavailable`, or `disk_full` with a member `disk` as in the answer 200"),

@@ -9,7 +9,7 @@ use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 
 /// End the session.
-#[utoipa::path(delete, path = "/v1/session", tag = "access",
+#[utoipa::path(delete, path = "/v1/session", operation_id = "close_session", tag = "access",
     responses(
         (status = 204, description = "It has ended, or there was none"),
         (status = 401, body = ProblemDocument, content_type = "application/problem+json"),

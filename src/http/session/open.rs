@@ -13,7 +13,7 @@ use crate::http::request::body::parse_json;
 use crate::http::request::credentials::bearer;
 
 /// Open a session: the cookie is not readable to scripts, is sent to this site only, and lasts 12 hours at most.
-#[utoipa::path(post, path = "/v1/session", tag = "access", security((), ("key" = [])),
+#[utoipa::path(post, path = "/v1/session", operation_id = "open_session", tag = "access", security((), ("key" = [])),
     request_body(content = Option<SessionIn>),
     responses(
         (status = 201, body = SessionOut, headers(("set-cookie" = String))),

@@ -10,7 +10,7 @@ use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 
 /// Who the caller is, and the token that a page with a session sends with what changes something.
-#[utoipa::path(get, path = "/v1/session", tag = "access",
+#[utoipa::path(get, path = "/v1/session", operation_id = "show_session", tag = "access",
     responses(
         (status = 200, body = SessionOut),
         (status = 401, body = ProblemDocument, content_type = "application/problem+json"),

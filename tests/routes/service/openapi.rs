@@ -1,5 +1,6 @@
 //! The description of the API.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use reqwest::StatusCode;
@@ -15,6 +16,17 @@ fn the_committed_description_is_that_of_the_code() {
         of_the_code.trim_end(),
         "openapi.yaml has drifted: `cargo run -- openapi > openapi.yaml`"
     );
+}
+
+/// What a client that is generated from the description calls its methods.
+#[test]
+fn no_two_operations_have_one_id() {
+    let document = serde_json::to_value(secateur::http::openapi_document()).unwrap();
+    let methods = document["paths"].as_object().unwrap().values().filter_map(serde_json::Value::as_object);
+    let ids: Vec<&str> =
+        methods.flat_map(|methods| methods.values()).filter_map(|method| method["operationId"].as_str()).collect();
+    let different: HashSet<&str> = ids.iter().copied().collect();
+    assert!(ids.len() > 20 && different.len() == ids.len(), "{ids:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,7 @@ fn prune_measures_a_table_for_a_latency_target_and_meets_it_or_says_what_is_near
     let output = secateur_with_engine()
         .arg("prune")
         .arg(example("vgg-digits.pt"))
-        .args(["--latency", "0.2", "--method", "uniform", "--no-fine-tune", "--input-shape", "1,8,8"])
+        .args(["--latency", "0.2", "--threads", "1", "--method", "uniform", "--no-fine-tune", "--input-shape", "1,8,8"])
         .arg("-o")
         .arg(&output_file)
         .arg("--report")
@@ -77,6 +77,7 @@ fn prune_measures_a_table_for_a_latency_target_and_meets_it_or_says_what_is_near
         assert_eq!(report["spec"]["target"]["latency_reduction"], 0.2);
         assert!((report["latency"]["predicted_reduction"].as_f64().unwrap() - 0.2).abs() < 0.0101, "{report}");
         assert!(report["latency"]["measured_reduction"].is_f64() && report["latency"]["batch"] == 1);
+        assert_eq!(report["latency"]["threads"], 1);
         assert!(stderr(&output).contains("latency: done"), "{}", stderr(&output));
         preflight(&output_file).unwrap();
     } else {

@@ -2,16 +2,15 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::configuration::{Constraints, Limits};
+use crate::configuration::Constraints;
 use crate::cost::CostModel;
-use crate::latency::{USUAL_ROUNDS, widths};
 use crate::testing::Net;
 
 /// A chain whose nodes take 0.01 ms and 0.1 ns per multiply-accumulate.
 struct Machine {
     graph: Graph,
     grouping: Grouping,
-    widths: Vec<Vec<usize>>,
+    limits: Limits,
 }
 
 impl Machine {
@@ -22,8 +21,11 @@ impl Machine {
         let graph = net.graph();
         let grouping = Grouping::of(&graph);
         let limits = Limits::new(&graph, &grouping, &Constraints::default()).unwrap();
-        let widths = widths(&limits, 1);
-        Self { graph, grouping, widths }
+        Self { graph, grouping, limits }
+    }
+
+    fn uncut(&self) -> Vec<usize> {
+        self.grouping.groups().iter().map(|group| group.channels()).collect()
     }
 
     fn true_ms(&self, widths: &[usize]) -> Vec<f64> {
@@ -34,20 +36,23 @@ impl Machine {
 
     fn true_reduction(&self, widths: &[usize]) -> f64 {
         let sum = |widths: &[usize]| self.true_ms(widths).iter().sum::<f64>();
-        1.0 - sum(widths) / sum(&self.widths[0])
+        1.0 - sum(widths) / sum(&self.uncut())
     }
 
-    fn measure(&self, seed: u64, noise: fn(&mut ChaCha8Rng) -> Noise) -> Result<LatencyTable, Rejection> {
+    fn measure(&self, target: f64, seed: u64, noise: fn(&mut ChaCha8Rng) -> Noise) -> Result<LatencyTable, Rejection> {
         let mut stopwatch = MadeUp { machine: self, random: ChaCha8Rng::seed_from_u64(seed), noise };
         let setting = Setting { batch: 1, threads: 1, device: "cpu".to_owned() };
-        let subject = Subject { graph: &self.graph, grouping: &self.grouping, widths: &self.widths, target: 0.2 };
-        measure(subject, &setting, &mut stopwatch)
+        let Self { graph, grouping, limits } = self;
+        measure(Subject { graph, grouping, limits, target, seed }, &setting, &mut stopwatch)
     }
 
-    /// Mean difference between the reductions that a table predicts and the true ones.
-    fn error(&self, table: &LatencyTable) -> f64 {
-        let error = |widths: &Vec<usize>| (1.0 - table.at(widths) / table.base_ms - self.true_reduction(widths)).abs();
-        self.widths.iter().map(error).sum::<f64>() / self.widths.len() as f64
+    /// How far the reductions that a table predicts are off for networks which it says meet the target: other ones than it was made
+    /// from. Root of the mean square.
+    fn error(&self, table: &LatencyTable, target: f64) -> f64 {
+        let networks: Vec<Vec<usize>> =
+            (100..110).flat_map(|seed| sample::near(&self.limits, table, target, seed)).collect();
+        let off = |widths: &Vec<usize>| 1.0 - table.at(widths) / table.base_ms - self.true_reduction(widths);
+        (networks.iter().map(|widths| off(widths).powi(2)).sum::<f64>() / networks.len() as f64).sqrt()
     }
 }
 
@@ -67,14 +72,14 @@ struct MadeUp<'a> {
 impl Stopwatch for MadeUp<'_> {
     type Error = Rejection;
 
-    fn time(&mut self, network: usize) -> Result<Round, Rejection> {
+    fn time(&mut self, widths: &[usize]) -> Result<Visit, Rejection> {
         let Noise { factor, of_node } = (self.noise)(&mut self.random);
         let mut run = |widths: &[usize]| -> Vec<f64> {
             self.machine.true_ms(widths).iter().map(|ms| ms * factor * of_node(&mut self.random)).collect()
         };
-        let base_runs = (0..4).map(|_| run(&self.machine.widths[0]).iter().sum()).collect();
-        let runs = (0..4).map(|_| run(&self.machine.widths[network])).collect();
-        Ok(Round { runs, base_runs, whole_over_nodes: 1.0 })
+        let base_runs = (0..4).map(|_| run(&self.machine.uncut())).collect();
+        let runs = (0..4).map(|_| run(widths)).collect();
+        Ok(Visit { runs, base_runs, whole_over_nodes: 1.0 })
     }
 
     fn seconds(&self) -> f64 {
@@ -84,25 +89,6 @@ impl Stopwatch for MadeUp<'_> {
 
 fn uniform(random: &mut impl Rng) -> f64 {
     random.random()
-}
-
-#[test]
-fn a_quiet_machine_is_measured_in_the_usual_rounds() {
-    let machine = Machine::new();
-    let table = machine.measure(1, |_| Noise { factor: 1.0, of_node: |random| 1.0 + 0.02 * uniform(random) }).unwrap();
-    assert_eq!(table.fit.rounds as usize, USUAL_ROUNDS);
-    assert!(machine.error(&table) < 0.01, "{:?}", table.fit);
-}
-
-#[test]
-fn a_machine_that_is_now_fast_and_now_slow_is_measured_as_well() {
-    let machine = Machine::new();
-    for seed in 0..10 {
-        let visit = |random: &mut ChaCha8Rng| Noise { factor: 1.0 + 3.0 * uniform(random), of_node: |_| 1.0 };
-        let table = machine.measure(seed, visit).unwrap();
-        assert_eq!(table.fit.rounds as usize, USUAL_ROUNDS);
-        assert!(machine.error(&table) < 0.005, "{seed}: {:?}", table.fit);
-    }
 }
 
 /// One node of four takes up to five times as long, as under other work on the same cores.
@@ -115,46 +101,96 @@ fn chaos(random: &mut ChaCha8Rng) -> f64 {
     10f64.powf(1.5 * uniform(random))
 }
 
-#[test]
-fn noise_that_averages_out_is_measured_on_until_it_has() {
-    let machine = Machine::new();
-    let fluctuating = |_: &mut ChaCha8Rng| Noise { factor: 1.0, of_node: |random| 0.5 + uniform(random) };
-    let rounds: Vec<usize> = (0..20)
-        .filter_map(|seed| machine.measure(seed, fluctuating).ok())
-        .map(|table| {
-            assert!(machine.error(&table) < 0.06, "{:?}", table.fit);
-            table.fit.rounds as usize
-        })
-        .collect();
-    assert!(rounds.len() >= 10, "{} of 20 are measured in the end", rounds.len());
-    assert!(rounds.iter().any(|&rounds| rounds > USUAL_ROUNDS), "{rounds:?}");
+/// Every node takes up to half as much again, or half as little.
+fn fluctuating(random: &mut ChaCha8Rng) -> f64 {
+    0.5 + uniform(random)
 }
 
 #[test]
-fn a_table_that_is_accepted_predicts_what_is_true_whatever_the_noise() {
+fn a_quiet_machine_is_measured_in_the_usual_rounds() {
     let machine = Machine::new();
-    let mut accepted = 0;
-    for seed in 0..40 {
-        let noisy = [
-            machine.measure(seed, |_| Noise { factor: 1.0, of_node: bursts }),
-            machine.measure(seed, |_| Noise { factor: 1.0, of_node: chaos }),
-        ];
-        for table in noisy.into_iter().flatten() {
-            accepted += 1;
-            assert!(machine.error(&table) < 0.06, "{seed}: {:?} is off by {}", table.fit, machine.error(&table));
+    let quiet = |_: &mut ChaCha8Rng| Noise { factor: 1.0, of_node: |random| 1.0 + 0.02 * uniform(random) };
+    for target in [0.05, 0.2, 0.5] {
+        let table = machine.measure(target, 1, quiet).unwrap();
+        assert_eq!(table.fit.rounds as usize, USUAL_ROUNDS);
+        assert!(machine.error(&table, target) < 0.003, "{target}: {:?}", table.fit);
+    }
+}
+
+#[test]
+fn a_machine_that_is_now_fast_and_now_slow_is_measured_as_well() {
+    let machine = Machine::new();
+    for seed in 0..10 {
+        let visit = |random: &mut ChaCha8Rng| Noise { factor: 1.0 + 3.0 * uniform(random), of_node: |_| 1.0 };
+        let table = machine.measure(0.2, seed, visit).unwrap();
+        assert_eq!(table.fit.rounds as usize, USUAL_ROUNDS);
+        assert!(machine.error(&table, 0.2) < 0.001, "{seed}: {:?}", table.fit);
+    }
+}
+
+/// Of 200 seeds each, errors were within what was stated in 95 of 100 tables, and at worst 3.3 times as large.
+#[test]
+fn an_accepted_table_is_off_at_the_target_by_no_more_than_it_says() {
+    let machine = Machine::new();
+    let noises: [fn(&mut ChaCha8Rng) -> Noise; 2] =
+        [|_| Noise { factor: 1.0, of_node: bursts }, |_| Noise { factor: 1.0, of_node: fluctuating }];
+    for target in [0.2, 0.5] {
+        for noise in noises {
+            let tables: Vec<LatencyTable> =
+                (0..30).filter_map(|seed| machine.measure(target, seed, noise).ok()).collect();
+            assert!(tables.len() >= 10, "{} of 30 are measured in the end", tables.len());
+            assert!(
+                tables.iter().any(|table| table.fit.rounds as usize > USUAL_ROUNDS),
+                "noise asks for further rounds"
+            );
+            let ratios: Vec<f64> =
+                tables.iter().map(|table| machine.error(table, target) / table.fit.target_error).collect();
+            let within = ratios.iter().filter(|&&ratio| ratio <= 1.2).count();
+            assert!(within * 10 >= ratios.len() * 8, "{within} of {} at {target}: {ratios:?}", ratios.len());
+            assert!(ratios.iter().all(|&ratio| ratio < 4.0), "{ratios:?}");
         }
     }
-    assert!(accepted > 0, "bursts are overcome now and then");
 }
 
 #[test]
-fn a_machine_without_any_order_is_refused_with_the_figures() {
+fn too_much_noise_is_refused_with_the_figures_and_without_waiting_for_what_does_not_come() {
     let machine = Machine::new();
-    let refused = (0..10).filter_map(|seed| machine.measure(seed, |_| Noise { factor: 1.0, of_node: chaos }).err());
-    let refused: Vec<Rejection> = refused.collect();
-    assert!(refused.len() >= 8, "{} of 10", refused.len());
-    for rejection in refused {
+    for seed in 0..10 {
+        let rejection = machine.measure(0.2, seed, |_| Noise { factor: 1.0, of_node: chaos }).unwrap_err();
         assert_eq!(rejection.code, Code::WorkerTooNoisy);
-        assert!(rejection.detail.contains("after 18 rounds"), "{}", rejection.detail);
+        let detail = &rejection.detail;
+        assert!(detail.contains("`target.latency_reduction` 0.2: after 4 rounds in 0 s"), "{detail}");
+        assert!(detail.contains("of the uncut latency (at most 4.0 %)"), "{detail}");
     }
+}
+
+#[test]
+fn a_small_target_asks_for_a_smaller_error() {
+    let machine = Machine::new();
+    let noise = |_: &mut ChaCha8Rng| Noise { factor: 1.0, of_node: fluctuating };
+    let errors: Vec<f64> =
+        (0..20).filter_map(|seed| machine.measure(0.1, seed, noise).ok()).map(|table| table.fit.target_error).collect();
+    assert!(errors.iter().all(|&error| error <= 0.02), "{errors:?}");
+}
+
+/// The narrowest network keeps a tenth of the channels, and every node's 0.01 ms.
+#[test]
+fn a_target_out_of_reach_is_left_to_the_job_to_refuse() {
+    let machine = Machine::new();
+    let table = machine.measure(0.999, 1, |_| Noise { factor: 1.0, of_node: |_| 1.0 }).unwrap();
+    assert_eq!((table.fit.networks as usize, table.fit.target_error), (NETWORKS, 0.0));
+}
+
+#[test]
+fn networks_near_the_target_are_of_many_shapes_and_meet_it() {
+    let machine = Machine::new();
+    let table = machine.measure(0.4, 1, |_| Noise { factor: 1.0, of_node: |_| 1.0 }).unwrap();
+    let near = sample::near(&machine.limits, &table, 0.4, 7);
+    assert_eq!(near.len(), PROBES);
+    for widths in &near {
+        let removed = 1.0 - table.at(widths) / table.base_ms;
+        assert!((0.4..0.45).contains(&removed), "{removed}: {widths:?}");
+    }
+    let first: Vec<usize> = near.iter().map(|widths| widths[0]).collect();
+    assert!(first.iter().max().unwrap() - first.iter().min().unwrap() > 8, "{near:?}");
 }

@@ -52,6 +52,28 @@ bool tells_sizes(const Node* node) {
   return names.count(node->kind().toQualString()) != 0;
 }
 
+// A Python number beside a tensor is a constant of no dimensions in a trace, float64 or int64. PyTorch's executor
+// (`CanonicalizeOps`) makes it a number again, which keeps the tensor's dtype where a tensor of float64 would not: this
+// is which of a call's inputs it does that with, where it does.
+std::optional<size_t> number_of(const Node* call) {
+  static const std::unordered_set<std::string> names = {"aten::add", "aten::sub", "aten::mul", "aten::div"};
+  if (names.count(call->kind().toQualString()) == 0 || call->schema().overload_name() != "Tensor") return std::nullopt;
+  constexpr size_t kOther = 1;
+  const bool has_alpha = call->inputs().size() > kOther + 1;
+  if (has_alpha && !torch::jit::toIValue(call->input(kOther + 1))) return std::nullopt;
+  const std::optional<IValue> other = torch::jit::toIValue(call->input(kOther));
+  const bool is_number = other && other->isTensor() && other->toTensor().defined() && other->toTensor().dim() == 0;
+  return is_number ? std::optional(kOther) : std::nullopt;
+}
+
+// Whether all that reads a constant takes it for a number.
+bool is_number(const Value* constant) {
+  for (const torch::jit::Use& use : constant->uses()) {
+    if (use.user->maybeSchema() == nullptr || number_of(use.user) != use.offset) return false;
+  }
+  return constant->hasUses();
+}
+
 // An assertion: one of its branches only raises.
 bool raises(const Block* block) {
   for (const Node* node : block->nodes()) {
@@ -289,7 +311,7 @@ class Evaluator {
     // Functions are constants too, without a value: only CallFunction reads them, from the type.
     std::optional<IValue> value = torch::jit::toIValue(node->output());
     if (!value) return;
-    if (value->isTensor()) recorder_.know_constant(value->toTensor());
+    if (value->isTensor() && !is_number(node->output())) recorder_.know_constant(value->toTensor());
     // Devices that the model was traced on mean the one that it runs on.
     if (value->isDevice()) value = IValue(c10::Device(c10::kCPU));
     frame.values[node->output()] = std::move(*value);
@@ -442,6 +464,10 @@ class Evaluator {
   void operation(const Node* node, Frame& frame, const Place& place) {
     const c10::FunctionSchema& schema = node->schema();
     torch::jit::Stack stack = inputs_from(node, 0, frame);
+    if (const std::optional<size_t> number = number_of(node)) {
+      stack[*number] = stack[*number].toTensor().item();
+      return set_outputs(node, {apply(schema.name().c_str(), "Scalar", std::move(stack), place)}, frame);
+    }
     if (may_grow(node)) budget_.admit(schema.name(), stack);
     torch::jit::Operation kernel = node->getOperation();
     recorder_.call(schema, [&kernel](torch::jit::Stack& operands) { kernel(operands); }, stack, place);

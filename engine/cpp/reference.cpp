@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/passes/canonicalize_graph_fuser_ops.h>
 #include <torch/csrc/jit/runtime/custom_operator.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
@@ -115,12 +116,14 @@ void put_under_budget(const torch::jit::Module& module) {
   for (torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) {
     const auto graph = torch::jit::toGraphFunction(*function).graph();
     prepare(*graph, graph->block());
+    // The one pass of the executor that dtypes depend on.
+    torch::jit::CanonicalizeOps(graph);
   }
 }
 
 std::vector<at::Tensor> reference_outputs(torch::jit::Module module, std::vector<c10::IValue> inputs) {
   const at::NoGradGuard no_grad;
-  // As written, without the passes of the executor.
+  // As written, without further passes of the executor.
   const torch::jit::GraphOptimizerEnabledGuard plain(false);
   Budget budget;
   const Spending spending(budget);

@@ -74,10 +74,10 @@ fn refuse_a_miss(spec: &JobSpec, reached: f64) -> Result<(), Rejection> {
             spec.target.metric.field(),
         ),
     )
-    .hint(format!(
-        "Ask for {reached:.3}, or lower `constraints.round_to` (now {}).",
-        spec.constraints.round_to.get()
-    )))
+    .hint(match spec.constraints.round_to.get() {
+        1 => format!("Ask for {reached:.3}."),
+        multiple => format!("Ask for {reached:.3}, or lower `constraints.round_to` (now {multiple})."),
+    }))
 }
 
 #[cfg(test)]
@@ -169,6 +169,13 @@ mod tests {
         let spec = r#"{"target": {"flops_reduction": 0.3}, "constraints": {"round_to": 16}, "method": "uniform"}"#;
         let error = propose_with(spec).unwrap_err();
         assert!(error.detail.contains("nearest removes"), "{}", error.detail);
+        assert!(error.hint.unwrap().contains("or lower `constraints.round_to` (now 16)"));
+    }
+
+    #[test]
+    fn a_hint_does_not_ask_for_less_rounding_than_none() {
+        let spec = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.3}}"#).unwrap();
+        assert_eq!(refuse_a_miss(&spec, 0.617).unwrap_err().hint.as_deref(), Some("Ask for 0.617."));
     }
 
     #[test]

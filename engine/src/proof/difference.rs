@@ -22,7 +22,7 @@ const SMALLEST_MAGNITUDE: f64 = 1e-2;
 ///
 /// # Errors
 /// A rejection when `expected` is not finite, since no comparison could fail then. A failure when `actual` is not, or when the
-/// outputs differ in number or shape.
+/// outputs differ in number, shape or dtype.
 pub fn between(actual: &[Tensor], expected: &[Tensor]) -> Result<Equivalence, Error> {
     let _no_grad = tch::no_grad_guard();
     if actual.len() != expected.len() {
@@ -36,6 +36,13 @@ pub fn between(actual: &[Tensor], expected: &[Tensor]) -> Result<Equivalence, Er
                 "an output of shape {:?} instead of {:?}",
                 actual.size(),
                 expected.size()
+            )));
+        }
+        if actual.f_kind()? != expected.f_kind()? {
+            return Err(Error::internal(format!(
+                "an output of dtype {:?} instead of {:?}",
+                actual.f_kind()?,
+                expected.f_kind()?
             )));
         }
         if expected.numel() == 0 {

@@ -374,6 +374,10 @@ impl Archive {
                 let (expected, actual) = (expected.size(), actual.size());
                 return Err(differs(format!("an output has the shape {actual:?} instead of {expected:?}")).into());
             }
+            if expected.f_kind()? != actual.f_kind()? {
+                let (expected, actual) = (expected.f_kind()?, actual.f_kind()?);
+                return Err(differs(format!("an output has the dtype {actual:?} instead of {expected:?}")).into());
+            }
             if expected.numel() == 0 {
                 continue;
             }

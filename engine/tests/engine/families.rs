@@ -140,3 +140,9 @@ fn normalisations_and_attention_that_are_written_by_hand_leave_the_channels_prun
     let tables = [&report.kept.0["cosines"][&1], &report.kept.0["sines"][&1]];
     assert_eq!(tables[0], tables[1], "rotary tables go with their head dimensions");
 }
+
+#[test]
+fn python_numbers_beside_integers_do_not_make_float64_of_the_outputs() {
+    let report = halve("numbers", IMAGE, "uniform");
+    assert_eq!(narrower(&report, &["body.0.0", "body.1.0"]), ["body.0.0", "body.1.0"]);
+}

@@ -1,7 +1,7 @@
 //! What import accepts and what the graph then says.
 
-use crate::fixture::{example, module, names, node, operators, peak_mebibytes, random};
-use secateur_core::graph::{Literal, Output, ParameterKind, Size};
+use crate::fixture::{example, fixture, module, names, node, operators, peak_mebibytes, random};
+use secateur_core::graph::{DType, Literal, Output, ParameterKind, Size};
 use secateur_core::rejection::Code;
 use secateur_engine::torch::{self, TorchError};
 use tch::Tensor;
@@ -349,4 +349,16 @@ fn what_hangs_on_the_size_of_the_input_is_noted_by_module_and_line() {
     let small = archive.import(&[&[4]]).graph;
     assert_eq!(operators(&small), ["linear"]);
     assert_eq!(small.file().specialisations.len(), 1);
+}
+
+/// In a trace a Python number is a constant of no dimensions, float64; PyTorch's executor makes it a number again.
+#[test]
+fn a_python_number_in_a_trace_is_a_number_and_leaves_the_dtype_to_the_tensor() {
+    let imported = torch::import(&fixture("families/numbers.pt"), None).unwrap();
+    let graph = &imported.graph;
+    let dtypes: Vec<_> = graph.output().tensors().iter().map(|&value| graph.value(value).dtype).collect();
+    assert_eq!(dtypes, [DType::Float32; 3]);
+    let sum = graph.nodes().iter().find(|node| node.op == "aten::add").expect("the grid is shifted");
+    assert_eq!((sum.overload.as_str(), sum.arg("other")), ("Scalar", Some(&Literal::Float(0.5))));
+    assert!(graph.parameters().iter().all(|parameter| parameter.kind != ParameterKind::Constant));
 }

@@ -1,8 +1,9 @@
-//! Compiles the C++ shim in `cpp/` against the libtorch in `LIBTORCH` and links libtorch.
+//! Compiles the C++ in `cpp/` and what `cxx` generates to call it against the libtorch in `LIBTORCH` and links libtorch.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+const BRIDGE: &str = "src/torch/bridge.rs";
 const OPERATORS: &str = "../core/src/archive/code/operators.txt";
 
 fn main() {
@@ -39,8 +40,8 @@ fn compile(libtorch: &Path, generated: &Path) {
         .filter(|path| path.extension().is_some_and(|extension| extension == "cpp"))
         .collect();
     sources.sort();
-    cc::Build::new()
-        .cpp(true)
+    println!("cargo:rerun-if-changed={BRIDGE}");
+    cxx_build::bridge(BRIDGE)
         .std("c++17")
         // libtorch's own headers do not compile cleanly under these.
         .flag("-isystem")
@@ -49,6 +50,7 @@ fn compile(libtorch: &Path, generated: &Path) {
         .flag(libtorch.join("include/torch/csrc/api/include").as_os_str())
         .flag("-Wno-unused-parameter")
         .include(generated)
+        .include("cpp")
         // Debug information of libtorch's templates is ten times the code.
         .debug(false)
         .opt_level(2)

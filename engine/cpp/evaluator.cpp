@@ -12,6 +12,7 @@
 #include <unordered_set>
 
 #include "failure.h"
+#include "nodes.h"
 #include "operators.h"
 
 namespace secateur {
@@ -45,64 +46,6 @@ struct Passed {
   std::vector<IValue> values;
   std::vector<bool> sized;
 };
-
-bool tells_sizes(const Node* node) {
-  static const std::unordered_set<std::string> names = {"aten::size",     "aten::numel",     "aten::stride",
-                                                        "aten::sym_size", "aten::sym_numel", "aten::is_contiguous"};
-  return names.count(node->kind().toQualString()) != 0;
-}
-
-// A Python number beside a tensor is a constant of no dimensions in a trace, float64 or int64. PyTorch's executor
-// (`CanonicalizeOps`) makes it a number again, which keeps the tensor's dtype where a tensor of float64 would not: this
-// is which of a call's inputs it does that with, where it does.
-std::optional<size_t> number_of(const Node* call) {
-  static const std::unordered_set<std::string> names = {"aten::add", "aten::sub", "aten::mul", "aten::div"};
-  if (names.count(call->kind().toQualString()) == 0 || call->schema().overload_name() != "Tensor") return std::nullopt;
-  constexpr size_t kOther = 1;
-  const bool has_alpha = call->inputs().size() > kOther + 1;
-  if (has_alpha && !torch::jit::toIValue(call->input(kOther + 1))) return std::nullopt;
-  const std::optional<IValue> other = torch::jit::toIValue(call->input(kOther));
-  const bool is_number = other && other->isTensor() && other->toTensor().defined() && other->toTensor().dim() == 0;
-  return is_number ? std::optional(kOther) : std::nullopt;
-}
-
-// Whether all that reads a constant takes it for a number.
-bool is_number(const Value* constant) {
-  for (const torch::jit::Use& use : constant->uses()) {
-    if (use.user->maybeSchema() == nullptr || number_of(use.user) != use.offset) return false;
-  }
-  return constant->hasUses();
-}
-
-// An assertion: one of its branches only raises.
-bool raises(const Block* block) {
-  for (const Node* node : block->nodes()) {
-    if (node->kind() == c10::prim::RaiseException) return true;
-  }
-  return false;
-}
-
-void add_reads(const Node* node, std::vector<const Value*>& reads) {
-  reads.insert(reads.end(), node->inputs().begin(), node->inputs().end());
-  for (const Block* inner : node->blocks()) {
-    for (const Node* nested : inner->nodes()) add_reads(nested, reads);
-    reads.insert(reads.end(), inner->outputs().begin(), inner->outputs().end());
-  }
-}
-
-// For each node of a block the values of that block that nothing reads after it.
-std::unordered_map<const Node*, std::vector<const Value*>> last_reads(const Block* block) {
-  std::unordered_map<const Node*, std::vector<const Value*>> dead;
-  std::unordered_set<const Value*> read_later(block->outputs().begin(), block->outputs().end());
-  for (const Node* node : block->nodes().reverse()) {
-    std::vector<const Value*> reads(node->outputs().begin(), node->outputs().end());
-    add_reads(node, reads);
-    for (const Value* value : reads) {
-      if (value->node()->owningBlock() == block && read_later.insert(value).second) dead[node].push_back(value);
-    }
-  }
-  return dead;
-}
 
 class Evaluator {
  public:

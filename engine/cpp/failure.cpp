@@ -5,8 +5,6 @@
 #include <cstdio>
 #include <new>
 
-#include "shim.h"
-
 namespace secateur {
 
 std::string first_line(const std::string& text) {
@@ -44,22 +42,14 @@ std::string shortened(const std::string& text, size_t bytes) {
   return text.substr(0, bytes) + "…";
 }
 
-Failure* describe_current_exception() noexcept {
+Failure describe_current_exception() noexcept {
   try {
     throw;
   } catch (const Rejected& rejected) {
-    return new Failure{rejected.code, rejected.detail, rejected.node, rejected.hint};
+    return Failure{rejected.code, rejected.detail, rejected.node, rejected.hint};
   } catch (...) {
-    return new Failure{"", logged_message(), "", ""};
+    return Failure{"", logged_message(), "", ""};
   }
 }
 
 }  // namespace secateur
-
-using secateur::Failure;
-
-const char* secateur_failure_code(const Failure* failure) { return failure->code.c_str(); }
-const char* secateur_failure_detail(const Failure* failure) { return failure->detail.c_str(); }
-const char* secateur_failure_node(const Failure* failure) { return failure->node.c_str(); }
-const char* secateur_failure_hint(const Failure* failure) { return failure->hint.c_str(); }
-void secateur_failure_free(Failure* failure) { delete failure; }

@@ -1,4 +1,4 @@
-// What crosses the C boundary instead of an exception.
+// Exceptions, and what crosses the boundary to Rust instead.
 #pragma once
 
 #include <exception>
@@ -20,7 +20,7 @@ struct Rejected : std::exception {
   const char* what() const noexcept override { return detail.c_str(); }
 };
 
-// Handed to Rust, which frees it. An empty `code` means: no rejection, but our bug or an accident.
+// What Rust is told of an exception. An empty `code` means: no rejection, but our bug or an accident.
 struct Failure {
   std::string code;
   std::string detail;
@@ -29,7 +29,7 @@ struct Failure {
 };
 
 // To be called in a catch block.
-Failure* describe_current_exception() noexcept;
+Failure describe_current_exception() noexcept;
 
 // The message of the current exception without libtorch's backtrace; to be called in a catch block.
 std::string current_message() noexcept;
@@ -41,16 +41,5 @@ std::string first_line(const std::string& text);
 
 // At most so many bytes of a text that a file has.
 std::string shortened(const std::string& text, size_t bytes = 300);
-
-// Runs the body of a C function; no exception leaves it.
-template <typename Body>
-Failure* guarded(Body&& body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (...) {
-    return describe_current_exception();
-  }
-}
 
 }  // namespace secateur

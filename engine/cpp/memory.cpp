@@ -9,8 +9,6 @@
 #include <limits>
 #include <string>
 
-#include "shim.h"
-
 namespace secateur {
 namespace {
 
@@ -80,14 +78,8 @@ std::optional<Rejected> refused_tensor_memory() {
   return bytes == 0 ? std::nullopt : std::optional<Rejected>(refusal(bytes));
 }
 
-}  // namespace secateur
-
-using namespace secateur;
-
-void secateur_limit_tensor_memory(uint64_t bytes) { limit_tensor_memory(bytes); }
-
-Failure* secateur_refused_tensor_memory() {
-  return guarded([] {
-    if (const auto refused = refused_tensor_memory()) throw *refused;
-  });
+void check_tensor_memory() {
+  if (const auto refused = refused_tensor_memory()) throw *refused;
 }
+
+}  // namespace secateur

@@ -18,4 +18,7 @@ void limit_tensor_memory(uint64_t bytes);
 // another.
 std::optional<Rejected> refused_tensor_memory();
 
+// Throws it, if anything was.
+void check_tensor_memory();
+
 }  // namespace secateur

@@ -1,22 +1,28 @@
-// Tensors on their way over the C boundary.
+// Tensors on their way to and from Rust.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
+#include <memory>
 #include <vector>
 
-struct TensorList {
-  std::vector<at::Tensor> tensors;
-};
+#include "secateur-engine/src/torch/bridge.rs.h"
 
 namespace secateur {
 
-inline std::vector<c10::IValue> ivalues(const at::Tensor* const* tensors, size_t count) {
+inline std::vector<c10::IValue> ivalues(rust::Slice<const Borrowed> tensors) {
   std::vector<c10::IValue> values;
-  values.reserve(count + 1);
-  for (size_t index = 0; index < count; ++index) values.emplace_back(*tensors[index]);
+  values.reserve(tensors.size() + 1);
+  for (const Borrowed& borrowed : tensors) values.emplace_back(borrowed.tensor);
   return values;
+}
+
+inline rust::Vec<Owned> owned(std::vector<at::Tensor> tensors) {
+  rust::Vec<Owned> result;
+  result.reserve(tensors.size());
+  for (at::Tensor& tensor : tensors) result.push_back({std::make_unique<at::Tensor>(std::move(tensor))});
+  return result;
 }
 
 // The tensors of a model's output in reading order.

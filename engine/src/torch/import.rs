@@ -8,19 +8,19 @@
 //! Both run a stranger's program, so both have a budget (`cpp/budget.h`), and all tensors that are alive have a limit
 //! ([`TensorLimit`]). All that can fail here follows from the file and the shapes, so it is a rejection and never tried again.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::ptr::null_mut;
 
+use cxx::UniquePtr;
 use secateur_core::graph::{DType, Graph, GraphError, GraphFile};
 use secateur_core::operator::places_numbered_by;
 use secateur_core::rejection::{Code, Rejection};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::ffi::{self, check, pointers, text};
+use super::bridge::{all_borrowed, all_owned, ffi};
 use super::finite::{check_outputs, check_parameters};
 use super::message::is_out_of_memory;
-use super::module::c_path;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
 use super::{Mode, Program, TorchError, brief};
 use crate::guard::Layer;
@@ -90,8 +90,7 @@ struct TensorLimit;
 impl TensorLimit {
     fn begin(path: &Path) -> Self {
         let file = std::fs::metadata(path).map_or(0, |file| file.len());
-        // SAFETY: takes a value only.
-        unsafe { ffi::secateur_limit_tensor_memory(TENSOR_BYTES + file) };
+        ffi::limit_tensor_memory(TENSOR_BYTES + file);
         Self
     }
 
@@ -103,9 +102,8 @@ impl TensorLimit {
             TorchError::Tch(error) => error.to_string(),
             TorchError::Graph(error) => return not_a_graph(&error).into(),
         };
-        // SAFETY: takes nothing; `check` frees what it returns.
-        if let Err(refused) = check(unsafe { ffi::secateur_refused_tensor_memory() }) {
-            return refused;
+        if let Err(refused) = ffi::check_tensor_memory() {
+            return refused.into();
         }
         let said = brief(&message);
         if said != message {
@@ -124,8 +122,7 @@ impl TensorLimit {
 
 impl Drop for TensorLimit {
     fn drop(&mut self) {
-        // SAFETY: takes a value only.
-        unsafe { ffi::secateur_limit_tensor_memory(0) };
+        ffi::limit_tensor_memory(0);
     }
 }
 
@@ -259,19 +256,14 @@ struct TracedInput {
 
 /// A user's archive, loaded and held against the operator list.
 struct Archive {
-    raw: *mut ffi::Archive,
+    raw: UniquePtr<ffi::Archive>,
     signature: Signature,
 }
 
 impl Archive {
     fn load(path: &Path) -> Result<Self, TorchError> {
-        let path = c_path(path)?;
-        let mut raw = null_mut();
-        // SAFETY: the path outlives the call; on success the object is ours.
-        check(unsafe { ffi::secateur_archive_load(path.as_ptr(), Layer::Operators.is_on(), &raw mut raw) })?;
-        // SAFETY: `raw` is alive, and its description with it.
-        let signature = unsafe { text(ffi::secateur_archive_inputs(raw)) };
-        let signature = from_json(&signature)?;
+        let raw = ffi::load_archive(path.as_os_str().as_bytes(), Layer::Operators.is_on())?;
+        let signature = from_json(&raw.inputs())?;
         Ok(Self { raw, signature })
     }
 
@@ -310,18 +302,9 @@ impl Archive {
 
     fn record(&self, inputs: &[Input], batch: i64) -> Result<(Recording, Vec<Tensor>), TorchError> {
         let samples = samples(inputs, batch)?;
-        let samples = pointers(&samples);
-        let mut raw = null_mut();
-        // SAFETY: `raw` and the tensors outlive the call; on success the recording is ours until it is freed below.
-        check(unsafe { ffi::secateur_archive_record(self.raw, samples.as_ptr(), samples.len(), &raw mut raw) })?;
-        // SAFETY: as above; the text is copied before the recording is freed.
-        let json = unsafe { text(ffi::secateur_recording_json(raw)) };
-        // SAFETY: as above.
-        let weights = ffi::tensors(|result| unsafe { ffi::secateur_recording_weights(raw, result) });
-        // SAFETY: nothing refers to the recording any more.
-        unsafe { ffi::secateur_recording_free(raw) };
+        let recorded = self.raw.record(&all_borrowed(&samples))?;
         return_small_blocks();
-        Ok((from_json(&json)?, weights?))
+        Ok((from_json(&recorded.json)?, all_owned(recorded.weights)))
     }
 
     /// An operator that fails on the sample may fail because of its shape, or because another batch size is written into
@@ -350,14 +333,10 @@ impl Archive {
     }
 
     /// Largest absolute difference between the graph and `Module::forward`; the archive is not what it was after it.
-    fn compare(self, graph: &Graph, weights: &[Tensor], inputs: &[Input]) -> Result<f64, TorchError> {
+    fn compare(mut self, graph: &Graph, weights: &[Tensor], inputs: &[Input]) -> Result<f64, TorchError> {
         let _no_grad = tch::no_grad_guard();
         let samples = samples(inputs, COMPARED_BATCH)?;
-        let sample_pointers = pointers(&samples);
-        // SAFETY: `raw` and the tensors outlive the call.
-        let expected = ffi::tensors(|result| unsafe {
-            ffi::secateur_archive_forward(self.raw, sample_pointers.as_ptr(), sample_pointers.len(), result)
-        })?;
+        let expected = all_owned(self.raw.pin_mut().forward(&all_borrowed(&samples))?);
         return_small_blocks();
         if let Some(large) = expected.iter().find(|output| output.numel() as i64 > MOST_ELEMENTS) {
             let detail = format!("An output of the shape {:?} has more than {MOST_ELEMENTS} elements.", large.size());
@@ -392,13 +371,6 @@ impl Archive {
             largest = largest.max(difference);
         }
         Ok(largest)
-    }
-}
-
-impl Drop for Archive {
-    fn drop(&mut self) {
-        // SAFETY: made by `secateur_archive_load`, freed here and once.
-        unsafe { ffi::secateur_archive_free(self.raw) };
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! [`import()`] turns a user's archive into a [`Graph`](secateur_core::graph::Graph) by evaluating it, [`Program`] runs a
 //! graph, [`export()`] writes one as TorchScript and [`Reloaded`] runs such a file. The C++ behind it is in `cpp/`, declared
-//! in `cpp/shim.h`; nothing else in the engine calls it. Tensors are tch's. Every failure is a [`TorchError`]: a rejection
+//! in `bridge.rs`; nothing else in the engine calls it. Tensors are tch's. Every failure is a [`TorchError`]: a rejection
 //! where the user's model is at fault, else libtorch's message.
 
+mod bridge;
 mod export;
-mod ffi;
 mod finite;
 mod import;
 mod message;

@@ -6,7 +6,7 @@ use secateur_core::wire;
 use tch::{Device, Tensor};
 
 use super::TorchError;
-use super::ffi::{check, secateur_channels_last, secateur_initialise, secateur_libtorch_version, text};
+use super::bridge::{borrowed, ffi, owned};
 
 /// Starts libtorch: one pool of `threads`, denormals flushed to zero, seed 0, deterministic kernels where there are any.
 ///
@@ -17,8 +17,7 @@ pub fn initialise(threads: usize, device: wire::Device) -> Result<Device, TorchE
         open_cuda_library();
     }
     let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
-    // SAFETY: takes values only.
-    check(unsafe { secateur_initialise(threads, true) })?;
+    ffi::initialise(threads, true)?;
     tch::manual_seed(0);
     match device {
         wire::Device::Cpu => Ok(Device::Cpu),
@@ -35,18 +34,12 @@ pub fn may_use_gpu(device: wire::Device) -> bool {
 
 /// The version of libtorch that this engine was built with.
 pub fn version() -> String {
-    // SAFETY: the string is a constant of the shim.
-    unsafe { text(secateur_libtorch_version()) }
+    ffi::libtorch_version().to_owned()
 }
 
 /// The tensor with channels innermost in memory; a tensor without the usual 4 or 5 dimensions as it is.
 pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TorchError> {
-    let mut result = std::ptr::null_mut();
-    // SAFETY: the tensor outlives the call; on success the result is new and ours.
-    unsafe {
-        check(secateur_channels_last(tensor.as_ptr(), &raw mut result))?;
-        Ok(Tensor::from_ptr(result))
-    }
+    Ok(owned(ffi::channels_last(borrowed(tensor))?))
 }
 
 /// Loading `libtorch_cuda.so` registers its kernels. Nothing links to it, so that one binary serves machines without.

@@ -1,0 +1,147 @@
+//! The boundary to the C++ in `cpp/`, declared once for both sides.
+//!
+//! cxx checks the declarations against the C++ headers and turns exceptions into [`cxx::Exception`], which carries a failure's
+//! fields as JSON (`cpp/bridged.h`). The objects hold no thread's state. What libtorch itself does with a hostile model is the
+//! sandbox's concern.
+
+#![expect(unreachable_pub, reason = "cxx makes every item that it generates `pub`")]
+
+#[cxx::bridge(namespace = "secateur")]
+pub(super) mod ffi {
+    /// A tensor that stays the caller's.
+    struct Borrowed<'a> {
+        tensor: &'a Tensor,
+    }
+
+    /// A tensor that becomes the caller's.
+    struct Owned {
+        tensor: UniquePtr<Tensor>,
+    }
+
+    /// What `forward` did.
+    struct Recorded {
+        /// What [`super::super::recording`] reads.
+        json: String,
+        /// One tensor for each of the recording's `parameters`.
+        weights: Vec<Owned>,
+    }
+
+    /// How a tensor is registered in a module.
+    #[repr(u8)]
+    enum TensorKind {
+        Parameter,
+        Buffer,
+        /// Neither: it is no part of the state dict.
+        Attribute,
+    }
+
+    /// A text that goes into an archive.
+    struct ExtraFile<'a> {
+        name: &'a str,
+        text: &'a str,
+    }
+
+    unsafe extern "C++" {
+        include!("import.h");
+        include!("memory.h");
+        include!("module.h");
+        include!("program.h");
+        include!("runtime.h");
+
+        #[namespace = "at"]
+        type Tensor;
+
+        fn initialise(threads: i32, deterministic: bool) -> Result<()>;
+        fn libtorch_version() -> &'static str;
+        fn channels_last(tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
+
+        fn limit_tensor_memory(bytes: u64);
+        fn check_tensor_memory() -> Result<()>;
+
+        type Archive;
+        fn load_archive(path: &[u8], only_allowed_operators: bool) -> Result<UniquePtr<Archive>>;
+        fn inputs(self: &Archive) -> String;
+        fn record(self: &Archive, inputs: &[Borrowed]) -> Result<Recorded>;
+        fn forward(self: Pin<&mut Archive>, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
+
+        type Program;
+        fn new_program(values: usize) -> UniquePtr<Program>;
+        fn input(self: Pin<&mut Program>, value: u32);
+        fn weight(self: Pin<&mut Program>, value: u32);
+        fn node(self: Pin<&mut Program>, name: &str, op: &str, overload: &str) -> Result<()>;
+        fn tensor(self: Pin<&mut Program>, value: i64) -> Result<()>;
+        fn tensors(self: Pin<&mut Program>, values: &[i64]) -> Result<()>;
+        fn none(self: Pin<&mut Program>) -> Result<()>;
+        fn boolean(self: Pin<&mut Program>, value: bool) -> Result<()>;
+        fn size(self: Pin<&mut Program>, per_sample: i64, fixed: i64) -> Result<()>;
+        fn number(self: Pin<&mut Program>, value: f64) -> Result<()>;
+        fn string(self: Pin<&mut Program>, text: &str) -> Result<()>;
+        fn sizes(self: Pin<&mut Program>, pairs: &[i64]) -> Result<()>;
+        fn floats(self: Pin<&mut Program>, values: &[f64]) -> Result<()>;
+        fn bools(self: Pin<&mut Program>, values: &[bool]) -> Result<()>;
+        fn device(self: Pin<&mut Program>) -> Result<()>;
+        fn outputs(self: Pin<&mut Program>, values: &[u32], list: bool) -> Result<()>;
+        fn finish(self: Pin<&mut Program>, outputs: &[u32]) -> Result<()>;
+        fn run(self: &Program, weights: &[Borrowed], inputs: &[Borrowed], train: bool) -> Result<Vec<Owned>>;
+        fn time(self: &Program, weights: &[Borrowed], inputs: &[Borrowed]) -> Result<Vec<f64>>;
+
+        type ModuleBuilder;
+        fn new_module_builder(class_name: &str) -> Result<UniquePtr<ModuleBuilder>>;
+        fn tensor(
+            self: Pin<&mut ModuleBuilder>,
+            name: &str,
+            kind: TensorKind,
+            tensor: &Tensor,
+            requires_grad: bool,
+        ) -> Result<()>;
+        fn define(self: Pin<&mut ModuleBuilder>, path: &str, source: &str) -> Result<()>;
+        fn save(self: Pin<&mut ModuleBuilder>, file: &[u8], extra: &[ExtraFile]) -> Result<()>;
+
+        type Reloaded;
+        fn open_reloaded(file: &[u8], device: &str) -> Result<UniquePtr<Reloaded>>;
+        fn forward(self: &Reloaded, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
+    }
+}
+
+use secateur_core::rejection::{Code, Rejection};
+use tch::Tensor;
+
+use super::{TorchError, brief};
+
+impl From<cxx::Exception> for TorchError {
+    fn from(exception: cxx::Exception) -> Self {
+        let Ok([code, detail, node, hint]) = serde_json::from_str::<[String; 4]>(exception.what()) else {
+            return Self::Libtorch(exception.what().to_owned());
+        };
+        // A failure without a code is no refusal, but our bug or an accident.
+        let Ok(code) = serde_json::from_value::<Code>(code.into()) else {
+            return Self::Libtorch(detail);
+        };
+        let mut rejection = Rejection::new(code, brief(&detail));
+        rejection.node = Some(node).filter(|node| !node.is_empty());
+        rejection.hint = Some(hint).filter(|hint| !hint.is_empty());
+        Self::Rejected(rejection)
+    }
+}
+
+/// A tensor of tch as C++ sees it.
+pub(super) fn borrowed(tensor: &Tensor) -> &ffi::Tensor {
+    // SAFETY: tch's C tensor is an `at::Tensor`, and lives as long as tch's tensor.
+    unsafe { &*tensor.as_ptr().cast::<ffi::Tensor>() }
+}
+
+/// Tensors of tch as C++ sees them.
+pub(super) fn all_borrowed(tensors: &[Tensor]) -> Vec<ffi::Borrowed<'_>> {
+    tensors.iter().map(|tensor| ffi::Borrowed { tensor: borrowed(tensor) }).collect()
+}
+
+/// Takes over a tensor that C++ made.
+pub(super) fn owned(tensor: cxx::UniquePtr<ffi::Tensor>) -> Tensor {
+    // SAFETY: an `at::Tensor` on the heap that nothing else owns is what tch takes over.
+    unsafe { Tensor::from_ptr(tensor.into_raw().cast()) }
+}
+
+/// Takes over the tensors that a call returned.
+pub(super) fn all_owned(list: Vec<ffi::Owned>) -> Vec<Tensor> {
+    list.into_iter().map(|entry| owned(entry.tensor)).collect()
+}

@@ -50,7 +50,6 @@ fn compile(libtorch: &Path, generated: &Path) {
         .flag(libtorch.join("include/torch/csrc/api/include").as_os_str())
         .flag("-Wno-unused-parameter")
         .include(generated)
-        .include("cpp")
         // Debug information of libtorch's templates is ten times the code.
         .debug(false)
         .opt_level(2)

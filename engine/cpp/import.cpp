@@ -89,13 +89,20 @@ Archive::Archive(const std::string& path, bool only_allowed_operators) : module_
 }
 
 Recorded Archive::record(rust::Slice<const Borrowed> inputs) const {
-  const at::NoGradGuard no_grad;
-  Budget budget;
-  Recorder recorder(budget);
-  for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
-  for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
-  recorder.set_output(evaluate_forward(module_, tensors_, arguments(inputs), recorder, budget));
-  return {rust::String::lossy(recorder.json()), owned(recorder.weights())};
+  std::string json;
+  std::vector<at::Tensor> weights;
+  // What the recorder holds goes before the record is copied for Rust.
+  {
+    const at::NoGradGuard no_grad;
+    Budget budget;
+    Recorder recorder(budget);
+    for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
+    for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
+    recorder.set_output(evaluate_forward(module_, tensors_, arguments(inputs), recorder, budget));
+    json = recorder.json();
+    weights = recorder.weights();
+  }
+  return {rust::String::lossy(json), owned(std::move(weights))};
 }
 
 rust::Vec<Owned> Archive::forward(rust::Slice<const Borrowed> inputs) {

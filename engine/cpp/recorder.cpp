@@ -230,6 +230,11 @@ void Recorder::check_behaviour(
         "unsupported_model", label + place.text() + " draws random numbers although the model is in evaluation mode.",
         place.node(), "Make the randomness depend on `self.training`.");
   }
+  if (schema.argumentIndexWithName("out").has_value() && schema.is_mutable()) {
+    throw Rejected(
+        "unsupported_model", label + place.text() + " writes its result into a tensor that it is given (`out=`).",
+        place.node(), "Use what the operator returns instead.");
+  }
   const bool drops = is_true(schema, args, "train") && schema.name().find("dropout") != std::string::npos;
   const auto mean = schema.argumentIndexWithName("running_mean");
   const bool has_statistics = mean.has_value() && !args[*mean].isNone();
@@ -314,7 +319,7 @@ void Recorder::call(
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception&) {
-    if (const auto refused = refused_tensor_memory()) throw *refused;
+    check_tensor_memory();
     throw Rejected("input_shape", label + place.text() + " fails: " + first_line(logged_message()), place.node());
   }
   if (!recorded) return;

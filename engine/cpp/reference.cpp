@@ -134,7 +134,7 @@ std::vector<at::Tensor> reference_outputs(torch::jit::Module module, std::vector
     throw;
   } catch (...) {
     if (budget.refusal()) throw *budget.refusal();
-    if (const auto refused = refused_tensor_memory()) throw *refused;
+    check_tensor_memory();
     throw Rejected(
         "unsupported_model",
         "The model fails where libtorch itself runs it without gradients: " + said_by_operator(logged_message()), "",

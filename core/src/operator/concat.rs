@@ -9,7 +9,7 @@ pub(super) struct Concat;
 
 impl Operator for Concat {
     fn names(&self) -> &'static [&'static str] {
-        &["aten::cat", "aten::concat"]
+        &["aten::cat", "aten::concat", "aten::concatenate"]
     }
 
     fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {

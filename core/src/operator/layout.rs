@@ -1,4 +1,4 @@
-//! Dimensions change places: `permute`, `transpose`, `t`, `movedim` and their other names.
+//! Dimensions change places: `permute`, `transpose`, `t`, `.T`, `.mT`, `movedim` and their other names.
 
 use super::{Operator, dimension, operand, result};
 use crate::axes::Axes;
@@ -17,6 +17,12 @@ impl Operator for Layout {
             "aten::movedim",
             "aten::moveaxis",
             "aten::t",
+            "aten::numpy_T",
+            "aten::mT",
+            // Of real numbers, which are all that a model may contain.
+            "aten::mH",
+            "aten::matrix_H",
+            "aten::adjoint",
         ]
     }
 
@@ -29,14 +35,15 @@ impl Operator for Layout {
     }
 }
 
-/// The parameter that a value is, or is the transposition of (`t`, as traced linear layers write it).
+/// The parameter that a value is, or is the transposition of (`t`, as traced linear layers write it, or `.T`).
 pub fn parameter_behind(graph: &Graph, value: ValueId) -> Option<&Parameter> {
     match graph.producer(value) {
         Producer::Parameter(index) => Some(&graph.parameters()[index]),
         Producer::Input(_) => None,
         Producer::Node { node, .. } => {
             let node = &graph.nodes()[node];
-            (node.op == "aten::t").then(|| parameter_behind(graph, node.tensor("self")?)).flatten()
+            let is_transposition = matches!(node.op.as_str(), "aten::t" | "aten::numpy_T");
+            is_transposition.then(|| parameter_behind(graph, node.tensor("self")?)).flatten()
         }
     }
 }
@@ -57,8 +64,11 @@ fn order(node: &Node, rank: usize) -> Result<Vec<usize>, String> {
     let mut order: Vec<usize> = (0..rank).collect();
     match (numbers(node, &["dim0", "axis0"], rank)?, numbers(node, &["dim1", "axis1"], rank)?) {
         (Some(one), Some(other)) => order.swap(one[0], other[0]),
-        // `t()` has no arguments and takes at most a matrix.
-        _ => order.reverse(),
+        _ => match node.op.as_str() {
+            "aten::mT" | "aten::mH" | "aten::matrix_H" | "aten::adjoint" if rank >= 2 => order.swap(rank - 2, rank - 1),
+            // `.T` reverses all dimensions; `t()` takes at most a matrix.
+            _ => order.reverse(),
+        },
     }
     Ok(order)
 }
@@ -124,5 +134,19 @@ mod tests {
         ] {
             assert_channels_follow(op, &[(one, int(2)), (other, int(-1))], &[(one, int(3)), (other, int(2))], false);
         }
+    }
+
+    #[test]
+    fn a_transposition_without_arguments_reverses_all_dimensions_or_the_last_two() {
+        let mut net = Net::new(&[3, 4, 5]);
+        net.conv("a", 6, 3, 1).apply("aten::mT", &[], &[6, 5, 4]).conv("b", 2, 1, 1);
+        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "b.weight:1"]);
+
+        let mut net = Net::new(&[3, 4, 5]);
+        net.conv("a", 6, 3, 1)
+            .apply("aten::flatten", &[("start_dim", int(2)), ("end_dim", int(-1))], &[6, 20])
+            .apply("aten::adjoint", &[], &[20, 6])
+            .linear("fc", 7);
+        assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "fc.weight:1"]);
     }
 }

@@ -42,11 +42,11 @@ pub(super) mod ffi {
     }
 
     unsafe extern "C++" {
-        include!("import.h");
-        include!("memory.h");
-        include!("module.h");
-        include!("program.h");
-        include!("runtime.h");
+        include!("secateur-engine/cpp/import.h");
+        include!("secateur-engine/cpp/memory.h");
+        include!("secateur-engine/cpp/module.h");
+        include!("secateur-engine/cpp/program.h");
+        include!("secateur-engine/cpp/runtime.h");
 
         #[namespace = "at"]
         type Tensor;

@@ -5,6 +5,7 @@ mod export;
 mod fixture;
 mod import;
 mod limits;
+mod operators;
 mod program;
 mod refusal;
 mod selection;

@@ -197,3 +197,24 @@ fn a_file_that_is_no_archive_is_refused() {
     let Err(TorchError::Rejected(rejection)) = torch::import(&path, None) else { panic!() };
     assert_eq!(rejection.code, Code::DamagedArchive);
 }
+
+/// PyTorch's own code has such calls in branches: `torch.norm(x)` gives no `out`, and none of them is reached.
+#[test]
+fn a_result_that_is_written_into_a_given_tensor_is_refused_where_it_is_reached_only() {
+    let forward = |out: &str| {
+        let source = format!(
+            "def forward(self, x):
+                out = torch.jit.annotate(Optional[Tensor], {out})
+                y = x
+                if out is None:
+                    y = torch.linalg_vector_norm(x, 2, [1], True)
+                else:
+                    y = torch.linalg_vector_norm(x, 2, [1], True, dtype=None, out=out)
+                return torch.linear(y * x, self.fc.weight)"
+        );
+        module().parameter("fc.weight", &[3, 4]).forward(&source.replace("torch.jit.annotate", "annotate")).write()
+    };
+    assert_eq!(forward("None").import(&[&[4]]).graph.nodes().len(), 3);
+    let rejection = forward("torch.zeros([1])").rejection(&[&[4]], Code::UnsupportedModel);
+    assert!(rejection.detail.contains("(`out=`)"), "{rejection}");
+}

@@ -8,6 +8,7 @@ use super::id::{DefinitionId, TypeId};
 use super::lexer::Token;
 use super::literal::constant;
 use super::meaning::{self, Form, Meaning, check_operator};
+use super::operators;
 use super::reader::BodyReader;
 use super::types::{Type, Types};
 use super::{MAX_CHAIN, MAX_TEXT_BITS};
@@ -227,11 +228,10 @@ impl<'a> BodyReader<'a, '_> {
         Ok(Meaning::Value(returns))
     }
 
-    /// The arguments of an operator. None may be written to: of the overloads with `out`, `div` alone has one on the list, since
-    /// PyTorch's own Python code has it in a branch.
+    /// The arguments of an operator. None may be written to, but where PyTorch's own Python code has `out` in a branch.
     fn operands(&mut self, operator: &str) -> Result<Vec<TypeId>, Rejection> {
         self.named_arguments(|reader, name| match name {
-            "out" if operator != "div" => {
+            "out" if !operators::may_have_out(operator) => {
                 Err(reader.cursor.unsafe_code(format!("has `{operator}` write into one of its arguments (`out=`)")))
             }
             _ => Ok(()),

@@ -321,6 +321,7 @@ fn names_of_the_language_cannot_be_given_to_variables_or_used_as_values() {
     refuse("f = torch.relu", Code::UnsafeArchive, "other than to call it");
     refuse("y = torch.add(x, x, out=x)", Code::UnsafeArchive, "`out=`");
     pass("y = torch.div(x, x, out=x)");
+    pass("y = torch.linalg_vector_norm(x, 2, None, False, dtype=None, out=x)");
     refuse("f = torch.save", Code::UnsupportedOperator, "aten::save");
     refuse("c = __torch__.Net", Code::UnsafeArchive, "as a value");
     refuse("y = print", Code::UnsafeArchive, "as a value");

@@ -158,8 +158,13 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     let mut file = graph.file().clone();
     let shapes = Shapes { before: graph, after: &after, remaining: &remaining };
     let reference = Reference::of(&shapes, grouping);
+    let is_cut = |value: ValueId| graph.value(value).shape != after[value.index()];
     for node in &mut file.nodes {
-        if let Some(operator) = operator::of(node) {
+        // A node that nothing was cut of stays as it is, also one that the rule of its operator does not apply to.
+        let is_touched = node.inputs().into_iter().chain(node.outputs.iter().copied()).any(is_cut);
+        if let Some(operator) = operator::of(node)
+            && is_touched
+        {
             operator.rewrite(node, &shapes);
         }
     }

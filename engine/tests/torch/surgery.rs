@@ -367,6 +367,23 @@ fn words_are_embedded_and_the_weights_of_the_embedding_are_tied() {
     assert_eq!(prune(&archive, &[&[4, 5]]), ["embed:1 inner:0"]);
 }
 
+/// Correlation of two images' features, one channel with one (trackers): as many groups as the batch has channels.
+#[test]
+fn a_convolution_whose_groups_are_the_batch_stays_while_what_lies_before_is_cut() {
+    let archive = layers(
+        &[("a", &[6, 3, 3, 3]), ("b", &[4, 6, 1, 1]), ("c", &[2, 4, 1, 1])],
+        "def forward(self, x, y):
+            x = torch.conv2d(torch.conv2d(x, self.a.weight, self.a.bias), self.b.weight, self.b.bias)
+            y = torch.conv2d(torch.conv2d(y, self.a.weight, self.a.bias), self.b.weight, self.b.bias)
+            count = x.size(0) * x.size(1)
+            kernel = x.view(count, 1, x.size(2), x.size(3))
+            found = torch.conv2d(y.view(1, count, y.size(2), y.size(3)), kernel, None, [1, 1], [0, 0], [1, 1], count)
+            found = found.view(x.size(0), x.size(1), found.size(2), found.size(3))
+            return torch.conv2d(found, self.c.weight, self.c.bias)",
+    );
+    assert_eq!(prune(&archive, &[&[3, 5, 5], &[3, 9, 9]]), ["a:0 a.bias:0 b:1"]);
+}
+
 #[test]
 fn operators_without_a_rule_say_so_in_words() {
     let reason = |forward: &str| {

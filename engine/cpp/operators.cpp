@@ -157,6 +157,8 @@ bool is_allowed_operator(const std::string& name, const std::string& overload) {
 
 void allow_every_operator() { every_operator_is_allowed = true; }
 
+bool allows_every_operator() { return every_operator_is_allowed; }
+
 std::string source_of(const Node* node) {
   const auto range = node->sourceRange();
   if (const auto place = range.file_line_col()) {

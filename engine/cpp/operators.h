@@ -12,6 +12,9 @@ bool is_allowed_operator(const std::string& name, const std::string& overload);
 // For tests of the layers below: from now on every operator of this process is allowed.
 void allow_every_operator();
 
+// Whether that was called.
+bool allows_every_operator();
+
 // Where a node stands in the archive's code: `code/__torch__.py:12`, or nothing.
 std::string source_of(const torch::jit::Node* node);
 

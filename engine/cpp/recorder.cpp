@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "json.h"
 #include "memory.h"
+#include "operators.h"
 
 namespace secateur {
 namespace {
@@ -230,7 +231,8 @@ void Recorder::check_behaviour(
         "unsupported_model", label + place.text() + " draws random numbers although the model is in evaluation mode.",
         place.node(), "Make the randomness depend on `self.training`.");
   }
-  if (schema.argumentIndexWithName("out").has_value() && schema.is_mutable()) {
+  // Part of the check of operators: those on the list with `out` are there for branches that no model takes.
+  if (!allows_every_operator() && schema.argumentIndexWithName("out").has_value() && schema.is_mutable()) {
     throw Rejected(
         "unsupported_model", label + place.text() + " writes its result into a tensor that it is given (`out=`).",
         place.node(), "Use what the operator returns instead.");

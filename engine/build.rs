@@ -1,4 +1,4 @@
-//! Compiles the C++ in `cpp/` and what `cxx` generates to call it against the libtorch in `LIBTORCH` and links libtorch.
+//! Compiles the C++ in `cpp/` and the calls to it that `cxx` generates, against the libtorch in `LIBTORCH`, and links libtorch.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

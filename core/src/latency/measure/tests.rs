@@ -130,7 +130,7 @@ fn a_machine_that_is_now_fast_and_now_slow_is_measured_as_well() {
 
 /// Of 200 seeds each, 95 of 100 tables were off by at most 1.0 to 1.5 times what they state, and the worst by 3.3 times.
 #[test]
-fn an_accepted_table_is_off_at_the_target_by_no_more_than_it_says() {
+fn an_accepted_table_states_about_how_far_it_is_off_at_the_target() {
     let machine = Machine::new();
     let noises: [fn(&mut ChaCha8Rng) -> Noise; 2] =
         [|_| Noise { factor: 1.0, of_node: bursts }, |_| Noise { factor: 1.0, of_node: fluctuating }];
@@ -143,8 +143,10 @@ fn an_accepted_table_is_off_at_the_target_by_no_more_than_it_says() {
                 tables.iter().any(|table| table.fit.rounds as usize > USUAL_ROUNDS),
                 "noise asks for further rounds"
             );
+            let errors: Vec<f64> = tables.iter().map(|table| machine.error(table, target)).collect();
+            assert!(errors.iter().all(|&error| error < 0.06), "{target}: {errors:?}");
             let ratios: Vec<f64> =
-                tables.iter().map(|table| machine.error(table, target) / table.fit.target_error).collect();
+                errors.iter().zip(&tables).map(|(error, table)| error / table.fit.target_error).collect();
             let within = ratios.iter().filter(|&&ratio| ratio <= 1.2).count();
             assert!(within * 10 >= ratios.len() * 8, "{within} of {} at {target}: {ratios:?}", ratios.len());
             assert!(ratios.iter().all(|&ratio| ratio < 4.0), "{ratios:?}");
@@ -166,11 +168,16 @@ fn too_much_noise_is_refused_with_the_figures_and_without_waiting_for_what_does_
 
 #[test]
 fn a_small_target_asks_for_a_smaller_error() {
+    assert_eq!([0.01, 0.125, 0.9].map(allowed_target_error), [0.01, 0.025, 0.04]);
     let machine = Machine::new();
-    let noise = |_: &mut ChaCha8Rng| Noise { factor: 1.0, of_node: fluctuating };
-    let errors: Vec<f64> =
-        (0..20).filter_map(|seed| machine.measure(0.1, seed, noise).ok()).map(|table| table.fit.target_error).collect();
-    assert!(errors.iter().all(|&error| error <= 0.02), "{errors:?}");
+    let noise = |_: &mut ChaCha8Rng| Noise { factor: 1.0, of_node: |random| 0.9 + 0.2 * uniform(random) };
+    let errors = |target: f64| -> Vec<f64> {
+        let tables = (0..20).filter_map(|seed| machine.measure(target, seed, noise).ok());
+        tables.map(|table| table.fit.target_error).collect()
+    };
+    let (of_small, of_large) = (errors(0.1), errors(0.25));
+    assert!(!of_small.is_empty() && of_small.iter().all(|&error| error <= allowed_target_error(0.1)), "{of_small:?}");
+    assert!(of_large.len() >= of_small.len(), "{of_small:?}, {of_large:?}");
 }
 
 /// The narrowest network keeps a tenth of the channels, and every node's 0.01 ms.

@@ -14,6 +14,8 @@
 #include "failure.h"
 #include "nodes.h"
 #include "operators.h"
+#include "secateur-engine/src/torch/bridge.rs.h"
+#include "source.h"
 
 namespace secateur {
 namespace {
@@ -35,6 +37,11 @@ const c10::Symbol kRepeatInterleave = c10::Symbol::fromQualString("aten::repeat_
 const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_transformer_encoder_layer_fwd");
 
 struct Frame {
+  // The node that runs.
+  const Node* at = nullptr;
+  torch::jit::Function* function = nullptr;
+  // The arguments began with an object of the module.
+  bool is_method = false;
   std::unordered_map<const Value*, IValue> values;
   // Numbers, and lists of them, that depend on the size of a tensor.
   std::unordered_set<const Value*> sized;
@@ -47,10 +54,12 @@ struct Passed {
   std::vector<bool> sized;
 };
 
-class Evaluator {
+class Evaluator : Reviewer {
  public:
-  Evaluator(const ModuleTensors& tensors, Recorder& recorder, Budget& budget)
-      : tensors_(tensors), recorder_(recorder), budget_(budget) {}
+  Evaluator(const ModuleTensors& tensors, Recorder& recorder, Budget& budget, Guide* guide)
+      : tensors_(tensors), recorder_(recorder), budget_(budget), guide_(guide) {
+    if (guide != nullptr) recorder_.ask(this);
+  }
 
   // Sets `sized` when the result depends on the size of a tensor.
   IValue call(torch::jit::Function& function, Passed passed, const Place& caller, bool& sized) {
@@ -64,11 +73,16 @@ class Evaluator {
         graph->inputs().size() == args.size(), function.qualname().qualifiedName(), " is called with ", args.size(),
         " arguments");
     Frame frame;
+    frame.function = &function;
     frame.module = caller.module;
     if (!args.empty() && args[0].isObject()) {
       const auto path = tensors_.paths.find(args[0].toObject().get());
-      if (path != tensors_.paths.end()) frame.module = path->second;
+      if (path != tensors_.paths.end()) {
+        frame.module = path->second;
+        frame.is_method = true;
+      }
     }
+    frames_.push_back(&frame);
     for (size_t index = 0; index < args.size(); ++index) {
       frame.values[graph->inputs()[index]] = std::move(args[index]);
       if (passed.sized[index]) frame.sized.insert(graph->inputs()[index]);
@@ -76,11 +90,90 @@ class Evaluator {
     run(graph->block(), frame);
     IValue result = frame.values.at(graph->outputs().at(0));
     sized = frame.sized.count(graph->outputs()[0]) != 0;
+    frames_.pop_back();
     --depth_;
     return result;
   }
 
+  std::optional<IValue> review(size_t call, const std::string& op, size_t argument, const std::string& literal) override {
+    const Wanted wanted = guide_->review(call, op, argument, literal);
+    if (!wanted.differs) return std::nullopt;
+    const auto report = [&](std::optional<size_t> element) {
+      const ProgramPlace place = is_own_call_ ? locate(frames_.size() - 1, frames_.back()->at, argument, element) : unknown();
+      guide_->found(call, argument, element ? static_cast<int64_t>(*element) : -1, place);
+    };
+    if (wanted.elements.empty()) report(std::nullopt);
+    for (const size_t element : wanted.elements) report(element);
+    switch (wanted.kind) {
+      case WantedKind::None: return IValue();
+      case WantedKind::Int: return IValue(wanted.ints.at(0));
+      case WantedKind::Ints: return IValue(std::vector<int64_t>(wanted.ints.begin(), wanted.ints.end()));
+      case WantedKind::Float: return IValue(wanted.floats.at(0));
+      case WantedKind::Floats: return IValue(std::vector<double>(wanted.floats.begin(), wanted.floats.end()));
+      default: return std::nullopt;
+    }
+  }
+
  private:
+  static ProgramPlace unknown() { return {PlaceKind::Unknown, "", 0, 0, "", false, ""}; }
+
+  // Where the program says what input `input` of a node is, or one element of it.
+  ProgramPlace locate(size_t depth, const Node* node, size_t input, std::optional<size_t> element) {
+    const Frame& frame = *frames_[depth];
+    const Value* value = node->input(input);
+    std::optional<Expression> written = sources_.input(node, input);
+    if (written && element && written->kind == Expression::Kind::List) {
+      const std::optional<Expression> part = sources_.element(node, *written, *element);
+      if (part && part->kind == Expression::Kind::Number) return place_of(frame, PlaceKind::Literal, *part);
+    } else if (written && !element && written->kind != Expression::Kind::Other) {
+      return place_of(frame, PlaceKind::Literal, *written);
+    }
+    const Node* source = value->node();
+    if (source == frame_graph(frame)->block()->param_node()) {
+      if (depth == 0) return unknown();
+      const Node* call = frames_[depth - 1]->at;
+      const size_t shift = call->kind() == c10::prim::CallFunction ? 1 : 0;
+      // An argument that the caller leaves out is a constant there.
+      return locate(depth - 1, call, value->offset() + shift, element);
+    }
+    if (element && (source->kind() == c10::prim::ListConstruct || source->kind() == c10::prim::TupleConstruct)) {
+      return locate(depth, source, *element, std::nullopt);
+    }
+    if (source->kind() == c10::prim::GetAttr && !element && frame.values.count(source->input(0)) != 0) {
+      const auto path = tensors_.paths.find(frame.values.at(source->input(0)).toObject().get());
+      if (path != tensors_.paths.end()) {
+        return {PlaceKind::Attribute, "", 0, 0, path->second, false, source->s(c10::attr::name)};
+      }
+    }
+    // One element of a list that is computed as a whole.
+    if (!written || element) return unknown();
+    if (written->is_missing) {
+      ProgramPlace place = place_of(frame, PlaceKind::Omission, *written);
+      place.name = argument_name(node, input);
+      return place;
+    }
+    const bool is_constant = source->kind() == c10::prim::Constant;
+    return place_of(frame, is_constant ? PlaceKind::Literal : PlaceKind::Expression, *written);
+  }
+
+  static ProgramPlace place_of(const Frame& frame, PlaceKind kind, const Expression& at) {
+    return {kind, at.record, at.start, at.end, frame.module, !frame.is_method, ""};
+  }
+
+  static std::shared_ptr<torch::jit::Graph> frame_graph(const Frame& frame) {
+    return torch::jit::toGraphFunction(*frame.function).graph();
+  }
+
+  static std::string argument_name(const Node* node, size_t input) {
+    if (node->maybeSchema() != nullptr) return node->schema().arguments().at(input).name();
+    if (node->kind() == c10::prim::CallFunction) {
+      const auto& schema = node->input(0)->type()->expectRef<c10::FunctionType>().function()->getSchema();
+      return schema.arguments().at(input - 1).name();
+    }
+    const auto& method = node->input(0)->type()->expectRef<c10::ClassType>().getMethod(node->s(c10::attr::name));
+    return method.getSchema().arguments().at(input).name();
+  }
+
   Rejected refusal(const Place& place, std::string detail, std::string hint = "") const {
     if (!place.source.empty()) detail += " (" + place.source + ")";
     return Rejected("unsupported_model", std::move(detail), place.node(), std::move(hint));
@@ -136,6 +229,7 @@ class Evaluator {
   }
 
   void step(const Node* node, Frame& frame) {
+    frame.at = node;
     const auto input = [&](size_t index) -> const IValue& { return frame.values.at(node->input(index)); };
     const auto set = [&](IValue value) { frame.values[node->output()] = std::move(value); };
     const auto place = [&] { return Place{source_of(node), frame.module}; };
@@ -254,10 +348,21 @@ class Evaluator {
     // Functions are constants too, without a value: only CallFunction reads them, from the type.
     std::optional<IValue> value = torch::jit::toIValue(node->output());
     if (!value) return;
-    if (value->isTensor() && !is_number(node->output())) recorder_.know_constant(value->toTensor());
+    if (value->isTensor() && !is_number(node->output())) {
+      recorder_.know_constant(value->toTensor());
+      name_constant(node, value->toTensor());
+    }
     // Devices that the model was traced on mean the one that it runs on.
     if (value->isDevice()) value = IValue(c10::Device(c10::kCPU));
     frame.values[node->output()] = std::move(*value);
+  }
+
+  // The text of the node is the name: `CONSTANTS.c3`.
+  void name_constant(const Node* node, const at::Tensor& tensor) {
+    const torch::jit::SourceRange range = node->sourceRange();
+    if (!tensor.defined() || !range.source()) return;
+    const std::string text = range.text().str();
+    if (text.rfind("CONSTANTS.c", 0) == 0) recorder_.name_constant(tensor, text);
   }
 
   void branch(const Node* node, Frame& frame) {
@@ -407,13 +512,17 @@ class Evaluator {
   void operation(const Node* node, Frame& frame, const Place& place) {
     const c10::FunctionSchema& schema = node->schema();
     torch::jit::Stack stack = inputs_from(node, 0, frame);
+    // The arguments are the node's inputs.
+    is_own_call_ = true;
     if (const std::optional<size_t> number = number_of(node)) {
       stack[*number] = stack[*number].toTensor().item();
-      return set_outputs(node, {apply(schema.name().c_str(), "Scalar", std::move(stack), place)}, frame);
+      stack = {apply(schema.name().c_str(), "Scalar", std::move(stack), place)};
+    } else {
+      if (may_grow(node)) budget_.admit(schema.name(), stack);
+      torch::jit::Operation kernel = node->getOperation();
+      recorder_.call(schema, [&kernel](torch::jit::Stack& operands) { kernel(operands); }, stack, place);
     }
-    if (may_grow(node)) budget_.admit(schema.name(), stack);
-    torch::jit::Operation kernel = node->getOperation();
-    recorder_.call(schema, [&kernel](torch::jit::Stack& operands) { kernel(operands); }, stack, place);
+    is_own_call_ = false;
     set_outputs(node, stack, frame);
   }
 
@@ -456,17 +565,23 @@ class Evaluator {
   std::set<Attribute> inherited_;
   size_t depth_ = 0;
   size_t blocks_ = 0;
+  Guide* guide_;
+  Sources sources_;
+  // The calls that run, each in the one before it.
+  std::vector<Frame*> frames_;
+  // The recorder calls the operator of the node, and not one of what the node stands for.
+  bool is_own_call_ = false;
 };
 
 }  // namespace
 
 IValue evaluate_forward(
     const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder,
-    Budget& budget) {
+    Budget& budget, Guide* guide) {
   inputs.insert(inputs.begin(), module._ivalue());
   const size_t count = inputs.size();
   bool sized = false;
-  return Evaluator(tensors, recorder, budget)
+  return Evaluator(tensors, recorder, budget, guide)
       .call(module.get_method("forward").function(), {std::move(inputs), std::vector<bool>(count)}, Place{}, sized);
 }
 

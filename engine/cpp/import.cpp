@@ -105,6 +105,15 @@ Recorded Archive::record(rust::Slice<const Borrowed> inputs) const {
   return {rust::String::lossy(json), owned(std::move(weights))};
 }
 
+void Archive::record_guided(rust::Slice<const Borrowed> inputs, Guide& guide) const {
+  const at::NoGradGuard no_grad;
+  Budget budget;
+  Recorder recorder(budget);
+  for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
+  for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
+  evaluate_forward(module_, tensors_, arguments(inputs), recorder, budget, &guide);
+}
+
 rust::Vec<Owned> Archive::forward(rust::Slice<const Borrowed> inputs) {
   put_under_budget(module_);
   return owned(reference_outputs(module_, arguments(inputs)));

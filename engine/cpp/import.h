@@ -13,6 +13,7 @@
 namespace secateur {
 
 struct Recorded;
+struct Guide;
 
 class Archive {
  public:
@@ -23,6 +24,9 @@ class Archive {
 
   // Evaluates `forward` on the inputs and writes down what it does.
   Recorded record(rust::Slice<const Borrowed> inputs) const;
+
+  // Evaluates `forward` with the arguments that the guide wants, and tells it where the program says others.
+  void record_guided(rust::Slice<const Borrowed> inputs, Guide& guide) const;
 
   // `Module::forward` as libtorch runs it, outputs in reading order. To be called once and after all else: it changes
   // the program.

@@ -165,6 +165,11 @@ void Recorder::know_constant(const at::Tensor& tensor) {
   if (tensor.defined() && states_.count(tensor.unsafeGetTensorImpl()) == 0) add_constant(tensor);
 }
 
+void Recorder::name_constant(const at::Tensor& tensor, const std::string& name) {
+  const auto state = states_.find(tensor.unsafeGetTensorImpl());
+  if (state != states_.end()) constant_names_.emplace(state->second.value, name);
+}
+
 Recorder::State& Recorder::state_of(const at::Tensor& tensor, const std::string& reader) {
   const auto entry = states_.find(tensor.unsafeGetTensorImpl());
   TORCH_CHECK(entry != states_.end(), reader, " reads a tensor of unknown origin");
@@ -265,7 +270,7 @@ void Recorder::call(
     const Place& place) {
   forget_unreachable();
   const std::string label = label_of(schema);
-  const std::vector<c10::IValue> args(stack.end() - schema.arguments().size(), stack.end());
+  std::vector<c10::IValue> args(stack.end() - schema.arguments().size(), stack.end());
   const bool recorded = makes_tensors(schema);
 
   bool has_data = false;
@@ -288,7 +293,7 @@ void Recorder::call(
   bool has_wire_form = true;
   if (recorded) {
     check_behaviour(schema, args, label, place);
-    std::vector<std::string> literals;
+    std::vector<std::string> literals(args.size());
     for (size_t index = 0; index < args.size(); ++index) {
       const c10::Argument& argument = schema.arguments()[index];
       if (argument.alias_info() != nullptr && argument.alias_info()->isWrite()) {
@@ -298,11 +303,23 @@ void Recorder::call(
           written.push_back(tensor);
         });
       }
-      std::string value;
-      has_wire_form &= literal(args[index], label, place, value);
-      literals.push_back(
-          "{\"name\":" + json::quote(argument.name()) + (argument.kwarg_only() ? ",\"keyword\":true" : "") +
-          ",\"value\":" + value + "}");
+      has_wire_form &= literal(args[index], label, place, literals[index]);
+    }
+    // Now the number of the call's node is known.
+    if (reviewer_ != nullptr && has_wire_form) {
+      for (size_t index = 0; index < args.size(); ++index) {
+        const std::optional<c10::IValue> wanted =
+            reviewer_->review(nodes_.size(), schema.name(), index, literals[index]);
+        if (!wanted) continue;
+        args[index] = *wanted;
+        stack[stack.size() - args.size() + index] = *wanted;
+        literal(args[index], label, place, literals[index]);
+      }
+    }
+    for (size_t index = 0; index < args.size(); ++index) {
+      const c10::Argument& argument = schema.arguments()[index];
+      literals[index] = "{\"name\":" + json::quote(argument.name()) +
+          (argument.kwarg_only() ? ",\"keyword\":true" : "") + ",\"value\":" + literals[index] + "}";
     }
     if (!has_wire_form && (has_data || !written.empty())) {
       throw Rejected(
@@ -446,7 +463,11 @@ std::string Recorder::json() const {
         "\",\"value\":" + json::number(entry.value) + ",\"requires_grad\":" + json::boolean(requires_grad) +
         (entry.tied_to.empty() ? "" : ",\"tied_to\":" + json::quote(entry.tied_to)) + "}";
   };
-  return "{\"values\":" + json::array(values_) +
+  std::vector<std::string> constants;
+  for (const auto& [value, name] : constant_names_) {
+    constants.push_back("[" + json::number(value) + "," + json::quote(name) + "]");
+  }
+  return "{\"values\":" + json::array(values_) + ",\"constants\":" + json::array(constants) +
       ",\"inputs\":" + json::array_of(inputs_, [](int64_t value) { return json::number(value); }) +
       ",\"parameters\":" + json::array_of(parameters_, parameter) + ",\"nodes\":" + json::array(nodes_) +
       ",\"specialisations\":" + json::array(specialisations_) + ",\"output\":" + output_ + "}";

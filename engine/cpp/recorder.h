@@ -16,6 +16,8 @@
 #include <ATen/core/stack.h>
 
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -41,15 +43,30 @@ struct Place {
   std::string json() const;
 };
 
+// Says what the arguments of calls have to be, where that is not what the program gives.
+class Reviewer {
+ public:
+  virtual ~Reviewer() = default;
+  // `call` is the number of the node that the call will be; `literal` is the JSON of the argument.
+  virtual std::optional<c10::IValue> review(
+      size_t call, const std::string& op, size_t argument, const std::string& literal) = 0;
+};
+
 class Recorder {
  public:
   explicit Recorder(Budget& budget) : budget_(budget) {}
+
+  // Lets arguments be replaced before each call.
+  void ask(Reviewer* reviewer) { reviewer_ = reviewer; }
 
   void add_input(const at::Tensor& tensor);
   void add_weight(const Weight& weight);
 
   // A tensor that the code holds as a constant; known or not.
   void know_constant(const at::Tensor& tensor);
+
+  // The name that the archive has for a constant, `CONSTANTS.c3`.
+  void name_constant(const at::Tensor& tensor, const std::string& name);
 
   // Runs an operator on the stack and records it when it makes tensors.
   void call(
@@ -127,11 +144,14 @@ class Recorder {
       const Place& place);
 
   Budget& budget_;
+  Reviewer* reviewer_ = nullptr;
   std::vector<std::string> values_;
   std::vector<int64_t> inputs_;
   std::vector<ParameterEntry> parameters_;
   std::unordered_map<const c10::StorageImpl*, std::vector<size_t>> parameters_by_storage_;
   size_t constants_ = 0;
+  // What the archive calls the constants, by value.
+  std::map<int64_t, std::string> constant_names_;
   std::vector<std::string> nodes_;
   std::vector<std::string> specialisations_;
   std::string output_;

@@ -14,6 +14,7 @@
 
 mod code;
 mod foreign;
+pub mod patch;
 mod record;
 mod tensor;
 mod trace;

@@ -204,7 +204,13 @@ impl<'a> Records<'a> {
         if entry.size > limit { Err(too_large(name, entry, limit)) } else { Ok(entry) }
     }
 
-    fn name(&self, entry: Entry<'a>) -> &'a str {
+    /// The names of all records, in no order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.numbers.keys().copied()
+    }
+
+    /// The name of a record below the root.
+    pub(super) fn name(&self, entry: Entry<'a>) -> &'a str {
         // `new` saw the root in front of every name.
         entry.name.get(self.root.len() + 1..).unwrap_or_default()
     }

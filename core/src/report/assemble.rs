@@ -105,6 +105,7 @@ pub fn assemble(
         encoder: history.encoder.clone(),
         base: network(base_costs, original.bytes, original.accuracy, base_latency),
         pruned: network(candidate.costs(), history.exported.bytes, history.exported.accuracy, pruned_latency),
+        program: history.exported.program.clone(),
         latency,
         reduction: removed.into(),
         layers: layer_widths(graph, &grouping, &candidate.configuration),

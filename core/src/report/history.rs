@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::candidate::{CandidateReport, join};
-use super::{Reused, StageDevices, StageSeconds, StageTimes};
+use super::{ProgramReport, Reused, StageDevices, StageSeconds, StageTimes};
 use crate::configuration::CandidateCosts;
 use crate::dataset::DataReport;
 use crate::latency::LatencyTable;
@@ -79,13 +79,16 @@ pub struct Original {
 }
 
 /// The pruned file.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exported {
     /// Of the file.
     pub bytes: u64,
     /// Of the exported network; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
+    /// How it was written.
+    #[serde(default)]
+    pub program: Option<ProgramReport>,
 }
 
 impl History {

@@ -6,6 +6,7 @@ mod assemble;
 mod candidate;
 mod frontier;
 mod history;
+mod program;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub use assemble::{AssembleError, Verified, assemble};
 pub use candidate::{CandidateReport, join};
 pub use frontier::{Frontier, FrontierPoint};
 pub use history::{Exported, History, Original};
+pub use program::{ExportKind, ProgramEdit, ProgramReport};
 pub use warnings::warnings;
 
 /// One network, before or after.
@@ -168,6 +170,9 @@ pub struct Report {
     pub base: NetworkReport,
     /// The pruned network.
     pub pruned: NetworkReport,
+    /// How its file was written; `null` in reports of before this was told.
+    #[serde(default)]
+    pub program: Option<ProgramReport>,
     /// Predicted and measured; `null` without a latency target.
     #[serde(default)]
     pub latency: Option<LatencyReport>,

@@ -8,10 +8,11 @@ use super::job::{JobView, PlanError, PlannedTask};
 use super::measurement::Measurements;
 use super::{Stage, Work, import, search};
 use crate::recovery::Accuracy;
+use crate::report::ProgramReport;
 
 /// The pruned TorchScript archive.
 pub const PRUNED_MODEL: &str = "pruned.pt";
-/// The original, written by the same exporter; for the latency before.
+/// The original, written in the same way; for the latency before.
 pub const BASE_MODEL: &str = "base.pt";
 /// Inputs at two batch sizes and what the in-memory network answered.
 pub const PROBES: &str = "probes.safetensors";
@@ -47,6 +48,9 @@ pub struct ExportResult {
     /// Accuracy of the exported network; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
+    /// How PRUNED_MODEL was written.
+    #[serde(default)]
+    pub program: Option<ProgramReport>,
 }
 
 impl Definition for Export {
@@ -56,7 +60,7 @@ impl Definition for Export {
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
         let winner = job.winner().ok_or(PlanError { stage: Stage::Export, missing: "screen or tune" })?;
         let work = ExportWork { candidate: winner.candidate, tuned: winner.stage == Stage::Tune };
-        let inputs = import::network().into_iter().chain([search::candidates()]).chain(winner.weights);
+        let inputs = import::network().into_iter().chain([import::model(), search::candidates()]).chain(winner.weights);
         Ok(PlannedTask::only(Work::Export(work), inputs.chain(job.dataset())))
     }
 
@@ -71,6 +75,7 @@ impl Definition for Export {
             base_bytes: 2,
             pruned_bytes: 1,
             accuracy: Some(Accuracy { val: 0.9, test: 0.8 }),
+            program: None,
         }
     }
 }

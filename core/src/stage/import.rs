@@ -10,7 +10,7 @@ use crate::dataset::DataReport;
 use crate::recovery::Accuracy;
 use crate::sandbox::Profile;
 
-/// The user's TorchScript archive. Read by `import` and `inspect` only.
+/// The user's TorchScript archive. Read by `import`, `inspect` and `export`, which writes the same program with less in it.
 pub const MODEL: &str = "model.pt";
 /// The user's data set, `.npz` or `.safetensors`, told apart by content.
 pub const DATASET: &str = "dataset";

@@ -3,9 +3,11 @@
 use secateur_core::group::Grouping;
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
+use secateur_core::report::{ExportKind, ProgramReport};
 use secateur_core::stage::export::{
     BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL,
 };
+use secateur_core::stage::import::MODEL;
 use secateur_core::stage::screen::screened_weights;
 use secateur_core::stage::tune::tuned_weights;
 use tch::{Device, Tensor};
@@ -46,8 +48,7 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     let config = candidate.configuration.replay(&Grouping::of(original.graph()));
     let versions = versions();
     let about = serde_json::json!({ "versions": versions, "config": config }).to_string();
-    export(task, &pruned, PRUNED_MODEL, &[("secateur.json", about.as_str())])?;
-    export(task, &original, BASE_MODEL, &[])?;
+    let program = write_models(task, &original, &pruned, &[("secateur.json", about.as_str())])?;
     write_probes(task, &pruned)?;
     task.write_json(CONFIG, &config)?;
     task.write(PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
@@ -57,6 +58,7 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         base_bytes: task.size_of(BASE_MODEL)?,
         pruned_bytes: task.size_of(PRUNED_MODEL)?,
         accuracy,
+        program: Some(program),
     })
 }
 
@@ -93,7 +95,35 @@ fn check_accuracy_drop(original: &Network, val: &Split, reached: f64, allowed: f
     .into())
 }
 
-fn export(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) -> Result<(), Error> {
+/// Writes both files in the same way, so that their latencies can be compared: as the user's program where that can be
+/// done, else as recordings.
+fn write_models(
+    task: &Task,
+    original: &Network,
+    pruned: &Network,
+    extra: &[(&str, &str)],
+) -> Result<ProgramReport, Error> {
+    let patch = |network: &Network, name: &str, extra: &[(&str, &str)]| {
+        let cut = (network.graph(), network.weights());
+        torch::patch(&task.path(MODEL), original.graph(), cut, &task.path(name), extra)
+    };
+    let patched = patch(pruned, PRUNED_MODEL, extra).and_then(|edits| Ok((edits, patch(original, BASE_MODEL, &[])?)));
+    match patched {
+        Ok((edits, _)) => {
+            task.messages.log(format!("the file is the user's program with {} changes of its text", edits.len()));
+            Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, lost: Vec::new() })
+        }
+        Err(reason) => {
+            task.messages.log(format!("the file is a recording of the program, since {reason}"));
+            record(task, pruned, PRUNED_MODEL, extra)?;
+            record(task, original, BASE_MODEL, &[])?;
+            let reason = Some(reason.to_string());
+            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits: Vec::new(), lost: Vec::new() })
+        }
+    }
+}
+
+fn record(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) -> Result<(), Error> {
     let weights = weights::for_each_owned(network.graph(), |index, _| {
         Ok(network.weights()[index].f_to(Device::Cpu)?.f_contiguous()?)
     })?;

@@ -41,6 +41,64 @@ pub(super) mod ffi {
         text: &'a str,
     }
 
+    /// What the program has to give an argument, when that is not what it gives.
+    struct Wanted {
+        differs: bool,
+        kind: WantedKind,
+        ints: Vec<i64>,
+        floats: Vec<f64>,
+        /// The elements of a list that differ; none where the whole argument does.
+        elements: Vec<usize>,
+    }
+
+    /// What sort of argument is wanted.
+    #[repr(u8)]
+    enum WantedKind {
+        None,
+        Int,
+        Ints,
+        Float,
+        Floats,
+        /// Nothing that could be put in its place.
+        Other,
+    }
+
+    /// Where the program says what it gives an argument.
+    struct ProgramPlace {
+        kind: PlaceKind,
+        /// The source file and the bytes in it.
+        record: String,
+        start: usize,
+        end: usize,
+        /// The path of the object whose method it is, or whose attribute.
+        instance: String,
+        /// It is in a function and not in a method.
+        in_function: bool,
+        /// The attribute, or the name of the argument that is to be inserted.
+        name: String,
+    }
+
+    /// How the program says what it gives an argument.
+    #[repr(u8)]
+    enum PlaceKind {
+        /// By a number or a list of numbers that is written there.
+        Literal,
+        /// By an attribute of an object.
+        Attribute,
+        /// By an expression, whose value it computes.
+        Expression,
+        /// By leaving it out: it is to be inserted there.
+        Omission,
+        /// In a way that is not known.
+        Unknown,
+    }
+
+    extern "Rust" {
+        type Guide;
+        fn review(self: &mut Guide, call: usize, op: &str, argument: usize, literal: &str) -> Wanted;
+        fn found(self: &mut Guide, call: usize, argument: usize, element: i64, place: ProgramPlace);
+    }
+
     unsafe extern "C++" {
         include!("secateur-engine/cpp/import.h");
         include!("secateur-engine/cpp/memory.h");
@@ -62,6 +120,7 @@ pub(super) mod ffi {
         fn load_archive(path: &[u8], only_allowed_operators: bool) -> Result<UniquePtr<Archive>>;
         fn inputs(self: &Archive) -> String;
         fn record(self: &Archive, inputs: &[Borrowed]) -> Result<Recorded>;
+        fn record_guided(self: &Archive, inputs: &[Borrowed], guide: &mut Guide) -> Result<()>;
         fn forward(self: Pin<&mut Archive>, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
 
         type Program;
@@ -106,6 +165,7 @@ pub(super) mod ffi {
 use secateur_core::rejection::{Code, Rejection};
 use tch::Tensor;
 
+use super::guide::Guide;
 use super::{TorchError, brief};
 
 impl From<cxx::Exception> for TorchError {

@@ -19,13 +19,14 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::bridge::{all_borrowed, all_owned, ffi};
+use super::guide::Guide;
 use super::finite::{check_outputs, check_parameters};
 use super::message::is_out_of_memory;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
 use super::{Mode, Program, TorchError, brief};
 use crate::guard::Layer;
 
-const BATCHES: Batches = Batches(2, 3);
+pub(super) const BATCHES: Batches = Batches(2, 3);
 const COMPARED_BATCH: i64 = 4;
 const SEED: i64 = 0;
 /// Far above any rounding: the graph computes with the very kernels of `Module::forward`.
@@ -65,7 +66,7 @@ fn import_within_limits(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Resul
     let record = |batch| archive.record(&inputs, batch).map_err(|error| archive.explain(error, &inputs));
     let (first, first_weights) = record(BATCHES.0)?;
     let (second, second_weights) = record(BATCHES.1)?;
-    let Fitted { mut file, kept } = fit(&first, &second, BATCHES)?;
+    let Fitted { mut file, kept, .. } = fit(&first, &second, BATCHES)?;
     let mut weights = Vec::with_capacity(kept.len());
     for &index in &kept {
         let (one, other) = (&first_weights[index], &second_weights[index]);
@@ -201,9 +202,9 @@ fn read_numbers(file: &mut GraphFile, weights: &[Tensor]) -> Result<(), TorchErr
 }
 
 /// An input of the model, one sample of it.
-struct Input {
-    shape: Vec<i64>,
-    dtype: DType,
+pub(super) struct Input {
+    pub shape: Vec<i64>,
+    pub dtype: DType,
 }
 
 impl Input {
@@ -255,13 +256,13 @@ struct TracedInput {
 }
 
 /// A user's archive, loaded and held against the operator list.
-struct Archive {
+pub(super) struct Archive {
     raw: UniquePtr<ffi::Archive>,
     signature: Signature,
 }
 
 impl Archive {
-    fn load(path: &Path) -> Result<Self, TorchError> {
+    pub(super) fn load(path: &Path) -> Result<Self, TorchError> {
         let raw = ffi::load_archive(path.as_os_str().as_bytes(), Layer::Operators.is_on())?;
         let signature = from_json(&raw.inputs())?;
         Ok(Self { raw, signature })
@@ -300,11 +301,17 @@ impl Archive {
         Ok(traced.iter().map(|input| Input { shape: input.shape[1..].to_vec(), dtype: input.dtype }).collect())
     }
 
-    fn record(&self, inputs: &[Input], batch: i64) -> Result<(Recording, Vec<Tensor>), TorchError> {
+    pub(super) fn record(&self, inputs: &[Input], batch: i64) -> Result<(Recording, Vec<Tensor>), TorchError> {
         let samples = samples(inputs, batch)?;
         let recorded = self.raw.record(&all_borrowed(&samples))?;
         return_small_blocks();
         Ok((from_json(&recorded.json)?, all_owned(recorded.weights)))
+    }
+
+    /// Evaluates with the arguments that the guide wants, which learns where the program says others.
+    pub(super) fn follow(&self, inputs: &[Input], batch: i64, guide: &mut Guide) -> Result<(), TorchError> {
+        let samples = samples(inputs, batch)?;
+        Ok(self.raw.record_guided(&all_borrowed(&samples), guide)?)
     }
 
     /// An operator that fails on the sample may fail because of its shape, or because another batch size is written into

@@ -8,9 +8,11 @@
 mod bridge;
 mod export;
 mod finite;
+mod guide;
 mod import;
 mod message;
 mod module;
+mod patch;
 mod program;
 mod recording;
 pub mod runtime;
@@ -24,6 +26,7 @@ pub use finite::NotFinite;
 pub use import::{Imported, import};
 pub use message::{brief, is_out_of_memory};
 pub use module::{ModuleBuilder, Reloaded};
+pub use patch::patch;
 pub use program::{Mode, Program};
 pub use runtime::channels_last;
 

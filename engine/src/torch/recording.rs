@@ -19,7 +19,10 @@ pub(super) struct Recording {
     values: Vec<RecordedValue>,
     inputs: Vec<ValueId>,
     pub parameters: Vec<Parameter>,
-    nodes: Vec<RecordedNode>,
+    /// What the archive calls constants, by value.
+    #[serde(default)]
+    pub constants: Vec<(ValueId, String)>,
+    pub nodes: Vec<RecordedNode>,
     #[serde(default)]
     specialisations: Vec<String>,
     output: Output,
@@ -32,7 +35,7 @@ struct RecordedValue {
 }
 
 #[derive(Debug, Deserialize)]
-struct RecordedNode {
+pub(super) struct RecordedNode {
     op: String,
     overload: String,
     args: Vec<Argument>,
@@ -40,7 +43,7 @@ struct RecordedNode {
     #[serde(default)]
     list: bool,
     /// Dotted path of the module that made the call.
-    module: String,
+    pub module: String,
     /// Line of the archive's code.
     source: String,
 }
@@ -50,6 +53,8 @@ pub(super) struct Fitted {
     pub file: GraphFile,
     /// For each parameter of the graph its index in the recording.
     pub kept: Vec<usize>,
+    /// For each node of the graph the number of its call in the recording.
+    pub calls: Vec<usize>,
 }
 
 /// The batch sizes of two recordings.
@@ -83,7 +88,7 @@ pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Re
     let (parameters, kept) = parameters(first, second, &first_nodes, &mut values, batches)?;
     let mut names = NodeNames::new(&parameters);
     let mut nodes = Vec::with_capacity(first_nodes.len());
-    for (one, other) in first_nodes.iter().zip(&second_nodes) {
+    for (&(_, one), &(_, other)) in first_nodes.iter().zip(&second_nodes) {
         nodes.push(node(first, second, one, other, &mut values, &mut names, batches)?);
     }
     let output = values.output(&first.output);
@@ -98,17 +103,18 @@ pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Re
         specialisations: first.specialisations.clone(),
     };
     check_batch_reaches_output(&file)?;
-    Ok(Fitted { file, kept })
+    let calls = first_nodes.iter().map(|&(number, _)| number).collect();
+    Ok(Fitted { file, kept, calls })
 }
 
-/// The calls that the output needs, in program order.
-fn live_nodes(recording: &Recording) -> Vec<&RecordedNode> {
+/// The calls that the output needs, in program order, with their numbers among all calls.
+fn live_nodes(recording: &Recording) -> Vec<(usize, &RecordedNode)> {
     let mut needed: HashSet<ValueId> = recording.output.tensors().into_iter().collect();
     let mut live = Vec::new();
-    for node in recording.nodes.iter().rev() {
+    for (number, node) in recording.nodes.iter().enumerate().rev() {
         if node.outputs.iter().any(|output| needed.contains(output)) {
             needed.extend(tensors_of(&node.args));
-            live.push(node);
+            live.push((number, node));
         }
     }
     live.reverse();
@@ -131,12 +137,12 @@ fn tensors_of(args: &[Argument]) -> Vec<ValueId> {
 fn parameters(
     first: &Recording,
     second: &Recording,
-    nodes: &[&RecordedNode],
+    nodes: &[(usize, &RecordedNode)],
     values: &mut Renumbered,
     batches: Batches,
 ) -> Result<(Vec<Parameter>, Vec<usize>), Rejection> {
     let mut read: HashSet<ValueId> = first.output.tensors().into_iter().collect();
-    read.extend(nodes.iter().flat_map(|node| tensors_of(&node.args)));
+    read.extend(nodes.iter().flat_map(|(_, node)| tensors_of(&node.args)));
     let mut taken: HashSet<String> = first.parameters.iter().map(|parameter| parameter.name.clone()).collect();
     let mut parameters: Vec<Parameter> = Vec::new();
     let mut kept = Vec::new();

@@ -122,46 +122,77 @@ class Evaluator : Reviewer {
     const Frame& frame = *frames_[depth];
     const Value* value = node->input(input);
     std::optional<Expression> written = sources_.input(node, input);
-    if (written && element && written->kind == Expression::Kind::List) {
-      const std::optional<Expression> part = sources_.element(node, *written, *element);
-      if (part && part->kind == Expression::Kind::Number) return place_of(frame, PlaceKind::Literal, *part);
-    } else if (written && !element && written->kind != Expression::Kind::Other) {
-      return place_of(frame, PlaceKind::Literal, *written);
+    if (!element) {
+      if (written && written->kind != Expression::Kind::Other) return place_of(frame, PlaceKind::Literal, *written);
+      if (written && written->is_missing) {
+        ProgramPlace place = place_of(frame, PlaceKind::Omission, *written);
+        place.name = argument_name(node, input);
+        return place;
+      }
+      return locate_value(depth, value, std::nullopt, written);
     }
+    const Node* list = value->node();
+    const bool is_list = list->kind() == c10::prim::ListConstruct || list->kind() == c10::prim::TupleConstruct;
+    if (!is_list) return locate_value(depth, value, element, std::nullopt);
+    std::optional<Expression> part = written ? sources_.element(node, *written, *element) : std::nullopt;
+    if (!part) part = sources_.input(list, *element);
+    if (part && part->kind == Expression::Kind::Number) return place_of(frame, PlaceKind::Literal, *part);
+    return locate_value(depth, list->input(*element), std::nullopt, part);
+  }
+
+  // Where a value comes from that is not written as a literal; `written` is what stands for it.
+  ProgramPlace locate_value(
+      size_t depth, const Value* value, std::optional<size_t> element, const std::optional<Expression>& written) {
+    const Frame& frame = *frames_[depth];
     const Node* source = value->node();
-    if (source == frame_graph(frame)->block()->param_node()) {
+    if (source == torch::jit::toGraphFunction(*frame.function).graph()->param_node()) {
       if (depth == 0) return unknown();
       const Node* call = frames_[depth - 1]->at;
       const size_t shift = call->kind() == c10::prim::CallFunction ? 1 : 0;
-      // An argument that the caller leaves out is a constant there.
       return locate(depth - 1, call, value->offset() + shift, element);
     }
-    if (element && (source->kind() == c10::prim::ListConstruct || source->kind() == c10::prim::TupleConstruct)) {
-      return locate(depth, source, *element, std::nullopt);
-    }
-    if (source->kind() == c10::prim::GetAttr && !element && frame.values.count(source->input(0)) != 0) {
-      const auto path = tensors_.paths.find(frame.values.at(source->input(0)).toObject().get());
-      if (path != tensors_.paths.end()) {
-        return {PlaceKind::Attribute, "", 0, 0, path->second, false, source->s(c10::attr::name)};
+    if (source->kind() == c10::prim::GetAttr && !element) {
+      if (const std::optional<std::string> path = path_of(source->input(0), frame)) {
+        return {PlaceKind::Attribute, "", 0, 0, *path, false, source->s(c10::attr::name)};
       }
     }
-    // One element of a list that is computed as a whole.
     if (!written || element) return unknown();
-    if (written->is_missing) {
-      ProgramPlace place = place_of(frame, PlaceKind::Omission, *written);
-      place.name = argument_name(node, input);
-      return place;
-    }
     const bool is_constant = source->kind() == c10::prim::Constant;
     return place_of(frame, is_constant ? PlaceKind::Literal : PlaceKind::Expression, *written);
   }
 
-  static ProgramPlace place_of(const Frame& frame, PlaceKind kind, const Expression& at) {
-    return {kind, at.record, at.start, at.end, frame.module, !frame.is_method, ""};
+  // The path of an object; `self` may have been read for the last time.
+  std::optional<std::string> path_of(const Value* object, const Frame& frame) const {
+    if (frame.is_method && object->node()->kind() == c10::prim::Param && object->offset() == 0 &&
+        object->node()->owningBlock()->owningNode() == nullptr) {
+      return frame.module;
+    }
+    const auto value = frame.values.find(object);
+    if (value == frame.values.end() || !value->second.isObject()) return std::nullopt;
+    const auto path = tensors_.paths.find(value->second.toObject().get());
+    return path == tensors_.paths.end() ? std::nullopt : std::optional(path->second);
   }
 
-  static std::shared_ptr<torch::jit::Graph> frame_graph(const Frame& frame) {
-    return torch::jit::toGraphFunction(*frame.function).graph();
+  // A `chunk` into parts that are not of one size any more is told to be a split into these sizes.
+  bool split_instead(const Node* node, torch::jit::Stack& stack, const Place& place) {
+    constexpr size_t kSizes = 1, kDim = 2;
+    if (guide_ == nullptr || stack.size() != kDim + 1 || !stack[kSizes].isInt()) return false;
+    const rust::Vec<int64_t> sizes = guide_->split(recorder_.next_call(), node->schema().name(), stack[kSizes].toInt());
+    if (sizes.empty()) return false;
+    const std::optional<Expression> called = sources_.callee(node);
+    const std::optional<Expression> written = sources_.input(node, kSizes);
+    const bool is_known = called && written && !written->is_missing;
+    const Frame& frame = *frames_.back();
+    guide_->found_split(
+        recorder_.next_call(), is_known ? place_of(frame, PlaceKind::Literal, *called) : unknown(),
+        is_known ? place_of(frame, PlaceKind::Literal, *written) : unknown());
+    stack[kSizes] = std::vector<int64_t>(sizes.begin(), sizes.end());
+    stack = {apply("aten::split_with_sizes", "", std::move(stack), place)};
+    return true;
+  }
+
+  static ProgramPlace place_of(const Frame& frame, PlaceKind kind, const Expression& at) {
+    return {kind, at.record, at.start, at.end, frame.module, !frame.is_method, ""};
   }
 
   static std::string argument_name(const Node* node, size_t input) {
@@ -517,7 +548,7 @@ class Evaluator : Reviewer {
     if (const std::optional<size_t> number = number_of(node)) {
       stack[*number] = stack[*number].toTensor().item();
       stack = {apply(schema.name().c_str(), "Scalar", std::move(stack), place)};
-    } else {
+    } else if (!split_instead(node, stack, place)) {
       if (may_grow(node)) budget_.admit(schema.name(), stack);
       torch::jit::Operation kernel = node->getOperation();
       recorder_.call(schema, [&kernel](torch::jit::Stack& operands) { kernel(operands); }, stack, place);

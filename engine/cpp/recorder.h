@@ -84,6 +84,9 @@ class Recorder {
 
   void set_output(const c10::IValue& output);
 
+  // The number that the next call has, unless what it reads has to be renewed first.
+  size_t next_call() const { return nodes_.size(); }
+
   // The wire form that src/torch/recording.rs reads.
   std::string json() const;
 

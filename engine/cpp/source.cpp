@@ -124,6 +124,15 @@ std::optional<Expression> Sources::input(const Node* node, size_t input) {
   return missing;
 }
 
+std::optional<Expression> Sources::callee(const Node* node) {
+  const torch::jit::SourceRange range = node->sourceRange();
+  if (!range.source()) return std::nullopt;
+  const Text& text = text_of(range.source());
+  const Span key{range.start(), range.end()};
+  const auto call = text.calls.find(key);
+  return call == text.calls.end() ? std::nullopt : std::optional(expression(call->second, key, text));
+}
+
 std::optional<Expression> Sources::element(const Node* node, const Expression& list, size_t index) {
   if (list.kind != Expression::Kind::List) return std::nullopt;
   return element_of(list.tree, index, text_of(node->sourceRange().source()));

@@ -33,6 +33,9 @@ class Sources {
   // What stands for input `input` of a node: an argument of its call, or an element of its list.
   std::optional<Expression> input(const torch::jit::Node* node, size_t input);
 
+  // What a node calls, `torch.view`.
+  std::optional<Expression> callee(const torch::jit::Node* node);
+
   std::optional<Expression> element(const torch::jit::Node* node, const Expression& list, size_t index);
 
  private:

@@ -3,7 +3,7 @@
 Weights are random; what is asked is whether a network of that make can be imported, grouped, cut and written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,13 @@ class Model:
     @property
     def key(self) -> str:
         return f"{self.library}-{self.name}"
+
+    def at_other_size(self) -> "Model":
+        """The same model with the last dimensions of its input larger by a multiple of 32, as most networks want."""
+        *others, width = self.shape
+        if len(others) >= 2:  # noqa: PLR2004
+            return replace(self, shape=(*others[:-1], others[-1] + 32, width + 64))
+        return replace(self, shape=(*others, width + 32))
 
 
 def images(library: str, side: int, names: dict[str, str], **options: object) -> list[Model]:

@@ -94,6 +94,9 @@ class Run:
             "flops_reduction": removed,
             "params_reduction": found["reduction"]["params_reduction"],
             "equivalence": found["equivalence"],
+            "export": found["program"]["export"],
+            "export_reason": found["program"]["reason"],
+            "edits": len(found["program"]["edits"]),
             **cost(ended),
         }
         problems = [] if abs(removed - TARGET) <= TOLERANCE else [f"removed {removed:.4f} instead of {TARGET}"]
@@ -103,6 +106,10 @@ class Run:
         kept = found["kept"]
         loaded = call(lambda: run_in_pytorch(self.model, self.archive, pruned, kept), self.limits)
         problems += [str(loaded)] if isinstance(loaded, Exception) else loaded
+        sizes = call(lambda: run_at_other_size(self.model, self.archive, pruned, kept), self.limits)
+        line["other_size"], other_problems = ("failed", [str(sizes)]) if isinstance(sizes, Exception) else sizes
+        # A recording says that its size is fixed.
+        problems += other_problems if line["export"] == "patched" else []
         pruned.unlink()
         return {**line, "outcome": "failed", "reason": "; ".join(problems)} if problems else line
 
@@ -162,6 +169,51 @@ def run_in_pytorch(model: Model, original: Path, pruned: Path, kept: dict) -> li
                 problems.append(f"the outputs at batch {batch} are not finite")
     # The first ones say enough, and few fit into the pipe of `call`.
     return problems[:20]
+
+
+def run_at_other_size(model: Model, original: Path, pruned: Path, kept: dict) -> tuple[str, list[str]]:
+    """How the pruned file does at a second size that the original accepts: `same` when it computes what the original does with the
+    removed input columns at zero, `shapes` where that cannot be said (a normalisation over cut channels), `fixed` when the
+    original accepts no other."""
+    before, after = torch.jit.load(str(original)).eval(), torch.jit.load(str(pruned)).eval()
+    at_home, elsewhere = (archives.random_inputs(shaped, 2) for shaped in (model, model.at_other_size()))
+    with torch.no_grad():
+        try:
+            expected = tensors(before(*elsewhere))
+        except Exception:  # noqa: BLE001
+            return "fixed", []
+        try:
+            outputs = tensors(after(*elsewhere))
+        except Exception as error:  # noqa: BLE001
+            return "lost", [f"it fails at another size: {archives.reason_of(error)}"]
+        if [(tensor.shape, tensor.dtype) for tensor in outputs] != [(tensor.shape, tensor.dtype) for tensor in expected]:
+            return "lost", ["its outputs at another size have other shapes"]
+        zero_removed_columns(before, kept)
+        if differs(tensors(before(*at_home)), tensors(after(*at_home))):
+            return "shapes", []
+        if differs(tensors(before(*elsewhere)), outputs):
+            return "wrong", ["it computes something else at another size"]
+    return "same", []
+
+
+def zero_removed_columns(network: torch.jit.ScriptModule, kept: dict) -> None:
+    """Of all weights, those columns that read a removed channel."""
+    for name, axes in kept.items():
+        tensor = find_tensor(network, name)
+        if tensor is None or tensor.dim() < 2 or "1" not in axes:
+            continue
+        removed = torch.ones(tensor.shape[1], dtype=torch.bool)
+        removed[axes["1"]] = False
+        with torch.no_grad():
+            tensor[:, removed] = 0
+
+
+def differs(expected: list[torch.Tensor], actual: list[torch.Tensor]) -> bool:
+    def scale(tensor: torch.Tensor) -> float:
+        return max(float(tensor.abs().max()), 1e-2)
+
+    floats = [(a, b) for a, b in zip(expected, actual, strict=True) if a.is_floating_point()]
+    return any(float((a - b).abs().max()) > 1e-3 * scale(a) for a, b in floats)
 
 
 def find_tensor(script: torch.jit.ScriptModule, name: str) -> torch.Tensor | None:

@@ -51,10 +51,30 @@ impl Operator for Slice {
         let runs = bounds.runs(size);
         let [start, end] = [runs.start, runs.end].map(|index| shapes.remaining_before(input, along, index) as i64);
         let start = start + (bounds.start - runs.start) as i64;
-        node.set("start", Literal::Int(Size::fixed(start)));
-        let (name, value) = if node.arg("length").is_some() { ("length", end - start) } else { ("end", end) };
-        node.set(name, Literal::Int(Size::fixed(value)));
+        if node.arg("length").is_some() {
+            node.set("start", Literal::Int(Size::fixed(start)));
+            node.set("length", Literal::Int(Size::fixed(end - start)));
+            return;
+        }
+        let [before, after] = [size as i64, shapes.after(input)[along].fixed];
+        for (name, default, wanted) in [("start", 0, start), ("end", after, end)] {
+            if let Some(bound) = rewritten(node.arg(name), default, wanted, before, after) {
+                node.set(name, Literal::Int(Size::fixed(bound)));
+            }
+        }
     }
+}
+
+/// The bound that means the index `wanted` of `after`, counted as the program counts; `None` when the bound means that as it is.
+fn rewritten(bound: Option<&Literal>, default: i64, wanted: i64, before: i64, after: i64) -> Option<i64> {
+    let written = match bound {
+        Some(Literal::Int(bound)) => bound.fixed,
+        _ if wanted == default => return None,
+        _ => return Some(wanted),
+    };
+    let counted = if written < 0 && wanted < after { wanted - after } else { wanted };
+    let is_past_the_end = written >= before && wanted == after;
+    (counted != written && !is_past_the_end).then_some(counted)
 }
 
 struct Bounds {
@@ -120,8 +140,11 @@ impl Operator for Select {
         }
         let size = shapes.before.value(input).shape[along].fixed as usize;
         let Ok(index) = selected(node, size) else { return };
-        let index = shapes.remaining_before(input, along, index) as i64;
-        node.set("index", Literal::Int(Size::fixed(index)));
+        let wanted = shapes.remaining_before(input, along, index) as i64;
+        let after = shapes.after(input)[along].fixed;
+        if let Some(index) = rewritten(node.arg("index"), 0, wanted, size as i64, after) {
+            node.set("index", Literal::Int(Size::fixed(index)));
+        }
     }
 }
 
@@ -159,7 +182,7 @@ mod tests {
             let node = &cut.graph.nodes()[node];
             (node.int("start").unwrap(), node.int("end").unwrap())
         };
-        assert_eq!((bounds(1), bounds(3)), ((0, 1), (1, 4)));
+        assert_eq!((bounds(1), bounds(3)), ((0, 1), (-3, END)), "they are counted as they were");
     }
 
     #[test]
@@ -231,7 +254,7 @@ mod tests {
             let node = &cut.graph.nodes()[node];
             (node.int("start").unwrap(), node.int("end").unwrap(), node.int("step").unwrap())
         };
-        assert_eq!((bounds(1), bounds(3)), ((0, 5, 2), (1, 4, 2)));
+        assert_eq!((bounds(1), bounds(3)), ((0, END, 2), (1, 4, 2)));
     }
 
     #[test]
@@ -247,6 +270,6 @@ mod tests {
         assert_eq!((groups.len(), groups[0].channels()), (1, 5));
         let cut = net.cut(&[vec![1, 4]]);
         assert_eq!(cut.kept.0["a.weight"][&0], [1, 4, 5], "channel 4 is the selected one");
-        assert_eq!(cut.graph.nodes()[1].int("index"), Some(1));
+        assert_eq!(cut.graph.nodes()[1].int("index"), Some(-2), "it is counted from the end, as it was");
     }
 }

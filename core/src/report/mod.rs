@@ -240,6 +240,7 @@ impl Report {
             frontier: Frontier::default(),
             channel_choice: None,
             data: None,
+            program: None,
             latency: None,
             pruned: NetworkReport { macs: 100, params: 10, bytes: 500, latency_ms: faster, ..base.clone() },
             base,

@@ -94,9 +94,11 @@ pub(super) mod ffi {
     }
 
     extern "Rust" {
-        type Guide;
-        fn review(self: &mut Guide, call: usize, op: &str, argument: usize, literal: &str) -> Wanted;
-        fn found(self: &mut Guide, call: usize, argument: usize, element: i64, place: ProgramPlace);
+        type Guide<'a>;
+        fn review(self: &mut Guide<'_>, call: usize, op: &str, argument: usize, literal: &str) -> Wanted;
+        fn split(self: &mut Guide<'_>, call: usize, op: &str, number: i64) -> Vec<i64>;
+        fn found_split(self: &mut Guide<'_>, call: usize, operator_name: ProgramPlace, sizes: ProgramPlace);
+        fn found(self: &mut Guide<'_>, call: usize, argument: usize, element: i64, place: ProgramPlace);
     }
 
     unsafe extern "C++" {
@@ -120,7 +122,7 @@ pub(super) mod ffi {
         fn load_archive(path: &[u8], only_allowed_operators: bool) -> Result<UniquePtr<Archive>>;
         fn inputs(self: &Archive) -> String;
         fn record(self: &Archive, inputs: &[Borrowed]) -> Result<Recorded>;
-        fn record_guided(self: &Archive, inputs: &[Borrowed], guide: &mut Guide) -> Result<()>;
+        fn record_guided(self: &Archive, inputs: &[Borrowed], guide: &mut Guide<'_>) -> Result<()>;
         fn forward(self: Pin<&mut Archive>, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
 
         type Program;
@@ -165,7 +167,6 @@ pub(super) mod ffi {
 use secateur_core::rejection::{Code, Rejection};
 use tch::Tensor;
 
-use super::guide::Guide;
 use super::{TorchError, brief};
 
 impl From<cxx::Exception> for TorchError {
@@ -181,6 +182,43 @@ impl From<cxx::Exception> for TorchError {
         rejection.node = Some(node).filter(|node| !node.is_empty());
         rejection.hint = Some(hint).filter(|hint| !hint.is_empty());
         Self::Rejected(rejection)
+    }
+}
+
+/// What a guided recording asks and tells.
+pub(super) trait Reviewer {
+    /// What an argument of a call has to be, before the call is made. `call` counts what is recorded, `literal` is what the
+    /// program gives, as JSON.
+    fn review(&mut self, call: usize, op: &str, argument: usize, literal: &str) -> ffi::Wanted;
+
+    /// Where the program says an argument that differs, or one element of it; -1 for all of it.
+    fn found(&mut self, call: usize, argument: usize, element: i64, place: ffi::ProgramPlace);
+
+    /// The sizes that a call which splits by a number has to split into; none when it does as it is.
+    fn split(&mut self, call: usize, op: &str, number: i64) -> Vec<i64>;
+
+    /// Where the program names the operator of such a call, and says the number.
+    fn found_split(&mut self, call: usize, operator_name: ffi::ProgramPlace, sizes: ffi::ProgramPlace);
+}
+
+/// A [`Reviewer`] as C++ sees it.
+pub(super) struct Guide<'a>(pub &'a mut dyn Reviewer);
+
+impl Guide<'_> {
+    fn review(&mut self, call: usize, op: &str, argument: usize, literal: &str) -> ffi::Wanted {
+        self.0.review(call, op, argument, literal)
+    }
+
+    fn found(&mut self, call: usize, argument: usize, element: i64, place: ffi::ProgramPlace) {
+        self.0.found(call, argument, element, place);
+    }
+
+    fn split(&mut self, call: usize, op: &str, number: i64) -> Vec<i64> {
+        self.0.split(call, op, number)
+    }
+
+    fn found_split(&mut self, call: usize, operator_name: ffi::ProgramPlace, sizes: ffi::ProgramPlace) {
+        self.0.found_split(call, operator_name, sizes);
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use secateur_core::graph::{Literal, Node, Size};
 
+use super::bridge::Reviewer;
 use super::bridge::ffi::{ProgramPlace, Wanted, WantedKind};
 
 /// The arguments that a program's calls have to have, held against those that they have.
 #[derive(Default)]
-pub(super) struct Guide {
+pub(super) struct Wishes {
     /// By the number of the call in a recording.
     calls: HashMap<usize, Node>,
     batch: i64,
@@ -25,17 +26,20 @@ pub(super) struct Found {
     pub argument: String,
     pub given: Literal,
     pub wanted: Literal,
+    /// The text that belongs there, when it is none of a literal.
+    pub text: Option<String>,
 }
 
-impl Guide {
+impl Wishes {
     /// `calls` are the numbers of the calls that the nodes are, in recordings of the program.
     pub(super) fn new(nodes: &[Node], calls: &[usize], batch: i64) -> Self {
         let calls = calls.iter().copied().zip(nodes.iter().cloned()).collect();
         Self { calls, batch, ..Self::default() }
     }
+}
 
-    /// What an argument has to be; called from C++ before every call that is recorded.
-    pub(super) fn review(&mut self, call: usize, op: &str, argument: usize, literal: &str) -> Wanted {
+impl Reviewer for Wishes {
+    fn review(&mut self, call: usize, op: &str, argument: usize, literal: &str) -> Wanted {
         let same = || Wanted { differs: false, ..nothing(WantedKind::Other) };
         let Some(node) = self.calls.get(&call).filter(|node| node.op == op) else { return same() };
         let (Some(wanted), Ok(given)) = (node.args.get(argument), serde_json::from_str::<Literal>(literal)) else {
@@ -66,8 +70,7 @@ impl Guide {
         asked
     }
 
-    /// Where the program says what an argument is; called from C++ for each one that differs.
-    pub(super) fn found(&mut self, call: usize, argument: usize, element: i64, place: ProgramPlace) {
+    fn found(&mut self, call: usize, argument: usize, element: i64, place: ProgramPlace) {
         let (Some(node), Some(given)) = (self.calls.get(&call), self.given.get(&(call, argument))) else { return };
         let Some(wanted) = node.args.get(argument) else { return };
         let part = |literal: &Literal| match (literal, usize::try_from(element)) {
@@ -81,7 +84,55 @@ impl Guide {
             argument: wanted.name.clone(),
             given: part(given),
             wanted: part(&wanted.value),
+            text: None,
         });
+    }
+
+    fn split(&mut self, call: usize, op: &str, number: i64) -> Vec<i64> {
+        let Some(node) = self.calls.get(&call).filter(|node| node.op == SPLIT && node.op != op) else {
+            return Vec::new();
+        };
+        let Some(sizes) = node.ints("split_sizes").map(|sizes| sizes.iter().map(|size| size.fixed).collect::<Vec<_>>())
+        else {
+            return Vec::new();
+        };
+        if parts(op, sizes.iter().sum(), number) == sizes { Vec::new() } else { sizes }
+    }
+
+    fn found_split(&mut self, call: usize, operator_name: ProgramPlace, sizes: ProgramPlace) {
+        let Some(node) = self.calls.get(&call) else { return };
+        let Some(wanted) = node.arg("split_sizes") else { return };
+        let found = |place, argument: &str, text| Found {
+            place,
+            node: node.name.clone(),
+            op: node.op.clone(),
+            argument: argument.to_owned(),
+            given: Literal::None,
+            wanted: wanted.clone(),
+            text,
+        };
+        let named = found(operator_name, "operator", Some("torch.split_with_sizes".to_owned()));
+        let sized = found(sizes, "split_sizes", None);
+        self.found.extend([named, sized]);
+    }
+}
+
+const SPLIT: &str = "aten::split_with_sizes";
+
+/// The sizes into which an operator that is given a number splits `total`.
+fn parts(op: &str, total: i64, number: i64) -> Vec<i64> {
+    let runs_of = |size: i64| {
+        let starts = (0..total).step_by(size.max(1) as usize);
+        starts.map(|start| size.min(total - start)).collect()
+    };
+    match op {
+        "aten::chunk" | "aten::unsafe_chunk" => runs_of((total + number - 1) / number.max(1)),
+        "aten::split" | "aten::unsafe_split" => runs_of(number),
+        "aten::tensor_split" => {
+            let number = number.max(1);
+            (0..number).map(|part| total / number + i64::from(part < total % number)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -18,8 +18,7 @@ use secateur_core::rejection::{Code, Rejection};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::bridge::{all_borrowed, all_owned, ffi};
-use super::guide::Guide;
+use super::bridge::{Guide, Reviewer, all_borrowed, all_owned, ffi};
 use super::finite::{check_outputs, check_parameters};
 use super::message::is_out_of_memory;
 use super::recording::{Batches, Fitted, Recording, batch_is_fixed, depends_on_batch, fit};
@@ -308,10 +307,10 @@ impl Archive {
         Ok((from_json(&recorded.json)?, all_owned(recorded.weights)))
     }
 
-    /// Evaluates with the arguments that the guide wants, which learns where the program says others.
-    pub(super) fn follow(&self, inputs: &[Input], batch: i64, guide: &mut Guide) -> Result<(), TorchError> {
+    /// Evaluates with the arguments that the reviewer wants, which learns where the program says others.
+    pub(super) fn follow(&self, inputs: &[Input], batch: i64, reviewer: &mut dyn Reviewer) -> Result<(), TorchError> {
         let samples = samples(inputs, batch)?;
-        Ok(self.raw.record_guided(&all_borrowed(&samples), guide)?)
+        Ok(self.raw.record_guided(&all_borrowed(&samples), &mut Guide(reviewer))?)
     }
 
     /// An operator that fails on the sample may fail because of its shape, or because another batch size is written into

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use super::bridge::ffi::PlaceKind;
-use super::guide::{Found, Guide, is_same};
+use super::guide::{Found, Wishes, is_same};
 use super::import::{Archive, BATCHES, Input};
 use super::recording::{Fitted, Recording, fit};
 
@@ -47,18 +47,27 @@ pub fn patch(
     let mut made: Vec<ProgramEdit> = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let archive = Archive::load(target).map_err(|error| program_fails(&error))?;
-        let mut guide = Guide::new(cut.nodes(), &calls, BATCHES.0);
-        archive.follow(&inputs, BATCHES.0, &mut guide).map_err(|error| program_fails(&error))?;
+        let mut wishes = Wishes::new(cut.nodes(), &calls, BATCHES.0);
+        archive.follow(&inputs, BATCHES.0, &mut wishes).map_err(|error| program_fails(&error))?;
         drop(archive);
-        if guide.found.is_empty() {
+        if wishes.found.is_empty() {
             check(target, &inputs, original, cut)?;
             return Ok(made);
         }
         let mut program = Program::open(target)?;
-        let edits = edits(&program, &guide.found)?;
+        let edits = edits(&program, &wishes.found)?;
         made.extend(edits.iter().map(|(_, edit)| edit.clone()));
         let mut texts: BTreeMap<Place, String> = BTreeMap::new();
         for (place, edit) in edits {
+            // Arguments that are left out are inserted one behind the other.
+            if edit.before.is_empty()
+                && let Some(others) = texts.get_mut(&place)
+            {
+                if !others.contains(&edit.after) {
+                    others.push_str(&edit.after);
+                }
+                continue;
+            }
             if let Some(other) = texts.insert(place, edit.after.clone())
                 && other != edit.after
             {
@@ -136,7 +145,10 @@ fn edit(program: &Program, found: &Found) -> Result<(Place, ProgramEdit), NotPat
             }
             None => (code, before, text(&found.wanted)?),
         },
-        _ => (code, before, text(&found.wanted)?),
+        _ => {
+            let after = found.text.clone().map_or_else(|| text(&found.wanted), Ok)?;
+            (code, before, after)
+        }
     };
     let edit = ProgramEdit {
         module: at.instance.clone(),
@@ -203,8 +215,8 @@ fn difference(file: &GraphFile, original: &Graph, cut: &Graph) -> Option<String>
     }
     for ((made, node), before) in file.nodes.iter().zip(&expected.nodes).zip(original.nodes()) {
         // Surgery says with `split_with_sizes` what `chunk` makes of the smaller tensor too; the shapes below tell.
-        let same = if node.op == before.op { is_same_call(made, node) } else { is_same_call(made, before) };
-        if !same {
+        let is_as_it_was = node.op != before.op && is_same_call(made, before);
+        if !is_same_call(made, node) && !is_as_it_was {
             return Some(format!("`{}` ({})", node.name, node.op));
         }
     }

@@ -31,12 +31,14 @@ const READ: [&str; 7] = [
 ];
 
 /// Libraries and settings that the driver of a GPU opens late.
-const READ_WITH_GPU: [&str; 12] = [
+const READ_WITH_GPU: [&str; 13] = [
     "/lib",
     "/lib64",
     "/usr/lib",
     "/usr/lib64",
     "/usr/local/cuda",
+    // Where containers have the driver's own libraries.
+    "/usr/local/nvidia",
     "/etc/ld.so.cache",
     "/etc/nvidia",
     "/proc/driver/nvidia",
@@ -46,6 +48,9 @@ const READ_WITH_GPU: [&str; 12] = [
     "/proc/sys/vm/mmap_min_addr",
 ];
 
+/// The driver of a GPU gives its threads names, and does not start where it cannot.
+const WRITE_WITH_GPU: &str = "/proc/self/task";
+
 /// Files outside of the task's folder that a process may open.
 #[derive(Debug, Default)]
 pub(super) struct Reachable {
@@ -53,6 +58,8 @@ pub(super) struct Reachable {
     /// Folders of libraries that are not the system's.
     libraries: BTreeSet<PathBuf>,
     devices: BTreeSet<PathBuf>,
+    /// Files of the process itself that its threads write.
+    own: Option<PathBuf>,
 }
 
 impl Reachable {
@@ -62,6 +69,7 @@ impl Reachable {
             reachable.read.extend(READ_WITH_GPU.iter().map(PathBuf::from));
             reachable.libraries = folders_of_libraries();
             reachable.devices = devices_of_gpus();
+            reachable.own = Some(PathBuf::from(WRITE_WITH_GPU));
         }
         reachable
     }
@@ -97,6 +105,9 @@ fn restrict(reachable: &Reachable) -> Result<Result<i32, String>, RulesetError> 
         if let Some(rule) = beneath(path, read | AccessFs::WriteFile | AccessFs::IoctlDev) {
             rules = rules.add_rule(rule)?;
         }
+    }
+    if let Some(rule) = reachable.own.as_deref().and_then(|path| beneath(path, read | AccessFs::WriteFile)) {
+        rules = rules.add_rule(rule)?;
     }
     let status = rules.restrict_self()?;
     Ok(match (status.ruleset, status.landlock) {

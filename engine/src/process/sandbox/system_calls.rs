@@ -212,6 +212,10 @@ mod x86_64 {
     /// What only the driver of a GPU needs.
     const REFUSED_WITHOUT_GPU: &[c_long] = &[libc::SYS_ioctl, libc::SYS_memfd_create];
 
+    /// The driver of a GPU listens on a socket of this machine without a path, in the engine's own network namespace, and does not
+    /// start where it cannot. Nobody is connected to, and nothing accepted.
+    const SOCKETS_OF_GPU: &[c_long] = &[libc::SYS_socket, libc::SYS_bind, libc::SYS_listen];
+
     /// Commands on terminals and sockets that put words into other mouths or signals into other hands.
     const REFUSED_COMMANDS: &[u32] = &[
         libc::TIOCSTI as u32,
@@ -261,8 +265,11 @@ mod x86_64 {
         program.refuse_from(X32, libc::EPERM);
         program.refuse_from(NEWEST + 1, libc::ENOSYS);
         program.refuse_if_equal(libc::SYS_clone3, libc::ENOSYS);
-        for &number in REFUSED {
+        for &number in REFUSED.iter().filter(|number| !gpu || !SOCKETS_OF_GPU.contains(number)) {
             program.refuse_if_equal(number, libc::EPERM);
+        }
+        if gpu {
+            program.when(libc::SYS_socket, |family| family.allow_only(Field::Argument(0), &[libc::AF_UNIX as u32]));
         }
         program.when(libc::SYS_clone, |flags| flags.allow_only_masked(Field::Argument(0), THREAD | NAMESPACES, THREAD));
         program.when(libc::SYS_kill, |process| process.allow_only(Field::Argument(0), &[own]));

@@ -115,17 +115,16 @@ class Evaluator : Reviewer {
   }
 
  private:
-  static ProgramPlace unknown() { return {PlaceKind::Unknown, "", 0, 0, "", false, ""}; }
+  static ProgramPlace unknown() { return {PlaceKind::Unknown, "", 0, 0, "", {}, ""}; }
 
   // Where the program says what input `input` of a node is, or one element of it.
   ProgramPlace locate(size_t depth, const Node* node, size_t input, std::optional<size_t> element) {
-    const Frame& frame = *frames_[depth];
     const Value* value = node->input(input);
     std::optional<Expression> written = sources_.input(node, input);
     if (!element) {
-      if (written && written->kind != Expression::Kind::Other) return place_of(frame, PlaceKind::Literal, *written);
+      if (written && written->kind != Expression::Kind::Other) return place_of(depth, PlaceKind::Literal, *written);
       if (written && written->is_missing) {
-        ProgramPlace place = place_of(frame, PlaceKind::Omission, *written);
+        ProgramPlace place = place_of(depth, PlaceKind::Omission, *written);
         place.name = argument_name(node, input);
         return place;
       }
@@ -136,7 +135,7 @@ class Evaluator : Reviewer {
     if (!is_list) return locate_value(depth, value, element, std::nullopt);
     std::optional<Expression> part = written ? sources_.element(node, *written, *element) : std::nullopt;
     if (!part) part = sources_.input(list, *element);
-    if (part && part->kind == Expression::Kind::Number) return place_of(frame, PlaceKind::Literal, *part);
+    if (part && part->kind == Expression::Kind::Number) return place_of(depth, PlaceKind::Literal, *part);
     return locate_value(depth, list->input(*element), std::nullopt, part);
   }
 
@@ -153,12 +152,12 @@ class Evaluator : Reviewer {
     }
     if (source->kind() == c10::prim::GetAttr && !element) {
       if (const std::optional<std::string> path = path_of(source->input(0), frame)) {
-        return {PlaceKind::Attribute, "", 0, 0, *path, false, source->s(c10::attr::name)};
+        return {PlaceKind::Attribute, "", 0, 0, *path, {}, source->s(c10::attr::name)};
       }
     }
     if (!written || element) return unknown();
     const bool is_constant = source->kind() == c10::prim::Constant;
-    return place_of(frame, is_constant ? PlaceKind::Literal : PlaceKind::Expression, *written);
+    return place_of(depth, is_constant ? PlaceKind::Literal : PlaceKind::Expression, *written);
   }
 
   // The path of an object; `self` may have been read for the last time.
@@ -182,17 +181,25 @@ class Evaluator : Reviewer {
     const std::optional<Expression> called = sources_.callee(node);
     const std::optional<Expression> written = sources_.input(node, kSizes);
     const bool is_known = called && written && !written->is_missing;
-    const Frame& frame = *frames_.back();
+    const size_t depth = frames_.size() - 1;
     guide_->found_split(
-        recorder_.next_call(), is_known ? place_of(frame, PlaceKind::Literal, *called) : unknown(),
-        is_known ? place_of(frame, PlaceKind::Literal, *written) : unknown());
+        recorder_.next_call(), is_known ? place_of(depth, PlaceKind::Literal, *called) : unknown(),
+        is_known ? place_of(depth, PlaceKind::Literal, *written) : unknown());
     stack[kSizes] = std::vector<int64_t>(sizes.begin(), sizes.end());
     stack = {apply("aten::split_with_sizes", "", std::move(stack), place)};
     return true;
   }
 
-  static ProgramPlace place_of(const Frame& frame, PlaceKind kind, const Expression& at) {
-    return {kind, at.record, at.start, at.end, frame.module, !frame.is_method, ""};
+  // A place in the function or method of the frame at `depth`.
+  ProgramPlace place_of(size_t depth, PlaceKind kind, const Expression& at) const {
+    size_t method = depth;
+    while (method > 0 && !frames_[method]->is_method) --method;
+    rust::Vec<rust::String> calls;
+    for (size_t index = method; index <= depth; ++index) {
+      const torch::jit::Function& function = *frames_[index]->function;
+      calls.push_back(index == method ? function.name() : function.qualname().qualifiedName());
+    }
+    return {kind, at.record, at.start, at.end, frames_[method]->module, std::move(calls), ""};
   }
 
   static std::string argument_name(const Node* node, size_t input) {
@@ -399,6 +406,8 @@ class Evaluator : Reviewer {
   void branch(const Node* node, Frame& frame) {
     const bool condition = frame.values.at(node->input(0)).toBool();
     const Block* taken = node->blocks()[condition ? 0 : 1];
+    const Block* other = node->blocks()[condition ? 1 : 0];
+    if (guide_ != nullptr && raises(taken) && !raises(other) && satisfy(node, frame)) taken = other;
     const bool by_size = frame.sized.count(node->input(0)) != 0;
     if (by_size && !raises(node->blocks()[condition ? 1 : 0])) {
       recorder_.specialise(Place{source_of(node), frame.module});
@@ -410,6 +419,23 @@ class Evaluator : Reviewer {
       frame.values[node->outputs()[index]] = value;
     }
     forget_outputs(taken, frame);
+  }
+
+  // The program checks a size against a number, and raises an error as that is the number of before. Tells the guide which
+  // number has to be written there.
+  bool satisfy(const Node* branch, const Frame& frame) {
+    const Node* comparison = branch->input(0)->node();
+    while (comparison->kind() == c10::aten::__not__) comparison = comparison->input(0)->node();
+    if (comparison->kind() != c10::aten::eq && comparison->kind() != c10::aten::ne) return false;
+    for (const size_t size : {0, 1}) {
+      const auto is = frame.values.find(comparison->input(size));
+      const bool is_sized = frame.sized.count(comparison->input(size)) != 0;
+      const bool is_number = frame.sized.count(comparison->input(1 - size)) == 0;
+      if (!is_sized || !is_number || is == frame.values.end() || !is->second.isInt()) continue;
+      guide_->found_check(is->second.toInt(), locate(frames_.size() - 1, comparison, 1 - size, std::nullopt));
+      return true;
+    }
+    return false;
   }
 
   void loop(const Node* node, Frame& frame, const Place& place) {

@@ -78,7 +78,11 @@ impl JobView<'_> {
             tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             channel_choice: self.channel_choice().cloned(),
             winner: export.candidate,
-            exported: Exported { bytes: export.pruned_bytes, accuracy: export.accuracy, program: export.program.clone() },
+            exported: Exported {
+                bytes: export.pruned_bytes,
+                accuracy: export.accuracy,
+                program: export.program.clone(),
+            },
             seconds,
             times,
             devices,

@@ -72,8 +72,8 @@ pub(super) mod ffi {
         end: usize,
         /// The path of the object whose method it is, or whose attribute.
         instance: String,
-        /// It is in a function and not in a method.
-        in_function: bool,
+        /// The method, and the functions that it called until the one that this place is in.
+        calls: Vec<String>,
         /// The attribute, or the name of the argument that is to be inserted.
         name: String,
     }
@@ -98,6 +98,7 @@ pub(super) mod ffi {
         fn review(self: &mut Guide<'_>, call: usize, op: &str, argument: usize, literal: &str) -> Wanted;
         fn split(self: &mut Guide<'_>, call: usize, op: &str, number: i64) -> Vec<i64>;
         fn found_split(self: &mut Guide<'_>, call: usize, operator_name: ProgramPlace, sizes: ProgramPlace);
+        fn found_check(self: &mut Guide<'_>, size: i64, place: ProgramPlace);
         fn found(self: &mut Guide<'_>, call: usize, argument: usize, element: i64, place: ProgramPlace);
     }
 
@@ -199,6 +200,9 @@ pub(super) trait Reviewer {
 
     /// Where the program names the operator of such a call, and says the number.
     fn found_split(&mut self, call: usize, operator_name: ffi::ProgramPlace, sizes: ffi::ProgramPlace);
+
+    /// Where the program says the number that it compares a size with, which is `size` now.
+    fn found_check(&mut self, size: i64, place: ffi::ProgramPlace);
 }
 
 /// A [`Reviewer`] as C++ sees it.
@@ -219,6 +223,10 @@ impl Guide<'_> {
 
     fn found_split(&mut self, call: usize, operator_name: ffi::ProgramPlace, sizes: ffi::ProgramPlace) {
         self.0.found_split(call, operator_name, sizes);
+    }
+
+    fn found_check(&mut self, size: i64, place: ffi::ProgramPlace) {
+        self.0.found_check(size, place);
     }
 }
 

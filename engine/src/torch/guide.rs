@@ -41,11 +41,16 @@ impl Wishes {
 impl Reviewer for Wishes {
     fn review(&mut self, call: usize, op: &str, argument: usize, literal: &str) -> Wanted {
         let same = || Wanted { differs: false, ..nothing(WantedKind::Other) };
-        let Some(node) = self.calls.get(&call).filter(|node| node.op == op) else { return same() };
+        // `split` takes sizes too; what is cut is said with the operator that takes nothing else.
+        let is_called = |node: &&Node| node.op == op || (node.op == SPLIT && SPLITS_BY_SIZES.contains(&op));
+        let Some(node) = self.calls.get(&call).filter(is_called) else { return same() };
         let (Some(wanted), Ok(given)) = (node.args.get(argument), serde_json::from_str::<Literal>(literal)) else {
             return same();
         };
         let wanted = at_batch(&wanted.value, self.batch);
+        if node.op != op && !matches!(given, Literal::Ints(_)) {
+            return same();
+        }
         if is_tensor_or_device(&wanted) || is_tensor_or_device(&given) || is_same(&given, &wanted) {
             return same();
         }
@@ -115,8 +120,21 @@ impl Reviewer for Wishes {
         let sized = found(sizes, "split_sizes", None);
         self.found.extend([named, sized]);
     }
+
+    fn found_check(&mut self, size: i64, place: ProgramPlace) {
+        self.found.push(Found {
+            place,
+            node: "a check of a size".to_owned(),
+            op: "prim::RaiseException".to_owned(),
+            argument: "size".to_owned(),
+            given: Literal::None,
+            wanted: Literal::Int(Size::fixed(size)),
+            text: None,
+        });
+    }
 }
 
+const SPLITS_BY_SIZES: [&str; 2] = ["aten::split", "aten::unsafe_split_with_sizes"];
 const SPLIT: &str = "aten::split_with_sizes";
 
 /// The sizes into which an operator that is given a number splits `total`.

@@ -128,7 +128,8 @@ fn edit(program: &Program, found: &Found) -> Result<(Place, ProgramEdit), NotPat
         record: at.record.clone(),
         start: at.start,
         end: at.end,
-        instance: (!at.in_function).then(|| at.instance.clone()),
+        instance: at.instance.clone(),
+        calls: at.calls.clone(),
     };
     let before = program.text(&at.record, at.start, at.end).unwrap_or_default().to_owned();
     let (place, before, after) = match at.kind {

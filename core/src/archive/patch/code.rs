@@ -1,7 +1,8 @@
 //! Edits of the source text: in place where all instances of a class agree, else in a copy of the class for those that do.
 //!
 //! A class is copied as PyTorch's own passes copy one: under a mangled name, with its attributes of a copied class declared as
-//! that. Its owner is then copied too when it has instances for which nothing changes, and so on up to the root.
+//! that. Its owner is then copied too when it has instances for which nothing changes, and so on up to the root. A function
+//! that has to change is copied too, since it may have other callers, and the method that calls it names the copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -37,19 +38,25 @@ pub(super) struct Edited {
 /// What makes two instances of a class need the same text.
 type Need = (BTreeSet<TextEdit>, Vec<(String, String)>);
 
-/// Applies the edits of each instance (`by_instance`) and those outside of classes.
+/// Edits by instance, then by the method and the functions that it called until the place (see [`Place`](super::Place)).
+pub(super) type EditsByInstance = BTreeMap<usize, BTreeMap<Vec<String>, BTreeSet<TextEdit>>>;
+
+/// Applies the edits of each instance.
 pub(super) fn edit(
     files: &BTreeMap<String, String>,
     instances: &[Instance],
-    by_instance: &BTreeMap<usize, BTreeSet<TextEdit>>,
-    of_functions: &BTreeSet<TextEdit>,
+    edits: &EditsByInstance,
 ) -> Result<Edited, NotPatched> {
     let mut names = Names::of(files);
     let mut classes: Vec<String> = instances.iter().map(|instance| instance.class.clone()).collect();
     let mut changes = Changes { files, in_place: BTreeMap::new(), new: BTreeMap::new() };
-    for edit in of_functions {
-        changes.in_place.entry(edit.record.clone()).or_default().push((edit.start..edit.end, edit.text.clone()));
+    let mut by_instance: BTreeMap<usize, BTreeSet<TextEdit>> = BTreeMap::new();
+    let mut functions = Functions { files, copies: BTreeMap::new(), new: BTreeMap::new() };
+    for (&instance, edits) in edits {
+        let own = functions.edits_of_methods(&instances[instance].class, edits.clone(), &mut names)?;
+        by_instance.insert(instance, own);
     }
+    changes.new.extend(functions.new);
     for class in by_height(instances) {
         let members: Vec<usize> = (0..instances.len()).filter(|&index| instances[index].class == class).collect();
         let mut needs: BTreeMap<Need, Vec<usize>> = BTreeMap::new();
@@ -60,12 +67,13 @@ pub(super) fn edit(
             let changed = changed.map(|(name, child)| (name.clone(), classes[*child].clone())).collect();
             needs.entry((edits, changed)).or_default().push(member);
         }
-        let agree = needs.len() == 1;
+        // One kind of instance keeps the name: those that stay as they are, where there are any.
+        let mut is_taken = needs.contains_key(&Need::default());
         for ((edits, changed), members) in needs {
             if edits.is_empty() && changed.is_empty() {
                 continue;
             }
-            let text = ClassText::find(files, &class)?;
+            let text = Definition::find(files, &class)?;
             let mut splices: Vec<(Range<usize>, String)> = Vec::new();
             for edit in edits {
                 if edit.record != text.record || edit.start < text.bytes.start || edit.end > text.bytes.end {
@@ -78,12 +86,12 @@ pub(super) fn edit(
                 let old = old.map(|&(_, child)| instances[child].class.as_str()).unwrap_or_default();
                 splices.push((text.declared_type(&attribute, old)?, new));
             }
-            if agree {
+            if !std::mem::replace(&mut is_taken, true) {
                 changes.in_place.entry(text.record.clone()).or_default().extend(splices);
                 continue;
             }
             let name = names.next(&class);
-            splices.extend(text.own_names(&class).into_iter().map(|range| (range, name.clone())));
+            splices.extend(text.mentions(&class).into_iter().map(|range| (range, name.clone())));
             changes.new.insert(record_of(&name), text.copy(splices)?);
             for member in members {
                 classes[member].clone_from(&name);
@@ -91,6 +99,62 @@ pub(super) fn edit(
         }
     }
     Ok(Edited { files: changes.finish()?, classes })
+}
+
+/// The copies of functions.
+struct Functions<'a> {
+    files: &'a BTreeMap<String, String>,
+    /// Names by function and edits.
+    copies: BTreeMap<(String, BTreeSet<TextEdit>), String>,
+    /// New files by record.
+    new: BTreeMap<String, String>,
+}
+
+impl Functions<'_> {
+    /// Copies the functions that edits are in, the innermost first, and returns the edits of the methods, which name the copies.
+    fn edits_of_methods(
+        &mut self,
+        class: &str,
+        mut edits: BTreeMap<Vec<String>, BTreeSet<TextEdit>>,
+        names: &mut Names,
+    ) -> Result<BTreeSet<TextEdit>, NotPatched> {
+        while let Some(calls) = edits.keys().max_by_key(|calls| calls.len()).filter(|calls| calls.len() > 1).cloned() {
+            let needed = edits.remove(&calls).unwrap_or_default();
+            let (function, callers) = calls.split_last().expect("it has a caller");
+            let copy = self.copy(function, needed, names)?;
+            let caller = match callers {
+                [method] => Definition::find(self.files, class)?.method(method)?,
+                [.., outer] => Definition::function(self.files, outer)?,
+                [] => return Err(NotPatched::new(format!("nothing calls `{function}`"))),
+            };
+            let mentions = caller.mentions(function);
+            if mentions.is_empty() {
+                return Err(NotPatched::new(format!("it cannot be told where `{function}` is called")));
+            }
+            let renamed = mentions.into_iter().map(|range| TextEdit {
+                record: caller.record.clone(),
+                start: range.start,
+                end: range.end,
+                text: copy.clone(),
+            });
+            edits.entry(callers.to_vec()).or_default().extend(renamed);
+        }
+        Ok(edits.into_values().flatten().collect())
+    }
+
+    /// The name of a copy with these edits.
+    fn copy(&mut self, function: &str, edits: BTreeSet<TextEdit>, names: &mut Names) -> Result<String, NotPatched> {
+        let key = (function.to_owned(), edits);
+        if let Some(name) = self.copies.get(&key) {
+            return Ok(name.clone());
+        }
+        let name = names.next(function);
+        let text = Definition::function(self.files, function)?;
+        let splices = key.1.iter().map(|edit| (edit.start..edit.end, edit.text.clone())).collect();
+        self.new.insert(record_of(&name), text.copy(splices)?);
+        self.copies.insert(key, name.clone());
+        Ok(name)
+    }
 }
 
 struct Changes<'a> {
@@ -125,24 +189,44 @@ fn by_height(instances: &[Instance]) -> Vec<String> {
     classes.into_iter().map(|(_, class)| class.to_owned()).collect()
 }
 
-/// A class in its file.
-struct ClassText<'a> {
+/// A class or a function in its file.
+struct Definition<'a> {
     record: String,
     file: &'a str,
     bytes: Range<usize>,
 }
 
-impl<'a> ClassText<'a> {
+impl<'a> Definition<'a> {
     fn find(files: &'a BTreeMap<String, String>, class: &str) -> Result<Self, NotPatched> {
+        Self::definition(files, "class", class)
+    }
+
+    fn function(files: &'a BTreeMap<String, String>, function: &str) -> Result<Self, NotPatched> {
+        Self::definition(files, "def", function)
+    }
+
+    fn definition(files: &'a BTreeMap<String, String>, keyword: &str, class: &str) -> Result<Self, NotPatched> {
         let record = record_of(class);
         let file = files.get(&record).ok_or_else(|| missing(&record))?;
-        let head = format!("class {}(", class.rsplit('.').next().unwrap_or(class));
+        let head = format!("{keyword} {}(", class.rsplit('.').next().unwrap_or(class));
         let mut lines = lines(file);
         let start = lines.find(|(_, line)| line.starts_with(&head)).map(|(start, _)| start);
-        let start = start.ok_or_else(|| NotPatched::new(format!("`{record}` has no class `{class}`")))?;
+        let start = start.ok_or_else(|| NotPatched::new(format!("`{record}` does not define `{class}`")))?;
         // Up to the next line that is not indented.
         let end = lines.find(|(_, line)| !line.starts_with([' ', '\t', '\n', '\r'])).map_or(file.len(), |(end, _)| end);
         Ok(Self { record, file, bytes: start..end })
+    }
+
+    /// A method of the class.
+    fn method(mut self, name: &str) -> Result<Self, NotPatched> {
+        let head = format!("  def {name}(");
+        let text = &self.file[self.bytes.clone()];
+        let mut lines = lines(text);
+        let start = lines.find(|(_, line)| line.starts_with(&head)).map(|(start, _)| start);
+        let start = start.ok_or_else(|| NotPatched::new(format!("`{}` has no method `{name}`", self.record)))?;
+        let end = lines.find(|(_, line)| line.starts_with("  def ")).map_or(text.len(), |(end, _)| end);
+        self.bytes = self.bytes.start + start..self.bytes.start + end;
+        Ok(self)
     }
 
     /// Where the type of an attribute is declared as `class`.
@@ -156,13 +240,16 @@ impl<'a> ClassText<'a> {
                 return Ok(start..start + class.len());
             }
         }
-        Err(NotPatched::new(format!("the attribute `{attribute}` is not declared as `{class}`, of which a copy is needed")))
+        Err(NotPatched::new(format!(
+            "the attribute `{attribute}` is not declared as `{class}`, of which a copy is needed"
+        )))
     }
 
-    /// Where the class names itself.
-    fn own_names(&self, class: &str) -> Vec<Range<usize>> {
+    /// Where a class or a function is named.
+    fn mentions(&self, class: &str) -> Vec<Range<usize>> {
         let text = &self.file[self.bytes.clone()];
-        let is_part = |byte: Option<&u8>| byte.is_some_and(|&byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+        let is_part =
+            |byte: Option<&u8>| byte.is_some_and(|&byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
         let found = text.match_indices(class).filter(|(at, _)| {
             let before = at.checked_sub(1).and_then(|before| text.as_bytes().get(before));
             !is_part(before) && !is_part(text.as_bytes().get(at + class.len()))
@@ -248,8 +335,7 @@ mod tests {
 
     const CONV: &str = "class Conv(Module):\n  groups : Final[int] = 8\n  def forward(self: __torch__.Conv,\n    x: Tensor) -> \
                         Tensor:\n    return torch.view(x, [1, 8])\n";
-    const NET: &str =
-        "class Net(Module):\n  a : __torch__.Conv\n  __annotations__[\"1\"] = __torch__.Conv\n  def forward(self: \
+    const NET: &str = "class Net(Module):\n  a : __torch__.Conv\n  __annotations__[\"1\"] = __torch__.Conv\n  def forward(self: \
          __torch__.Net) -> int:\n    return 8\n";
 
     fn files() -> BTreeMap<String, String> {
@@ -262,20 +348,17 @@ mod tests {
         vec![Instance { class: "__torch__.Net".to_owned(), children }, conv(), conv()]
     }
 
-    fn literal(text: &str) -> BTreeSet<TextEdit> {
+    fn literal(text: &str) -> BTreeMap<Vec<String>, BTreeSet<TextEdit>> {
         let start = CONV.find("8])").unwrap();
-        BTreeSet::from([TextEdit {
-            record: "code/__torch__.py".to_owned(),
-            start,
-            end: start + 1,
-            text: text.to_owned(),
-        }])
+        let record = "code/__torch__.py".to_owned();
+        let edit = TextEdit { record, start, end: start + 1, text: text.to_owned() };
+        BTreeMap::from([(vec!["forward".to_owned()], BTreeSet::from([edit]))])
     }
 
     #[test]
     fn a_class_whose_instances_agree_is_changed_in_place() {
         let needs = BTreeMap::from([(1, literal("5")), (2, literal("5"))]);
-        let edited = edit(&files(), &net(), &needs, &BTreeSet::new()).unwrap();
+        let edited = edit(&files(), &net(), &needs).unwrap();
         assert_eq!(edited.classes, ["__torch__.Net", "__torch__.Conv", "__torch__.Conv"]);
         assert_eq!(edited.files["code/__torch__.py"], format!("{CONV}{NET}").replace("[1, 8]", "[1, 5]"));
         assert_eq!(edited.files.len(), 1);
@@ -284,7 +367,7 @@ mod tests {
     #[test]
     fn an_instance_that_differs_gets_a_copy_and_its_owner_declares_it() {
         let needs = BTreeMap::from([(2, literal("5"))]);
-        let edited = edit(&files(), &net(), &needs, &BTreeSet::new()).unwrap();
+        let edited = edit(&files(), &net(), &needs).unwrap();
         let copy = "__torch__.___torch_mangle_0.Conv";
         assert_eq!(edited.classes, ["__torch__.Net", "__torch__.Conv", copy]);
         let declared = NET.replace("[\"1\"] = __torch__.Conv", &format!("[\"1\"] = {copy}"));
@@ -295,8 +378,32 @@ mod tests {
 
     #[test]
     fn two_changes_of_one_place_are_refused() {
-        let both: BTreeSet<TextEdit> = literal("5").into_iter().chain(literal("6")).collect();
+        let method = vec!["forward".to_owned()];
+        let both: BTreeSet<TextEdit> = ["5", "6"].into_iter().flat_map(|text| literal(text)[&method].clone()).collect();
+        let both = BTreeMap::from([(method, both)]);
         let needs = BTreeMap::from([(1, both.clone()), (2, both)]);
-        assert!(edit(&files(), &net(), &needs, &BTreeSet::new()).is_err());
+        assert!(edit(&files(), &net(), &needs).is_err());
+    }
+
+    #[test]
+    fn a_function_is_copied_for_the_method_that_needs_another_one() {
+        let function = "def heads(x: Tensor) -> Tensor:\n  return torch.view(x, [2, 4])\n";
+        let class = "class A(Module):\n  def forward(self: __torch__.A,\n    x: Tensor) -> Tensor:\n    _0 = __torch__.f.heads\n    \
+                     return _0(x, )\n  def other(self: __torch__.A,\n    x: Tensor) -> Tensor:\n    return __torch__.f.heads(x, )\n";
+        let files = BTreeMap::from([
+            ("code/__torch__/f.py".to_owned(), function.to_owned()),
+            ("code/__torch__.py".to_owned(), class.to_owned()),
+        ]);
+        let start = function.find("4]").unwrap();
+        let record = "code/__torch__/f.py".to_owned();
+        let change = TextEdit { record, start, end: start + 1, text: "3".to_owned() };
+        let calls = vec!["forward".to_owned(), "__torch__.f.heads".to_owned()];
+        let needs = BTreeMap::from([(0, BTreeMap::from([(calls, BTreeSet::from([change]))]))]);
+        let instance = Instance { class: "__torch__.A".to_owned(), children: Vec::new() };
+        let edited = edit(&files, &[instance], &needs).unwrap();
+        let copy = "__torch__.f.___torch_mangle_0.heads";
+        assert_eq!(edited.files["code/__torch__.py"], class.replacen("__torch__.f.heads", copy, 1));
+        assert_eq!(edited.files["code/__torch__/f/___torch_mangle_0.py"], function.replace("4]", "3]"));
+        assert_eq!(edited.files.len(), 2);
     }
 }

@@ -8,7 +8,7 @@ mod code;
 mod pickle;
 mod zip;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use std::path::Path;
 use flate2::Crc;
 use flate2::write::DeflateEncoder;
 
-use self::code::{Instance, TextEdit};
+use self::code::{EditsByInstance, Instance, TextEdit};
 use self::pickle::{Kind, NodeId, Tree};
 use self::zip::{Packing, ZipWriter};
 use super::record::Records;
@@ -73,8 +73,10 @@ pub enum Place {
         start: usize,
         /// The byte after the last one.
         end: usize,
-        /// The path of the object whose method this is; `None` for a function, which all its callers share.
-        instance: Option<String>,
+        /// The path of the object whose method this is, or whose method called the function that this is.
+        instance: String,
+        /// The method, and the functions that it called until the one that this is in.
+        calls: Vec<String>,
     },
     /// An attribute that is an integer.
     Attribute {
@@ -191,15 +193,15 @@ impl Program {
         edits: &BTreeMap<Place, String>,
         extra: &[(&str, &str)],
     ) -> Result<(), NotPatched> {
-        let (by_instance, of_functions, attributes) = self.sorted(edits)?;
-        let edited = code::edit(&self.code, &self.instances, &by_instance, &of_functions)?;
-        let mut splices: Vec<(Range<usize>, Vec<u8>)> = attributes;
+        let (by_instance, attributes) = self.sorted(edits)?;
+        let edited = code::edit(&self.code, &self.instances, &by_instance)?;
+        let mut splices = attributes;
         splices.extend(self.class_splices(&edited.classes));
 
         let Self { file, directory, data, constants, .. } = self;
         let records = Records::new(directory)?;
         let mut new: HashMap<String, Vec<u8>> = HashMap::new();
-        for (pickle, mut splices) in [(&*data, splices), (&*constants, Vec::new())] {
+        for (pickle, mut splices) in [(&*data, splices), (&*constants, Splices::new())] {
             let replaced = pickle.replace(tensors, &records, file)?;
             new.extend(replaced.records);
             splices.extend(replaced.splices);
@@ -217,27 +219,19 @@ impl Program {
         copy(file, &records, directory, target, new, &dropped)
     }
 
-    /// The edits by instance, those of functions, and the splices of attributes.
-    #[expect(clippy::type_complexity, reason = "three kinds of edits, taken apart at once")]
-    fn sorted(
-        &self,
-        edits: &BTreeMap<Place, String>,
-    ) -> Result<(BTreeMap<usize, BTreeSet<TextEdit>>, BTreeSet<TextEdit>, Vec<(Range<usize>, Vec<u8>)>), NotPatched> {
-        let mut by_instance: BTreeMap<usize, BTreeSet<TextEdit>> = BTreeMap::new();
-        let mut of_functions = BTreeSet::new();
-        let mut attributes = Vec::new();
+    /// The edits of the source text by instance, and the splices of attributes.
+    fn sorted(&self, edits: &BTreeMap<Place, String>) -> Result<(EditsByInstance, Splices), NotPatched> {
+        let mut by_instance = EditsByInstance::new();
+        let mut attributes = Splices::new();
         let find = |path: &String| {
             let found = self.paths.get(path).copied();
             found.ok_or_else(|| NotPatched::new(format!("`data.pkl` has no module `{path}`")))
         };
         for (place, text) in edits {
             match place {
-                Place::Code { record, start, end, instance } => {
+                Place::Code { record, start, end, instance, calls } => {
                     let edit = TextEdit { record: record.clone(), start: *start, end: *end, text: text.clone() };
-                    match instance {
-                        Some(path) => by_instance.entry(find(path)?).or_default().insert(edit),
-                        None => of_functions.insert(edit),
-                    };
+                    by_instance.entry(find(instance)?).or_default().entry(calls.clone()).or_default().insert(edit);
                 }
                 Place::Attribute { instance, name } => {
                     let node = self.integers.get(&(find(instance)?, name.clone()));
@@ -252,11 +246,11 @@ impl Program {
                 }
             }
         }
-        Ok((by_instance, of_functions, attributes))
+        Ok((by_instance, attributes))
     }
 
     /// Names every object by its class. The first mention of a class is what later ones refer to.
-    fn class_splices(&self, classes: &[String]) -> Vec<(Range<usize>, Vec<u8>)> {
+    fn class_splices(&self, classes: &[String]) -> Splices {
         let tree = &self.data.tree;
         let mut mentioned: HashMap<NodeId, &String> = HashMap::new();
         let mut splices = Vec::new();
@@ -348,9 +342,10 @@ impl<'a> Walk<'a> {
         }
         match self.tree.kind(node) {
             Kind::Object { .. } => self.object(node, path, owner),
-            Kind::Tuple(items) | Kind::List(items) => {
-                items.iter().enumerate().try_for_each(|(index, &item)| self.value(item, format!("{path}.{index}"), None))
-            }
+            Kind::Tuple(items) | Kind::List(items) => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, &item)| self.value(item, format!("{path}.{index}"), None)),
             Kind::Dict(items) => items.chunks_exact(2).try_for_each(|item| {
                 let key = self.tree.text(item[0]).unwrap_or("entry");
                 self.value(item[1], format!("{path}.{key}"), None)
@@ -373,11 +368,14 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Parts of a pickle and what takes their place.
+type Splices = Vec<(Range<usize>, Vec<u8>)>;
+
 /// New elements by record, and what changes in the pickle.
 #[derive(Debug, Default)]
 struct Replaced {
     records: HashMap<String, Vec<u8>>,
-    splices: Vec<(Range<usize>, Vec<u8>)>,
+    splices: Splices,
 }
 
 /// The description of a storage.
@@ -415,7 +413,8 @@ impl Pickle {
             let all_same = views.iter().all(|view| view.is_same_as(first));
             if all_same && first.covers(storage.count) {
                 let size = new.into_iter().flatten().next().unwrap_or_default();
-                let name = views.iter().find(|view| tensors.sizes(&view.name).is_some()).map_or(&first.name, |v| &v.name);
+                let name =
+                    views.iter().find(|view| tensors.sizes(&view.name).is_some()).map_or(&first.name, |v| &v.name);
                 self.whole(&storage, &views, name, &size, tensors, &mut replaced)?;
             } else if is_cut {
                 self.apart(&storage, &views, tensors, &mut next_key, &mut replaced)?;
@@ -424,7 +423,11 @@ impl Pickle {
                 let mut bytes = records.read(file, &name, u64::MAX)?;
                 for view in &views {
                     if tensors.sizes(&view.name).is_some() {
-                        view.scatter(&tensors.elements(&view.name, &identity(view.sizes.len()))?, &storage, &mut bytes)?;
+                        view.scatter(
+                            &tensors.elements(&view.name, &identity(view.sizes.len()))?,
+                            &storage,
+                            &mut bytes,
+                        )?;
                     }
                 }
                 replaced.records.insert(name, bytes);
@@ -512,7 +515,8 @@ impl Pickle {
     }
 
     fn storage(&self, node: NodeId) -> Result<StoredElements, NotPatched> {
-        let unknown = || NotPatched::new(format!("`{}` has a storage that is not described as PyTorch does", self.record));
+        let unknown =
+            || NotPatched::new(format!("`{}` has a storage that is not described as PyTorch does", self.record));
         let Kind::Persistent(description) = self.tree.kind(node) else { return Err(unknown()) };
         let Kind::Tuple(items) = self.tree.kind(*description) else { return Err(unknown()) };
         let &[_, kind, key, device, count_at] = items.as_slice() else { return Err(unknown()) };
@@ -655,11 +659,7 @@ fn write_record(
     Ok(writer.pack(name, Packing { method: 8, size: bytes.len() as u64, crc32: sum.sum() }, &packed)?)
 }
 
-fn copy_record(
-    file: &mut File,
-    writer: &mut ZipWriter<BufWriter<File>>,
-    entry: Entry<'_>,
-) -> Result<(), NotPatched> {
+fn copy_record(file: &mut File, writer: &mut ZipWriter<BufWriter<File>>, entry: Entry<'_>) -> Result<(), NotPatched> {
     let method = match entry.method {
         Compression::Stored => 0,
         Compression::Deflated => 8,

@@ -54,13 +54,7 @@ impl<W: Write + Seek> ZipWriter<W> {
     }
 
     /// Writes a record of `length` packed bytes from a stream.
-    pub(super) fn copy(
-        &mut self,
-        name: &str,
-        packing: Packing,
-        length: u64,
-        packed: impl io::Read,
-    ) -> io::Result<()> {
+    pub(super) fn copy(&mut self, name: &str, packing: Packing, length: u64, packed: impl io::Read) -> io::Result<()> {
         let name_length = u16::try_from(name.len()).map_err(io::Error::other)?;
         let header_at = self.position;
         let is_large = packing.size >= u64::from(LARGE) || length >= u64::from(LARGE);

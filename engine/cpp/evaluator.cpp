@@ -134,7 +134,6 @@ class Evaluator : Reviewer {
     const bool is_list = list->kind() == c10::prim::ListConstruct || list->kind() == c10::prim::TupleConstruct;
     if (!is_list) return locate_value(depth, value, element, std::nullopt);
     std::optional<Expression> part = written ? sources_.element(node, *written, *element) : std::nullopt;
-    if (!part) part = sources_.input(list, *element);
     if (part && part->kind == Expression::Kind::Number) return place_of(depth, PlaceKind::Literal, *part);
     return locate_value(depth, list->input(*element), std::nullopt, part);
   }
@@ -422,7 +421,7 @@ class Evaluator : Reviewer {
   }
 
   // The program checks a size against a number, and raises an error as that is the number of before. Tells the guide which
-  // number has to be written there.
+  // number has to be written there, or that the check cannot hold.
   bool satisfy(const Node* branch, const Frame& frame) {
     const Node* comparison = branch->input(0)->node();
     while (comparison->kind() == c10::aten::__not__) comparison = comparison->input(0)->node();
@@ -435,7 +434,13 @@ class Evaluator : Reviewer {
       guide_->found_check(is->second.toInt(), locate(frames_.size() - 1, comparison, 1 - size, std::nullopt));
       return true;
     }
-    return false;
+    // Both follow the sizes, so no number makes them equal again: that they were is no longer true.
+    const auto outcome = frame.values.find(comparison->output());
+    const bool is_equal = comparison->kind() == c10::aten::ne;
+    const std::optional<Expression> call = sources_.call(comparison);
+    if (!call || (outcome != frame.values.end() && outcome->second.toBool() == is_equal)) return false;
+    guide_->found_condition(is_equal, place_of(frames_.size() - 1, PlaceKind::Literal, *call));
+    return true;
   }
 
   void loop(const Node* node, Frame& frame, const Place& place) {

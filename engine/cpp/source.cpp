@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/frontend/tree_views.h>
 
 #include <cctype>
+#include <iterator>
 #include <vector>
 
 namespace secateur {
@@ -80,10 +81,6 @@ std::optional<Expression> Sources::input(const Node* node, size_t input) {
   if (!range.source()) return std::nullopt;
   const Text& text = text_of(range.source());
   const Span key{range.start(), range.end()};
-  if (node->kind() == c10::prim::ListConstruct || node->kind() == c10::prim::TupleConstruct) {
-    const auto list = text.lists.find(key);
-    return list == text.lists.end() ? std::nullopt : element_of(list->second, input, text);
-  }
   const auto call = text.calls.find(key);
   if (call == text.calls.end()) return std::nullopt;
   const torch::jit::Apply apply(call->second);
@@ -124,6 +121,17 @@ std::optional<Expression> Sources::input(const Node* node, size_t input) {
   return missing;
 }
 
+std::optional<Expression> Sources::call(const Node* node) {
+  std::optional<Expression> whole = callee(node);
+  if (!whole) return std::nullopt;
+  const std::string& source = text_of(node->sourceRange().source()).source;
+  const size_t open = source.find('(', whole->end);
+  const std::optional<Parts> parts = open == std::string::npos ? std::nullopt : parts_of(source, open);
+  if (!parts) return std::nullopt;
+  whole->end = parts->close + 1;
+  return whole;
+}
+
 std::optional<Expression> Sources::callee(const Node* node) {
   const torch::jit::SourceRange range = node->sourceRange();
   if (!range.source()) return std::nullopt;
@@ -146,7 +154,14 @@ std::optional<Expression> Sources::element_of(const TreeRef& list, size_t index,
 }
 
 Expression Sources::expression(const TreeRef& annotated, Span bytes, const Text& text) {
-  const TreeRef tree = without_annotation(annotated);
+  TreeRef tree = without_annotation(annotated);
+  if (tree->kind() == torch::jit::TK_VAR) {
+    const auto function = text.assigned.upper_bound(bytes.first);
+    const bool is_known = function != text.assigned.begin();
+    const auto& variables = is_known ? std::prev(function)->second : std::map<std::string, TreeRef>{};
+    const auto value = variables.find(torch::jit::Var(tree).name().name());
+    if (value != variables.end() && value->second && is_list(value->second->kind())) tree = value->second;
+  }
   const Expression::Kind kind = is_number(tree) ? Expression::Kind::Number
       : is_list(tree->kind())                   ? Expression::Kind::List
                                                 : Expression::Kind::Other;
@@ -163,22 +178,30 @@ const Sources::Text& Sources::text_of(const std::shared_ptr<torch::jit::Source>&
   torch::jit::Lexer& lexer = parser.lexer();
   while (lexer.cur().kind != torch::jit::TK_EOF) {
     switch (lexer.cur().kind) {
-      case torch::jit::TK_CLASS_DEF: collect(parser.parseClass(), text); break;
-      case torch::jit::TK_DEF: collect(parser.parseFunction(/*is_method=*/false), text); break;
+      case torch::jit::TK_CLASS_DEF: collect(parser.parseClass(), 0, text); break;
+      case torch::jit::TK_DEF: collect(parser.parseFunction(/*is_method=*/false), 0, text); break;
       default: lexer.next();
     }
   }
   return text;
 }
 
-void Sources::collect(const TreeRef& tree, Text& text) {
-  const auto key = [](const torch::jit::SourceRange& range) { return Span(range.start(), range.end()); };
+void Sources::collect(const TreeRef& tree, size_t function, Text& text) {
+  if (tree->kind() == torch::jit::TK_DEF) function = tree->range().start();
   if (tree->kind() == torch::jit::TK_APPLY) {
-    text.calls.emplace(key(torch::jit::Apply(tree).callee().range()), tree);
-  } else if (is_list(tree->kind())) {
-    text.lists.emplace(key(tree->range()), tree);
+    const torch::jit::SourceRange range = torch::jit::Apply(tree).callee().range();
+    text.calls.emplace(Span(range.start(), range.end()), tree);
+  } else if (tree->kind() == torch::jit::TK_ASSIGN) {
+    const torch::jit::Assign assign(tree);
+    for (const torch::jit::Expr& target : assign.lhs_list()) {
+      if (target.kind() != torch::jit::TK_VAR) continue;
+      const bool is_alone = assign.lhs_list().size() == 1 && assign.rhs().present();
+      const TreeRef value = is_alone ? without_annotation(assign.rhs().get().tree()) : TreeRef();
+      const auto [entry, is_first] = text.assigned[function].emplace(torch::jit::Var(target).name().name(), value);
+      if (!is_first) entry->second = TreeRef();
+    }
   }
-  for (const TreeRef& part : tree->trees()) collect(part, text);
+  for (const TreeRef& part : tree->trees()) collect(part, function, text);
 }
 
 }  // namespace secateur

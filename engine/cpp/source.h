@@ -27,13 +27,14 @@ struct Expression {
   bool is_missing = false;
 };
 
-// The calls and lists of the sources that nodes come from. Sources are parsed once.
+// The calls of the sources that nodes come from. Sources are parsed once.
 class Sources {
  public:
-  // What stands for input `input` of a node: an argument of its call, or an element of its list.
+  // What stands for input `input` of a node that calls something. A variable that is assigned once, a list, stands for that list.
   std::optional<Expression> input(const torch::jit::Node* node, size_t input);
 
-  // What a node calls, `torch.view`.
+  // The whole call that a node is, and what it calls, `torch.view`.
+  std::optional<Expression> call(const torch::jit::Node* node);
   std::optional<Expression> callee(const torch::jit::Node* node);
 
   std::optional<Expression> element(const torch::jit::Node* node, const Expression& list, size_t index);
@@ -42,13 +43,14 @@ class Sources {
   struct Text {
     std::string record;
     std::string source;
-    // By first and last byte: of what is called, and of a list.
+    // By the first and last byte of what is called.
     std::map<std::pair<size_t, size_t>, torch::jit::TreeRef> calls;
-    std::map<std::pair<size_t, size_t>, torch::jit::TreeRef> lists;
+    // By the first byte of each function: what its variables are assigned, nothing for those that are assigned twice.
+    std::map<size_t, std::map<std::string, torch::jit::TreeRef>> assigned;
   };
 
   const Text& text_of(const std::shared_ptr<torch::jit::Source>& source);
-  static void collect(const torch::jit::TreeRef& tree, Text& text);
+  static void collect(const torch::jit::TreeRef& tree, size_t function, Text& text);
   static Expression expression(const torch::jit::TreeRef& tree, std::pair<size_t, size_t> bytes, const Text& text);
   static std::optional<Expression> element_of(const torch::jit::TreeRef& list, size_t index, const Text& text);
 

@@ -73,7 +73,7 @@ fn rewritten(bound: Option<&Literal>, default: i64, wanted: i64, before: i64, af
         _ => return Some(wanted),
     };
     let counted = if written < 0 && wanted < after { wanted - after } else { wanted };
-    let is_past_the_end = written >= before && wanted == after;
+    let is_past_the_end = written > before && wanted == after;
     (counted != written && !is_past_the_end).then_some(counted)
 }
 

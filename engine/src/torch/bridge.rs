@@ -99,6 +99,7 @@ pub(super) mod ffi {
         fn split(self: &mut Guide<'_>, call: usize, op: &str, number: i64) -> Vec<i64>;
         fn found_split(self: &mut Guide<'_>, call: usize, operator_name: ProgramPlace, sizes: ProgramPlace);
         fn found_check(self: &mut Guide<'_>, size: i64, place: ProgramPlace);
+        fn found_condition(self: &mut Guide<'_>, value: bool, place: ProgramPlace);
         fn found(self: &mut Guide<'_>, call: usize, argument: usize, element: i64, place: ProgramPlace);
     }
 
@@ -203,6 +204,9 @@ pub(super) trait Reviewer {
 
     /// Where the program says the number that it compares a size with, which is `size` now.
     fn found_check(&mut self, size: i64, place: ffi::ProgramPlace);
+
+    /// Where the program compares two sizes that are equal no more, and would raise an error unless the outcome is this.
+    fn found_condition(&mut self, value: bool, place: ffi::ProgramPlace);
 }
 
 /// A [`Reviewer`] as C++ sees it.
@@ -227,6 +231,10 @@ impl Guide<'_> {
 
     fn found_check(&mut self, size: i64, place: ffi::ProgramPlace) {
         self.0.found_check(size, place);
+    }
+
+    fn found_condition(&mut self, value: bool, place: ffi::ProgramPlace) {
+        self.0.found_condition(value, place);
     }
 }
 

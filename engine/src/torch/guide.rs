@@ -122,14 +122,25 @@ impl Reviewer for Wishes {
     }
 
     fn found_check(&mut self, size: i64, place: ProgramPlace) {
+        self.found_in_check(place, Literal::Int(Size::fixed(size)), None);
+    }
+
+    fn found_condition(&mut self, value: bool, place: ProgramPlace) {
+        let text = if value { "True" } else { "False" };
+        self.found_in_check(place, Literal::Bool(value), Some(text.to_owned()));
+    }
+}
+
+impl Wishes {
+    fn found_in_check(&mut self, place: ProgramPlace, wanted: Literal, text: Option<String>) {
         self.found.push(Found {
             place,
-            node: "a check of a size".to_owned(),
+            node: "a check of sizes".to_owned(),
             op: "prim::RaiseException".to_owned(),
             argument: "size".to_owned(),
             given: Literal::None,
-            wanted: Literal::Int(Size::fixed(size)),
-            text: None,
+            wanted,
+            text,
         });
     }
 }

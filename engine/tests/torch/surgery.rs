@@ -1,6 +1,8 @@
 //! Small networks from TorchScript source to a proved cut: imported, grouped, cut at several widths, held against the
 //! oracle, exported, and reloaded. Among them are the cases of the peer's own tests and of its open bugs.
 
+use std::path::Path;
+
 use crate::fixture::{Archive, Source, largest_difference, module, random};
 use secateur_core::configuration::Configuration;
 use secateur_core::graph::{Graph, ParameterKind};
@@ -27,12 +29,12 @@ pub(crate) fn prune(archive: &Archive, shapes: &[&[i64]]) -> Vec<String> {
             keep.sort_unstable();
             keep
         });
-        prune_to(&original, &grouping, &Configuration { keep: keep.collect() }, shapes);
+        prune_to(archive, &original, &grouping, &Configuration { keep: keep.collect() }, shapes);
     }
     grouping.groups().iter().map(|group| group.tensors().join(" ").replace(".weight", "")).collect()
 }
 
-fn prune_to(original: &Network, grouping: &Grouping, configuration: &Configuration, shapes: &[&[i64]]) {
+fn prune_to(archive: &Archive, original: &Network, grouping: &Grouping, configuration: &Configuration, shapes: &[&[i64]]) {
     let cut = surgery::cut(original.graph(), grouping, configuration).unwrap();
     let weights = cut::apply(original.graph(), &cut, original.weights()).unwrap();
     let pruned = Network::new(cut.graph.clone(), weights).unwrap();
@@ -41,7 +43,17 @@ fn prune_to(original: &Network, grouping: &Grouping, configuration: &Configurati
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pruned.pt");
     torch::export(pruned.graph(), pruned.weights(), &path, &[]).unwrap();
-    let reloaded = Reloaded::open(&path, Device::Cpu).unwrap();
+    assert_answers(&path, &pruned, shapes);
+    let cut = (pruned.graph(), pruned.weights());
+    match torch::patch(&archive.path, original.graph(), cut, &path, &[]) {
+        Ok(_) => { eprintln!("PATCHED"); assert_answers(&path, &pruned, shapes) }
+        Err(reason) => eprintln!("NOTPATCHED {reason}"),
+    }
+}
+
+/// The file computes what the network does.
+fn assert_answers(path: &Path, pruned: &Network, shapes: &[&[i64]]) {
+    let reloaded = Reloaded::open(path, Device::Cpu).unwrap();
     for batch in [1, 3] {
         let inputs: Vec<Tensor> = shapes.iter().map(|shape| random(&[&[batch], *shape].concat())).collect();
         let expected = pruned.evaluate(&inputs).unwrap();

@@ -30,7 +30,7 @@ impl Net {
         let shape = [Size::BATCH].into_iter().chain(sample.iter().map(|&size| Size::fixed(size))).collect();
         let file = GraphFile {
             format: 1,
-            values: vec![Value { shape, dtype: DType::Float32 }],
+            values: vec![Value { shape, dtype: DType::Float32, max: None }],
             inputs: vec![ValueId(0)],
             parameters: Vec::new(),
             nodes: Vec::new(),
@@ -137,7 +137,7 @@ impl Net {
     }
 
     fn value(&mut self, shape: Vec<Size>) -> ValueId {
-        self.file.values.push(Value { shape, dtype: DType::Float32 });
+        self.file.values.push(Value { shape, dtype: DType::Float32, max: None });
         ValueId(self.file.values.len() as u32 - 1)
     }
 

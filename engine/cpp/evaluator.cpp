@@ -328,7 +328,12 @@ class Evaluator : Reviewer {
       case c10::prim::unchecked_cast:
       case c10::prim::unchecked_unwrap_optional: return set(input(0));
       case c10::prim::isinstance: return set(is_instance(node, input(0)));
-      case c10::prim::NumToTensor: return set(recorder_.scalar_tensor(input(0), place()));
+      case c10::prim::NumToTensor: {
+        is_own_call_ = true;
+        set(recorder_.scalar_tensor(input(0), place()));
+        is_own_call_ = false;
+        return;
+      }
       case c10::aten::format: {
         const std::vector<IValue> args = inputs_from(node, 0, frame);
         budget_.admit("aten::format", args);
@@ -361,11 +366,30 @@ class Evaluator : Reviewer {
     const auto assigned = assigned_.find(attribute);
     if (assigned == assigned_.end()) {
       inherited_.insert(attribute);
-      frame.values[node->output()] = object->getAttr(attribute.second);
+      frame.values[node->output()] = own_copy(object->getAttr(attribute.second));
       return;
     }
     const auto& [value, sized] = assigned->second;
     set_result(node, value, sized, frame);
+  }
+
+  // A list or dictionary that the model keeps is filled anew by every evaluation, as a cache is at the first call. What is written
+  // into it is seen through every attribute that holds it.
+  IValue own_copy(const IValue& value) {
+    if (!value.isList() && !value.isGenericDict()) return value;
+    const void* identity = value.internalToPointer();
+    const auto [entry, is_new] = copies_.try_emplace(identity, value);
+    if (!is_new) return entry->second;
+    if (value.isList()) {
+      c10::List<IValue> copy = value.toList().copy();
+      for (size_t index = 0; index < copy.size(); ++index) copy.set(index, own_copy(copy.get(index)));
+      return copies_[identity] = IValue(std::move(copy));
+    }
+    c10::Dict<IValue, IValue> copy = value.toGenericDict().copy();
+    for (const auto& entry_of : value.toGenericDict()) {
+      copy.insert_or_assign(entry_of.key(), own_copy(entry_of.value()));
+    }
+    return copies_[identity] = IValue(std::move(copy));
   }
 
   // Attributes that hand something on inside one call are as good as local variables. What was there before the call is
@@ -436,10 +460,10 @@ class Evaluator : Reviewer {
     }
     // Both follow the sizes, so no number makes them equal again: that they were is no longer true.
     const auto outcome = frame.values.find(comparison->output());
-    const bool is_equal = comparison->kind() == c10::aten::ne;
+    const bool wanted = comparison->kind() == c10::aten::eq;
     const std::optional<Expression> call = sources_.call(comparison);
-    if (!call || (outcome != frame.values.end() && outcome->second.toBool() == is_equal)) return false;
-    guide_->found_condition(is_equal, place_of(frames_.size() - 1, PlaceKind::Literal, *call));
+    if (!call || (outcome != frame.values.end() && outcome->second.toBool() == wanted)) return false;
+    guide_->found_condition(wanted, place_of(frames_.size() - 1, PlaceKind::Literal, *call));
     return true;
   }
 
@@ -625,6 +649,8 @@ class Evaluator : Reviewer {
   std::map<Attribute, std::pair<IValue, bool>> assigned_;
   // Attributes that were read as they were before the call.
   std::set<Attribute> inherited_;
+  // The evaluation's own copies of lists and dictionaries, by the model's.
+  std::unordered_map<const void*, IValue> copies_;
   size_t depth_ = 0;
   size_t blocks_ = 0;
   Guide* guide_;

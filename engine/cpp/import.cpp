@@ -88,6 +88,34 @@ Archive::Archive(const std::string& path, bool only_allowed_operators) : module_
   describe_inputs(path);
 }
 
+rust::String Archive::interface() const {
+  std::vector<std::string> methods, attributes, optional;
+  for (const torch::jit::Method& method : module_.get_methods()) {
+    if (method.name() != "forward") methods.push_back(method.name());
+  }
+  const c10::ClassTypePtr type = module_.type();
+  for (size_t slot = 0; slot < type->numAttributes(); ++slot) {
+    const std::string& name = type->getAttributeName(slot);
+    const c10::TypePtr& declared = type->getAttribute(slot);
+    const bool is_tensor = type->is_parameter(slot) || type->is_buffer(slot) ||
+        declared->isSubtypeOf(*c10::OptionalType::ofTensor()) || declared->is_module();
+    if (!is_tensor && name != "training" && name[0] != '_') attributes.push_back(name);
+  }
+  const auto& declared = schema().arguments();
+  for (size_t index = 1; index < declared.size(); ++index) {
+    if (declared[index].default_value().has_value()) optional.push_back(declared[index].name());
+  }
+  std::string named_tuple;
+  for (const c10::Argument& result : schema().returns()) {
+    const auto tuple = result.type()->cast<c10::TupleType>();
+    if (tuple && tuple->name()) named_tuple = tuple->name()->name();
+  }
+  const auto names = [](const std::vector<std::string>& list) { return json::array_of(list, json::quote); };
+  return rust::String::lossy(
+      "{\"methods\":" + names(methods) + ",\"attributes\":" + names(attributes) + ",\"optional\":" + names(optional) +
+      ",\"named_tuple\":" + json::quote(named_tuple) + "}");
+}
+
 Recorded Archive::record(rust::Slice<const Borrowed> inputs) const {
   std::string json;
   std::vector<at::Tensor> weights;

@@ -22,6 +22,10 @@ class Archive {
   // JSON: {"required": 1, "total": 2, "traced": [{"shape": [2, 3, 8, 8], "dtype": "float32"}]}.
   rust::String inputs() const { return rust::String::lossy(inputs_); }
 
+  // JSON of what a user of the model meets besides the tensors of `forward`:
+  // {"methods": ["encode"], "attributes": ["classes"], "optional": ["mask"], "named_tuple": ""}.
+  rust::String interface() const;
+
   // Evaluates `forward` on the inputs and writes down what it does.
   Recorded record(rust::Slice<const Borrowed> inputs) const;
 

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/frontend/resolver.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include "reference.h"
 #include "tensors.h"
 
 namespace secateur {
@@ -95,13 +96,13 @@ std::unique_ptr<ModuleBuilder> new_module_builder(rust::Str class_name) {
 Reloaded::Reloaded(const std::string& file, const std::string& device)
     : module_(torch::jit::load(file, c10::Device(device), /*load_debug_files=*/false)) {
   module_.eval();
+  run_on(module_, c10::Device(device));
 }
 
-rust::Vec<Owned> Reloaded::forward(rust::Slice<const Borrowed> inputs) const {
+rust::Vec<Owned> Reloaded::call(rust::Str method, rust::Slice<const Borrowed> inputs) const {
   const at::NoGradGuard no_grad;
-  torch::jit::Module module = module_;
   std::vector<at::Tensor> outputs;
-  flatten(module.forward(ivalues(inputs)), outputs);
+  flatten(module_.get_method(std::string(method))(ivalues(inputs)), outputs);
   return owned(std::move(outputs));
 }
 

@@ -38,13 +38,16 @@ class ModuleBuilder {
 
 std::unique_ptr<ModuleBuilder> new_module_builder(rust::Str class_name);
 
-// A file of our own export, loaded as a user would.
+// A file of our own export, loaded as a user would. Devices that its program names become the one that it is loaded to.
 class Reloaded {
  public:
   Reloaded(const std::string& file, const std::string& device);
 
   // In evaluation mode and without gradients; outputs in reading order.
-  rust::Vec<Owned> forward(rust::Slice<const Borrowed> inputs) const;
+  rust::Vec<Owned> forward(rust::Slice<const Borrowed> inputs) const { return call("forward", inputs); }
+
+  // Any method, likewise.
+  rust::Vec<Owned> call(rust::Str method, rust::Slice<const Borrowed> inputs) const;
 
  private:
   torch::jit::Module module_;

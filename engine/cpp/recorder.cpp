@@ -398,11 +398,15 @@ void Recorder::call(
   for (const at::Tensor& tensor : written) finish_write(tensor, label, place);
 }
 
-at::Tensor Recorder::scalar_tensor(const c10::IValue& number, const Place& place) {
-  const at::Scalar scalar = number.toScalar();
-  const at::Tensor tensor = at::scalar_tensor(scalar, scalar.type());
+at::Tensor Recorder::scalar_tensor(c10::IValue number, const Place& place) {
   std::string value;
   literal(number, "`prim::NumToTensor`", place, value);
+  if (reviewer_ != nullptr) {
+    const auto wanted = reviewer_->review(nodes_.size(), "aten::scalar_tensor", 0, value);
+    if (wanted) literal(number = *wanted, "`prim::NumToTensor`", place, value);
+  }
+  const at::Scalar scalar = number.toScalar();
+  const at::Tensor tensor = at::scalar_tensor(scalar, scalar.type());
   const int64_t output = new_value(tensor, "prim::NumToTensor");
   const auto keyword = [](const char* name, const std::string& content) {
     return ",{\"name\":\"" + std::string(name) + "\",\"keyword\":true,\"value\":" + content + "}";

@@ -74,7 +74,7 @@ class Recorder {
       const Place& place);
 
   // `prim::NumToTensor`: a number that becomes a tensor.
-  at::Tensor scalar_tensor(const c10::IValue& number, const Place& place);
+  at::Tensor scalar_tensor(c10::IValue number, const Place& place);
 
   // Whether what a tensor holds depends on the contents of an input or a trained parameter.
   bool depends_on_data(const at::Tensor& tensor, const std::string& reader);

@@ -76,6 +76,17 @@ bool makes_device(const Node* node) {
       !node->output()->mustBeNone();
 }
 
+void name_device(Graph& graph, Block* block, c10::Device device) {
+  for (auto entry = block->nodes().begin(); entry != block->nodes().end();) {
+    Node* node = *entry++;
+    for (Block* inner : node->blocks()) name_device(graph, inner, device);
+    if (!makes_device(node)) continue;
+    const torch::jit::WithInsertPoint before(node);
+    node->output()->replaceAllUsesWith(graph.insertConstant(device));
+    node->destroy();
+  }
+}
+
 void prepare(Graph& graph, Block* block) {
   int64_t count = 1;
   int64_t elements = 0;
@@ -86,11 +97,6 @@ void prepare(Graph& graph, Block* block) {
       continue;
     }
     const torch::jit::WithInsertPoint before(node);
-    if (makes_device(node)) {
-      node->output()->replaceAllUsesWith(graph.insertConstant(c10::Device(c10::kCPU)));
-      node->destroy();
-      continue;
-    }
     for (Block* inner : node->blocks()) prepare(graph, inner);
     ++count;
     elements += written_elements(node);
@@ -115,9 +121,17 @@ std::string said_by_operator(const std::string& message) {
 void put_under_budget(const torch::jit::Module& module) {
   for (torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) {
     const auto graph = torch::jit::toGraphFunction(*function).graph();
+    name_device(*graph, graph->block(), c10::kCPU);
     prepare(*graph, graph->block());
     // The one pass of the executor that dtypes depend on.
     torch::jit::CanonicalizeOps(graph);
+  }
+}
+
+void run_on(const torch::jit::Module& module, c10::Device device) {
+  for (torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) {
+    const auto graph = torch::jit::toGraphFunction(*function).graph();
+    name_device(*graph, graph->block(), device);
   }
 }
 

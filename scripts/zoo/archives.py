@@ -84,15 +84,17 @@ def redraw(network: nn.Module) -> None:
 
 def settle(network: nn.Module, model: Model) -> None:
     """Batch norms take over the statistics of a random batch, so that signals stay of the order of one as in a trained network.
-    Those without are run once too: some fill caches."""
+    Networks without are not run: what they keep in caches is filled by the first call of the archive."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
         norm.train()
     try:
         with torch.no_grad():
-            network(*random_inputs(model, SETTLING_BATCH if norms else 1))
+            network(*random_inputs(model, SETTLING_BATCH))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -26,6 +26,11 @@ computes what the original with the removed input columns zeroed computes (the o
 the file that was written loads in stock PyTorch with the same names in its `state_dict` and the shapes that the
 report says, and gives finite outputs of the original's shapes at two batch sizes.
 
+*patched* is a file that is the user's own program with smaller tensors and a few changed literals; *recorded* is a program printed
+from one run, for inputs of one size. The file is run at a second size of input where the original accepts one: it *computes the
+same* as the original with the removed input columns at zero, or it only *runs* where a normalisation over cut channels leaves nothing to
+compare with. A dash: the step was taken before this was written down.
+
 *refused* is an answer with a reason before anything is written; *unreachable* means that less than half can go; *failed* would be a
 crash or a wrong result; *not run* is a step that has not been taken yet. What is *pruned* by one method while the other is
 not run counts as pruned in the sums.
@@ -78,8 +83,8 @@ def write(folder: Path, engine: str) -> str:
     text += peer(results)
     for title, models in sections:
         text += f"\n## {title}\n\n"
-        text += "| family | model | input | " + " | ".join(KINDS) + " | most that can go | what keeps more |\n"
-        text += "|---|---|---|" + "---|" * (len(KINDS) + 2) + "\n"
+        text += "| family | model | input | " + " | ".join(KINDS) + " | the file | most that can go | what keeps more |\n"
+        text += "|---|---|---|" + "---|" * (len(KINDS) + 3) + "\n"
         text += "".join(row(model, results[model.key]) for model in models)
     return text + times(results)
 
@@ -132,6 +137,26 @@ def verdict(results: Results, kind: str) -> tuple[str, str]:
     ), ""
 
 
+# What a patched file does at a second size of input.
+SIZES = {
+    "same": "other sizes compute the same",
+    "shapes": "other sizes run",
+    "fixed": "the original takes one size",
+}
+
+
+def file_of(results: Results) -> str:
+    """How the pruned files were written, traced and scripted."""
+    words = []
+    for kind in KINDS:
+        line = results.lines.get((kind, METHODS[-1]), {})
+        if line.get("outcome") != "pruned" or "export" not in line:
+            continue
+        sizes = SIZES.get(line["other_size"], line["other_size"])
+        words.append(f"{line['export']}, {sizes}" if line["export"] == "patched" else "recorded")
+    return " / ".join(dict.fromkeys(words)) or "–"
+
+
 def row(model: Model, results: Results) -> str:
     verdicts = [verdict(results, kind) for kind in KINDS]
     inspected = results.lines.get(("traced", "inspect"), {})
@@ -145,7 +170,7 @@ def row(model: Model, results: Results) -> str:
     words = " | ".join(word for word, _ in verdicts)
     share = f"{most:.0%}" if most is not None else "–"
     note = "; ".join(notes).replace("|", "\\|").replace("\n", " ")[:400]
-    return f"| {model.family} | `{model.name}` | {shape} | {words} | {share} | {note} |\n"
+    return f"| {model.family} | `{model.name}` | {shape} | {words} | {file_of(results)} | {share} | {note} |\n"
 
 
 def peer(results: dict[str, Results]) -> str:

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use secateur_core::inspection::ModelSummary;
-use secateur_core::spec::{InputShape, InspectionSpec};
+use secateur_core::spec::{InputShape, InputSpec, InspectionSpec};
 use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
 
 use super::engine::EngineOptions;
 use super::progress::Display;
-use super::prune::parse_shape;
+use super::prune::{parse_input, parse_shape};
 use super::table::{Align, Table, grouped, percent};
 use super::{CliError, all_cores, cancelled_by_signals};
 use crate::job::Order;
@@ -26,6 +26,9 @@ pub(super) struct InspectArguments {
     /// One sample's shape without the batch, `3,32,32`; once for each input
     #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
     input_shape: Vec<Vec<i64>>,
+    /// An input with its type, `7:int64`, and the largest number of an integer one, `7:int64:30521`; once for each input
+    #[arg(long, value_name = "SIZES[:DTYPE[:MAX]]", value_parser = parse_input, conflicts_with = "input_shape")]
+    input: Vec<InputSpec>,
     /// Print summary.json as it is
     #[arg(long)]
     json: bool,
@@ -41,7 +44,10 @@ pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError>
         threads: all_cores(),
         model: arguments.model,
         dataset: None,
-        order: Order::Inspect(InspectionSpec::new(InputShape::of(arguments.input_shape))?),
+        order: Order::Inspect(InspectionSpec::new(
+            InputShape::of(arguments.input_shape),
+            Some(arguments.input).filter(|inputs| !inputs.is_empty()),
+        )?),
         scratch: None,
         stop: cancelled_by_signals(),
     };

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use secateur_core::dataset::Dataset;
 use secateur_core::plain_text;
 use secateur_core::report::Report;
-use secateur_core::spec::{InputShape, JobSpec};
+use secateur_core::spec::{InputShape, InputSpec, JobSpec};
 use secateur_core::stage::export::PRUNED_MODEL;
 use secateur_core::stage::verify::REPORT;
 use secateur_core::stage::{Stage, TaskResult};
@@ -73,6 +73,9 @@ pub(super) struct PruneArguments {
     /// One sample's shape without the batch, `3,32,32`; once for each input
     #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
     input_shape: Vec<Vec<i64>>,
+    /// An input with its type, `7:int64`, and the largest number of an integer one, `7:int64:30521`; once for each input
+    #[arg(long, value_name = "SIZES[:DTYPE[:MAX]]", value_parser = parse_input, conflicts_with = "input_shape")]
+    input: Vec<InputSpec>,
     /// The model sees (stored - mean) / std: one number, or one for each channel
     #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "std")]
     mean: Option<Value>,
@@ -96,6 +99,22 @@ pub(super) struct PruneArguments {
 pub(super) fn parse_shape(text: &str) -> Result<Vec<i64>, String> {
     let sizes: Result<Vec<i64>, _> = text.split(',').map(|size| size.trim().parse()).collect();
     sizes.map_err(|_| format!("`{text}` is no shape: sizes with commas between, such as 3,32,32"))
+}
+
+/// `3,32,32`, `7:int64` or `7:int64:30521`; no sizes are one number for each sample.
+pub(super) fn parse_input(text: &str) -> Result<InputSpec, String> {
+    let mut parts = text.split(':');
+    let sizes = parts.next().unwrap_or_default();
+    let shape = if sizes.trim().is_empty() { Vec::new() } else { parse_shape(sizes)? };
+    let (dtype, max) = (parts.next(), parts.next());
+    if parts.next().is_some() {
+        return Err(format!("`{text}` has more than sizes, a type and the largest number, as in 7:int64:30521"));
+    }
+    let dtype = dtype.map(|name| serde_json::from_value(json!(name))).transpose().map_err(|_| {
+        format!("`{text}` names no type: float32, int64, int32, int16, int8, uint8 and bool are the usual ones")
+    })?;
+    let max = max.map(str::parse).transpose().map_err(|_| format!("`{text}` does not end with a number"))?;
+    Ok(InputSpec { shape, dtype, max })
 }
 
 /// `128` or `0.485,0.456,0.406`, as in the spec.
@@ -172,6 +191,9 @@ fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
     }
     if let Some(shape) = InputShape::of(arguments.input_shape.clone()) {
         fields.insert("input_shape".to_owned(), json!(shape));
+    }
+    if !arguments.input.is_empty() {
+        fields.insert("inputs".to_owned(), json!(arguments.input));
     }
     if let (Some(mean), Some(std)) = (&arguments.mean, &arguments.std) {
         fields.insert("input".to_owned(), json!({"mean": mean, "std": std}));

@@ -115,7 +115,7 @@ impl Queue {
 /// Whether the model's summary is of this input shape, or of any when none is asked for.
 fn is_known(model: &Model, inspection: &InspectionSpec) -> bool {
     let Some(summary) = &model.summary else { return false };
-    inspection.input_shape.as_ref().is_none_or(|shape| shape.shapes() == summary.inputs)
+    inspection.inputs.is_none() && inspection.input_shape.as_ref().is_none_or(|shape| shape.shapes() == summary.inputs)
 }
 
 /// Inserts a job with the tasks of its first stage; `false` when its idempotency key is taken.

@@ -14,7 +14,7 @@ pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(),
             "Set `\"objective\": \"distill\"`, which needs no labels, or `\"fine_tune\": null`, which prunes only.",
         ));
     }
-    let shapes = spec.input_shape.as_ref().map(|shape| shape.shapes()).unwrap_or_default();
+    let shapes = spec.model_inputs().unwrap_or_default().into_iter().map(|input| input.shape).collect::<Vec<_>>();
     if let [shape] = shapes.as_slice()
         && sizes(shape.iter().copied()) != sizes(dataset.sample_shape.iter().map(|&size| size as i64))
     {

@@ -107,6 +107,9 @@ pub struct Value {
     pub shape: Vec<Size>,
     /// The type of its elements.
     pub dtype: DType,
+    /// Of an integer input: the largest number that samples may hold, for inputs that are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<i64>,
 }
 
 /// How a model owns a tensor.

@@ -2,7 +2,7 @@
 //!
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
-use super::{CandidateReport, LatencyReport, RepairReport, Report};
+use super::{CandidateReport, ExportKind, LatencyReport, RepairReport, Report};
 use crate::search::ranking::RankingName;
 use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
@@ -16,6 +16,7 @@ const SIGNIFICANCE: f64 = 0.05;
 /// The warnings of a report. `ordered_by_l1` names the groups in which the spec's criterion found nothing to measure.
 pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
     [
+        program(report),
         latency(report),
         latency_prediction(report),
         latency_setting(report),
@@ -37,6 +38,12 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn program(report: &Report) -> Option<String> {
+    let program = report.program.as_ref().filter(|program| program.export == ExportKind::Recorded)?;
+    let reason = program.reason.as_deref().unwrap_or("it could not be patched");
+    Some(format!("The file is a recording of one run of the program, since {reason}. {}", program.lost.join(" ")))
 }
 
 fn latency(report: &Report) -> Option<String> {

@@ -8,8 +8,9 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{InputShape, JobSpec};
+use super::{InputShape, InputSpec, JobSpec};
 use crate::configuration::Constraints;
+use crate::graph::DType;
 use crate::json;
 use crate::rejection::{Code, Rejection};
 
@@ -86,9 +87,7 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
             return invalid("name", "`name` has a control character: printable ones are allowed.".to_owned());
         }
     }
-    if let Some(shape) = &spec.input_shape {
-        check_shape(shape, &invalid)?;
-    }
+    check_inputs(spec.input_shape.as_ref(), spec.inputs.as_deref(), &invalid)?;
     check_constraints(&spec.constraints, &invalid)?;
     if spec.labels.len() > MOST_LABELS {
         return invalid("labels", format!("{} labels given: at most {MOST_LABELS} are allowed.", spec.labels.len()));
@@ -120,31 +119,58 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
     Ok(())
 }
 
-/// The rules for the shapes of inputs.
-pub(super) fn check_shape(
-    shape: &InputShape,
+/// The rules for what is said of inputs.
+pub(super) fn check_inputs(
+    shape: Option<&InputShape>,
+    inputs: Option<&[InputSpec]>,
     invalid: impl Fn(&str, String) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
-    let shapes = shape.shapes();
-    let refuse = |detail: String| invalid("input_shape", detail);
-    if shapes.is_empty() || shapes.len() > MOST_INPUTS {
-        return refuse(format!("`input_shape` has {} shapes: 1 to {MOST_INPUTS} are allowed.", shapes.len()));
+    if let Some(shape) = shape {
+        check_shapes("input_shape", &shape.shapes(), &invalid)?;
     }
-    for shape in &shapes {
+    let Some(inputs) = inputs else { return Ok(()) };
+    if shape.is_some() {
+        return invalid("inputs", "Both `inputs` and `input_shape` are given: one of them is allowed.".to_owned());
+    }
+    let shapes: Vec<Vec<i64>> = inputs.iter().map(|input| input.shape.clone()).collect();
+    check_shapes("inputs", &shapes, &invalid)?;
+    for InputSpec { dtype, max, .. } in inputs {
+        let is_integer = matches!(dtype, Some(DType::Int64 | DType::Int32 | DType::Int16 | DType::Int8 | DType::Uint8));
+        match max {
+            Some(max) if !is_integer => {
+                return invalid("inputs", format!("`max` {max} is given for an input whose `dtype` is no integer."));
+            }
+            Some(max) if *max < 0 => {
+                return invalid("inputs", format!("`max` {max} is negative: 0 and above are allowed."));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_shapes(
+    field: &str,
+    shapes: &[Vec<i64>],
+    invalid: impl Fn(&str, String) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let refuse = |detail: String| invalid(field, detail);
+    if shapes.is_empty() || shapes.len() > MOST_INPUTS {
+        return refuse(format!("`{field}` has {} shapes: 1 to {MOST_INPUTS} are allowed.", shapes.len()));
+    }
+    for shape in shapes {
         if shape.len() > HIGHEST_RANK {
             let rank = shape.len();
-            return refuse(format!("`input_shape` has {rank} dimensions: at most {HIGHEST_RANK} are allowed."));
+            return refuse(format!("`{field}` has {rank} dimensions: at most {HIGHEST_RANK} are allowed."));
         }
         if shape.iter().any(|size| !(1..=LARGEST_SIZE).contains(size)) {
             return refuse(format!(
-                "`input_shape` {shape:?} is not valid: one sample's shape without the batch, every size 1 to {LARGEST_SIZE}."
+                "`{field}` {shape:?} is not valid: one sample's shape without the batch, every size 1 to {LARGEST_SIZE}."
             ));
         }
         let elements = shape.iter().try_fold(1_i64, |product, &size| product.checked_mul(size));
         if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
-            return refuse(format!(
-                "`input_shape` {shape:?} is too large: one sample may have {MOST_ELEMENTS} elements."
-            ));
+            return refuse(format!("`{field}` {shape:?} is too large: one sample may have {MOST_ELEMENTS} elements."));
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::configuration::{Constraints, Origin, ReplayConfig};
+use crate::graph::DType;
 use crate::importance::ImportanceSpec;
 use crate::number::{Positive, UnitInterval};
 use crate::plain_text::{escaped, escaped_within};
@@ -113,6 +114,38 @@ impl InputShape {
     }
 }
 
+/// One input of the model, as its samples are given to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// One sample's shape without the batch; `[]` is one number for each sample.
+    pub shape: Vec<i64>,
+    /// Type of the elements; absent: as the archive records it, else `float32`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub dtype: Option<DType>,
+    /// The largest number that an integer input may hold, such as the size of a vocabulary less one; absent: what the embedding that
+    /// reads the input has, else 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub max: Option<i64>,
+}
+
+impl From<Vec<i64>> for InputSpec {
+    fn from(shape: Vec<i64>) -> Self {
+        Self { shape, dtype: None, max: None }
+    }
+}
+
+/// The inputs that `inputs` or `input_shape` tells; at most one of them is given.
+pub(crate) fn inputs_of(inputs: Option<&[InputSpec]>, shape: Option<&InputShape>) -> Option<Vec<InputSpec>> {
+    match (inputs, shape) {
+        (Some(inputs), _) => Some(inputs.to_vec()),
+        (None, Some(shape)) => Some(shape.shapes().into_iter().map(InputSpec::from).collect()),
+        (None, None) => None,
+    }
+}
+
 /// The loss that fine-tuning minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -196,6 +229,9 @@ pub struct JobSpec {
     /// At most 16 inputs of 8 dimensions; a size is 1 to 65536, and one sample has at most 134217728 elements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_shape: Option<InputShape>,
+    /// Shape, type and range of each input, instead of `input_shape`; within the same limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<InputSpec>>,
     /// How stored samples become inputs; absent when they are inputs already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<InputScaling>,
@@ -244,6 +280,11 @@ fn default_fine_tune() -> Option<FineTune> {
 }
 
 impl JobSpec {
+    /// What the spec says of the model's inputs; `None` where the model itself or the data set tells.
+    pub fn model_inputs(&self) -> Option<Vec<InputSpec>> {
+        inputs_of(self.inputs.as_deref(), self.input_shape.as_ref())
+    }
+
     /// Parses and checks a spec.
     ///
     /// # Errors

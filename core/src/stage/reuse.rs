@@ -36,6 +36,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
     // Every field is named, so that a new one does not compile until somebody has decided.
     let JobSpec {
         input_shape,
+        inputs,
         input,
         // In the procedure, where it matters.
         importance: _,
@@ -61,6 +62,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         "dataset": subject.dataset_sha256,
         "groups": job.graph()?.grouping,
         "input_shape": input_shape,
+        "inputs": inputs,
         "input": input,
         "seed": seed,
     })))

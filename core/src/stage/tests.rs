@@ -213,11 +213,11 @@ fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
 
 #[test]
 fn an_inspection_is_one_task_that_reads_the_model_and_no_job_has_it() {
-    let inspection = InspectionSpec::new(Some(InputShape::One(vec![3, 32, 32]))).unwrap();
+    let inspection = InspectionSpec::new(Some(InputShape::One(vec![3, 32, 32])), None).unwrap();
     let task = inspect::task(inspection.clone());
     assert_eq!((&task.work, task.inputs[0].name.as_str()), (&Work::Inspect(inspection), import::MODEL));
     assert_eq!(Stage::Inspect.next(&spec(""), true), None);
-    assert!(InspectionSpec::new(Some(InputShape::One(vec![-1]))).is_err());
+    assert!(InspectionSpec::new(Some(InputShape::One(vec![-1])), None).is_err());
 }
 
 #[test]

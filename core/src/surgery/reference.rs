@@ -167,7 +167,7 @@ impl Builder<'_> {
     }
 
     fn value(&mut self, shape: Vec<Size>, dtype: DType) -> ValueId {
-        self.file.values.push(Value { shape, dtype });
+        self.file.values.push(Value { shape, dtype, max: None });
         ValueId(self.file.values.len() as u32 - 1)
     }
 

@@ -79,7 +79,7 @@ pub fn classes(graph: &Graph) -> Option<i64> {
     }
 }
 
-/// Standard normal inputs for a batch, the same for the same seed on every device; integer inputs are zero.
+/// Inputs for a batch, the same for the same seed on every device: standard normal, or integers from 0 to the input's `max`.
 pub fn random_inputs(graph: &Graph, batch: i64, seed: i64, device: Device) -> Result<Vec<Tensor>, Error> {
     tch::manual_seed(seed);
     graph
@@ -92,7 +92,7 @@ pub fn random_inputs(graph: &Graph, batch: i64, seed: i64, device: Device) -> Re
             let input = if crate::network::weights::is_float(kind) {
                 Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?.f_to_kind(kind)?
             } else {
-                Tensor::f_zeros(&shape, (kind, Device::Cpu))?
+                Tensor::f_randint(value.max.unwrap_or(0) + 1, &shape, (Kind::Int64, Device::Cpu))?.f_to_kind(kind)?
             };
             Ok(input.f_to(device)?)
         })

@@ -118,7 +118,8 @@ fn write_models(
             record(task, pruned, PRUNED_MODEL, extra)?;
             record(task, original, BASE_MODEL, &[])?;
             let reason = Some(reason.to_string());
-            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits: Vec::new(), lost: Vec::new() })
+            let lost = torch::lost_by_recording(&task.path(MODEL), original.graph())?;
+            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits: Vec::new(), lost })
         }
     }
 }

@@ -11,7 +11,7 @@ use secateur_core::dataset::{Dataset, Layout};
 use secateur_core::graph::Graph;
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::InputShape;
+use secateur_core::spec::InputSpec;
 use secateur_core::stage::Stage;
 use secateur_core::stage::import::{DATASET, GRAPH, ImportResult, MODEL, WEIGHTS};
 use sha2::{Digest, Sha256};
@@ -38,7 +38,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     let model = task.path(MODEL);
     let (bytes, sha256) = digest(&model)?;
     let Imported { graph, weights, input_shapes, max_abs_diff } =
-        import(task, task.spec.input_shape.as_ref(), Stage::Import)?;
+        import(task, task.spec.model_inputs(), Stage::Import)?;
     let nodes = graph.nodes().len();
     let json = graph.to_json();
     weights::save(&task.path(WEIGHTS), &graph, &weights)?;
@@ -47,6 +47,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     let (accuracy, data) = match task.data(&graph)? {
         Some(data) => {
             check_labels(task, data.has_labels())?;
+            check_batch_is_first(&graph)?;
             (accuracy_of_original(task, &data, graph, weights)?, Some(Box::new(data.report())))
         }
         None => {
@@ -58,7 +59,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
 }
 
 /// Loads the model after the pre-flight and says what it is.
-pub(super) fn import(workspace: &Workspace, shape: Option<&InputShape>, stage: Stage) -> Result<Imported, Error> {
+pub(super) fn import(workspace: &Workspace, inputs: Option<Vec<InputSpec>>, stage: Stage) -> Result<Imported, Error> {
     if let Some(ignored) = guard::ignored_switch() {
         workspace.messages.log(ignored);
     }
@@ -66,7 +67,7 @@ pub(super) fn import(workspace: &Workspace, shape: Option<&InputShape>, stage: S
         archive::preflight(&workspace.path(MODEL))?;
     }
     let model = workspace.path(MODEL);
-    let shapes = possible_shapes(workspace, shape)?;
+    let shapes = possible_inputs(workspace, inputs)?;
     let limit = match stage {
         Stage::Inspect => LONGEST_INSPECTION,
         _ => LONGEST_IMPORT,
@@ -89,22 +90,25 @@ pub(super) fn given_up(panic: &str) -> Rejection {
         .hint("Report this fault of the importer, with the model.")
 }
 
-/// The input shapes to try, in the order in which they are trusted: the spec's, the data set's, the archive's own (`None`).
-fn possible_shapes(workspace: &Workspace, shape: Option<&InputShape>) -> Result<Vec<Option<Vec<Vec<i64>>>>, Error> {
-    if let Some(shape) = shape {
-        return Ok(vec![Some(shape.shapes())]);
+/// The inputs to try, in the order in which they are trusted: the spec's, the data set's, the archive's own (`None`).
+fn possible_inputs(
+    workspace: &Workspace,
+    inputs: Option<Vec<InputSpec>>,
+) -> Result<Vec<Option<Vec<InputSpec>>>, Error> {
+    if inputs.is_some() {
+        return Ok(vec![inputs]);
     }
     let dataset = workspace.path(DATASET);
     if !dataset.exists() {
         return Ok(vec![None]);
     }
-    Ok(sample_shapes(&Dataset::open(&dataset)?).into_iter().map(|shape| Some(vec![shape])).collect())
+    Ok(sample_shapes(&Dataset::open(&dataset)?).into_iter().map(|shape| Some(vec![shape.into()])).collect())
 }
 
-fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<Vec<i64>>>]) -> Result<Imported, Error> {
+fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<InputSpec>>]) -> Result<Imported, Error> {
     let mut refusals = Vec::new();
     for shape in shapes {
-        match torch::import(model, shape.as_deref()).map_err(Error::from) {
+        match torch::import_with(model, shape.as_deref()).map_err(Error::from) {
             Err(Error::Rejected(rejection)) if rejection.code == Code::InputShape => refusals.push(rejection),
             other => return other,
         }
@@ -128,6 +132,19 @@ fn sample_shapes(dataset: &Dataset) -> Vec<Vec<i64>> {
         }
         _ => vec![stored],
     }
+}
+
+/// Samples are told apart in the first output by its first dimension.
+fn check_batch_is_first(graph: &Graph) -> Result<(), Rejection> {
+    let first = graph.output().tensors().first().and_then(|&output| graph.value(output).shape.first().copied());
+    if first.is_some_and(|size| size.per_sample > 0) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::UnsupportedModel,
+        "The model's first output does not have the batch as its first dimension, so what it says of a sample cannot be measured.",
+    )
+    .hint("Prune without a data set, or wrap the model so that the first output is [batch, ...]."))
 }
 
 /// What needs labels is refused now and not after the search.

@@ -17,7 +17,7 @@ use crate::process::deadline;
 /// # Errors
 /// The model is refused, or looking at it takes too long.
 pub(super) fn run(workspace: &Workspace, inspection: &InspectionSpec) -> Result<InspectResult, Error> {
-    let graph = import::import(workspace, inspection.input_shape.as_ref(), Stage::Inspect)?.graph;
+    let graph = import::import(workspace, inspection.model_inputs(), Stage::Inspect)?.graph;
     let look = || {
         let grouping = Grouping::of(&graph);
         (summarise(&graph, &grouping), grouping.groups().len())

@@ -123,6 +123,7 @@ pub(super) mod ffi {
         type Archive;
         fn load_archive(path: &[u8], only_allowed_operators: bool) -> Result<UniquePtr<Archive>>;
         fn inputs(self: &Archive) -> String;
+        fn interface(self: &Archive) -> Result<String>;
         fn record(self: &Archive, inputs: &[Borrowed]) -> Result<Recorded>;
         fn record_guided(self: &Archive, inputs: &[Borrowed], guide: &mut Guide<'_>) -> Result<()>;
         fn forward(self: Pin<&mut Archive>, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
@@ -163,6 +164,7 @@ pub(super) mod ffi {
         type Reloaded;
         fn open_reloaded(file: &[u8], device: &str) -> Result<UniquePtr<Reloaded>>;
         fn forward(self: &Reloaded, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
+        fn call(self: &Reloaded, method: &str, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
     }
 }
 

@@ -12,9 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use cxx::UniquePtr;
-use secateur_core::graph::{DType, Graph, GraphError, GraphFile};
+use secateur_core::graph::{DType, Graph, GraphError, GraphFile, Node};
 use secateur_core::operator::places_numbered_by;
 use secateur_core::rejection::{Code, Rejection};
+use secateur_core::spec::InputSpec;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -53,15 +54,25 @@ pub struct Imported {
 /// # Errors
 /// A rejection when the model or the shapes are at fault.
 pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
+    let inputs: Option<Vec<InputSpec>> =
+        input_shapes.map(|shapes| shapes.iter().cloned().map(InputSpec::from).collect());
+    import_with(path, inputs.as_deref())
+}
+
+/// Imports an archive, as [`import`] does, by all that is known of its inputs.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with(path: &Path, inputs: Option<&[InputSpec]>) -> Result<Imported, TorchError> {
     let _blocks = LargeBlocksApart::begin();
     // Alive while the error is explained: what was refused is asked of it.
     let _limit = TensorLimit::begin(path);
-    import_within_limits(path, input_shapes).map_err(TensorLimit::explain)
+    import_within_limits(path, inputs).map_err(TensorLimit::explain)
 }
 
-fn import_within_limits(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported, TorchError> {
+fn import_within_limits(path: &Path, specs: Option<&[InputSpec]>) -> Result<Imported, TorchError> {
     let archive = Archive::load(path)?;
-    let inputs = archive.inputs(input_shapes)?;
+    let mut inputs = archive.inputs(specs)?;
     let record = |batch| archive.record(&inputs, batch).map_err(|error| archive.explain(error, &inputs));
     let (first, first_weights) = record(BATCHES.0)?;
     let (second, second_weights) = record(BATCHES.1)?;
@@ -76,6 +87,7 @@ fn import_within_limits(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Resul
         weights.push(one.shallow_clone());
     }
     read_numbers(&mut file, &weights)?;
+    bound_integers(&mut file, &mut inputs);
     let graph = Graph::new(file)?;
     check_names(&graph)?;
     check_parameters(&graph, &weights)?;
@@ -200,14 +212,34 @@ fn read_numbers(file: &mut GraphFile, weights: &[Tensor]) -> Result<(), TorchErr
     Ok(())
 }
 
+/// An integer input that an embedding reads as it is holds numbers of its rows.
+fn bound_integers(file: &mut GraphFile, inputs: &mut [Input]) {
+    for (input, &value) in inputs.iter_mut().zip(&file.inputs) {
+        let reads = |node: &&Node| EMBEDDINGS.contains(&node.op.as_str()) && node.tensor("indices") == Some(value);
+        let rows = file.nodes.iter().filter(reads).filter_map(|node| {
+            let weight = node.tensor("weight")?;
+            file.values[weight.index()].shape.first()?.as_fixed()
+        });
+        input.max = input.max.or(rows.min().map(|rows| rows - 1));
+    }
+    let numbers: Vec<_> = file.inputs.iter().zip(&*inputs).map(|(value, input)| (value.index(), input.max)).collect();
+    for (value, max) in numbers {
+        file.values[value].max = max;
+    }
+}
+
+const EMBEDDINGS: [&str; 2] = ["aten::embedding", "aten::embedding_bag"];
+
 /// An input of the model, one sample of it.
 pub(super) struct Input {
     pub shape: Vec<i64>,
     pub dtype: DType,
+    /// The largest number of an integer input.
+    pub max: Option<i64>,
 }
 
 impl Input {
-    /// Standard normal numbers, or zeros of an integer dtype.
+    /// Standard normal numbers, or integers from 0 to `max`.
     fn sample(&self, batch: i64) -> Result<Tensor, TorchError> {
         let shape: Vec<i64> = std::iter::once(batch).chain(self.shape.iter().copied()).collect();
         let elements = self.shape.iter().try_fold(1_i64, |product, &size| product.checked_mul(size));
@@ -230,7 +262,7 @@ impl Input {
             DType::Uint8 => Kind::Uint8,
             DType::Bool => Kind::Bool,
         };
-        Ok(Tensor::f_zeros(&shape, (kind, Device::Cpu))?)
+        Ok(Tensor::f_randint(self.max.unwrap_or(0) + 1, &shape, (Kind::Int64, Device::Cpu))?.f_to_kind(kind)?)
     }
 }
 
@@ -246,6 +278,19 @@ struct Signature {
     required: usize,
     total: usize,
     traced: Vec<TracedInput>,
+}
+
+/// What a program offers besides the tensors that `forward` takes and gives.
+#[derive(Debug, Deserialize)]
+pub(super) struct Interface {
+    /// Methods other than `forward`.
+    pub methods: Vec<String>,
+    /// Attributes of the root that are no tensors and no modules.
+    pub attributes: Vec<String>,
+    /// Inputs that have a default.
+    pub optional: Vec<String>,
+    /// The type that `forward` returns, when its fields have names.
+    pub named_tuple: String,
 }
 
 #[derive(Deserialize)]
@@ -268,9 +313,9 @@ impl Archive {
     }
 
     /// The inputs to evaluate with: of the given shapes, or as they were traced.
-    fn inputs(&self, shapes: Option<&[Vec<i64>]>) -> Result<Vec<Input>, Rejection> {
+    fn inputs(&self, specs: Option<&[InputSpec]>) -> Result<Vec<Input>, Rejection> {
         let Signature { required, total, traced } = &self.signature;
-        let Some(shapes) = shapes else {
+        let Some(shapes) = specs else {
             return self.traced_inputs();
         };
         if shapes.len() < *required || shapes.len() > *total {
@@ -281,9 +326,9 @@ impl Archive {
             )
             .hint("Give `input_shape` as a list of one shape for each input, without the batch."));
         }
-        let inputs = shapes.iter().enumerate().map(|(index, shape)| {
-            let dtype = traced.get(index).map_or(DType::Float32, |input| input.dtype);
-            Input { shape: shape.clone(), dtype }
+        let inputs = shapes.iter().enumerate().map(|(index, InputSpec { shape, dtype, max })| {
+            let traced = traced.get(index).map_or(DType::Float32, |input| input.dtype);
+            Input { shape: shape.clone(), dtype: dtype.unwrap_or(traced), max: *max }
         });
         Ok(inputs.collect())
     }
@@ -297,7 +342,8 @@ impl Archive {
             )
             .hint("Set `input_shape` to the shape of one sample without the batch, such as [3, 32, 32]."));
         }
-        Ok(traced.iter().map(|input| Input { shape: input.shape[1..].to_vec(), dtype: input.dtype }).collect())
+        let inputs = traced.iter();
+        Ok(inputs.map(|input| Input { shape: input.shape[1..].to_vec(), dtype: input.dtype, max: None }).collect())
     }
 
     pub(super) fn record(&self, inputs: &[Input], batch: i64) -> Result<(Recording, Vec<Tensor>), TorchError> {
@@ -305,6 +351,11 @@ impl Archive {
         let recorded = self.raw.record(&all_borrowed(&samples))?;
         return_small_blocks();
         Ok((from_json(&recorded.json)?, all_owned(recorded.weights)))
+    }
+
+    /// What a user of the model meets besides the tensors of `forward`.
+    pub(super) fn interface(&self) -> Result<Interface, TorchError> {
+        from_json(&self.raw.interface()?)
     }
 
     /// Evaluates with the arguments that the reviewer wants, which learns where the program says others.

@@ -23,10 +23,10 @@ use secateur_core::rejection::Rejection;
 
 pub use export::export;
 pub use finite::NotFinite;
-pub use import::{Imported, import};
+pub use import::{Imported, import, import_with};
 pub use message::{brief, is_out_of_memory};
 pub use module::{ModuleBuilder, Reloaded};
-pub use patch::patch;
+pub use patch::{lost_by_recording, patch};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;
 

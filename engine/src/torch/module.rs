@@ -47,7 +47,7 @@ impl ModuleBuilder {
     }
 }
 
-/// A file of our own export, loaded by `torch::jit::load` as a user would. Never for a user's file: it checks nothing.
+/// A file of our own export, loaded by `torch::jit::load` as a user would. Never for a file that was not imported: it checks nothing.
 pub struct Reloaded(UniquePtr<ffi::Reloaded>);
 
 impl Reloaded {
@@ -62,5 +62,10 @@ impl Reloaded {
     /// `forward` in evaluation mode and without gradients; the output's tensors in reading order.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
         Ok(all_owned(self.0.forward(&all_borrowed(inputs))?))
+    }
+
+    /// Any other method, likewise.
+    pub fn call(&self, method: &str, inputs: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
+        Ok(all_owned(self.0.call(method, &all_borrowed(inputs))?))
     }
 }

@@ -11,14 +11,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use secateur_core::archive::patch::{NewTensors, NotPatched, Place, Program};
-use secateur_core::graph::{Graph, GraphFile, Literal, Node, Size};
+use secateur_core::graph::{Graph, GraphFile, Literal, Node, Size, Value};
 use secateur_core::report::ProgramEdit;
 use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use super::bridge::ffi::PlaceKind;
 use super::guide::{Found, Wishes, is_same};
-use super::import::{Archive, BATCHES, Input};
+use super::import::{Archive, BATCHES, Input, Interface};
 use super::recording::{Fitted, Recording, fit};
 
 /// Runs that may find places; each finds all that those before it made visible.
@@ -84,6 +84,27 @@ pub fn patch(
     Err(NotPatched::new("changes of the program make others necessary, again and again"))
 }
 
+/// What a recording of the archive `model` lacks that the program has, one sentence each.
+///
+/// # Errors
+/// The archive cannot be loaded.
+pub fn lost_by_recording(model: &Path, original: &Graph) -> Result<Vec<String>, TorchError> {
+    let Interface { methods, attributes, optional, named_tuple } = Archive::load(model)?.interface()?;
+    let extra = Program::open(model).map(|program| program.extra_files()).unwrap_or_default();
+    let shapes: Vec<String> = inputs_of(original).iter().map(|input| format!("{:?}", input.shape)).collect();
+    let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let named = |names: &[String], what: &str| (!names.is_empty()).then(|| format!("{what}: {}.", list(names)));
+    let sentences = [
+        Some(format!("Inputs must have the size {}; only the batch may vary.", shapes.join(" and "))),
+        named(&methods, "Methods that it has no more"),
+        named(&attributes, "Attributes that it has no more"),
+        named(&optional, "Optional inputs that it takes no more"),
+        named(&extra, "Extra files that it has no more"),
+        (!named_tuple.is_empty()).then(|| format!("It returns a plain tuple instead of `{named_tuple}`.")),
+    ];
+    Ok(sentences.into_iter().flatten().collect())
+}
+
 fn program_fails(error: &TorchError) -> NotPatched {
     NotPatched::new(format!("with smaller tensors the program fails: {error}"))
 }
@@ -92,7 +113,7 @@ fn program_fails(error: &TorchError) -> NotPatched {
 fn inputs_of(graph: &Graph) -> Vec<Input> {
     let inputs = graph.inputs().iter().map(|&input| {
         let value = graph.value(input);
-        Input { shape: value.shape[1..].iter().map(|size| size.fixed).collect(), dtype: value.dtype }
+        Input { shape: value.shape[1..].iter().map(|size| size.fixed).collect(), dtype: value.dtype, max: value.max }
     });
     inputs.collect()
 }
@@ -217,22 +238,27 @@ fn difference(file: &GraphFile, original: &Graph, cut: &Graph) -> Option<String>
     for ((made, node), before) in file.nodes.iter().zip(&expected.nodes).zip(original.nodes()) {
         // Surgery says with `split_with_sizes` what `chunk` makes of the smaller tensor too; the shapes below tell.
         let is_split = node.op == "aten::split_with_sizes" && made.tensor("self") == node.tensor("self");
-        let is_as_it_was =
-            node.op != before.op && made.op == before.op && (is_split || is_same_call(made, before));
+        let is_as_it_was = node.op != before.op && made.op == before.op && (is_split || is_same_call(made, before));
         if !is_same_call(made, node) && !is_as_it_was {
             return Some(format!("`{}` ({})", node.name, node.op));
         }
     }
-    if let Some(index) = (0..file.values.len()).find(|&index| file.values[index] != expected.values[index]) {
+    if let Some(index) =
+        (0..file.values.len()).find(|&index| !is_same_value(&file.values[index], &expected.values[index]))
+    {
         let (made, value) = (&file.values[index], &expected.values[index]);
         return Some(format!("a tensor of shape {:?} instead of {:?}", made.shape, value.shape));
     }
     (file.output != expected.output).then(|| "what it returns".to_owned())
 }
 
+fn is_same_value(one: &Value, other: &Value) -> bool {
+    (&one.shape, one.dtype) == (&other.shape, other.dtype)
+}
+
 fn is_same_call(one: &Node, other: &Node) -> bool {
     let devices = |a: &Literal, b: &Literal| matches!((a, b), (Literal::Device(_), Literal::Device(_)));
-    let is_same_value = |(a, b): (&_, &_)| {
+    let is_same_argument = |(a, b): (&_, &_)| {
         let (a, b): (&secateur_core::graph::Argument, &secateur_core::graph::Argument) = (a, b);
         a.name == b.name && (is_same(&a.value, &b.value) || devices(&a.value, &b.value))
     };
@@ -240,7 +266,7 @@ fn is_same_call(one: &Node, other: &Node) -> bool {
         && one.overload == other.overload
         && one.outputs == other.outputs
         && one.args.len() == other.args.len()
-        && one.args.iter().zip(&other.args).all(is_same_value)
+        && one.args.iter().zip(&other.args).all(is_same_argument)
 }
 
 /// The tensors of the cut network by the names that the archive has for them.

@@ -133,7 +133,8 @@ fn tensors_of(args: &[Argument]) -> Vec<ValueId> {
     tensors
 }
 
-/// All parameters and buffers; constants only where a call reads them.
+/// All parameters and buffers; constants only where a call reads them. A model without parameters was frozen: its float32
+/// constants are what was trained.
 fn parameters(
     first: &Recording,
     second: &Recording,
@@ -147,6 +148,7 @@ fn parameters(
     let mut parameters: Vec<Parameter> = Vec::new();
     let mut kept = Vec::new();
     let mut lifted = 0;
+    let is_frozen = first.parameters.iter().all(|parameter| parameter.kind != ParameterKind::Parameter);
     for (index, parameter) in first.parameters.iter().enumerate() {
         if parameter.kind == ParameterKind::Constant && !read.contains(&parameter.value) {
             taken.remove(&parameter.name);
@@ -155,6 +157,9 @@ fn parameters(
         let other = second.parameters.get(index).filter(|other| other.kind == parameter.kind);
         let other = other.ok_or_else(|| depends_on_batch("the number of its constants", None))?;
         let mut parameter = parameter.clone();
+        let value = &first.values[parameter.value.index()];
+        let was_trained = value.dtype == DType::Float32 && !value.shape.is_empty();
+        let is_constant = parameter.kind == ParameterKind::Constant;
         // Lifted constants are numbered anew, since many were only numbers of size arithmetic.
         if parameter.kind == ParameterKind::Constant && parameter.name.starts_with("CONSTANTS.") {
             taken.remove(&parameter.name);
@@ -165,6 +170,10 @@ fn parameters(
         }
         if parameter.tied_to.is_none() {
             values.add(first, second, parameter.value, other.value, batches)?;
+        }
+        if is_frozen && is_constant && was_trained {
+            parameter.kind = ParameterKind::Parameter;
+            parameter.requires_grad = true;
         }
         parameter.value = values.get(parameter.value);
         if parameter.tied_to.is_some() {
@@ -264,7 +273,7 @@ impl Renumbered {
         let shape = shape.flatten().ok_or_else(|| depends_on_batch("the shape of a tensor", None))?;
         self.new.insert(a, ValueId(self.values.len() as u32));
         self.counterpart.insert(a, b);
-        self.values.push(Value { shape, dtype: one.dtype });
+        self.values.push(Value { shape, dtype: one.dtype, max: None });
         Ok(())
     }
 
@@ -344,11 +353,15 @@ fn check_batch_reaches_output(file: &GraphFile) -> Result<(), Rejection> {
         return Err(Rejection::new(Code::UnsupportedModel, "The model returns no tensor.")
             .hint("Let `forward` return at least one tensor."));
     }
-    let first_size = |value: ValueId| file.values[value.index()].shape.first().copied();
-    if outputs.iter().any(|&output| first_size(output).is_some_and(|size| size.per_sample > 0)) {
+    // Time may come first, `[time, batch, classes]`, or all samples be in one dimension.
+    let has_batch = |value: ValueId| {
+        let shape = &file.values[value.index()].shape;
+        shape.contains(&Size::BATCH) || shape.first().is_some_and(|size| size.per_sample > 0)
+    };
+    if outputs.into_iter().any(has_batch) {
         return Ok(());
     }
-    Err(batch_is_fixed("no output of the model has the batch as its first dimension"))
+    Err(batch_is_fixed("no dimension of an output is the batch"))
 }
 
 pub(super) fn batch_is_fixed(observation: &str) -> Rejection {

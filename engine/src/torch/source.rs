@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn value(shape: &[Size]) -> Value {
-        Value { shape: shape.to_vec(), dtype: DType::Float32 }
+        Value { shape: shape.to_vec(), dtype: DType::Float32, max: None }
     }
 
     fn node(name: &str, op: &str, args: Vec<Argument>, outputs: &[u32], list: bool) -> Node {

@@ -1,7 +1,7 @@
 //! One small network for each way in which real ones spell their layers (`tests/fixtures/families`), pruned whole by the
 //! engine's binary. `make zoo` does the same with the real ones.
 
-use secateur_core::report::Report;
+use secateur_core::report::{ExportKind, Report};
 
 use crate::job::{Job, fixture};
 
@@ -16,6 +16,8 @@ fn halve(family: &str, input_shape: &str, method: &str) -> Report {
     let removed = report.reduction["flops_reduction"];
     assert!((removed - 0.5).abs() <= 0.01, "{family}, {method}: {removed}");
     assert!(report.equivalence.max_abs_diff <= report.equivalence.tolerance, "{family}: {:?}", report.equivalence);
+    let program = report.program.as_ref().unwrap();
+    assert_eq!(program.export, ExportKind::Patched, "{family}: {:?}", program.reason);
     assert!(report.reload.max_abs_diff <= report.reload.tolerance, "{family}: {:?}", report.reload);
     report
 }

@@ -6,6 +6,7 @@ mod fixture;
 mod import;
 mod limits;
 mod operators;
+mod patch;
 mod program;
 mod refusal;
 mod selection;

@@ -34,7 +34,13 @@ pub(crate) fn prune(archive: &Archive, shapes: &[&[i64]]) -> Vec<String> {
     grouping.groups().iter().map(|group| group.tensors().join(" ").replace(".weight", "")).collect()
 }
 
-fn prune_to(archive: &Archive, original: &Network, grouping: &Grouping, configuration: &Configuration, shapes: &[&[i64]]) {
+fn prune_to(
+    archive: &Archive,
+    original: &Network,
+    grouping: &Grouping,
+    configuration: &Configuration,
+    shapes: &[&[i64]],
+) {
     let cut = surgery::cut(original.graph(), grouping, configuration).unwrap();
     let weights = cut::apply(original.graph(), &cut, original.weights()).unwrap();
     let pruned = Network::new(cut.graph.clone(), weights).unwrap();
@@ -46,10 +52,14 @@ fn prune_to(archive: &Archive, original: &Network, grouping: &Grouping, configur
     assert_answers(&path, &pruned, shapes);
     let cut = (pruned.graph(), pruned.weights());
     match torch::patch(&archive.path, original.graph(), cut, &path, &[]) {
-        Ok(_) => { eprintln!("PATCHED"); assert_answers(&path, &pruned, shapes) }
-        Err(reason) => eprintln!("NOTPATCHED {reason}"),
+        Ok(_) => assert_answers(&path, &pruned, shapes),
+        Err(reason) => assert!(NOT_PATCHED.iter().any(|known| reason.to_string().contains(known)), "{reason}"),
     }
 }
+
+/// Why the program of a test cannot be patched: a fused operator that the graph says with several, and a `squeeze` that becomes
+/// another operator where one channel is left.
+const NOT_PATCHED: [&str; 2] = ["`size` of `view_1` (aten::view)", "mat1 and mat2 shapes cannot be multiplied"];
 
 /// The file computes what the network does.
 fn assert_answers(path: &Path, pruned: &Network, shapes: &[&[i64]]) {

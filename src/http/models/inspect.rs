@@ -30,7 +30,7 @@ pub(crate) async fn inspect(
     caller.require(Scope::Submit)?;
     let body = read_body(request.into_body()).await?;
     let wanted: InspectionIn = if body.is_empty() { InspectionIn::default() } else { parse_json(&body)? };
-    let inspection = InspectionSpec::new(wanted.input_shape)?;
+    let inspection = InspectionSpec::new(wanted.input_shape, wanted.inputs)?;
     app.queue.inspect(&caller.tenant, &find(&app, id).await?, inspection).await?;
     Ok((StatusCode::ACCEPTED, Json(find(&app, id).await?.into())))
 }

@@ -7,7 +7,7 @@ pub(super) mod show;
 pub(super) mod upload;
 
 use secateur_core::inspection::ModelSummary;
-use secateur_core::spec::InputShape;
+use secateur_core::spec::{InputShape, InputSpec};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -51,6 +51,9 @@ pub(super) struct InspectionIn {
     /// As in a job spec; a model that was traced brings its own.
     #[serde(default)]
     input_shape: Option<InputShape>,
+    /// As in a job spec, instead of `input_shape`.
+    #[serde(default)]
+    inputs: Option<Vec<InputSpec>>,
 }
 
 /// A page of models, newest first.

@@ -38,7 +38,7 @@ pub(crate) async fn upload(
 ) -> Result<Created<ModelOut>, Problem> {
     caller.require(Scope::Submit)?;
     let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
-    let inspection = InspectionSpec::new(shape)?;
+    let inspection = InspectionSpec::new(shape, None)?;
     let file = receive_file(&app.staging, parameters.text("name"), request).await?;
     let model = app.uploads.accept_model(&caller, file.staged, file.name.as_deref()).await?;
     app.queue.inspect(&caller.tenant, &model, inspection).await?;

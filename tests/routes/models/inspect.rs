@@ -33,7 +33,7 @@ async fn the_same_question_is_asked_once_and_another_one_takes_its_place() {
     assert!(hand.try_claim().await.is_none());
     client.upload_example("?input_shape=1,16,16", "vgg-digits.pt").await;
     let second = hand.claim().await;
-    let asked = InspectionSpec { input_shape: Some(InputShape::One(vec![1, 16, 16])) };
+    let asked = InspectionSpec { input_shape: Some(InputShape::One(vec![1, 16, 16])), inputs: None };
     assert_eq!(second.plan.work, Work::Inspect(asked));
     assert_eq!(hand.finish(&first).await, secateur::queue::Written::Cancelled);
 }

@@ -198,14 +198,14 @@ struct Definition<'a> {
 
 impl<'a> Definition<'a> {
     fn find(files: &'a BTreeMap<String, String>, class: &str) -> Result<Self, NotPatched> {
-        Self::definition(files, "class", class)
+        Self::by_keyword(files, "class", class)
     }
 
     fn function(files: &'a BTreeMap<String, String>, function: &str) -> Result<Self, NotPatched> {
-        Self::definition(files, "def", function)
+        Self::by_keyword(files, "def", function)
     }
 
-    fn definition(files: &'a BTreeMap<String, String>, keyword: &str, class: &str) -> Result<Self, NotPatched> {
+    fn by_keyword(files: &'a BTreeMap<String, String>, keyword: &str, class: &str) -> Result<Self, NotPatched> {
         let record = record_of(class);
         let file = files.get(&record).ok_or_else(|| missing(&record))?;
         let head = format!("{keyword} {}(", class.rsplit('.').next().unwrap_or(class));

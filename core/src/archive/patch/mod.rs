@@ -177,6 +177,17 @@ impl Program {
         })
     }
 
+    /// The source files by record.
+    pub fn sources(&self) -> &BTreeMap<String, String> {
+        &self.code
+    }
+
+    /// The files that the user put in beside the model.
+    pub fn extra_files(&self) -> Vec<String> {
+        let names = self.directory.entries().filter_map(|entry| entry.name.split_once("/extra/"));
+        names.map(|(_, name)| name.to_owned()).collect()
+    }
+
     /// What stands at a place of the text.
     pub fn text(&self, record: &str, start: usize, end: usize) -> Option<&str> {
         self.code.get(record)?.get(start..end)
@@ -334,7 +345,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if let Some(arguments) = self.tree.call_of(node, &["_rebuild_tensor_v2"]) {
-            return self.tensor(&arguments.to_vec(), path);
+            return self.tensor(arguments, path);
         }
         let wrappers = ["restore_type_tag", "build_intlist", "build_doublelist", "build_boollist", "build_tensorlist"];
         if let Some(&[inner, ..]) = self.tree.call_of(node, &wrappers) {

@@ -195,7 +195,7 @@ impl Reader<'_> {
                 self.push(Kind::Tuple(items), start);
             }
             b't' => {
-                let (items, start) = self.to_mark()?;
+                let (items, start) = self.pop_to_mark()?;
                 self.push(Kind::Tuple(items), start);
             }
             b'a' => {
@@ -208,7 +208,7 @@ impl Reader<'_> {
                 self.extend(vec![key, value])?;
             }
             b'e' | b'u' => {
-                let (items, _) = self.to_mark()?;
+                let (items, _) = self.pop_to_mark()?;
                 self.extend(items)?;
             }
             b'q' => {
@@ -281,7 +281,7 @@ impl Reader<'_> {
         }
     }
 
-    fn to_mark(&mut self) -> Option<(Vec<NodeId>, usize)> {
+    fn pop_to_mark(&mut self) -> Option<(Vec<NodeId>, usize)> {
         let mark = self.stack.iter().rposition(|entry| matches!(entry, Entry::Mark(_)))?;
         let items = self.values_from(mark + 1)?;
         match self.stack.pop()? {

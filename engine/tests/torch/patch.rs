@@ -1,0 +1,135 @@
+//! The export that keeps the user's program: what the new file says, and what it computes where a recording could not.
+
+use std::path::Path;
+
+use secateur_core::archive::patch::Program;
+use secateur_core::configuration::Configuration;
+use secateur_core::graph::Graph;
+use secateur_core::group::Grouping;
+use secateur_core::surgery::{self, Cut};
+use secateur_engine::network::cut;
+use secateur_engine::torch::{self, Imported, Reloaded};
+use tch::{Device, Tensor};
+
+use crate::fixture::{example, fixture, largest_difference, random};
+
+const IMAGE: &[i64] = &[3, 16, 16];
+
+/// Keeps about two thirds of each group, of every group another number.
+fn cut_of(graph: &Graph) -> Cut {
+    let grouping = Grouping::of(graph);
+    let keep = grouping.groups().iter().enumerate().map(|(number, group)| {
+        let channels = group.channels() as u32;
+        let width = (channels * 2 / 3 - number as u32 % 3).max(1);
+        (channels - width..channels).collect()
+    });
+    surgery::cut(graph, &grouping, &Configuration { keep: keep.collect() }).unwrap()
+}
+
+fn open(path: &Path) -> Reloaded {
+    Reloaded::open(path, Device::Cpu).unwrap()
+}
+
+fn assert_same(actual: &[Tensor], expected: &[Tensor]) {
+    assert_eq!(actual.len(), expected.len());
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert_eq!((actual.size(), actual.kind()), (expected.size(), expected.kind()));
+        assert!(largest_difference(actual, expected) <= 1e-5);
+    }
+}
+
+#[test]
+fn methods_attributes_files_and_sizes_stay_what_they_were() {
+    let model = fixture("families/interface.pt");
+    let Imported { graph, weights, .. } = torch::import(&model, Some(&[IMAGE.to_vec()])).unwrap();
+    let cut = cut_of(&graph);
+    let folder = tempfile::tempdir().unwrap();
+    let [pruned, zeroed] = ["pruned.pt", "zeroed.pt"].map(|name| folder.path().join(name));
+    let smaller = cut::apply(&graph, &cut, &weights).unwrap();
+    let edits = torch::patch(&model, &graph, (&cut.graph, &smaller), &pruned, &[("secateur.json", "{}")]).unwrap();
+    let without = cut::with_zeroed_columns(&graph, &cut.zeroed, &weights).unwrap();
+    assert_eq!(torch::patch(&model, &graph, (&graph, &without), &zeroed, &[]).unwrap(), []);
+
+    let (old, new) = (Program::open(&model).unwrap(), Program::open(&pruned).unwrap());
+    assert_eq!(
+        (old.extra_files(), new.extra_files()),
+        (vec!["stride.txt".to_owned()], { vec!["stride.txt".to_owned(), "secateur.json".to_owned()] })
+    );
+    let root = "code/__torch__.py";
+    let class = |program: &Program| program.sources()[root].split("  stem :").next().unwrap().to_owned();
+    assert_eq!(class(&old), class(&new), "methods come after the attributes, which are the same");
+    for wanted in ["aten::conv2d", "aten::reshape"] {
+        assert!(edits.iter().any(|edit| edit.operator == wanted), "{wanted}: {edits:?}");
+    }
+    assert!(new.sources().len() > old.sources().len(), "blocks that shared a class have one each");
+
+    let (pruned, zeroed) = (open(&pruned), open(&zeroed));
+    for [batch, height, width] in [[1, 16, 16], [3, 16, 16], [2, 24, 40], [1, 34, 18]] {
+        let image = [random(&[batch, 3, height, width])];
+        let outputs = pruned.forward(&image).unwrap();
+        assert_eq!(outputs[0].size(), [batch, 4, height, width]);
+        assert_same(&outputs, &zeroed.forward(&image).unwrap());
+        let with_scale = [image[0].shallow_clone(), random(&[1])];
+        assert_same(&pruned.forward(&with_scale).unwrap(), &zeroed.forward(&with_scale).unwrap());
+        // What one method gives the other takes.
+        let [features, expected] = [&pruned, &zeroed].map(|model| model.call("encode", &image).unwrap());
+        let [maps, expected] =
+            [(&pruned, features), (&zeroed, expected)].map(|(model, z)| model.call("decode", &z).unwrap());
+        assert_same(&maps, &expected);
+    }
+}
+
+#[test]
+fn where_nothing_is_cut_every_record_is_the_original_one() {
+    let families = std::fs::read_dir(fixture("families")).unwrap().map(|entry| entry.unwrap().path());
+    let models = families.filter(|path| path.extension().is_some_and(|extension| extension == "pt"));
+    let shape = |path: &Path| match path.file_stem().unwrap().to_str().unwrap() {
+        "clip" => vec![3, 4, 8, 8],
+        "sequence" => vec![4, 20],
+        "resnet20-digits" | "vgg-digits" => vec![1, 8, 8],
+        _ => IMAGE.to_vec(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.pt");
+    for model in models.chain(["resnet20-digits.pt", "vgg-digits.pt"].map(example)) {
+        let Imported { graph, weights, .. } = torch::import(&model, Some(&[shape(&model)])).unwrap();
+        let edits = torch::patch(&model, &graph, (&graph, &weights), &copy, &[]);
+        assert_eq!(edits.as_deref(), Ok(&[][..]), "{}", model.display());
+        assert_eq!(records(&copy), records(&model), "{}", model.display());
+        secateur_core::archive::preflight(&copy).unwrap();
+    }
+}
+
+/// Name, size and CRC-32 of every record, from the zip directory.
+fn records(path: &Path) -> Vec<(String, u32, u32)> {
+    let bytes = std::fs::read(path).unwrap();
+    let field = |at: usize, width: usize| {
+        bytes[at..at + width].iter().rev().fold(0_u32, |number, &byte| number << 8 | u32::from(byte))
+    };
+    let end = bytes.len() - 22;
+    let (entries, mut at) = (field(end + 10, 2), field(end + 16, 4) as usize);
+    let mut records = Vec::new();
+    for _ in 0..entries {
+        let (name, extra, comment) =
+            (field(at + 28, 2) as usize, field(at + 30, 2) as usize, field(at + 32, 2) as usize);
+        let text = String::from_utf8(bytes[at + 46..at + 46 + name].to_vec()).unwrap();
+        records.push((text, field(at + 24, 4), field(at + 16, 4)));
+        at += 46 + name + extra + comment;
+    }
+    records
+}
+
+#[test]
+fn a_program_that_cannot_be_patched_says_why() {
+    let model = fixture("families/interface.pt");
+    let Imported { graph, weights, .. } = torch::import(&model, Some(&[IMAGE.to_vec()])).unwrap();
+    let cut = cut_of(&graph);
+    // The weights of another network: what the program computes is not what the graph says.
+    let target = tempfile::tempdir().unwrap().path().join("pruned.pt");
+    let error = torch::patch(&model, &graph, (&cut.graph, &weights), &target, &[]).unwrap_err();
+    assert!(!error.to_string().is_empty());
+    let lost = torch::lost_by_recording(&model, &graph).unwrap().join(" ");
+    for named in ["[3, 16, 16]", "`decode`, `encode`", "`classes`", "`scale`", "`stride.txt`", "`Scores`"] {
+        assert!(lost.contains(named), "{named}: {lost}");
+    }
+}

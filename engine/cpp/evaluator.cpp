@@ -95,11 +95,13 @@ class Evaluator : Reviewer {
     return result;
   }
 
-  std::optional<IValue> review(size_t call, const std::string& op, size_t argument, const std::string& literal) override {
+  std::optional<IValue> review(
+      size_t call, const std::string& op, size_t argument, const std::string& literal) override {
     const Wanted wanted = guide_->review(call, op, argument, literal);
     if (!wanted.differs) return std::nullopt;
     const auto report = [&](std::optional<size_t> element) {
-      const ProgramPlace place = is_own_call_ ? locate(frames_.size() - 1, frames_.back()->at, argument, element) : unknown();
+      const ProgramPlace place =
+          is_own_call_ ? locate(frames_.size() - 1, frames_.back()->at, argument, element) : unknown();
       guide_->found(call, argument, element ? static_cast<int64_t>(*element) : -1, place);
     };
     if (wanted.elements.empty()) report(std::nullopt);
@@ -373,8 +375,8 @@ class Evaluator : Reviewer {
     set_result(node, value, sized, frame);
   }
 
-  // A list or dictionary that the model keeps is filled anew by every evaluation, as a cache is at the first call. What is written
-  // into it is seen through every attribute that holds it.
+  // A list or dictionary that the model keeps is filled anew by every evaluation, as a cache is at the first call. What
+  // is written into it is seen through every attribute that holds it.
   IValue own_copy(const IValue& value) {
     if (!value.isList() && !value.isGenericDict()) return value;
     const void* identity = value.internalToPointer();
@@ -444,8 +446,8 @@ class Evaluator : Reviewer {
     forget_outputs(taken, frame);
   }
 
-  // The program checks a size against a number, and raises an error as that is the number of before. Tells the guide which
-  // number has to be written there, or that the check cannot hold.
+  // The program checks a size against a number, and raises an error as that is the number of before. Tells the guide
+  // which number has to be written there, or that the check cannot hold.
   bool satisfy(const Node* branch, const Frame& frame) {
     const Node* comparison = branch->input(0)->node();
     while (comparison->kind() == c10::aten::__not__) comparison = comparison->input(0)->node();

@@ -14,8 +14,8 @@ namespace secateur {
 
 struct Guide;
 
-// Returns what `forward` returns; `inputs` are the arguments behind `self`. A `guide` is asked what calls are to be given,
-// and told where the program says something else.
+// Returns what `forward` returns; `inputs` are the arguments behind `self`. A `guide` is asked what calls are to be
+// given, and told where the program says something else.
 c10::IValue evaluate_forward(
     const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<c10::IValue> inputs, Recorder& recorder,
     Budget& budget, Guide* guide = nullptr);

@@ -227,6 +227,23 @@ bool Recorder::literal(const c10::IValue& value, const std::string& reader, cons
   return false;
 }
 
+// libtorch reads beyond the weights of a recurrent layer whose input has other features than they are for.
+void Recorder::check_recurrent(
+    const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
+    const Place& place) {
+  static const std::unordered_set<std::string> names = {"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"};
+  const auto params = schema.argumentIndexWithName("params");
+  if (names.count(schema.name()) == 0 || !params || !args[*params].isTensorList()) return;
+  const std::vector<at::Tensor> weights = args[*params].toTensorVector();
+  const at::Tensor input = args[0].toTensor();
+  if (weights.empty() || weights[0].dim() != 2 || input.dim() == 0 || input.size(-1) == weights[0].size(1)) return;
+  throw Rejected(
+      "input_shape",
+      label + place.text() + " is given " + std::to_string(input.size(-1)) + " features; its weights are for " +
+          std::to_string(weights[0].size(1)) + ".",
+      place.node());
+}
+
 // Operators that are allowed as code but must not be reached in evaluation.
 void Recorder::check_behaviour(
     const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
@@ -242,6 +259,7 @@ void Recorder::check_behaviour(
         "unsupported_model", label + place.text() + " writes its result into a tensor that it is given (`out=`).",
         place.node(), "Use what the operator returns instead.");
   }
+  check_recurrent(schema, args, label, place);
   const bool drops = is_true(schema, args, "train") && schema.name().find("dropout") != std::string::npos;
   const auto mean = schema.argumentIndexWithName("running_mean");
   const bool has_statistics = mean.has_value() && !args[*mean].isNone();

@@ -125,6 +125,9 @@ class Recorder {
   int64_t read(const at::Tensor& tensor, const std::string& reader, const Place& place);
   // The JSON of an argument; false when the wire form has nothing for it.
   bool literal(const c10::IValue& value, const std::string& reader, const Place& place, std::string& json);
+  static void check_recurrent(
+      const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
+      const Place& place);
   void check_behaviour(
       const c10::FunctionSchema& schema, const std::vector<c10::IValue>& args, const std::string& label,
       const Place& place);

@@ -33,8 +33,8 @@ TreeRef without_annotation(const TreeRef& tree) {
 
 using Span = std::pair<size_t, size_t>;
 
-// Where each part of a bracketed list lies, without the blanks around it, and where the closing bracket is. The parser's own
-// ranges leave out brackets that close an expression.
+// Where each part of a bracketed list lies, without the blanks around it, and where the closing bracket is. The
+// parser's own ranges leave out brackets that close an expression.
 struct Parts {
   std::vector<Span> parts;
   size_t close;

@@ -30,7 +30,8 @@ struct Expression {
 // The calls of the sources that nodes come from. Sources are parsed once.
 class Sources {
  public:
-  // What stands for input `input` of a node that calls something. A variable that is assigned once, a list, stands for that list.
+  // What stands for input `input` of a node that calls something. A variable that is assigned once, a list, stands for
+  // that list.
   std::optional<Expression> input(const torch::jit::Node* node, size_t input);
 
   // The whole call that a node is, and what it calls, `torch.view`.

@@ -29,7 +29,7 @@ class Model:
     def at_other_size(self) -> "Model":
         """The same model with the last dimensions of its input larger by a multiple of 32, as most networks want."""
         *others, width = self.shape
-        if len(others) >= 2:  # noqa: PLR2004
+        if len(others) >= 2:
             return replace(self, shape=(*others[:-1], others[-1] + 32, width + 64))
         return replace(self, shape=(*others, width + 32))
 

@@ -83,7 +83,9 @@ def write(folder: Path, engine: str) -> str:
     text += peer(results)
     for title, models in sections:
         text += f"\n## {title}\n\n"
-        text += "| family | model | input | " + " | ".join(KINDS) + " | the file | most that can go | what keeps more |\n"
+        text += (
+            "| family | model | input | " + " | ".join(KINDS) + " | the file | most that can go | what keeps more |\n"
+        )
         text += "|---|---|---|" + "---|" * (len(KINDS) + 3) + "\n"
         text += "".join(row(model, results[model.key]) for model in models)
     return text + times(results)

@@ -180,13 +180,15 @@ def run_at_other_size(model: Model, original: Path, pruned: Path, kept: dict) ->
     with torch.no_grad():
         try:
             expected = tensors(before(*elsewhere))
-        except Exception:  # noqa: BLE001
+        except Exception:
             return "fixed", []
         try:
             outputs = tensors(after(*elsewhere))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return "lost", [f"it fails at another size: {archives.reason_of(error)}"]
-        if [(tensor.shape, tensor.dtype) for tensor in outputs] != [(tensor.shape, tensor.dtype) for tensor in expected]:
+        if [(tensor.shape, tensor.dtype) for tensor in outputs] != [
+            (tensor.shape, tensor.dtype) for tensor in expected
+        ]:
             return "lost", ["its outputs at another size have other shapes"]
         zero_removed_columns(before, kept)
         if differs(tensors(before(*at_home)), tensors(after(*at_home))):

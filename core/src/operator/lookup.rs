@@ -31,6 +31,38 @@ impl Operator for Embedding {
     }
 }
 
+/// The rows of a bag of numbers added up, averaged, or the largest of them, each column for itself.
+pub(super) struct EmbeddingBag;
+
+impl Operator for EmbeddingBag {
+    fn names(&self) -> &'static [&'static str] {
+        &["aten::embedding_bag"]
+    }
+
+    fn axes(&self, node: &Node, graph: &Graph, axes: &mut Axes) -> Result<(), String> {
+        let weight = operand(node, "weight")?;
+        let weight_dims = axes.dims(weight).to_vec();
+        freeze_rows(node, &weight_dims[..1], axes);
+        let bags = [&[Dim::Fixed(Reason::NOT_A_CHANNEL)], &weight_dims[1..]].concat();
+        let shape = &graph.value(node.outputs[0]).shape;
+        for (index, &output) in node.outputs.iter().enumerate() {
+            let own = &graph.value(output).shape;
+            // The rows that were the largest have the shape of the result; the other outputs count numbers and bags.
+            let dims = if index == 0 || own == shape {
+                bags.clone()
+            } else {
+                vec![Dim::Fixed(Reason::NOT_A_CHANNEL); own.len()]
+            };
+            axes.set(output, dims);
+        }
+        Ok(())
+    }
+
+    fn channel_axis(&self, _node: &Node, _graph: &Graph, rank: usize) -> Option<usize> {
+        rank.checked_sub(1)
+    }
+}
+
 /// `table[:, indices]`: one tensor of numbers, or several side by side.
 pub(super) struct Index;
 

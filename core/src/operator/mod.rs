@@ -191,6 +191,7 @@ const FAMILIES: &[&dyn Operator] = &[
     &reduction::Reduction,
     &order::Ordered,
     &lookup::Embedding,
+    &lookup::EmbeddingBag,
     &lookup::Index,
     &lookup::IndexSelect,
     &creation::Filled,

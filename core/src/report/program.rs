@@ -30,6 +30,16 @@ pub struct ProgramEdit {
     pub after: String,
 }
 
+/// A size of input that a patched program was run at besides the recorded one, before any fine-tuning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OtherSize {
+    /// Shapes of one sample of each input.
+    pub shapes: Vec<Vec<i64>>,
+    /// Whether it computed what the original program does with the removed input columns at zero; `false` where a normalisation over
+    /// cut channels, or rounding, leaves only shapes and types to compare.
+    pub values: bool,
+}
+
 /// How the pruned file was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProgramReport {
@@ -42,6 +52,9 @@ pub struct ProgramReport {
     /// some instances changed.
     #[serde(default)]
     pub edits: Vec<ProgramEdit>,
+    /// Another size of input that the patched program was checked at; `null` when the original takes no other.
+    #[serde(default)]
+    pub other_size: Option<OtherSize>,
     /// What a recorded program has lost, one sentence each.
     #[serde(default)]
     pub lost: Vec<String>,

@@ -3,13 +3,14 @@
 use secateur_core::group::Grouping;
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::report::{ExportKind, ProgramReport};
+use secateur_core::report::{ExportKind, OtherSize, ProgramReport};
 use secateur_core::stage::export::{
     BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL,
 };
 use secateur_core::stage::import::MODEL;
 use secateur_core::stage::screen::screened_weights;
 use secateur_core::stage::tune::tuned_weights;
+use secateur_core::surgery::Cut;
 use tch::{Device, Tensor};
 
 use super::candidate;
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::measure::evaluate;
 use crate::network::{Network, random_inputs, weights};
 use crate::process::versions::versions;
+use crate::proof::sizes;
 use crate::torch;
 
 /// Writes the pruned model.
@@ -29,7 +31,8 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     let &ExportWork { candidate, tuned } = work;
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;
-    let graph = candidate::cut(original.graph(), &candidate)?.graph;
+    let cut = candidate::cut(original.graph(), &candidate)?;
+    let graph = cut.graph.clone();
     let data = task.data(original.graph())?;
     let tensors = if tuned {
         weights::load(&task.path(&tuned_weights(candidate.index)), &graph, task.device)?
@@ -48,7 +51,7 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     let config = candidate.configuration.replay(&Grouping::of(original.graph()));
     let versions = versions();
     let about = serde_json::json!({ "versions": versions, "config": config }).to_string();
-    let program = write_models(task, &original, &pruned, &[("secateur.json", about.as_str())])?;
+    let program = write_models(task, &original, &cut, &pruned, &[("secateur.json", about.as_str())])?;
     write_probes(task, &pruned)?;
     task.write_json(CONFIG, &config)?;
     task.write(PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
@@ -100,6 +103,7 @@ fn check_accuracy_drop(original: &Network, val: &Split, reached: f64, allowed: f
 fn write_models(
     task: &Task,
     original: &Network,
+    cut: &Cut,
     pruned: &Network,
     extra: &[(&str, &str)],
 ) -> Result<ProgramReport, Error> {
@@ -111,7 +115,13 @@ fn write_models(
     match patched {
         Ok((edits, _)) => {
             task.messages.log(format!("the file is the user's program with {} changes of its text", edits.len()));
-            Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, lost: Vec::new() })
+            let scratch = ["other-size-zeroed.pt", "other-size.pt"].map(|name| task.path(name));
+            let other_size = sizes::check(&task.path(MODEL), original, cut, scratch, task.spec.seed)?;
+            if let Some(OtherSize { shapes, values }) = &other_size {
+                let compared = if *values { "computes the same" } else { "has the same shapes" };
+                task.messages.log(format!("at inputs of {shapes:?} the program {compared} as the original's"));
+            }
+            Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, other_size, lost: Vec::new() })
         }
         Err(reason) => {
             task.messages.log(format!("the file is a recording of the program, since {reason}"));
@@ -119,7 +129,8 @@ fn write_models(
             record(task, original, BASE_MODEL, &[])?;
             let reason = Some(reason.to_string());
             let lost = torch::lost_by_recording(&task.path(MODEL), original.graph())?;
-            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits: Vec::new(), lost })
+            let (edits, other_size) = (Vec::new(), None);
+            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits, other_size, lost })
         }
     }
 }

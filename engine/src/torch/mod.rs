@@ -26,7 +26,7 @@ pub use finite::NotFinite;
 pub use import::{Imported, import, import_with};
 pub use message::{brief, is_out_of_memory};
 pub use module::{ModuleBuilder, Reloaded};
-pub use patch::{lost_by_recording, patch};
+pub use patch::{lost_by_recording, patch, takes};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;
 

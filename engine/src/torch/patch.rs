@@ -84,6 +84,15 @@ pub fn patch(
     Err(NotPatched::new("changes of the program make others necessary, again and again"))
 }
 
+/// Whether the program of the archive `model` runs on samples of these shapes, within the budget of an import.
+pub fn takes(model: &Path, original: &Graph, shapes: &[Vec<i64>]) -> bool {
+    let mut inputs = inputs_of(original);
+    for (input, shape) in inputs.iter_mut().zip(shapes) {
+        input.shape.clone_from(shape);
+    }
+    Archive::load(model).and_then(|archive| archive.record(&inputs, BATCHES.0)).is_ok()
+}
+
 /// What a recording of the archive `model` lacks that the program has, one sentence each.
 ///
 /// # Errors

@@ -9,9 +9,11 @@ const IMAGE: &str = "[3, 16, 16]";
 
 /// The report of a job that prunes to 50 % of the multiply-accumulates, which is met, without fine-tuning.
 fn halve(family: &str, input_shape: &str, method: &str) -> Report {
-    let spec = format!(
-        r#"{{"target": {{"flops_reduction": 0.5}}, "method": "{method}", "input_shape": {input_shape}, "fine_tune": null}}"#
-    );
+    halve_with(family, &format!(r#""input_shape": {input_shape}"#), method)
+}
+
+fn halve_with(family: &str, input: &str, method: &str) -> Report {
+    let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "method": "{method}", {input}, "fine_tune": null}}"#);
     let report = Job::new(&spec, &fixture(&format!("families/{family}.pt")), None).report();
     let removed = report.reduction["flops_reduction"];
     assert!((removed - 0.5).abs() <= 0.01, "{family}, {method}: {removed}");
@@ -147,4 +149,37 @@ fn normalisations_and_attention_that_are_written_by_hand_leave_the_channels_prun
 fn python_numbers_beside_integers_do_not_make_float64_of_the_outputs() {
     let report = halve("numbers", IMAGE, "uniform");
     assert_eq!(narrower(&report, &["body.0.0", "body.1.0"]), ["body.0.0", "body.1.0"]);
+}
+
+#[test]
+fn a_cache_that_the_first_call_fills_is_filled_anew() {
+    let report = halve("filling", IMAGE, "global_l2");
+    assert!(report.kept.0.contains_key("gain"), "{:?}", report.kept);
+}
+
+#[test]
+fn the_constants_of_a_frozen_file_are_pruned_like_parameters() {
+    let report = halve("frozen", IMAGE, "global_l2");
+    assert!(
+        report.base.params > 0 && report.kept.0.keys().all(|name| name.starts_with("CONSTANTS.")),
+        "{:?}",
+        report.kept
+    );
+    let other_size = report.program.unwrap().other_size.unwrap();
+    assert_eq!((other_size.shapes, other_size.values), (vec![vec![3, 48, 48]], true));
+}
+
+#[test]
+fn numbers_of_words_are_drawn_from_the_rows_of_their_embedding() {
+    let report = halve_with("words", r#""inputs": [{"shape": [7], "dtype": "int64"}]"#, "uniform");
+    assert!(report.kept.0.contains_key("bag.weight"), "{:?}", report.kept);
+    let spec = r#"{"target": {"flops_reduction": 0.5}, "method": "uniform", "fine_tune": null,
+        "inputs": [{"shape": [7], "dtype": "int64", "max": 400000}]}"#;
+    let rejection = Job::new(spec, &fixture("families/words.pt"), None).rejection();
+    assert!(rejection.detail.contains("embedding_bag"), "there are 40 rows: {rejection}");
+}
+
+#[test]
+fn time_may_come_before_the_batch_in_an_output() {
+    halve("time-first", IMAGE, "uniform");
 }

@@ -218,3 +218,19 @@ fn a_result_that_is_written_into_a_given_tensor_is_refused_where_it_is_reached_o
     let rejection = forward("torch.zeros([1])").rejection(&[&[4]], Code::UnsupportedModel);
     assert!(rejection.detail.contains("(`out=`)"), "{rejection}");
 }
+
+#[test]
+fn a_recurrent_layer_that_is_given_other_features_is_refused() {
+    let archive = module()
+        .parameter("w", &[8, 3])
+        .parameter("u", &[8, 2])
+        .forward(
+            "def forward(self, x):
+                h = torch.zeros([1, x.size(0), 2])
+                return torch.lstm(x, [h, h], [self.w, self.u], False, 1, 0.0, False, False, True)[0]",
+        )
+        .write();
+    archive.import(&[&[5, 3]]);
+    let rejection = archive.rejection(&[&[5, 4]], Code::InputShape);
+    assert!(rejection.detail.contains("is given 4 features; its weights are for 3"), "{rejection}");
+}

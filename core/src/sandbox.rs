@@ -28,7 +28,7 @@ pub enum Mode {
 pub enum Profile {
     /// A stage that sees the user's code: its folder and nothing else, and less memory.
     Import,
-    /// A stage that computes on graphs and tensors of our own making.
+    /// A stage that computes on graphs and tensors of our own making, or runs a program that an import let through.
     Task,
 }
 

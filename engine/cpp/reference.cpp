@@ -76,9 +76,14 @@ bool makes_device(const Node* node) {
       !node->output()->mustBeNone();
 }
 
+// Makes every device this one, and takes out what is printed or warned about.
 void name_device(Graph& graph, Block* block, c10::Device device) {
   for (auto entry = block->nodes().begin(); entry != block->nodes().end();) {
     Node* node = *entry++;
+    if (node->kind() == c10::prim::Print || node->kind() == c10::aten::warn) {
+      node->destroy();
+      continue;
+    }
     for (Block* inner : node->blocks()) name_device(graph, inner, device);
     if (!makes_device(node)) continue;
     const torch::jit::WithInsertPoint before(node);
@@ -92,10 +97,6 @@ void prepare(Graph& graph, Block* block) {
   int64_t elements = 0;
   for (auto entry = block->nodes().begin(); entry != block->nodes().end();) {
     Node* node = *entry++;
-    if (node->kind() == c10::prim::Print || node->kind() == c10::aten::warn) {
-      node->destroy();
-      continue;
-    }
     const torch::jit::WithInsertPoint before(node);
     for (Block* inner : node->blocks()) prepare(graph, inner);
     ++count;

@@ -1,5 +1,6 @@
 //! The best network as TorchScript, beside the original written by the same exporter, and what both answered in memory.
 
+use secateur_core::archive;
 use secateur_core::group::Grouping;
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
@@ -17,6 +18,7 @@ use super::candidate;
 use super::task::Task;
 use crate::data::{Data, Split, SplitName};
 use crate::error::Error;
+use crate::guard;
 use crate::measure::evaluate;
 use crate::network::{Network, random_inputs, weights};
 use crate::process::versions::versions;
@@ -107,6 +109,9 @@ fn write_models(
     pruned: &Network,
     extra: &[(&str, &str)],
 ) -> Result<ProgramReport, Error> {
+    if guard::Layer::Preflight.is_on() {
+        archive::preflight(&task.path(MODEL))?;
+    }
     let patch = |network: &Network, name: &str, extra: &[(&str, &str)]| {
         let cut = (network.graph(), network.weights());
         torch::patch(&task.path(MODEL), original.graph(), cut, &task.path(name), extra)

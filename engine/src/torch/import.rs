@@ -97,10 +97,10 @@ fn import_within_limits(path: &Path, specs: Option<&[InputSpec]>) -> Result<Impo
 }
 
 /// While it lives, no more than [`TENSOR_BYTES`] of tensors are alive beside what the file holds.
-struct TensorLimit;
+pub(super) struct TensorLimit;
 
 impl TensorLimit {
-    fn begin(path: &Path) -> Self {
+    pub(super) fn begin(path: &Path) -> Self {
         let file = std::fs::metadata(path).map_or(0, |file| file.len());
         ffi::limit_tensor_memory(TENSOR_BYTES + file);
         Self

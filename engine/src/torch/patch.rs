@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 use super::TorchError;
 use super::bridge::ffi::PlaceKind;
 use super::guide::{Found, Wishes, is_same};
-use super::import::{Archive, BATCHES, Input, Interface};
+use super::import::{Archive, BATCHES, Input, Interface, TensorLimit};
 use super::recording::{Fitted, Recording, fit};
 
 /// Runs that may find places; each finds all that those before it made visible.
@@ -35,6 +35,7 @@ pub fn patch(
     target: &Path,
     extra: &[(&str, &str)],
 ) -> Result<Vec<ProgramEdit>, NotPatched> {
+    let _limit = TensorLimit::begin(model);
     let inputs = inputs_of(original);
     let (recording, Fitted { file, kept, calls }) = record(model, &inputs)?;
     if file.nodes.len() != original.nodes().len() || cut.nodes().len() != calls.len() {
@@ -86,6 +87,7 @@ pub fn patch(
 
 /// Whether the program of the archive `model` runs on samples of these shapes, within the budget of an import.
 pub fn takes(model: &Path, original: &Graph, shapes: &[Vec<i64>]) -> bool {
+    let _limit = TensorLimit::begin(model);
     let mut inputs = inputs_of(original);
     for (input, shape) in inputs.iter_mut().zip(shapes) {
         input.shape.clone_from(shape);

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use secateur_core::archive::patch::Program;
 use secateur_core::configuration::Configuration;
-use secateur_core::graph::Graph;
+use secateur_core::graph::{DType, Graph};
 use secateur_core::group::Grouping;
+use secateur_core::spec::InputSpec;
 use secateur_core::surgery::{self, Cut};
 use secateur_engine::network::cut;
 use secateur_engine::torch::{self, Imported, Reloaded};
@@ -84,6 +85,7 @@ fn where_nothing_is_cut_every_record_is_the_original_one() {
     let families = std::fs::read_dir(fixture("families")).unwrap().map(|entry| entry.unwrap().path());
     let models = families.filter(|path| path.extension().is_some_and(|extension| extension == "pt"));
     let shape = |path: &Path| match path.file_stem().unwrap().to_str().unwrap() {
+        "words" => vec![7],
         "clip" => vec![3, 4, 8, 8],
         "sequence" => vec![4, 20],
         "resnet20-digits" | "vgg-digits" => vec![1, 8, 8],
@@ -92,7 +94,9 @@ fn where_nothing_is_cut_every_record_is_the_original_one() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy.pt");
     for model in models.chain(["resnet20-digits.pt", "vgg-digits.pt"].map(example)) {
-        let Imported { graph, weights, .. } = torch::import(&model, Some(&[shape(&model)])).unwrap();
+        let dtype = model.ends_with("words.pt").then_some(DType::Int64);
+        let input = InputSpec { dtype, ..InputSpec::from(shape(&model)) };
+        let Imported { graph, weights, .. } = torch::import_with(&model, Some(&[input])).unwrap();
         let edits = torch::patch(&model, &graph, (&graph, &weights), &copy, &[]);
         assert_eq!(edits.as_deref(), Ok(&[][..]), "{}", model.display());
         assert_eq!(records(&copy), records(&model), "{}", model.display());

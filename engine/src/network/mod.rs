@@ -81,22 +81,24 @@ pub fn classes(graph: &Graph) -> Option<i64> {
 
 /// Inputs for a batch, the same for the same seed on every device: standard normal, or integers from 0 to the input's `max`.
 pub fn random_inputs(graph: &Graph, batch: i64, seed: i64, device: Device) -> Result<Vec<Tensor>, Error> {
+    let sizes = |&input| graph.value(input).shape.iter().map(|&size: &Size| size.at_batch(batch)).collect();
+    random_inputs_of(graph, &graph.inputs().iter().map(sizes).collect::<Vec<_>>(), seed, device)
+}
+
+/// The same in these shapes, batch included.
+pub fn random_inputs_of(graph: &Graph, shapes: &[Vec<i64>], seed: i64, device: Device) -> Result<Vec<Tensor>, Error> {
     tch::manual_seed(seed);
-    graph
-        .inputs()
-        .iter()
-        .map(|&input| {
-            let value = graph.value(input);
-            let shape: Vec<i64> = value.shape.iter().map(|&size: &Size| size.at_batch(batch)).collect();
-            let kind = kind_of(value.dtype);
-            let input = if crate::network::weights::is_float(kind) {
-                Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?.f_to_kind(kind)?
-            } else {
-                Tensor::f_randint(value.max.unwrap_or(0) + 1, &shape, (Kind::Int64, Device::Cpu))?.f_to_kind(kind)?
-            };
-            Ok(input.f_to(device)?)
-        })
-        .collect()
+    let draw = |(&input, shape): (_, &Vec<i64>)| {
+        let value = graph.value(input);
+        let kind = kind_of(value.dtype);
+        let input = if crate::network::weights::is_float(kind) {
+            Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?.f_to_kind(kind)?
+        } else {
+            Tensor::f_randint(value.max.unwrap_or(0) + 1, shape, (Kind::Int64, Device::Cpu))?.f_to_kind(kind)?
+        };
+        Ok(input.f_to(device)?)
+    };
+    graph.inputs().iter().zip(shapes).map(draw).collect()
 }
 
 pub fn kind_of(dtype: secateur_core::graph::DType) -> Kind {

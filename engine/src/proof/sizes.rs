@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use secateur_core::report::OtherSize;
 use secateur_core::surgery::Cut;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::error::Error;
 use crate::network::cut::{apply, with_zeroed_columns};
-use crate::network::{Network, kind_of, weights};
+use crate::network::{Network, random_inputs_of};
 use crate::proof::difference;
 use crate::torch::{self, Reloaded};
 
@@ -111,19 +111,8 @@ fn other_shapes(home: &[Vec<i64>]) -> Vec<Vec<Vec<i64>>> {
 }
 
 fn samples(network: &Network, shapes: &[Vec<i64>], seed: u64) -> Result<Vec<Tensor>, Error> {
-    tch::manual_seed(seed as i64);
-    let inputs = network.graph().inputs().iter().map(|&input| network.graph().value(input));
-    let draw = |(value, shape): (&secateur_core::graph::Value, &Vec<i64>)| {
-        let shape = [&[BATCH], &shape[..]].concat();
-        let kind = kind_of(value.dtype);
-        let options = |kind| (kind, Device::Cpu);
-        Ok(if weights::is_float(kind) {
-            Tensor::f_randn(&shape, options(Kind::Float))?.f_to_kind(kind)?
-        } else {
-            Tensor::f_randint(value.max.unwrap_or(0) + 1, &shape, options(Kind::Int64))?.f_to_kind(kind)?
-        })
-    };
-    inputs.zip(shapes).map(draw).collect()
+    let shapes: Vec<Vec<i64>> = shapes.iter().map(|shape| [&[BATCH], &shape[..]].concat()).collect();
+    random_inputs_of(network.graph(), &shapes, seed as i64, Device::Cpu)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ namespace secateur {
 // Prepares every function of the module's program; to be called once, before the interpreter has seen any of it.
 void put_under_budget(const torch::jit::Module& module);
 
-// Makes every device that the program names this one, and takes out what it prints or warns about; before the interpreter has
-// seen any of it.
+// Makes every device that the program names this one, and takes out what it prints or warns about; before the
+// interpreter has seen any of it.
 void run_on(const torch::jit::Module& module, c10::Device device);
 
 // The outputs in reading order. Throws Rejected when the budget is spent or the program fails.

@@ -36,6 +36,10 @@ impl Net {
             nodes: Vec::new(),
             output: Output::Tensor(ValueId(0)),
             specialisations: Vec::new(),
+            state: Vec::new(),
+            methods: Vec::new(),
+            free_sizes: Vec::new(),
+            numbers: Vec::new(),
         };
         Self { file, here: ValueId(0) }
     }

@@ -6,8 +6,8 @@
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 
+#include <algorithm>
 #include <map>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -31,7 +31,9 @@ constexpr size_t kMaxCalls = 200;
 constexpr size_t kMaxBlocks = 400;
 
 const c10::Symbol kIsGradEnabled = c10::Symbol::fromQualString("aten::is_grad_enabled");
+const c10::Symbol kSetGradEnabled = c10::Symbol::fromQualString("aten::set_grad_enabled");
 const c10::Symbol kMakeDevice = c10::Symbol::fromQualString("aten::device");
+const c10::Symbol kData = c10::Symbol::fromQualString("prim::data");
 const c10::Symbol kFusedAttention = c10::Symbol::fromQualString("aten::_native_multi_head_attention");
 const c10::Symbol kRepeatInterleave = c10::Symbol::fromQualString("aten::repeat_interleave");
 const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_transformer_encoder_layer_fwd");
@@ -93,6 +95,23 @@ class Evaluator : Reviewer {
     frames_.pop_back();
     --depth_;
     return result;
+  }
+
+  // A program that reads an attribute as it was before the call, and replaces it, keeps state: what it found there, and all
+  // that it leaves in attributes. Another call, or another method, may take a branch that makes these anew.
+  void keep_state() {
+    bool keeps = false;
+    for (const Attribute& attribute : inherited_) {
+      if (assigned_.count(attribute) == 0 || is_created(attribute.first)) continue;
+      keeps = true;
+      recorder_.keep(attribute.first->getAttr(attribute.second));
+    }
+    if (!keeps) return;
+    for (const Attribute& attribute : assigned_in_order_) recorder_.keep(assigned_.at(attribute).first);
+  }
+
+  bool is_created(const c10::ivalue::Object* object) const {
+    return std::any_of(created_.begin(), created_.end(), [&](const auto& created) { return created.get() == object; });
   }
 
   std::optional<IValue> review(
@@ -277,7 +296,7 @@ class Evaluator : Reviewer {
     switch (node->kind()) {
       case c10::prim::Constant: return constant(node, frame);
       case c10::prim::GetAttr: return get_attribute(node, frame);
-      case c10::prim::SetAttr: return set_attribute(node, frame, place());
+      case c10::prim::SetAttr: return set_attribute(node, frame);
       case c10::prim::CallMethod: {
         torch::jit::Function& method = input(0).toObjectRef().type()->getMethod(node->s(c10::attr::name));
         return set_result(node, call(method, passed_from(node, 0, frame), place(), sized), sized, frame);
@@ -285,6 +304,21 @@ class Evaluator : Reviewer {
       case c10::prim::CallFunction: {
         torch::jit::Function* function = node->input(0)->type()->expectRef<c10::FunctionType>().function();
         return set_result(node, call(*function, passed_from(node, 1, frame), place(), sized), sized, frame);
+      }
+      case c10::prim::CreateObject: return create(node, frame, place());
+      case c10::prim::Enter: {
+        const IValue guard = input(0);
+        torch::jit::Function& enter = guard.toObjectRef().type()->getMethod("__enter__");
+        return set_result(node, call(enter, {{guard}, {false}}, place(), sized), sized, frame);
+      }
+      case c10::prim::Exit: {
+        const IValue guard = input(0);
+        torch::jit::Function& exit = guard.toObjectRef().type()->getMethod("__exit__");
+        const size_t arguments = exit.getSchema().arguments().size();
+        std::vector<IValue> passed{guard};
+        passed.resize(arguments);
+        set(call(exit, {std::move(passed), std::vector<bool>(arguments)}, place(), sized));
+        return;
       }
       case c10::prim::If: return branch(node, frame);
       case c10::prim::Loop: return loop(node, frame, place());
@@ -346,8 +380,11 @@ class Evaluator : Reviewer {
       default:
         // PyTorch's transformer layers take a fused path without gradients, which could not be trained or pruned.
         if (node->kind() == kIsGradEnabled) return set(true);
+        if (node->kind() == kSetGradEnabled) return;
         // As with constants: the one that the model runs on.
         if (node->kind() == kMakeDevice) return set(IValue(c10::Device(c10::kCPU)));
+        // Another handle of the same memory, outside of autograd.
+        if (node->kind() == kData) return set(apply("aten::detach", "", {input(0)}, place()));
         if (node->kind() == kFusedAttention) return fused_attention(node, frame, place());
         if (node->kind() == kFusedEncoderLayer) {
           throw refusal(
@@ -367,12 +404,26 @@ class Evaluator : Reviewer {
     const Attribute attribute{object.get(), node->s(c10::attr::name)};
     const auto assigned = assigned_.find(attribute);
     if (assigned == assigned_.end()) {
-      inherited_.insert(attribute);
+      if (std::find(inherited_.begin(), inherited_.end(), attribute) == inherited_.end()) {
+        inherited_.push_back(attribute);
+      }
       frame.values[node->output()] = own_copy(object->getAttr(attribute.second));
       return;
     }
     const auto& [value, sized] = assigned->second;
     set_result(node, value, sized, frame);
+  }
+
+  // A guard that switches gradients off or on. No address is used twice, since attributes are told apart by it.
+  void create(const Node* node, Frame& frame, const Place& place) {
+    const auto type = node->output()->type()->expect<c10::ClassType>();
+    if (!type->name() || type->name()->qualifiedName().rfind("__torch__.torch.autograd.grad_mode.", 0) != 0) {
+      throw refusal(place, "The model makes an object of the class `" + type->repr_str() + "`, which is not supported.");
+    }
+    budget_.step(1, static_cast<int64_t>(type->numAttributes()));
+    created_.push_back(c10::ivalue::Object::create(
+        c10::StrongTypePtr(nullptr, type), type->numAttributes()));
+    frame.values[node->output()] = created_.back();
   }
 
   // A list or dictionary that the model keeps is filled anew by every evaluation, as a cache is at the first call. What
@@ -394,16 +445,10 @@ class Evaluator : Reviewer {
     return copies_[identity] = IValue(std::move(copy));
   }
 
-  // Attributes that hand something on inside one call are as good as local variables. What was there before the call is
-  // state when it is read and then replaced.
-  void set_attribute(const Node* node, Frame& frame, const Place& place) {
+  // Attributes that hand something on inside one call are as good as local variables.
+  void set_attribute(const Node* node, Frame& frame) {
     const Attribute attribute{frame.values.at(node->input(0)).toObject().get(), node->s(c10::attr::name)};
-    if (inherited_.count(attribute) != 0) {
-      throw refusal(
-          place, "The model replaces its attribute `" + attribute.second + "` in `forward` after reading it.",
-          "a model that keeps state between calls cannot be pruned; where the attribute is a cache, call the model once before "
-          "torch.jit.script, so that it is filled");
-    }
+    if (assigned_.count(attribute) == 0) assigned_in_order_.push_back(attribute);
     assigned_[attribute] = {frame.values.at(node->input(1)), frame.sized.count(node->input(1)) != 0};
   }
 
@@ -649,10 +694,12 @@ class Evaluator : Reviewer {
   using Attribute = std::pair<const c10::ivalue::Object*, std::string>;
   // What `forward` has put into attributes, and whether it depends on the size of a tensor.
   std::map<Attribute, std::pair<IValue, bool>> assigned_;
-  // Attributes that were read as they were before the call.
-  std::set<Attribute> inherited_;
+  std::vector<Attribute> assigned_in_order_;
+  // Attributes that were read as they were before the call, in the order in which they were.
+  std::vector<Attribute> inherited_;
   // The evaluation's own copies of lists and dictionaries, by the model's.
   std::unordered_map<const void*, IValue> copies_;
+  std::vector<c10::intrusive_ptr<c10::ivalue::Object>> created_;
   size_t depth_ = 0;
   size_t blocks_ = 0;
   Guide* guide_;
@@ -665,14 +712,16 @@ class Evaluator : Reviewer {
 
 }  // namespace
 
-IValue evaluate_forward(
-    const torch::jit::Module& module, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder,
+IValue evaluate(
+    const torch::jit::Method& method, const ModuleTensors& tensors, std::vector<IValue> inputs, Recorder& recorder,
     Budget& budget, Guide* guide) {
-  inputs.insert(inputs.begin(), module._ivalue());
+  inputs.insert(inputs.begin(), method.owner()._ivalue());
   const size_t count = inputs.size();
   bool sized = false;
-  return Evaluator(tensors, recorder, budget, guide)
-      .call(module.get_method("forward").function(), {std::move(inputs), std::vector<bool>(count)}, Place{}, sized);
+  Evaluator evaluator(tensors, recorder, budget, guide);
+  IValue result = evaluator.call(method.function(), {std::move(inputs), std::vector<bool>(count)}, Place{}, sized);
+  evaluator.keep_state();
+  return result;
 }
 
 }  // namespace secateur

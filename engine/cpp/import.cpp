@@ -116,7 +116,26 @@ rust::String Archive::interface() const {
       ",\"named_tuple\":" + json::quote(named_tuple) + "}");
 }
 
-Recorded Archive::record(rust::Slice<const Borrowed> inputs) const {
+rust::String Archive::methods() const {
+  std::vector<std::string> methods;
+  for (const torch::jit::Method& method : module_.get_methods()) {
+    if (method.name() == "forward") continue;
+    size_t tensors = 0;
+    bool takes_tensors = true;
+    const auto& declared = method.function().getSchema().arguments();
+    for (size_t index = 1; index < declared.size(); ++index) {
+      if (declared[index].default_value().has_value()) continue;
+      takes_tensors &= declared[index].type()->isSubtypeOf(*c10::OptionalType::ofTensor()) && tensors + 1 == index;
+      ++tensors;
+    }
+    methods.push_back(
+        "{\"name\":" + json::quote(method.name()) +
+        ",\"tensors\":" + (takes_tensors ? json::number(static_cast<int64_t>(tensors)) : "null") + "}");
+  }
+  return rust::String::lossy(json::array(methods));
+}
+
+Recorded Archive::record(rust::Str method, rust::Slice<const Borrowed> inputs) const {
   std::string json;
   std::vector<at::Tensor> weights;
   // What the recorder holds goes before the record is copied for Rust.
@@ -126,7 +145,8 @@ Recorded Archive::record(rust::Slice<const Borrowed> inputs) const {
     Recorder recorder(budget);
     for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
     for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
-    recorder.set_output(evaluate_forward(module_, tensors_, arguments(inputs), recorder, budget));
+    const torch::jit::Method called = method_named(std::string(method));
+    recorder.set_output(evaluate(called, tensors_, arguments(called, inputs), recorder, budget));
     json = recorder.json();
     weights = recorder.weights();
   }
@@ -139,54 +159,60 @@ void Archive::record_guided(rust::Slice<const Borrowed> inputs, Guide& guide) co
   Recorder recorder(budget);
   for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
   for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
-  evaluate_forward(module_, tensors_, arguments(inputs), recorder, budget, &guide);
+  const torch::jit::Method forward = method_named("forward");
+  evaluate(forward, tensors_, arguments(forward, inputs), recorder, budget, &guide);
 }
 
 rust::Vec<Owned> Archive::forward(rust::Slice<const Borrowed> inputs) {
   put_under_budget(module_);
-  return owned(reference_outputs(module_, arguments(inputs)));
+  return owned(reference_outputs(module_, arguments(method_named("forward"), inputs)));
 }
 
-const c10::FunctionSchema& Archive::schema() const {
-  const auto method = module_.find_method("forward");
-  if (!method) throw Rejected("unsupported_model", "The model has no method `forward`.");
-  return method->function().getSchema();
+torch::jit::Method Archive::method_named(const std::string& name) const {
+  const auto method = module_.find_method(name);
+  if (!method) throw Rejected("unsupported_model", "The model has no method `" + name + "`.");
+  return *method;
 }
 
-std::vector<c10::IValue> Archive::arguments(rust::Slice<const Borrowed> inputs) const {
-  std::vector<c10::IValue> values = ivalues(inputs);
-  const auto& declared = schema().arguments();
-  for (size_t index = inputs.size() + 1; index < declared.size(); ++index) {
-    const auto& fallback = declared[index].default_value();
-    TORCH_CHECK(fallback.has_value(), "input `", declared[index].name(), "` is missing");
-    values.push_back(*fallback);
-  }
-  return values;
+const c10::FunctionSchema& Archive::schema() const { return method_named("forward").function().getSchema(); }
+
+void Archive::give(rust::Slice<const GivenNumber> numbers) { numbers_ = numbers_of(numbers); }
+
+std::vector<c10::IValue> Archive::arguments(
+    const torch::jit::Method& method, rust::Slice<const Borrowed> inputs) const {
+  const bool is_forward = method.name() == "forward";
+  return arguments_of(
+      method.function().getSchema(), inputs, is_forward ? numbers_ : std::map<size_t, double>());
 }
 
 void Archive::describe_inputs(const std::string& path) {
   size_t required = 0;
   size_t total = 0;
-  bool takes_tensors = true;
+  bool is_known = true;
+  std::vector<std::string> numbers;
   const auto& declared = schema().arguments();
   for (size_t index = 1; index < declared.size(); ++index) {
     const c10::Argument& argument = declared[index];
     const bool is_tensor = argument.type()->isSubtypeOf(*c10::OptionalType::ofTensor());
+    const c10::TypeKind kind = argument.type()->kind();
+    const bool is_number =
+        kind == c10::TypeKind::IntType || kind == c10::TypeKind::FloatType || kind == c10::TypeKind::BoolType;
     if (!argument.default_value().has_value()) {
-      if (!is_tensor) {
+      if (!is_tensor && !is_number) {
         throw Rejected(
             "unsupported_model",
             "The model's input `" + argument.name() + "` is of type " + argument.type()->repr_str() +
-                "; only tensors are supported.",
-            argument.name(), "Wrap the model so that `forward` takes tensors only.");
+                "; only tensors and numbers are supported.",
+            argument.name(), "Wrap the model so that `forward` takes tensors and numbers only.");
       }
       ++required;
     }
-    takes_tensors &= is_tensor;
-    if (takes_tensors) ++total;
+    if (is_number) numbers.push_back(json::number(static_cast<int64_t>(index - 1)));
+    is_known &= is_tensor || is_number;
+    if (is_known) ++total;
   }
   inputs_ = "{\"required\":" + std::to_string(required) + ",\"total\":" + std::to_string(total) +
-      ",\"traced\":" + traced_inputs(path) + "}";
+      ",\"numbers\":" + json::array(numbers) + ",\"traced\":" + traced_inputs(path) + "}";
 }
 
 std::unique_ptr<Archive> load_archive(rust::Slice<const uint8_t> path, bool only_allowed_operators) {

@@ -99,10 +99,17 @@ Reloaded::Reloaded(const std::string& file, const std::string& device)
   run_on(module_, c10::Device(device));
 }
 
+void Reloaded::give(rust::Slice<const GivenNumber> numbers) { numbers_ = numbers_of(numbers); }
+
 rust::Vec<Owned> Reloaded::call(rust::Str method, rust::Slice<const Borrowed> inputs) const {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> outputs;
-  flatten(module_.get_method(std::string(method))(ivalues(inputs)), outputs);
+  const torch::jit::Method called = module_.get_method(std::string(method));
+  const bool is_forward = called.name() == "forward";
+  flatten(
+      called(arguments_of(
+          called.function().getSchema(), inputs, is_forward ? numbers_ : std::map<size_t, double>())),
+      outputs);
   return owned(std::move(outputs));
 }
 

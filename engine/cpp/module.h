@@ -14,6 +14,7 @@ namespace secateur {
 
 enum class TensorKind : uint8_t;
 struct ExtraFile;
+struct GivenNumber;
 
 // A module under construction. The folders of dotted names become submodules.
 class ModuleBuilder {
@@ -43,6 +44,9 @@ class Reloaded {
  public:
   Reloaded(const std::string& file, const std::string& device);
 
+  // What inputs of `forward` are given that take numbers.
+  void give(rust::Slice<const GivenNumber> numbers);
+
   // In evaluation mode and without gradients; outputs in reading order.
   rust::Vec<Owned> forward(rust::Slice<const Borrowed> inputs) const { return call("forward", inputs); }
 
@@ -51,6 +55,7 @@ class Reloaded {
 
  private:
   torch::jit::Module module_;
+  std::map<size_t, double> numbers_;
 };
 
 std::unique_ptr<Reloaded> open_reloaded(rust::Slice<const uint8_t> file, rust::Str device);

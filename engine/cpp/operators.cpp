@@ -64,6 +64,10 @@ bool is_language_construct(const Node* node) {
     case c10::prim::TupleIndex:
     case c10::prim::TupleSlice:
     case c10::prim::DictConstruct:
+    // Of the guards that switch gradients off or on; the pre-flight lets no other object be made.
+    case c10::prim::CreateObject:
+    case c10::prim::Enter:
+    case c10::prim::Exit:
     case c10::prim::RaiseException:
     case c10::prim::Print:
     case c10::prim::Uninitialized:

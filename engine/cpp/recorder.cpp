@@ -11,6 +11,7 @@
 #include "json.h"
 #include "memory.h"
 #include "operators.h"
+#include "tensors.h"
 
 namespace secateur {
 namespace {
@@ -477,6 +478,12 @@ void Recorder::specialise(const Place& place) {
 
 void Recorder::set_output(const c10::IValue& output) { output_ = output_json(output, 0); }
 
+void Recorder::keep(const c10::IValue& value) {
+  std::vector<at::Tensor> tensors;
+  flatten(value, tensors);
+  for (const at::Tensor& tensor : tensors) kept_.push_back(read(tensor, "what the model keeps", Place{}));
+}
+
 std::string Recorder::json() const {
   const auto parameter = [](const ParameterEntry& entry) {
     const char* kinds[] = {"parameter", "buffer", "constant"};
@@ -492,7 +499,9 @@ std::string Recorder::json() const {
   return "{\"values\":" + json::array(values_) + ",\"constants\":" + json::array(constants) +
       ",\"inputs\":" + json::array_of(inputs_, [](int64_t value) { return json::number(value); }) +
       ",\"parameters\":" + json::array_of(parameters_, parameter) + ",\"nodes\":" + json::array(nodes_) +
-      ",\"specialisations\":" + json::array(specialisations_) + ",\"output\":" + output_ + "}";
+      ",\"specialisations\":" + json::array(specialisations_) +
+      ",\"state\":" + json::array_of(kept_, [](int64_t value) { return json::number(value); }) +
+      ",\"output\":" + output_ + "}";
 }
 
 std::vector<at::Tensor> Recorder::weights() const {

@@ -84,6 +84,9 @@ class Recorder {
 
   void set_output(const c10::IValue& output);
 
+  // The tensors of a value outlive the call.
+  void keep(const c10::IValue& value);
+
   // The number that the next call has, unless what it reads has to be renewed first.
   size_t next_call() const { return nodes_.size(); }
 
@@ -161,6 +164,7 @@ class Recorder {
   std::vector<std::string> nodes_;
   std::vector<std::string> specialisations_;
   std::string output_;
+  std::vector<int64_t> kept_;
   std::unordered_map<const c10::TensorImpl*, State> states_;
   std::unordered_map<const c10::StorageImpl*, std::vector<const c10::TensorImpl*>> by_storage_;
   // The computed ones of `states_`, in the order in which they were made: a view comes after its base.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secateur_core::inspection::ModelSummary;
+use secateur_core::graph::InputDimension;
+use secateur_core::inspection::{ExpectedExport, ExportKind, ModelSummary};
 use secateur_core::spec::{InputShape, InputSpec, InspectionSpec};
 use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
@@ -26,8 +27,9 @@ pub(super) struct InspectArguments {
     /// One sample's shape without the batch, `3,32,32`; once for each input
     #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
     input_shape: Vec<Vec<i64>>,
-    /// An input with its type, `7:int64`, and the largest number of an integer one, `7:int64:30521`; once for each input
-    #[arg(long, value_name = "SIZES[:DTYPE[:MAX]]", value_parser = parse_input, conflicts_with = "input_shape")]
+    /// An input with its type, `7:int64`, and the largest number of an integer one, `7:int64:30521`; `=16000` for an input that takes
+    /// a number; once for each input
+    #[arg(long, value_name = "SIZES[:DTYPE[:MAX]]|=NUMBER", value_parser = parse_input, conflicts_with = "input_shape")]
     input: Vec<InputSpec>,
     /// Print summary.json as it is
     #[arg(long)]
@@ -71,6 +73,10 @@ fn describe(summary: &ModelSummary) -> String {
     if !summary.obstacles.is_empty() {
         text += &format!("\n{}", obstacle_table(summary));
     }
+    text += &format!("\n{}\n", sizes(summary));
+    if let Some(export) = &summary.export {
+        text += &format!("{}\n", pruned_file(export));
+    }
     if !summary.specialisations.is_empty() {
         text += "\ntaken for inputs of this size only:\n";
         text.extend(summary.specialisations.iter().map(|place| format!("  {place}\n")));
@@ -80,6 +86,35 @@ fn describe(summary: &ModelSummary) -> String {
         text.extend(summary.advice.iter().map(|sentence| format!("  {sentence}\n")));
     }
     text
+}
+
+/// Which sizes of the inputs may be others than those that were given.
+fn sizes(summary: &ModelSummary) -> String {
+    if summary.free_sizes.is_empty() {
+        return "sizes of the inputs: the batch alone may vary".to_owned();
+    }
+    let several = summary.inputs.len() > 1;
+    let dimension = |at: &InputDimension| match several {
+        true => format!("dimension {} of input {}", at.dimension, at.input),
+        false => format!("dimension {}", at.dimension),
+    };
+    let open = summary.free_sizes.iter().map(|free| {
+        let dimensions: Vec<String> = free.dimensions.iter().map(dimension).collect();
+        let how = if free.may_grow { "may vary" } else { "may be smaller" };
+        let step = if free.step == 1 { String::new() } else { format!(" by multiples of {}", free.step) };
+        format!("{} ({}) {how}{step}", dimensions.join(" with "), free.size)
+    });
+    format!("sizes of one sample: {}", open.collect::<Vec<_>>().join("; "))
+}
+
+fn pruned_file(export: &ExpectedExport) -> String {
+    match (export.kind, &export.reason) {
+        (ExportKind::Patched, _) => "a pruned file is this program with smaller tensors".to_owned(),
+        (ExportKind::Recorded, reason) => {
+            let reason = reason.as_deref().unwrap_or("the program cannot be patched");
+            format!("a pruned file is a recording of one run, since {reason}\n  {}", export.lost.join("\n  "))
+        }
+    }
 }
 
 fn layer_table(summary: &ModelSummary) -> String {

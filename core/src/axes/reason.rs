@@ -40,6 +40,13 @@ pub enum Cause {
     },
     /// The model returns them.
     Output,
+    /// The model keeps them from one call to the next.
+    State,
+    /// Another method than `forward` returns them or needs all of them.
+    Method {
+        /// Its name.
+        name: String,
+    },
     /// A view mixes them with the batch.
     ReshapedWithBatch,
     /// A view regroups so many positions that they are not followed.
@@ -83,6 +90,8 @@ impl fmt::Display for Cause {
             Self::Input { inputs: 1, .. } => f.write_str("its channels are the channels of the model's input"),
             Self::Input { index, .. } => write!(f, "its channels are the channels of input {index} of the model"),
             Self::Output => f.write_str("the model returns its channels"),
+            Self::State => f.write_str("the model keeps its channels from one call to the next"),
+            Self::Method { name } => write!(f, "the method `{name}` returns its channels or needs all of them"),
             Self::ReshapedWithBatch => f.write_str("its channels are reshaped together with the batch"),
             Self::ReshapedTooLarge { positions } => {
                 write!(f, "its channels are reshaped in a block of {positions} positions, too many to follow")

@@ -1,6 +1,7 @@
 //! The wire form of a graph: what the importer writes and `graph.json` holds.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Version of the JSON wire form; a reader refuses every other.
 pub const FORMAT: u32 = 1;
@@ -374,6 +375,86 @@ pub struct GraphFile {
     /// for inputs of the recorded size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub specialisations: Vec<String>,
+    /// What the program keeps in its attributes from one call to the next: the tensors that it found there and those that it left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<ValueId>,
+    /// Methods beside `forward` that were recorded too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Method>,
+    /// Sizes of the inputs, besides the batch, that the program leaves open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub free_sizes: Vec<FreeSize>,
+    /// What those inputs of the program were given that take a number; they are none of `inputs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<GivenNumber>,
+}
+
+/// What an input of the program was given that takes a number and no tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GivenNumber {
+    /// Which of the program's inputs, from zero.
+    pub input: usize,
+    /// The number; 0 and 1 are the truth values.
+    pub value: f64,
+}
+
+/// A method beside `forward` that a user may call, such as `encode`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Method {
+    /// Its name.
+    pub name: String,
+    /// What it was given.
+    pub arguments: Vec<MethodArgument>,
+    /// The channels that it returns, or that it uses in a way which needs all of them.
+    pub held: Vec<HeldChannels>,
+}
+
+/// What a method was given when it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MethodArgument {
+    /// An input of `forward`, by its number.
+    Input(usize),
+    /// A tensor that another method returned.
+    Returned {
+        /// That method.
+        method: String,
+        /// Which of its tensors, in reading order.
+        tensor: usize,
+    },
+}
+
+/// Indices of a dimension of a parameter that stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldChannels {
+    /// The parameter's name.
+    pub parameter: String,
+    /// The dimension.
+    pub axis: usize,
+    /// The indices, ascending.
+    pub indices: Vec<u32>,
+}
+
+/// A size of the inputs that the program computes with instead of expecting one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FreeSize {
+    /// The dimensions that have this size; they vary together.
+    pub dimensions: Vec<InputDimension>,
+    /// The size that the model was imported with.
+    pub size: i64,
+    /// What has to be added to it or taken from it; a power of two.
+    pub step: i64,
+    /// Whether larger sizes run too; else only smaller ones do.
+    pub may_grow: bool,
+}
+
+/// A dimension of an input of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InputDimension {
+    /// The input, from zero.
+    pub input: usize,
+    /// The dimension of one sample, from zero.
+    pub dimension: usize,
 }
 
 #[cfg(test)]

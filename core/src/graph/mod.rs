@@ -13,7 +13,8 @@ mod file;
 
 pub use check::GraphError;
 pub use file::{
-    Argument, DType, FORMAT, GraphFile, Literal, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
+    Argument, DType, FORMAT, FreeSize, GivenNumber, GraphFile, HeldChannels, InputDimension, Literal, Method,
+    MethodArgument, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
 };
 
 use std::collections::HashMap;

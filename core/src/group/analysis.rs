@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::axes::{Axes, Cause, Dim, Element, Reason};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, HeldChannels, Node};
 use crate::operator;
 
 /// Runs every node's rule in program order, then freezes what the model returns.
@@ -25,8 +25,47 @@ pub(super) fn analyse(graph: &Graph) -> Axes {
         let reason = axes.reason(Cause::Output);
         axes.freeze_value(value, reason);
     }
+    for &value in &graph.file().state {
+        let reason = axes.reason(Cause::State);
+        axes.freeze_value(value, reason);
+    }
+    for method in &graph.file().methods {
+        let reason = axes.reason(Cause::Method { name: method.name.clone() });
+        for held in &method.held {
+            hold(graph, held, reason, &mut axes);
+        }
+    }
     settle_splits(&mut axes);
     axes
+}
+
+fn hold(graph: &Graph, held: &HeldChannels, reason: Reason, axes: &mut Axes) {
+    let parameter = graph.parameters().iter().find(|parameter| parameter.name == held.parameter);
+    let Some(parameter) = parameter else { return };
+    let Some(Dim::Channels(elements)) = axes.dims(parameter.value).get(held.axis).cloned() else { return };
+    for &index in &held.indices {
+        if let Some(&element) = elements.get(index as usize) {
+            axes.freeze_element(element, reason);
+        }
+    }
+}
+
+/// The channels of parameters that the graph of a method returns, or uses in a way which needs all of them.
+pub fn held_channels(graph: &Graph) -> Vec<HeldChannels> {
+    let axes = analyse(graph);
+    let mut held = Vec::new();
+    for parameter in graph.parameters().iter().filter(|parameter| parameter.tied_to.is_none()) {
+        for (axis, dim) in axes.dims(parameter.value).iter().enumerate() {
+            let Dim::Channels(elements) = dim else { continue };
+            let is_held = |element: Element| axes.frozen(element).is_some_and(Reason::is_news);
+            let indices: Vec<u32> =
+                (0..elements.len()).filter(|&index| is_held(elements[index])).map(|index| index as u32).collect();
+            if !indices.is_empty() {
+                held.push(HeldChannels { parameter: parameter.name.clone(), axis, indices });
+            }
+        }
+    }
+    held
 }
 
 /// Lets one node's operator relate its dimensions; what no rule covers cannot be cut.

@@ -15,6 +15,7 @@ mod build;
 mod channel_axes;
 mod width;
 
+pub use analysis::held_channels;
 pub use build::{Frozen, Group, Grouping, Member, Owner, Place};
 pub use channel_axes::ChannelAxes;
 pub use width::{Width, WidthTerm};

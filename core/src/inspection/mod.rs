@@ -1,5 +1,6 @@
 //! What a person wants to know of a network before and after: layers, groups, costs.
 
+mod export;
 mod obstacle;
 mod summary;
 
@@ -13,6 +14,7 @@ use crate::group::{ChannelAxes, Grouping, Owner};
 use crate::method::reachable;
 use crate::operator;
 
+pub use export::{ExpectedExport, ExportKind};
 pub use obstacle::Obstacle;
 pub use summary::{GroupSummary, LayerSummary, LayerWidth, ModelSummary};
 
@@ -72,6 +74,8 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
         advice: obstacle::advice(graph, grouping, &obstacles, largest_flops_reduction),
         obstacles,
         specialisations: graph.file().specialisations.clone(),
+        free_sizes: graph.file().free_sizes.clone(),
+        export: None,
         reachable: by_metric,
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::export::ExpectedExport;
 use super::obstacle::Obstacle;
 use crate::cost::Costs;
+use crate::graph::FreeSize;
 
 /// `summary.json`: what the graph stage knows of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -31,6 +33,12 @@ pub struct ModelSummary {
     /// were taken.
     #[serde(default)]
     pub specialisations: Vec<String>,
+    /// Sizes of the inputs, besides the batch, that the program leaves open.
+    #[serde(default)]
+    pub free_sizes: Vec<FreeSize>,
+    /// How a pruned file of this model would be written; `null` when that is not known, as when nothing can be pruned.
+    #[serde(default)]
+    pub export: Option<ExpectedExport>,
     /// What the user could do to have more pruned, in sentences.
     #[serde(default)]
     pub advice: Vec<String>,

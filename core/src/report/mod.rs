@@ -30,7 +30,7 @@ pub use assemble::{AssembleError, Verified, assemble};
 pub use candidate::{CandidateReport, join};
 pub use frontier::{Frontier, FrontierPoint};
 pub use history::{Exported, History, Original};
-pub use program::{ExportKind, OtherSize, ProgramEdit, ProgramReport};
+pub use program::{MethodReport, OtherSize, ProgramEdit, ProgramReport};
 pub use warnings::warnings;
 
 /// One network, before or after.

@@ -3,17 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Which of the two ways a file was written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportKind {
-    /// The archive that was uploaded, with smaller tensors and the `edits`: every method, attribute, extra file and input size
-    /// that it had.
-    Patched,
-    /// A program printed from what one run of `forward` did: input sizes other than the batch are fixed, and other methods,
-    /// attributes and options are gone.
-    Recorded,
-}
+use crate::inspection::ExportKind;
 
 /// A place of the program's source text that was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +30,18 @@ pub struct OtherSize {
     pub values: bool,
 }
 
+/// A method beside `forward`, compared as [`OtherSize`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MethodReport {
+    /// Its name.
+    pub name: String,
+    /// Whether it was called; `false` where the inputs of `forward` and what other methods return are not what it takes.
+    pub called: bool,
+    /// What is wrong with it now, a predicate; `null` when nothing is.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
 /// How the pruned file was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProgramReport {
@@ -52,10 +54,13 @@ pub struct ProgramReport {
     /// some instances changed.
     #[serde(default)]
     pub edits: Vec<ProgramEdit>,
-    /// Another size of input that the patched program was checked at; `null` when the original takes no other.
+    /// Other sizes of input that the patched program was checked at; none when the original takes no other.
     #[serde(default)]
-    pub other_size: Option<OtherSize>,
-    /// What a recorded program has lost, one sentence each.
+    pub other_sizes: Vec<OtherSize>,
+    /// The methods beside `forward` that the patched program has.
+    #[serde(default)]
+    pub methods: Vec<MethodReport>,
+    /// What the program has lost, one sentence each.
     #[serde(default)]
     pub lost: Vec<String>,
 }

@@ -2,7 +2,8 @@
 //!
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
-use super::{CandidateReport, ExportKind, LatencyReport, RepairReport, Report};
+use super::{CandidateReport, LatencyReport, RepairReport, Report};
+use crate::inspection::ExportKind;
 use crate::search::ranking::RankingName;
 use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
@@ -41,7 +42,10 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
 }
 
 fn program(report: &Report) -> Option<String> {
-    let program = report.program.as_ref().filter(|program| program.export == ExportKind::Recorded)?;
+    let program = report.program.as_ref()?;
+    if program.export == ExportKind::Patched {
+        return (!program.lost.is_empty()).then(|| program.lost.join(" "));
+    }
     let reason = program.reason.as_deref().unwrap_or("it could not be patched");
     Some(format!("The file is a recording of one run of the program, since {reason}. {}", program.lost.join(" ")))
 }

@@ -134,7 +134,11 @@ pub(super) fn check_inputs(
     }
     let shapes: Vec<Vec<i64>> = inputs.iter().map(|input| input.shape.clone()).collect();
     check_shapes("inputs", &shapes, &invalid)?;
-    for InputSpec { dtype, max, .. } in inputs {
+    for InputSpec { shape, dtype, max, value } in inputs {
+        if value.is_some() && (!shape.is_empty() || dtype.is_some() || max.is_some()) {
+            let detail = "An input with a `value` has no `shape`, `dtype` or `max`: it takes a number and no tensor.";
+            return invalid("inputs", detail.to_owned());
+        }
         let is_integer = matches!(dtype, Some(DType::Int64 | DType::Int32 | DType::Int16 | DType::Int8 | DType::Uint8));
         match max {
             Some(max) if !is_integer => {

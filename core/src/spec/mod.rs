@@ -12,6 +12,7 @@ mod target;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
@@ -119,6 +120,7 @@ impl InputShape {
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// One sample's shape without the batch; `[]` is one number for each sample.
+    #[serde(default)]
     pub shape: Vec<i64>,
     /// Type of the elements; absent: as the archive records it, else `float32`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,11 +131,16 @@ pub struct InputSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub max: Option<i64>,
+    /// Of an input that takes a number and no tensor, such as a sampling rate: the number, 0 or 1 for a truth value. The model is pruned
+    /// for this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub value: Option<Number>,
 }
 
 impl From<Vec<i64>> for InputSpec {
     fn from(shape: Vec<i64>) -> Self {
-        Self { shape, dtype: None, max: None }
+        Self { shape, dtype: None, max: None, value: None }
     }
 }
 

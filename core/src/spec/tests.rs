@@ -146,6 +146,8 @@ fn what_a_spec_may_hold_is_said_with_what_it_holds() {
         (json!({"inputs": [{"shape": [7], "max": 5}]}), "`dtype` is no integer"),
         (json!({"inputs": [{"shape": [7], "dtype": "int64", "max": -1}]}), "0 and above"),
         (json!({"inputs": [{"shape": [0], "dtype": "int64"}]}), "every size 1 to 65536"),
+        (json!({"inputs": [{"shape": [7], "value": 16000}]}), "takes a number and no tensor"),
+        (json!({"inputs": [{"shape": [7], "value": "fast"}]}), "expected a JSON number"),
         (json!({"constraints": {"ignore": vec!["a"; 1001]}}), "1001 names: at most 1000"),
         (json!({"constraints": {"ignore": ["a".repeat(513)]}}), "a name of 513 characters: 1 to 512"),
         (json!({"constraints": {"layers": {"": {"max_reduction": 0.1}}}}), "a name of 0 characters"),

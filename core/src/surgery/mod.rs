@@ -171,6 +171,12 @@ pub fn cut(graph: &Graph, grouping: &Grouping, configuration: &Configuration) ->
     for parameter in &mut file.parameters {
         parameter.numbers = operator::renumbered(parameter, &shapes);
     }
+    for held in file.methods.iter_mut().flat_map(|method| &mut method.held) {
+        if let Some(indices) = kept.0.get(&held.parameter).and_then(|axes| axes.get(&held.axis)) {
+            let place = |index: &u32| indices.binary_search(index).ok().map(|place| place as u32);
+            held.indices = held.indices.iter().filter_map(place).collect();
+        }
+    }
     for (value, shape) in file.values.iter_mut().zip(after) {
         value.shape = shape;
     }

@@ -2,4 +2,4 @@
 
 pub mod difference;
 pub mod oracle;
-pub mod sizes;
+pub mod program;

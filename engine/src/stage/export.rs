@@ -2,9 +2,10 @@
 
 use secateur_core::archive;
 use secateur_core::group::Grouping;
+use secateur_core::inspection::ExportKind;
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::report::{ExportKind, OtherSize, ProgramReport};
+use secateur_core::report::{OtherSize, ProgramReport};
 use secateur_core::stage::export::{
     BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL,
 };
@@ -22,7 +23,7 @@ use crate::guard;
 use crate::measure::evaluate;
 use crate::network::{Network, random_inputs, weights};
 use crate::process::versions::versions;
-use crate::proof::sizes;
+use crate::proof::program::{self, Compared};
 use crate::torch;
 
 /// Writes the pruned model.
@@ -121,12 +122,16 @@ fn write_models(
         Ok((edits, _)) => {
             task.messages.log(format!("the file is the user's program with {} changes of its text", edits.len()));
             let scratch = ["other-size-zeroed.pt", "other-size.pt"].map(|name| task.path(name));
-            let other_size = sizes::check(&task.path(MODEL), original, cut, scratch, task.spec.seed)?;
-            if let Some(OtherSize { shapes, values }) = &other_size {
+            let Compared { other_sizes, methods, broken_sizes } =
+                program::check(&task.path(MODEL), original, cut, scratch, task.spec.seed)?;
+            for OtherSize { shapes, values } in &other_sizes {
                 let compared = if *values { "computes the same" } else { "has the same shapes" };
                 task.messages.log(format!("at inputs of {shapes:?} the program {compared} as the original's"));
             }
-            Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, other_size, lost: Vec::new() })
+            let broken = methods.iter().filter_map(|method| Some((&method.name, method.problem.as_ref()?)));
+            let broken = broken.map(|(name, problem)| format!("The method `{name}` {problem}."));
+            let lost = broken.chain(broken_sizes).collect();
+            Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, other_sizes, methods, lost })
         }
         Err(reason) => {
             task.messages.log(format!("the file is a recording of the program, since {reason}"));
@@ -134,8 +139,8 @@ fn write_models(
             record(task, original, BASE_MODEL, &[])?;
             let reason = Some(reason.to_string());
             let lost = torch::lost_by_recording(&task.path(MODEL), original.graph())?;
-            let (edits, other_size) = (Vec::new(), None);
-            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits, other_size, lost })
+            let (edits, other_sizes, methods) = (Vec::new(), Vec::new(), Vec::new());
+            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits, other_sizes, methods, lost })
         }
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn import(workspace: &Workspace, inputs: Option<Vec<InputSpec>>, stag
     let imported =
         deadline::within(fault::time_limit(stage, limit), "Importing the model", workspace.messages, || {
             fault::get_stuck(stage);
-            import_with_some_shape(&model, &shapes)
+            import_with_some_shape(&model, &shapes)?.with_free_sizes(&model).map_err(Error::from)
         })?;
     let imported = imported.unwrap_or_else(|panic| Err(given_up(&panic).into()))?;
     let Imported { graph, input_shapes, max_abs_diff, .. } = &imported;

@@ -15,7 +15,7 @@ use crate::network::weights;
 use crate::process::sandbox;
 use crate::process::versions::versions;
 use crate::proof::difference;
-use crate::torch::Reloaded;
+use crate::torch::{Reloaded, TorchError};
 
 /// Checks the written file and writes the report.
 ///
@@ -27,11 +27,13 @@ pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error>
     let candidate = task.candidate(history.winner)?;
     let probes: HashMap<String, Tensor> = weights::load_named(&task.path(PROBES), task.device)?.into_iter().collect();
 
-    let pruned = Reloaded::open(&task.path(PRUNED_MODEL), task.device)?;
-    let reload = compare(&pruned, &probes)?;
+    let numbers = &graph.file().numbers;
+    let open = |name| Ok(Reloaded::open(&task.path(name), task.device)?.with_numbers(numbers));
+    let pruned = || open(PRUNED_MODEL);
+    let reload = compare(pruned, &probes)?;
     task.messages.log(format!("the file computes what the network did, largest difference {:e}", reload.max_abs_diff));
 
-    let base = Reloaded::open(&task.path(BASE_MODEL), task.device)?;
+    let (base, pruned) = (open(BASE_MODEL)?, pruned()?);
     let inputs = numbered(&probes, PROBE_BATCHES[0], "input");
     let (base_latency, pruned_latency) = latency::side_by_side(
         &mut || base.forward(&inputs).map(drop).map_err(Error::from),
@@ -50,12 +52,15 @@ pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error>
     Ok(VerifyResult { report: Box::new(report) })
 }
 
-/// The reloaded file on the probes, at both batch sizes.
-fn compare(pruned: &Reloaded, probes: &HashMap<String, Tensor>) -> Result<Reload, Error> {
+/// The reloaded file on the probes, at both batch sizes; anew for each, since a program may keep something of a call.
+fn compare(
+    pruned: impl Fn() -> Result<Reloaded, TorchError>,
+    probes: &HashMap<String, Tensor>,
+) -> Result<Reload, Error> {
     let mut worst: Option<Equivalence> = None;
     for batch in PROBE_BATCHES {
         let inputs = numbered(probes, batch, "input");
-        let outputs = pruned.forward(&inputs)?;
+        let outputs = pruned()?.forward(&inputs)?;
         let found = difference::between(&outputs, &numbered(probes, batch, "output")).map_err(|error| match error {
             Error::Rejected(_) => error,
             other => Error::internal(format!("the reloaded file at batch {batch}: {other}")),

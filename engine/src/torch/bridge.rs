@@ -35,6 +35,13 @@ pub(super) mod ffi {
         Attribute,
     }
 
+    /// What an input is given that takes a number and no tensor.
+    struct GivenNumber {
+        /// Which of the declared inputs.
+        input: usize,
+        value: f64,
+    }
+
     /// A text that goes into an archive.
     struct ExtraFile<'a> {
         name: &'a str,
@@ -123,8 +130,10 @@ pub(super) mod ffi {
         type Archive;
         fn load_archive(path: &[u8], only_allowed_operators: bool) -> Result<UniquePtr<Archive>>;
         fn inputs(self: &Archive) -> String;
+        fn give(self: Pin<&mut Archive>, numbers: &[GivenNumber]);
         fn interface(self: &Archive) -> Result<String>;
-        fn record(self: &Archive, inputs: &[Borrowed]) -> Result<Recorded>;
+        fn methods(self: &Archive) -> Result<String>;
+        fn record(self: &Archive, method: &str, inputs: &[Borrowed]) -> Result<Recorded>;
         fn record_guided(self: &Archive, inputs: &[Borrowed], guide: &mut Guide<'_>) -> Result<()>;
         fn forward(self: Pin<&mut Archive>, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
 
@@ -163,6 +172,7 @@ pub(super) mod ffi {
 
         type Reloaded;
         fn open_reloaded(file: &[u8], device: &str) -> Result<UniquePtr<Reloaded>>;
+        fn give(self: Pin<&mut Reloaded>, numbers: &[GivenNumber]);
         fn forward(self: &Reloaded, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
         fn call(self: &Reloaded, method: &str, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
     }

@@ -5,17 +5,20 @@
 //! in `bridge.rs`; nothing else in the engine calls it. Tensors are tch's. Every failure is a [`TorchError`]: a rejection
 //! where the user's model is at fault, else libtorch's message.
 
+mod archive;
 mod bridge;
 mod export;
 mod finite;
 mod guide;
 mod import;
 mod message;
+mod methods;
 mod module;
 mod patch;
 mod program;
 mod recording;
 pub mod runtime;
+mod sizes;
 mod source;
 
 use secateur_core::graph::GraphError;
@@ -25,8 +28,9 @@ pub use export::export;
 pub use finite::NotFinite;
 pub use import::{Imported, import, import_with};
 pub use message::{brief, is_out_of_memory};
+pub use methods::arguments_of;
 pub use module::{ModuleBuilder, Reloaded};
-pub use patch::{lost_by_recording, patch, takes};
+pub use patch::{lost_by_recording, methods as methods_of, patch};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;
 

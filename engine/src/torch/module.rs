@@ -4,10 +4,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use cxx::UniquePtr;
-use secateur_core::graph::ParameterKind;
+use secateur_core::graph::{GivenNumber, ParameterKind};
 use tch::{Device, Tensor};
 
 use super::TorchError;
+use super::archive::given;
 use super::bridge::ffi::{self, ExtraFile, TensorKind};
 use super::bridge::{all_borrowed, all_owned, borrowed};
 
@@ -57,6 +58,12 @@ impl Reloaded {
             _ => "cpu".to_owned(),
         };
         Ok(Self(ffi::open_reloaded(file.as_os_str().as_bytes(), &device)?))
+    }
+
+    /// The same, with these numbers for the inputs of `forward` that take numbers.
+    pub fn with_numbers(mut self, numbers: &[GivenNumber]) -> Self {
+        self.0.pin_mut().give(&given(numbers));
+        self
     }
 
     /// `forward` in evaluation mode and without gradients; the output's tensors in reading order.

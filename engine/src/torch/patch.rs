@@ -16,9 +16,9 @@ use secateur_core::report::ProgramEdit;
 use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
+use super::archive::{Archive, BATCHES, Input, Interface, TensorLimit, inputs_of};
 use super::bridge::ffi::PlaceKind;
 use super::guide::{Found, Wishes, is_same};
-use super::import::{Archive, BATCHES, Input, Interface, TensorLimit};
 use super::recording::{Fitted, Recording, fit};
 
 /// Runs that may find places; each finds all that those before it made visible.
@@ -37,7 +37,7 @@ pub fn patch(
 ) -> Result<Vec<ProgramEdit>, NotPatched> {
     let _limit = TensorLimit::begin(model);
     let inputs = inputs_of(original);
-    let (recording, Fitted { file, kept, calls }) = record(model, &inputs)?;
+    let (recording, Fitted { file, kept, calls }) = record(model, original, &inputs)?;
     if file.nodes.len() != original.nodes().len() || cut.nodes().len() != calls.len() {
         return Err(NotPatched::new("the program does not make the calls that it made when it was imported"));
     }
@@ -47,7 +47,7 @@ pub fn patch(
 
     let mut made: Vec<ProgramEdit> = Vec::new();
     for _ in 0..MOST_ROUNDS {
-        let archive = Archive::load(target).map_err(|error| program_fails(&error))?;
+        let archive = Archive::load_again(target, original).map_err(|error| program_fails(&error))?;
         let mut wishes = Wishes::new(cut.nodes(), &calls, BATCHES.0);
         archive.follow(&inputs, BATCHES.0, &mut wishes).map_err(|error| program_fails(&error))?;
         drop(archive);
@@ -85,14 +85,12 @@ pub fn patch(
     Err(NotPatched::new("changes of the program make others necessary, again and again"))
 }
 
-/// Whether the program of the archive `model` runs on samples of these shapes, within the budget of an import.
-pub fn takes(model: &Path, original: &Graph, shapes: &[Vec<i64>]) -> bool {
-    let _limit = TensorLimit::begin(model);
-    let mut inputs = inputs_of(original);
-    for (input, shape) in inputs.iter_mut().zip(shapes) {
-        input.shape.clone_from(shape);
-    }
-    Archive::load(model).and_then(|archive| archive.record(&inputs, BATCHES.0)).is_ok()
+/// Names of the methods beside `forward` of the archive `model`.
+///
+/// # Errors
+/// The archive cannot be loaded.
+pub fn methods(model: &Path) -> Result<Vec<String>, TorchError> {
+    Ok(Archive::load(model)?.interface()?.methods)
 }
 
 /// What a recording of the archive `model` lacks that the program has, one sentence each.
@@ -120,18 +118,9 @@ fn program_fails(error: &TorchError) -> NotPatched {
     NotPatched::new(format!("with smaller tensors the program fails: {error}"))
 }
 
-/// The inputs that the graph was recorded with.
-fn inputs_of(graph: &Graph) -> Vec<Input> {
-    let inputs = graph.inputs().iter().map(|&input| {
-        let value = graph.value(input);
-        Input { shape: value.shape[1..].iter().map(|size| size.fixed).collect(), dtype: value.dtype, max: value.max }
-    });
-    inputs.collect()
-}
-
-fn record(model: &Path, inputs: &[Input]) -> Result<(Recording, Fitted), NotPatched> {
+fn record(model: &Path, graph: &Graph, inputs: &[Input]) -> Result<(Recording, Fitted), NotPatched> {
     let recorded = || -> Result<_, TorchError> {
-        let archive = Archive::load(model)?;
+        let archive = Archive::load_again(model, graph)?;
         let (first, _) = archive.record(inputs, BATCHES.0)?;
         let (second, _) = archive.record(inputs, BATCHES.1)?;
         let fitted = fit(&first, &second, BATCHES)?;
@@ -234,7 +223,7 @@ fn text(literal: &Literal) -> Result<String, NotPatched> {
 
 /// The new file makes, call for call, what the cut graph holds.
 fn check(target: &Path, inputs: &[Input], original: &Graph, cut: &Graph) -> Result<(), NotPatched> {
-    let (_, Fitted { file, .. }) = record(target, inputs)?;
+    let (_, Fitted { file, .. }) = record(target, original, inputs)?;
     match difference(&file, original, cut) {
         None => Ok(()),
         Some(what) => Err(NotPatched::new(format!("the changed program would differ from the pruned network: {what}"))),

@@ -25,7 +25,17 @@ pub(super) struct Recording {
     pub nodes: Vec<RecordedNode>,
     #[serde(default)]
     specialisations: Vec<String>,
+    /// What the program keeps from one call to the next.
+    #[serde(default)]
+    state: Vec<ValueId>,
     output: Output,
+}
+
+impl Recording {
+    /// What is needed of all that was computed.
+    fn results(&self) -> impl Iterator<Item = ValueId> {
+        self.output.tensors().into_iter().chain(self.state.iter().copied())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,7 +87,7 @@ impl Batches {
 pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Result<Fitted, Rejection> {
     let first_nodes = live_nodes(first);
     let second_nodes = live_nodes(second);
-    if first_nodes.len() != second_nodes.len() || first.output.tensors().len() != second.output.tensors().len() {
+    if first_nodes.len() != second_nodes.len() || first.results().count() != second.results().count() {
         return Err(depends_on_batch("the number of its operators", None));
     }
 
@@ -92,6 +102,7 @@ pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Re
         nodes.push(node(first, second, one, other, &mut values, &mut names, batches)?);
     }
     let output = values.output(&first.output);
+    let state = first.state.iter().map(|&value| values.get(value)).collect();
     let inputs = first.inputs.iter().map(|&input| values.get(input)).collect();
     let file = GraphFile {
         format: secateur_core::graph::FORMAT,
@@ -101,6 +112,10 @@ pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Re
         nodes,
         output,
         specialisations: first.specialisations.clone(),
+        state,
+        methods: Vec::new(),
+        free_sizes: Vec::new(),
+        numbers: Vec::new(),
     };
     check_batch_reaches_output(&file)?;
     let calls = first_nodes.iter().map(|&(number, _)| number).collect();
@@ -109,7 +124,7 @@ pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Re
 
 /// The calls that the output needs, in program order, with their numbers among all calls.
 fn live_nodes(recording: &Recording) -> Vec<(usize, &RecordedNode)> {
-    let mut needed: HashSet<ValueId> = recording.output.tensors().into_iter().collect();
+    let mut needed: HashSet<ValueId> = recording.results().collect();
     let mut live = Vec::new();
     for (number, node) in recording.nodes.iter().enumerate().rev() {
         if node.outputs.iter().any(|output| needed.contains(output)) {
@@ -142,7 +157,7 @@ fn parameters(
     values: &mut Renumbered,
     batches: Batches,
 ) -> Result<(Vec<Parameter>, Vec<usize>), Rejection> {
-    let mut read: HashSet<ValueId> = first.output.tensors().into_iter().collect();
+    let mut read: HashSet<ValueId> = first.results().collect();
     read.extend(nodes.iter().flat_map(|(_, node)| tensors_of(&node.args)));
     let mut taken: HashSet<String> = first.parameters.iter().map(|parameter| parameter.name.clone()).collect();
     let mut parameters: Vec<Parameter> = Vec::new();

@@ -307,6 +307,10 @@ mod tests {
                 ]),
             )]),
             specialisations: Vec::new(),
+            state: Vec::new(),
+            methods: Vec::new(),
+            free_sizes: Vec::new(),
+            numbers: Vec::new(),
         };
         let text = forward(&Graph::new(file).expect("the graph is valid"));
         assert_eq!(

@@ -1,7 +1,8 @@
 //! One small network for each way in which real ones spell their layers (`tests/fixtures/families`), pruned whole by the
 //! engine's binary. `make zoo` does the same with the real ones.
 
-use secateur_core::report::{ExportKind, Report};
+use secateur_core::inspection::ExportKind;
+use secateur_core::report::Report;
 
 use crate::job::{Job, fixture};
 
@@ -165,8 +166,9 @@ fn the_constants_of_a_frozen_file_are_pruned_like_parameters() {
         "{:?}",
         report.kept
     );
-    let other_size = report.program.unwrap().other_size.unwrap();
-    assert_eq!((other_size.shapes, other_size.values), (vec![vec![3, 48, 48]], true));
+    let other_sizes: Vec<_> =
+        report.program.unwrap().other_sizes.into_iter().map(|other| (other.shapes, other.values)).collect();
+    assert_eq!(other_sizes, [(vec![vec![3, 17, 17]], true), (vec![vec![3, 49, 49]], true)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The export that keeps the user's program: what the new file says, and what it computes where a recording could not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use secateur_core::archive::patch::Program;
 use secateur_core::configuration::Configuration;
@@ -86,6 +87,7 @@ fn where_nothing_is_cut_every_record_is_the_original_one() {
     let models = families.filter(|path| path.extension().is_some_and(|extension| extension == "pt"));
     let shape = |path: &Path| match path.file_stem().unwrap().to_str().unwrap() {
         "words" => vec![7],
+        "streaming" => vec![64],
         "clip" => vec![3, 4, 8, 8],
         "sequence" => vec![4, 20],
         "resnet20-digits" | "vgg-digits" => vec![1, 8, 8],
@@ -95,8 +97,14 @@ fn where_nothing_is_cut_every_record_is_the_original_one() {
     let copy = folder.path().join("copy.pt");
     for model in models.chain(["resnet20-digits.pt", "vgg-digits.pt"].map(example)) {
         let dtype = model.ends_with("words.pt").then_some(DType::Int64);
-        let input = InputSpec { dtype, ..InputSpec::from(shape(&model)) };
-        let Imported { graph, weights, .. } = torch::import_with(&model, Some(&[input])).unwrap();
+        let mut inputs = vec![InputSpec { dtype, ..InputSpec::from(shape(&model)) }];
+        if model.ends_with("streaming.pt") {
+            inputs.push(number(16000));
+        }
+        if model.ends_with("towers.pt") {
+            inputs.push(ids());
+        }
+        let Imported { graph, weights, .. } = torch::import_with(&model, Some(&inputs)).unwrap();
         let edits = torch::patch(&model, &graph, (&graph, &weights), &copy, &[]);
         assert_eq!(edits.as_deref(), Ok(&[][..]), "{}", model.display());
         assert_eq!(records(&copy), records(&model), "{}", model.display());
@@ -137,4 +145,96 @@ fn a_program_that_cannot_be_patched_says_why() {
     for named in ["[3, 16, 16]", "`decode`, `encode`", "`classes`", "`scale`", "`stride.txt`", "`Scores`"] {
         assert!(lost.contains(named), "{named}: {lost}");
     }
+}
+
+fn number(value: i64) -> InputSpec {
+    InputSpec { value: Some(value.into()), ..InputSpec::from(Vec::new()) }
+}
+
+fn ids() -> InputSpec {
+    InputSpec { dtype: Some(DType::Int64), ..InputSpec::from(vec![7]) }
+}
+
+/// A cut program and the original without the removed columns, written into a folder.
+struct Pair {
+    pruned: PathBuf,
+    zeroed: PathBuf,
+    folder: tempfile::TempDir,
+    graph: Graph,
+    cut: Cut,
+}
+
+fn pair(model: &Path, inputs: &[InputSpec]) -> Pair {
+    let Imported { graph, weights, .. } = torch::import_with(model, Some(inputs)).unwrap();
+    let cut = cut_of(&graph);
+    let folder = tempfile::tempdir().unwrap();
+    let [pruned, zeroed] = ["pruned.pt", "zeroed.pt"].map(|name| folder.path().join(name));
+    let smaller = cut::apply(&graph, &cut, &weights).unwrap();
+    torch::patch(model, &graph, (&cut.graph, &smaller), &pruned, &[]).unwrap();
+    let without = cut::with_zeroed_columns(&graph, &cut.zeroed, &weights).unwrap();
+    torch::patch(model, &graph, (&graph, &without), &zeroed, &[]).unwrap();
+    Pair { pruned, zeroed, folder, graph, cut }
+}
+
+#[test]
+fn what_a_stream_left_behind_is_what_the_next_piece_finds() {
+    let Pair { pruned, zeroed, graph, cut, folder: _folder } =
+        pair(&fixture("families/streaming.pt"), &[vec![64].into(), number(16000)]);
+    assert!(cut.kept.0.contains_key("first.weight") && !cut.kept.0.contains_key("cell.weight_hh"), "{:?}", cut.kept);
+    let numbers = &graph.file().numbers;
+    let [pruned, zeroed] = [pruned, zeroed].map(|file| open(&file).with_numbers(numbers));
+    // A stream of other length and batch begins anew by itself.
+    for (batch, length) in [(2, 64), (2, 64), (2, 96), (5, 64)] {
+        let piece = [random(&[batch, length])];
+        assert_same(&pruned.forward(&piece).unwrap(), &zeroed.forward(&piece).unwrap());
+    }
+    let recording = [random(&[1, 700])];
+    let heard = pruned.call("hear", &recording).unwrap();
+    assert_eq!(heard[0].size(), [1, 10]);
+    assert_same(&heard, &zeroed.call("hear", &recording).unwrap());
+}
+
+#[test]
+fn a_method_returns_what_it_returned() {
+    let Pair { pruned, zeroed, graph, cut, folder: _folder } =
+        pair(&fixture("families/towers.pt"), &[IMAGE.to_vec().into(), ids()]);
+    let methods: Vec<&str> = graph.file().methods.iter().map(|method| method.name.as_str()).collect();
+    assert_eq!(methods, ["encode_image", "encode_text", "image_features"]);
+    assert!(!cut.kept.0.contains_key("image.1.0.bias"), "`image_features` returns these channels");
+    assert!(cut.kept.0.contains_key("image.0.0.weight"), "nothing returns those");
+    let [pruned, zeroed] = [pruned, zeroed].map(|file| open(&file));
+    let (image, ids) = (random(&[3, 3, 24, 20]), Tensor::randint(30, [3, 11], (tch::Kind::Int64, Device::Cpu)));
+    let both = [image.shallow_clone(), ids.shallow_clone()];
+    assert_same(&pruned.forward(&both).unwrap(), &zeroed.forward(&both).unwrap());
+    for (method, given) in [("image_features", &image), ("encode_image", &image), ("encode_text", &ids)] {
+        let given = [given.shallow_clone()];
+        assert_same(&pruned.call(method, &given).unwrap(), &zeroed.call(method, &given).unwrap());
+    }
+}
+
+/// Compiled against libtorch as a user's own program is.
+#[test]
+fn a_program_of_its_own_runs_the_pruned_detector_as_it_ran_the_original() {
+    let Pair { pruned, zeroed, folder, .. } = pair(&fixture("families/detector.pt"), &[IMAGE.to_vec().into()]);
+    let libtorch = std::env::var("LIBTORCH").map(PathBuf::from).unwrap();
+    let (include, lib) = (libtorch.join("include"), libtorch.join("lib"));
+    let program = folder.path().join("detect");
+    let compiled = Command::new("c++")
+        .args(["-std=c++17", "-O0", "-isystem"])
+        .arg(&include)
+        .arg("-isystem")
+        .arg(include.join("torch/csrc/api/include"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/torch/detect.cpp"))
+        .arg("-o")
+        .arg(&program)
+        .arg(format!("-L{}", lib.display()))
+        .arg(format!("-Wl,--no-as-needed,-rpath,{}", lib.display()))
+        .args(["-ltorch", "-ltorch_cpu", "-lc10"])
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let ran = Command::new(&program).args([&zeroed, &pruned]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(said, "names.json: [\"cat\", \"dog\"]\nnames: cat dog\nsizes: 3\n");
 }

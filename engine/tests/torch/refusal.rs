@@ -50,20 +50,6 @@ fn repetitions_as_often_as_the_data_say_are_refused() {
 }
 
 #[test]
-fn state_that_forward_changes_is_refused() {
-    let archive = module()
-        .buffer("count", &[1])
-        .forward(
-            "def forward(self, x):
-                self.count = self.count + 1
-                return x * self.count",
-        )
-        .write();
-    let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);
-    assert!(rejection.detail.contains("`count`"), "{rejection}");
-}
-
-#[test]
 fn an_attribute_that_is_filled_and_read_in_one_call_is_no_state() {
     let archive = module()
         .parameter("fc.weight", &[4, 4])

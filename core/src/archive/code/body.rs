@@ -70,7 +70,7 @@ impl<'a> BodyReader<'a, '_> {
                 self.cursor.advance()?;
                 self.cursor.expect(Token::Newline)
             }
-            (Token::Word("with"), _) => check_operator(&self.cursor, "prim", "Enter"),
+            (Token::Word("with"), _) => self.context(),
             (Token::Word("def"), _) => check_operator(&self.cursor, "prim", "fork"),
             (Token::Word(_), Token::Symbol(b'=' | b',' | b':')) => self.assignment(),
             _ => {
@@ -90,6 +90,27 @@ impl<'a> BodyReader<'a, '_> {
 
     fn condition_and_block(&mut self) -> Result<(), Rejection> {
         self.value()?;
+        self.cursor.expect_symbol(b':')?;
+        self.cursor.expect(Token::Newline)?;
+        self.block()
+    }
+
+    /// `with guard:`, where PyTorch's own guard switches gradients off or on.
+    fn context(&mut self) -> Result<(), Rejection> {
+        self.cursor.expect_word("with")?;
+        let guard = self.value()?;
+        let class = match *self.types.get(guard) {
+            Type::Object(class) if self.definitions.is_grad_mode(class) => class,
+            _ => return Err(check_operator(&self.cursor, "prim", "Enter").expect_err("it is not allowed")),
+        };
+        if let Definition::Class(members) = self.definitions.get(class) {
+            let around = ["__enter__", "__exit__"].into_iter().filter_map(|name| members.methods.get(name));
+            self.found.calls.extend(around.map(|method| (self.function, method.id)));
+        }
+        if self.cursor.take_word("as")? {
+            let name = self.cursor.identifier()?;
+            self.bind(name, Meaning::Value(Types::OTHER))?;
+        }
         self.cursor.expect_symbol(b':')?;
         self.cursor.expect(Token::Newline)?;
         self.block()

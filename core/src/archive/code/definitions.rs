@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::id::{DefinitionId, FunctionId, TypeId};
 
+/// Where `torch.no_grad` and its like are defined, which scripted programs carry with them.
+const GRAD_MODE: &str = "__torch__.torch.autograd.grad_mode.";
+
 /// A method or a free function, by the type of its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Function {
@@ -34,6 +37,8 @@ pub(super) enum Definition<'a> {
 pub(super) struct Definitions<'a> {
     definitions: Vec<Definition<'a>>,
     ids: HashMap<String, DefinitionId>,
+    /// PyTorch's own guards that switch gradients off or on.
+    grad_modes: HashSet<DefinitionId>,
     functions: u32,
 }
 
@@ -43,6 +48,9 @@ impl<'a> Definitions<'a> {
         let id = DefinitionId(self.definitions.len() as u32);
         if self.ids.contains_key(&name) {
             return None;
+        }
+        if name.starts_with(GRAD_MODE) && matches!(definition, Definition::Class(_)) {
+            self.grad_modes.insert(id);
         }
         self.ids.insert(name, id);
         self.definitions.push(definition);
@@ -73,6 +81,11 @@ impl<'a> Definitions<'a> {
     /// The number of definitions.
     pub(super) fn len(&self) -> usize {
         self.definitions.len()
+    }
+
+    /// Whether it is a guard that switches gradients off or on, the only objects that a program may make.
+    pub(super) fn is_grad_mode(&self, id: DefinitionId) -> bool {
+        self.grad_modes.contains(&id)
     }
 
     /// Methods and free functions.

@@ -56,7 +56,7 @@ impl<'a> BodyReader<'a, '_> {
             Meaning::Ops | Meaning::Namespace(_) => {
                 Err(self.cursor.unsafe_code("uses `ops` other than to call `ops.namespace.operator`"))
             }
-            Meaning::Torch | Meaning::Constants | Meaning::Class(_) | Meaning::Form(_) => {
+            Meaning::Torch | Meaning::Constants | Meaning::Class(_) | Meaning::Maker(_) | Meaning::Form(_) => {
                 Err(self.cursor.unsafe_code("uses a part of the language as a value"))
             }
         }
@@ -219,6 +219,15 @@ impl<'a> BodyReader<'a, '_> {
                 }
                 _ => return Err(check_operator(&self.cursor, "prim", "CreateObject").expect_err("it is not allowed")),
             },
+            // `C.__new__(C)`
+            Meaning::Maker(class) => {
+                let named = self.expression()?.meaning;
+                self.cursor.expect_symbol(b')')?;
+                if named != Meaning::Class(class) {
+                    return Err(self.cursor.unsafe_code("makes an object of another class than the one it names"));
+                }
+                self.types.add(Type::Object(class))
+            }
             Meaning::Form(form) => self.form(form)?,
             other => {
                 self.as_value(other)?;

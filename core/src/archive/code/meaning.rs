@@ -24,6 +24,8 @@ pub(super) enum Meaning<'a> {
     /// `__torch__` or a part of a dotted name below it that is no definition yet.
     Path(String),
     Class(DefinitionId),
+    /// `C.__new__` of a class that may be made.
+    Maker(DefinitionId),
     /// A free function, or a method with its object.
     Function(Function),
     Form(Form),
@@ -88,11 +90,12 @@ pub(super) fn of_member<'a>(
             Definition::Enumeration(members) if members.contains(name) => {
                 Ok(Meaning::Value(types.add(Type::Object(class))))
             }
+            Definition::Class(_) if name == "__new__" && definitions.is_grad_mode(class) => Ok(Meaning::Maker(class)),
             _ if name == "__new__" => Ok(Meaning::Operator("prim", "CreateObject")),
             _ => Err(cursor.unsafe_code(format!("reads `{name}` of a class that has no such member"))),
         },
         Meaning::Value(of) => of_attribute(cursor, definitions, types, of, name),
-        Meaning::Operator(..) | Meaning::Constants | Meaning::Function(_) | Meaning::Form(_) => {
+        Meaning::Operator(..) | Meaning::Constants | Meaning::Maker(_) | Meaning::Function(_) | Meaning::Form(_) => {
             Err(cursor.unsafe_code(format!("reads the attribute `{name}` of something that has none")))
         }
     }

@@ -52,7 +52,8 @@ pub(super) fn hint(namespace: &str, name: &str) -> &'static str {
         }
         ("quantized", _) => QUANTIZED_HINT,
         ("prim", "CreateObject" | "Enter" | "fork" | "awaitable") => {
-            "Save the model with `torch.jit.trace`, which writes it without classes, context managers and tasks."
+            "Save the model with `torch.jit.trace`, which writes it without classes, context managers and tasks; of those, only \
+             `torch.no_grad` and its like may stand in a scripted model."
         }
         _ => "Export the part of the model that does not call it.",
     }

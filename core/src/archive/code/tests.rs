@@ -104,6 +104,46 @@ _13 = (a, b)[0:1]",
     );
 }
 
+/// Part of what `with torch.no_grad():` in a scripted model is printed as.
+const NO_GRAD: &str = "class no_grad:
+  prev : bool
+  def __init__(self: __torch__.torch.autograd.grad_mode.no_grad) -> NoneType:
+    self.prev = False
+    return None
+  def __enter__(self: __torch__.torch.autograd.grad_mode.no_grad) -> NoneType:
+    self.prev = torch.is_grad_enabled()
+    torch.set_grad_enabled(False)
+    return None
+  def __exit__(self: __torch__.torch.autograd.grad_mode.no_grad,
+    exc_type: Any,
+    exc_value: Any,
+    traceback: Any) -> NoneType:
+    torch.set_grad_enabled(self.prev)
+    return None
+";
+
+fn check_with_no_grad(body: &str) -> Result<(), Rejection> {
+    let text = module(body);
+    let root = SourceFile { record: "code/__torch__.py", text: &text };
+    check(&[SourceFile { record: "code/__torch__/torch/autograd/grad_mode.py", text: NO_GRAD }, root])
+}
+
+#[test]
+fn gradients_may_be_switched_off_by_pytorchs_own_guard() {
+    let class = "__torch__.torch.autograd.grad_mode.no_grad";
+    let made = format!("_0 = {class}.__new__({class})\n_1 = (_0).__init__()");
+    check_with_no_grad(&format!("{made}\nwith _0:\n  y = torch.relu(x)\nz = y")).unwrap();
+    for (body, words) in [
+        (format!("{made}\nwith _0:\n  y = torch.save(x, \"/tmp/x\")"), "`aten::save`"),
+        (format!("_0 = {class}.__new__(__torch__.Net)"), "another class"),
+        ("with self.part:\n  pass".to_owned(), "`prim::Enter`"),
+        ("_0 = __torch__.Net.__new__(__torch__.Net)".to_owned(), "`prim::CreateObject`"),
+    ] {
+        let rejection = check_with_no_grad(&body).expect_err("it must be refused");
+        assert!(rejection.detail.contains(words), "{rejection}");
+    }
+}
+
 #[test]
 fn calls_of_the_archives_own_methods_are_resolved_by_declared_types() {
     pass("x0 = (self.part).forward(x, )");

@@ -97,8 +97,8 @@ class Evaluator : Reviewer {
     return result;
   }
 
-  // A program that reads an attribute as it was before the call, and replaces it, keeps state: what it found there, and all
-  // that it leaves in attributes. Another call, or another method, may take a branch that makes these anew.
+  // A program that reads an attribute as it was before the call, and replaces it, keeps state: what it found there, and
+  // all that it leaves in attributes. Another call, or another method, may take a branch that makes these anew.
   void keep_state() {
     bool keeps = false;
     for (const Attribute& attribute : inherited_) {
@@ -418,11 +418,11 @@ class Evaluator : Reviewer {
   void create(const Node* node, Frame& frame, const Place& place) {
     const auto type = node->output()->type()->expect<c10::ClassType>();
     if (!type->name() || type->name()->qualifiedName().rfind("__torch__.torch.autograd.grad_mode.", 0) != 0) {
-      throw refusal(place, "The model makes an object of the class `" + type->repr_str() + "`, which is not supported.");
+      throw refusal(
+          place, "The model makes an object of the class `" + type->repr_str() + "`, which is not supported.");
     }
     budget_.step(1, static_cast<int64_t>(type->numAttributes()));
-    created_.push_back(c10::ivalue::Object::create(
-        c10::StrongTypePtr(nullptr, type), type->numAttributes()));
+    created_.push_back(c10::ivalue::Object::create(c10::StrongTypePtr(nullptr, type), type->numAttributes()));
     frame.values[node->output()] = created_.back();
   }
 

@@ -135,7 +135,7 @@ rust::String Archive::methods() const {
   return rust::String::lossy(json::array(methods));
 }
 
-Recorded Archive::record(rust::Str method, rust::Slice<const Borrowed> inputs) const {
+Recorded Archive::record(rust::Str method, rust::Slice<const Borrowed> inputs, bool skip_work) const {
   std::string json;
   std::vector<at::Tensor> weights;
   // What the recorder holds goes before the record is copied for Rust.
@@ -143,6 +143,7 @@ Recorded Archive::record(rust::Str method, rust::Slice<const Borrowed> inputs) c
     const at::NoGradGuard no_grad;
     Budget budget;
     Recorder recorder(budget);
+    if (skip_work) recorder.skip_work();
     for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
     for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
     const torch::jit::Method called = method_named(std::string(method));
@@ -157,6 +158,7 @@ void Archive::record_guided(rust::Slice<const Borrowed> inputs, Guide& guide) co
   const at::NoGradGuard no_grad;
   Budget budget;
   Recorder recorder(budget);
+  recorder.skip_work();
   for (const Borrowed& input : inputs) recorder.add_input(input.tensor);
   for (const Weight& weight : tensors_.weights) recorder.add_weight(weight);
   const torch::jit::Method forward = method_named("forward");
@@ -181,8 +183,7 @@ void Archive::give(rust::Slice<const GivenNumber> numbers) { numbers_ = numbers_
 std::vector<c10::IValue> Archive::arguments(
     const torch::jit::Method& method, rust::Slice<const Borrowed> inputs) const {
   const bool is_forward = method.name() == "forward";
-  return arguments_of(
-      method.function().getSchema(), inputs, is_forward ? numbers_ : std::map<size_t, double>());
+  return arguments_of(method.function().getSchema(), inputs, is_forward ? numbers_ : std::map<size_t, double>());
 }
 
 void Archive::describe_inputs(const std::string& path) {

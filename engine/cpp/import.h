@@ -36,8 +36,9 @@ class Archive {
   // else: [{"name": "encode", "tensors": 1}].
   rust::String methods() const;
 
-  // Evaluates a method on the inputs and writes down what it does.
-  Recorded record(rust::Str method, rust::Slice<const Borrowed> inputs) const;
+  // Evaluates a method on the inputs and writes down what it does. With `skip_work`, what heavy operators compute of
+  // data is zeros: what is written down is the same, unless a program fails on zeros.
+  Recorded record(rust::Str method, rust::Slice<const Borrowed> inputs, bool skip_work) const;
 
   // Evaluates `forward` with the arguments that the guide wants, and tells it where the program says others.
   void record_guided(rust::Slice<const Borrowed> inputs, Guide& guide) const;

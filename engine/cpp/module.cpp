@@ -107,8 +107,7 @@ rust::Vec<Owned> Reloaded::call(rust::Str method, rust::Slice<const Borrowed> in
   const torch::jit::Method called = module_.get_method(std::string(method));
   const bool is_forward = called.name() == "forward";
   flatten(
-      called(arguments_of(
-          called.function().getSchema(), inputs, is_forward ? numbers_ : std::map<size_t, double>())),
+      called(arguments_of(called.function().getSchema(), inputs, is_forward ? numbers_ : std::map<size_t, double>())),
       outputs);
   return owned(std::move(outputs));
 }

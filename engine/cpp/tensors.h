@@ -20,8 +20,7 @@ inline std::vector<c10::IValue> ivalues(rust::Slice<const Borrowed> tensors) {
 
 // The arguments of a call: numbers where some are given, the tensors where tensors are declared, defaults behind them.
 inline std::vector<c10::IValue> arguments_of(
-    const c10::FunctionSchema& schema, rust::Slice<const Borrowed> tensors,
-    const std::map<size_t, double>& numbers) {
+    const c10::FunctionSchema& schema, rust::Slice<const Borrowed> tensors, const std::map<size_t, double>& numbers) {
   std::vector<c10::IValue> values;
   const auto& declared = schema.arguments();
   size_t next = 0;

@@ -133,7 +133,7 @@ pub(super) mod ffi {
         fn give(self: Pin<&mut Archive>, numbers: &[GivenNumber]);
         fn interface(self: &Archive) -> Result<String>;
         fn methods(self: &Archive) -> Result<String>;
-        fn record(self: &Archive, method: &str, inputs: &[Borrowed]) -> Result<Recorded>;
+        fn record(self: &Archive, method: &str, inputs: &[Borrowed], skip_work: bool) -> Result<Recorded>;
         fn record_guided(self: &Archive, inputs: &[Borrowed], guide: &mut Guide<'_>) -> Result<()>;
         fn forward(self: Pin<&mut Archive>, inputs: &[Borrowed]) -> Result<Vec<Owned>>;
 

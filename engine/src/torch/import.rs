@@ -67,7 +67,6 @@ pub fn import(path: &Path, input_shapes: Option<&[Vec<i64>]>) -> Result<Imported
 /// # Errors
 /// As [`import`].
 pub fn import_with(path: &Path, inputs: Option<&[InputSpec]>) -> Result<Imported, TorchError> {
-    let _blocks = LargeBlocksApart::begin();
     // Alive while the error is explained: what was refused is asked of it.
     let _limit = TensorLimit::begin(path);
     import_within_limits(path, inputs).map_err(TensorLimit::explain)
@@ -77,6 +76,7 @@ fn import_within_limits(path: &Path, specs: Option<&[InputSpec]>) -> Result<Impo
     let mut archive = Archive::load(path)?;
     let (mut inputs, numbers) = archive.inputs(specs)?;
     archive.give(&numbers);
+    let blocks = LargeBlocksApart::begin();
     let record = |batch| archive.record(&inputs, batch).map_err(|error| explain(&archive, error, &inputs));
     let (first, first_weights) = record(BATCHES.0)?;
     let (second, second_weights) = record(BATCHES.1)?;
@@ -97,6 +97,7 @@ fn import_within_limits(path: &Path, specs: Option<&[InputSpec]>) -> Result<Impo
     let graph = Graph::new(file)?;
     check_names(&graph)?;
     check_parameters(&graph, &weights)?;
+    drop(blocks);
     let max_abs_diff = compare(archive, &graph, &weights, &inputs)?;
     let input_shapes = inputs.into_iter().map(|input| input.shape).collect();
     Ok(Imported { graph, weights, input_shapes, max_abs_diff })

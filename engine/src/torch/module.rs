@@ -61,6 +61,7 @@ impl Reloaded {
     }
 
     /// The same, with these numbers for the inputs of `forward` that take numbers.
+    #[must_use]
     pub fn with_numbers(mut self, numbers: &[GivenNumber]) -> Self {
         self.0.pin_mut().give(&given(numbers));
         self

@@ -12,10 +12,11 @@
 #include <unordered_set>
 
 #include "failure.h"
+#include "frame.h"
 #include "nodes.h"
 #include "operators.h"
+#include "places.h"
 #include "secateur-engine/src/torch/bridge.rs.h"
-#include "source.h"
 
 namespace secateur {
 namespace {
@@ -38,18 +39,6 @@ const c10::Symbol kFusedAttention = c10::Symbol::fromQualString("aten::_native_m
 const c10::Symbol kRepeatInterleave = c10::Symbol::fromQualString("aten::repeat_interleave");
 const c10::Symbol kFusedEncoderLayer = c10::Symbol::fromQualString("aten::_transformer_encoder_layer_fwd");
 
-struct Frame {
-  // The node that runs.
-  const Node* at = nullptr;
-  torch::jit::Function* function = nullptr;
-  // The arguments began with an object of the module.
-  bool is_method = false;
-  std::unordered_map<const Value*, IValue> values;
-  // Numbers, and lists of them, that depend on the size of a tensor.
-  std::unordered_set<const Value*> sized;
-  std::string module;
-};
-
 // What a call takes or gives back, and which of it depends on the size of a tensor.
 struct Passed {
   std::vector<IValue> values;
@@ -59,7 +48,7 @@ struct Passed {
 class Evaluator : Reviewer {
  public:
   Evaluator(const ModuleTensors& tensors, Recorder& recorder, Budget& budget, Guide* guide)
-      : tensors_(tensors), recorder_(recorder), budget_(budget), guide_(guide) {
+      : tensors_(tensors), recorder_(recorder), budget_(budget), guide_(guide), places_(tensors, frames_) {
     if (guide != nullptr) recorder_.ask(this);
   }
 
@@ -120,7 +109,7 @@ class Evaluator : Reviewer {
     if (!wanted.differs) return std::nullopt;
     const auto report = [&](std::optional<size_t> element) {
       const ProgramPlace place =
-          is_own_call_ ? locate(frames_.size() - 1, frames_.back()->at, argument, element) : unknown();
+          is_own_call_ ? places_.of_input(frames_.back()->at, argument, element) : Places::unknown();
       guide_->found(call, argument, element ? static_cast<int64_t>(*element) : -1, place);
     };
     if (wanted.elements.empty()) report(std::nullopt);
@@ -136,100 +125,19 @@ class Evaluator : Reviewer {
   }
 
  private:
-  static ProgramPlace unknown() { return {PlaceKind::Unknown, "", 0, 0, "", {}, ""}; }
-
-  // Where the program says what input `input` of a node is, or one element of it.
-  ProgramPlace locate(size_t depth, const Node* node, size_t input, std::optional<size_t> element) {
-    const Value* value = node->input(input);
-    std::optional<Expression> written = sources_.input(node, input);
-    if (!element) {
-      if (written && written->kind != Expression::Kind::Other) return place_of(depth, PlaceKind::Literal, *written);
-      if (written && written->is_missing) {
-        ProgramPlace place = place_of(depth, PlaceKind::Omission, *written);
-        place.name = argument_name(node, input);
-        return place;
-      }
-      return locate_value(depth, value, std::nullopt, written);
-    }
-    const Node* list = value->node();
-    const bool is_list = list->kind() == c10::prim::ListConstruct || list->kind() == c10::prim::TupleConstruct;
-    if (!is_list) return locate_value(depth, value, element, std::nullopt);
-    std::optional<Expression> part = written ? sources_.element(node, *written, *element) : std::nullopt;
-    if (part && part->kind == Expression::Kind::Number) return place_of(depth, PlaceKind::Literal, *part);
-    return locate_value(depth, list->input(*element), std::nullopt, part);
-  }
-
-  // Where a value comes from that is not written as a literal; `written` is what stands for it.
-  ProgramPlace locate_value(
-      size_t depth, const Value* value, std::optional<size_t> element, const std::optional<Expression>& written) {
-    const Frame& frame = *frames_[depth];
-    const Node* source = value->node();
-    if (source == torch::jit::toGraphFunction(*frame.function).graph()->param_node()) {
-      if (depth == 0) return unknown();
-      const Node* call = frames_[depth - 1]->at;
-      const size_t shift = call->kind() == c10::prim::CallFunction ? 1 : 0;
-      return locate(depth - 1, call, value->offset() + shift, element);
-    }
-    if (source->kind() == c10::prim::GetAttr && !element) {
-      if (const std::optional<std::string> path = path_of(source->input(0), frame)) {
-        return {PlaceKind::Attribute, "", 0, 0, *path, {}, source->s(c10::attr::name)};
-      }
-    }
-    if (!written || element) return unknown();
-    const bool is_constant = source->kind() == c10::prim::Constant;
-    return place_of(depth, is_constant ? PlaceKind::Literal : PlaceKind::Expression, *written);
-  }
-
-  // The path of an object; `self` may have been read for the last time.
-  std::optional<std::string> path_of(const Value* object, const Frame& frame) const {
-    if (frame.is_method && object->node()->kind() == c10::prim::Param && object->offset() == 0 &&
-        object->node()->owningBlock()->owningNode() == nullptr) {
-      return frame.module;
-    }
-    const auto value = frame.values.find(object);
-    if (value == frame.values.end() || !value->second.isObject()) return std::nullopt;
-    const auto path = tensors_.paths.find(value->second.toObject().get());
-    return path == tensors_.paths.end() ? std::nullopt : std::optional(path->second);
-  }
-
   // A `chunk` into parts that are not of one size any more is told to be a split into these sizes.
   bool split_instead(const Node* node, torch::jit::Stack& stack, const Place& place) {
     constexpr size_t kSizes = 1, kDim = 2;
     if (guide_ == nullptr || stack.size() != kDim + 1 || !stack[kSizes].isInt()) return false;
     const rust::Vec<int64_t> sizes = guide_->split(recorder_.next_call(), node->schema().name(), stack[kSizes].toInt());
     if (sizes.empty()) return false;
-    const std::optional<Expression> called = sources_.callee(node);
-    const std::optional<Expression> written = sources_.input(node, kSizes);
-    const bool is_known = called && written && !written->is_missing;
-    const size_t depth = frames_.size() - 1;
+    const std::optional<ProgramPlace> called = places_.of_callee(node), written = places_.of_written(node, kSizes);
+    const bool is_known = called && written;
     guide_->found_split(
-        recorder_.next_call(), is_known ? place_of(depth, PlaceKind::Literal, *called) : unknown(),
-        is_known ? place_of(depth, PlaceKind::Literal, *written) : unknown());
+        recorder_.next_call(), is_known ? *called : Places::unknown(), is_known ? *written : Places::unknown());
     stack[kSizes] = std::vector<int64_t>(sizes.begin(), sizes.end());
     stack = {apply("aten::split_with_sizes", "", std::move(stack), place)};
     return true;
-  }
-
-  // A place in the function or method of the frame at `depth`.
-  ProgramPlace place_of(size_t depth, PlaceKind kind, const Expression& at) const {
-    size_t method = depth;
-    while (method > 0 && !frames_[method]->is_method) --method;
-    rust::Vec<rust::String> calls;
-    for (size_t index = method; index <= depth; ++index) {
-      const torch::jit::Function& function = *frames_[index]->function;
-      calls.push_back(index == method ? function.name() : function.qualname().qualifiedName());
-    }
-    return {kind, at.record, at.start, at.end, frames_[method]->module, std::move(calls), ""};
-  }
-
-  static std::string argument_name(const Node* node, size_t input) {
-    if (node->maybeSchema() != nullptr) return node->schema().arguments().at(input).name();
-    if (node->kind() == c10::prim::CallFunction) {
-      const auto& schema = node->input(0)->type()->expectRef<c10::FunctionType>().function()->getSchema();
-      return schema.arguments().at(input - 1).name();
-    }
-    const auto& method = node->input(0)->type()->expectRef<c10::ClassType>().getMethod(node->s(c10::attr::name));
-    return method.getSchema().arguments().at(input).name();
   }
 
   Rejected refusal(const Place& place, std::string detail, std::string hint = "") const {
@@ -379,7 +287,10 @@ class Evaluator : Reviewer {
       case c10::prim::Print: return;
       default:
         // PyTorch's transformer layers take a fused path without gradients, which could not be trained or pruned.
-        if (node->kind() == kIsGradEnabled) return set(true);
+        if (node->kind() == kIsGradEnabled) {
+          tell_of_gradients(node, frame);
+          return set(true);
+        }
         if (node->kind() == kSetGradEnabled) return;
         // As with constants: the one that the model runs on.
         if (node->kind() == kMakeDevice) return set(IValue(c10::Device(c10::kCPU)));
@@ -412,6 +323,15 @@ class Evaluator : Reviewer {
     }
     const auto& [value, sized] = assigned->second;
     set_result(node, value, sized, frame);
+  }
+
+  // PyTorch's attention and encoder layers take a fused path where gradients are off, which wants the sizes of before.
+  // The guide knows whether the module has them still.
+  void tell_of_gradients(const Node* node, const Frame& frame) {
+    if (guide_ == nullptr || !frame.is_method) return;
+    ProgramPlace place = places_.of_call(node).value_or(Places::unknown());
+    place.instance = frame.module;
+    guide_->found_grad_mode(std::move(place));
   }
 
   // A guard that switches gradients off or on. No address is used twice, since attributes are told apart by it.
@@ -502,15 +422,15 @@ class Evaluator : Reviewer {
       const bool is_sized = frame.sized.count(comparison->input(size)) != 0;
       const bool is_number = frame.sized.count(comparison->input(1 - size)) == 0;
       if (!is_sized || !is_number || is == frame.values.end() || !is->second.isInt()) continue;
-      guide_->found_check(is->second.toInt(), locate(frames_.size() - 1, comparison, 1 - size, std::nullopt));
+      guide_->found_check(is->second.toInt(), places_.of_input(comparison, 1 - size, std::nullopt));
       return true;
     }
     // Both follow the sizes, so no number makes them equal again: that they were is no longer true.
     const auto outcome = frame.values.find(comparison->output());
     const bool wanted = comparison->kind() == c10::aten::eq;
-    const std::optional<Expression> call = sources_.call(comparison);
+    const std::optional<ProgramPlace> call = places_.of_call(comparison);
     if (!call || (outcome != frame.values.end() && outcome->second.toBool() == wanted)) return false;
-    guide_->found_condition(wanted, place_of(frames_.size() - 1, PlaceKind::Literal, *call));
+    guide_->found_condition(wanted, *call);
     return true;
   }
 
@@ -703,9 +623,9 @@ class Evaluator : Reviewer {
   size_t depth_ = 0;
   size_t blocks_ = 0;
   Guide* guide_;
-  Sources sources_;
   // The calls that run, each in the one before it.
   std::vector<Frame*> frames_;
+  Places places_;
   // The recorder calls the operator of the node, and not one of what the node stands for.
   bool is_own_call_ = false;
 };

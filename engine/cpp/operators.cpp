@@ -109,7 +109,12 @@ std::string hint_for(const std::string& name) {
       place);
 }
 
-void check_block(const Block* block, size_t depth) {
+// What PyTorch's own guards do to the thread, and nothing else may.
+bool may_set_gradients(const c10::QualifiedName& function) {
+  return function.qualifiedName().rfind("__torch__.torch.autograd.grad_mode.", 0) == 0;
+}
+
+void check_block(const Block* block, const c10::QualifiedName& function, size_t depth) {
   if (depth > kMaxNesting) refuse_size("a nesting of branches and loops", kMaxNesting);
   for (const Node* node : block->nodes()) {
     if (node->inputs().size() > kMaxValues || node->outputs().size() > kMaxValues) {
@@ -118,11 +123,12 @@ void check_block(const Block* block, size_t depth) {
     if (!is_language_construct(node)) {
       const c10::FunctionSchema* schema = node->maybeSchema();
       if (schema == nullptr) refuse(node, node->kind().toQualString(), "");
-      if (!is_allowed_operator(schema->name(), schema->overload_name())) {
+      const bool is_kept_back = schema->name() == "aten::set_grad_enabled" && !may_set_gradients(function);
+      if (is_kept_back || !is_allowed_operator(schema->name(), schema->overload_name())) {
         refuse(node, schema->name(), schema->overload_name());
       }
     }
-    for (const Block* inner : node->blocks()) check_block(inner, depth + 1);
+    for (const Block* inner : node->blocks()) check_block(inner, function, depth + 1);
   }
 }
 
@@ -133,7 +139,7 @@ void check_function(torch::jit::Function* function) {
         "unsupported_operator",
         "The model contains `" + function->qualname().qualifiedName() + "`, which is not TorchScript code.");
   }
-  check_block(torch::jit::toGraphFunction(*function).graph()->block(), 0);
+  check_block(torch::jit::toGraphFunction(*function).graph()->block(), function->qualname(), 0);
 }
 
 void check_class(const c10::ClassTypePtr& type, std::unordered_set<const c10::Type*>& checked, size_t depth) {

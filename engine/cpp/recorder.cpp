@@ -471,7 +471,8 @@ bool Recorder::depends_on_data(const at::Tensor& tensor, const std::string& read
 }
 
 void Recorder::specialise(const Place& place) {
-  const std::string text = json::quote(place.module + (place.source.empty() ? "" : " (" + place.source + ")"));
+  const std::string module = place.module.empty() ? "the model itself" : place.module;
+  const std::string text = json::quote(module + (place.source.empty() ? "" : " (" + place.source + ")"));
   if (std::find(specialisations_.begin(), specialisations_.end(), text) == specialisations_.end()) {
     specialisations_.push_back(text);
   }

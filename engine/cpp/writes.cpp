@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
@@ -31,12 +32,19 @@ bool overlap(const at::Tensor& one, const at::Tensor& other) {
 void Recorder::check_write(const at::Tensor& written, const std::string& writer, const Place& place) {
   const auto refuse = [&](const State& state) {
     const bool is_input = state.origin == Origin::Input;
+    const auto weight = std::find_if(parameters_.begin(), parameters_.end(), [&](const ParameterEntry& entry) {
+      return entry.value == state.value;
+    });
+    const std::string name = weight == parameters_.end() ? "a weight" : "`" + weight->weight.name + "`";
     throw Rejected(
         "unsupported_model",
-        writer + place.text() + " writes in place into " +
-            (is_input ? "an input of the model" : "a weight of the model") + ", which is not supported.",
+        writer + place.text() + " writes in place into " + (is_input ? "an input" : name) +
+            " of the model, which is not supported.",
         place.node(),
-        is_input ? "Copy the input first (`x = x.clone()`)." : "Call model.eval() before torch.jit.trace.");
+        is_input
+            ? "Copy the input first (`x = x.clone()`)."
+            : "Call model.eval() before torch.jit.trace; where the program counts or keeps something there, let it assign a new "
+              "tensor (`self.count = self.count + 1`).");
   };
   State& own = state_of(written, writer);
   if (own.origin != Origin::Computed) refuse(own);

@@ -107,6 +107,7 @@ pub(super) mod ffi {
         fn found_split(self: &mut Guide<'_>, call: usize, operator_name: ProgramPlace, sizes: ProgramPlace);
         fn found_check(self: &mut Guide<'_>, size: i64, place: ProgramPlace);
         fn found_condition(self: &mut Guide<'_>, value: bool, place: ProgramPlace);
+        fn found_grad_mode(self: &mut Guide<'_>, place: ProgramPlace);
         fn found(self: &mut Guide<'_>, call: usize, argument: usize, element: i64, place: ProgramPlace);
     }
 
@@ -219,6 +220,9 @@ pub(super) trait Reviewer {
 
     /// Where the program compares two sizes that are equal no more, and would raise an error unless the outcome is this.
     fn found_condition(&mut self, value: bool, place: ffi::ProgramPlace);
+
+    /// Where a module asks whether gradients are on, to compute in a fused way where they are off.
+    fn found_grad_mode(&mut self, place: ffi::ProgramPlace);
 }
 
 /// A [`Reviewer`] as C++ sees it.
@@ -247,6 +251,10 @@ impl Guide<'_> {
 
     fn found_condition(&mut self, value: bool, place: ffi::ProgramPlace) {
         self.0.found_condition(value, place);
+    }
+
+    fn found_grad_mode(&mut self, place: ffi::ProgramPlace) {
+        self.0.found_grad_mode(place);
     }
 }
 

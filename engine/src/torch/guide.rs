@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use secateur_core::graph::{Literal, Node, Size};
+use secateur_core::graph::{Graph, Literal, Node, Parameter, Size};
 
 use super::bridge::Reviewer;
 use super::bridge::ffi::{ProgramPlace, Wanted, WantedKind};
@@ -14,6 +14,8 @@ pub(super) struct Wishes {
     calls: HashMap<usize, Node>,
     batch: i64,
     given: HashMap<(usize, usize), Literal>,
+    /// Names of the tensors that have other sizes than in the archive that was uploaded.
+    cut: Vec<String>,
     pub(super) found: Vec<Found>,
 }
 
@@ -31,10 +33,15 @@ pub(super) struct Found {
 }
 
 impl Wishes {
-    /// `calls` are the numbers of the calls that the nodes are, in recordings of the program.
-    pub(super) fn new(nodes: &[Node], calls: &[usize], batch: i64) -> Self {
-        let calls = calls.iter().copied().zip(nodes.iter().cloned()).collect();
-        Self { calls, batch, ..Self::default() }
+    /// What `cut` wants of the program whose graph was `original`; `calls` are the numbers of the calls that the nodes are, in
+    /// recordings of the program.
+    pub(super) fn new(original: &Graph, cut: &Graph, calls: &[usize], batch: i64) -> Self {
+        let calls = calls.iter().copied().zip(cut.nodes().iter().cloned()).collect();
+        let shapes = |graph: &Graph, parameter: &Parameter| graph.value(parameter.value).shape.clone();
+        let both = original.parameters().iter().zip(cut.parameters());
+        let cut = both.filter(|(before, after)| shapes(original, before) != shapes(cut, after));
+        let cut = cut.map(|(before, _)| before.name.clone()).collect();
+        Self { calls, batch, cut, ..Self::default() }
     }
 }
 
@@ -128,6 +135,22 @@ impl Reviewer for Wishes {
     fn found_condition(&mut self, value: bool, place: ProgramPlace) {
         let text = if value { "True" } else { "False" };
         self.found_in_check(place, Literal::Bool(value), Some(text.to_owned()));
+    }
+
+    fn found_grad_mode(&mut self, place: ProgramPlace) {
+        let inside = format!("{}.", place.instance);
+        if !self.cut.iter().any(|name| place.instance.is_empty() || name.starts_with(&inside)) {
+            return;
+        }
+        self.found.push(Found {
+            node: place.instance.clone(),
+            place,
+            op: "aten::is_grad_enabled".to_owned(),
+            argument: "result".to_owned(),
+            given: Literal::None,
+            wanted: Literal::Bool(true),
+            text: Some("True".to_owned()),
+        });
     }
 }
 

@@ -48,7 +48,7 @@ pub fn patch(
     let mut made: Vec<ProgramEdit> = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let archive = Archive::load_again(target, original).map_err(|error| program_fails(&error))?;
-        let mut wishes = Wishes::new(cut.nodes(), &calls, BATCHES.0);
+        let mut wishes = Wishes::new(original, cut, &calls, BATCHES.0);
         archive.follow(&inputs, BATCHES.0, &mut wishes).map_err(|error| program_fails(&error))?;
         drop(archive);
         if wishes.found.is_empty() {

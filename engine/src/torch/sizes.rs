@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use secateur_core::graph::{FreeSize, Graph, InputDimension};
 
 use super::TorchError;
-use super::archive::{Archive, BATCHES, Input, LargeBlocksApart, TensorLimit, inputs_of};
+use super::archive::{Archive, Input, LargeBlocksApart, TensorLimit, inputs_of};
 
 /// The largest step that is tried: networks halve an image up to five times.
 const LARGEST_STEP: i64 = 32;
@@ -31,7 +31,7 @@ pub(super) fn free_sizes(model: &Path, graph: &Graph) -> Result<Vec<FreeSize>, T
         for at in dimensions {
             inputs[at.input].shape[at.dimension] += by;
         }
-        Instant::now() < end && archive.record(&inputs, BATCHES.0).is_ok()
+        Instant::now() < end && archive.record(&inputs, 1).is_ok()
     };
     Ok(find(&home, runs))
 }
@@ -60,9 +60,13 @@ fn find(home: &[Input], runs: impl Fn(&[InputDimension], i64) -> bool) -> Vec<Fr
 
 fn free(dimensions: Vec<InputDimension>, size: i64, runs: impl Fn(&[InputDimension], i64) -> bool) -> Option<FreeSize> {
     let steps = || (0..).map(|power| 1 << power).take_while(|&step| step <= LARGEST_STEP);
+    let grows_by = |step| Some(FreeSize { dimensions: dimensions.clone(), size, step, may_grow: true });
+    // Most programs leave a size open altogether, or not at all.
+    if runs(&dimensions, 1) {
+        return grows_by(1);
+    }
     if runs(&dimensions, LARGEST_STEP) {
-        let step = steps().find(|&step| step == LARGEST_STEP || runs(&dimensions, step))?;
-        return Some(FreeSize { dimensions, size, step, may_grow: true });
+        return grows_by(steps().skip(1).find(|&step| step == LARGEST_STEP || runs(&dimensions, step))?);
     }
     // A table of positions may end here.
     let half = steps().take_while(|&step| step <= size / 2).last()?;

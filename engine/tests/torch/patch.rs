@@ -9,7 +9,7 @@ use secateur_core::graph::{DType, Graph};
 use secateur_core::group::Grouping;
 use secateur_core::spec::InputSpec;
 use secateur_core::surgery::{self, Cut};
-use secateur_engine::network::cut;
+use secateur_engine::network::{Network, cut};
 use secateur_engine::torch::{self, Imported, Reloaded};
 use tch::{Device, Tensor};
 
@@ -88,6 +88,7 @@ fn where_nothing_is_cut_every_record_is_the_original_one() {
     let shape = |path: &Path| match path.file_stem().unwrap().to_str().unwrap() {
         "words" => vec![7],
         "streaming" => vec![64],
+        "fused" => vec![6, 10],
         "clip" => vec![3, 4, 8, 8],
         "sequence" => vec![4, 20],
         "resnet20-digits" | "vgg-digits" => vec![1, 8, 8],
@@ -210,6 +211,30 @@ fn a_method_returns_what_it_returned() {
         let given = [given.shallow_clone()];
         assert_same(&pruned.call(method, &given).unwrap(), &zeroed.call(method, &given).unwrap());
     }
+}
+
+/// Reloaded programs run without gradients, where these layers would take their fused path.
+#[test]
+fn layers_that_are_fused_without_gradients_are_not_once_they_are_cut() {
+    let model = fixture("families/fused.pt");
+    let Imported { graph, weights, .. } = torch::import(&model, Some(&[vec![6, 10]])).unwrap();
+    let cut = cut_of(&graph);
+    assert!(cut.kept.0.contains_key("attention.in_proj_weight"), "{:?}", cut.kept);
+    let smaller = cut::apply(&graph, &cut, &weights).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pruned.pt");
+    let edits = torch::patch(&model, &graph, (&cut.graph, &smaller), &file, &[]).unwrap();
+    let fused = edits.iter().filter(|edit| edit.operator == "aten::is_grad_enabled");
+    let mut modules: Vec<&str> = fused.map(|edit| edit.module.as_str()).collect();
+    modules.sort_unstable();
+    modules.dedup();
+    assert_eq!(modules, ["attention", "encoder", "encoder.self_attn"]);
+    let network = Network::new(cut.graph, smaller).unwrap();
+    let inputs = [random(&[3, 9, 10])];
+    let reloaded = open(&file).forward(&inputs).unwrap();
+    assert_eq!(reloaded[0].size(), [3, 5]);
+    let inputs = [random(&[3, 6, 10])];
+    assert_same(&open(&file).forward(&inputs).unwrap(), &network.evaluate(&inputs).unwrap());
 }
 
 /// Compiled against libtorch as a user's own program is.

@@ -129,7 +129,7 @@ fn writes_into_inputs_and_weights_are_refused() {
     for (source, what) in [
         ("def forward(self, x):\n    return torch.linear(torch.relu_(x), self.fc.weight)", "an input"),
         ("def forward(self, x):\n    return torch.linear(torch.relu_(x.view(-1, 4)), self.fc.weight)", "an input"),
-        ("def forward(self, x):\n    return torch.linear(x, torch.mul_(self.fc.bias, 2))", "a weight"),
+        ("def forward(self, x):\n    return torch.linear(x, torch.mul_(self.fc.bias, 2))", "`fc.bias` of the model"),
     ] {
         let archive = module().parameter("fc.weight", &[4, 4]).buffer("fc.bias", &[4, 4]).forward(source).write();
         let rejection = archive.rejection(&[&[4]], Code::UnsupportedModel);

@@ -8,7 +8,7 @@ use super::MAX_LOCALS;
 use super::definitions::{Definition, Definitions};
 use super::id::TypeId;
 use super::lexer::Token;
-use super::meaning::{Meaning, check_operator};
+use super::meaning::{Meaning, check_operator, refused_operator};
 use super::outline::Body;
 use super::reader::{BodyFindings, BodyReader};
 use super::types::{Type, Types};
@@ -101,7 +101,7 @@ impl<'a> BodyReader<'a, '_> {
         let guard = self.value()?;
         let class = match *self.types.get(guard) {
             Type::Object(class) if self.definitions.is_grad_mode(class) => class,
-            _ => return Err(check_operator(&self.cursor, "prim", "Enter").expect_err("it is not allowed")),
+            _ => return Err(refused_operator(&self.cursor, "prim", "Enter")),
         };
         if let Definition::Class(members) = self.definitions.get(class) {
             let around = ["__enter__", "__exit__"].into_iter().filter_map(|name| members.methods.get(name));

@@ -7,12 +7,15 @@ use super::definitions::{Definition, Function};
 use super::id::{DefinitionId, TypeId};
 use super::lexer::Token;
 use super::literal::constant;
-use super::meaning::{self, Form, Meaning, check_operator};
+use super::meaning::{self, Form, Meaning, check_operator, refused_operator};
 use super::operators;
 use super::reader::BodyReader;
 use super::types::{Type, Types};
 use super::{MAX_CHAIN, MAX_TEXT_BITS};
 use crate::rejection::{Code, Rejection};
+
+/// What PyTorch's guards do to the thread, and nothing else may.
+const SETS_GRAD_MODE: &str = "set_grad_enabled";
 
 /// An expression that was read.
 pub(super) struct Expression<'a> {
@@ -199,6 +202,9 @@ impl<'a> BodyReader<'a, '_> {
         self.found.sizes[self.function.0 as usize] += 1;
         let returns = match of {
             Meaning::Operator(namespace, name) => {
+                if name == SETS_GRAD_MODE && !self.definitions.is_grad_mode(self.definition) {
+                    return Err(refused_operator(&self.cursor, namespace, name));
+                }
                 check_operator(&self.cursor, namespace, name)?;
                 let arguments = self.operands(name)?;
                 match name {
@@ -217,7 +223,7 @@ impl<'a> BodyReader<'a, '_> {
                     self.arguments()?;
                     self.types.add(Type::Object(class))
                 }
-                _ => return Err(check_operator(&self.cursor, "prim", "CreateObject").expect_err("it is not allowed")),
+                _ => return Err(refused_operator(&self.cursor, "prim", "CreateObject")),
             },
             // `C.__new__(C)`
             Meaning::Maker(class) => {

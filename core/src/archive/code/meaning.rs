@@ -160,7 +160,12 @@ pub(super) fn check_operator(cursor: &Cursor, namespace: &str, name: &str) -> Re
     if operators::is_allowed(namespace, name) {
         return Ok(());
     }
+    Err(refused_operator(cursor, namespace, name))
+}
+
+/// The refusal of an operator.
+pub(super) fn refused_operator(cursor: &Cursor, namespace: &str, name: &str) -> Rejection {
     let operator = format!("{namespace}::{name}");
     let what = format!("calls the operator `{operator}`, which is not on the list of supported operators");
-    Err(cursor.rejection(Code::UnsupportedOperator, what).at(operator).hint(operators::hint(namespace, name)))
+    cursor.rejection(Code::UnsupportedOperator, what).at(operator).hint(operators::hint(namespace, name))
 }

@@ -55,6 +55,17 @@ pub(super) fn hint(namespace: &str, name: &str) -> &'static str {
             "Save the model with `torch.jit.trace`, which writes it without classes, context managers and tasks; of those, only \
              `torch.no_grad` and its like may stand in a scripted model."
         }
+        ("aten", "stft" | "istft") => {
+            "Compute the spectrogram outside of the model, or as a convolution with a basis of sines and cosines: complex numbers are \
+             not supported."
+        }
+        ("aten", name) if name.starts_with("fft_") || name.contains("complex") => {
+            "Complex numbers are not supported; export the part of the model that does without them."
+        }
+        ("aten", "_pack_padded_sequence" | "_pad_packed_sequence") => {
+            "Give padded sequences to the recurrent layer, without `pack_padded_sequence`: how a packed one is laid out depends on the data."
+        }
+        ("aten", name) if name.contains("fake_quantize") || name.starts_with("quantize_") => QUANTIZED_HINT,
         _ => "Export the part of the model that does not call it.",
     }
 }
@@ -62,6 +73,15 @@ pub(super) fn hint(namespace: &str, name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operator_that_people_meet_has_a_hint_of_its_own() {
+        let usual = hint("aten", "save");
+        for name in ["stft", "fft_rfft2", "view_as_complex", "_pack_padded_sequence", "fake_quantize_per_tensor_affine"]
+        {
+            assert!(!is_allowed("aten", name) && hint("aten", name) != usual, "{name}");
+        }
+    }
 
     #[test]
     fn what_computes_is_allowed_and_what_reaches_files_or_memory_is_not() {

@@ -136,6 +136,7 @@ fn gradients_may_be_switched_off_by_pytorchs_own_guard() {
     for (body, words) in [
         (format!("{made}\nwith _0:\n  y = torch.save(x, \"/tmp/x\")"), "`aten::save`"),
         (format!("_0 = {class}.__new__(__torch__.Net)"), "another class"),
+        ("y = torch.set_grad_enabled(False)".to_owned(), "`aten::set_grad_enabled`"),
         ("with self.part:\n  pass".to_owned(), "`prim::Enter`"),
         ("_0 = __torch__.Net.__new__(__torch__.Net)".to_owned(), "`prim::CreateObject`"),
     ] {

@@ -9,6 +9,9 @@ use std::ops::Range;
 
 use super::NotPatched;
 
+/// Bytes of source text that copies of classes may have. The program of a published network has less than one MiB.
+const MOST_COPIED: usize = 32 << 20;
+
 /// A replacement in a source file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TextEdit {
@@ -49,7 +52,7 @@ pub(super) fn edit(
 ) -> Result<Edited, NotPatched> {
     let mut names = Names::of(files);
     let mut classes: Vec<String> = instances.iter().map(|instance| instance.class.clone()).collect();
-    let mut changes = Changes { files, in_place: BTreeMap::new(), new: BTreeMap::new() };
+    let mut changes = Changes { files, in_place: BTreeMap::new(), new: BTreeMap::new(), copied: 0 };
     let mut by_instance: BTreeMap<usize, BTreeSet<TextEdit>> = BTreeMap::new();
     let mut functions = Functions { files, copies: BTreeMap::new(), new: BTreeMap::new() };
     for (&instance, edits) in edits {
@@ -91,6 +94,7 @@ pub(super) fn edit(
                 continue;
             }
             let name = names.next(&class);
+            changes.grow(&text)?;
             splices.extend(text.mentions(&class).into_iter().map(|range| (range, name.clone())));
             changes.new.insert(record_of(&name), text.copy(splices)?);
             for member in members {
@@ -161,9 +165,23 @@ struct Changes<'a> {
     files: &'a BTreeMap<String, String>,
     in_place: BTreeMap<String, Vec<(Range<usize>, String)>>,
     new: BTreeMap<String, String>,
+    /// Bytes of the classes that were copied.
+    copied: usize,
 }
 
 impl Changes<'_> {
+    /// One more class is copied.
+    fn grow(&mut self, class: &Definition<'_>) -> Result<(), NotPatched> {
+        self.copied += class.bytes.len();
+        if self.copied > MOST_COPIED {
+            return Err(NotPatched::new(format!(
+                "its classes would have to be copied so often that the copies have more than {} MiB",
+                MOST_COPIED >> 20
+            )));
+        }
+        Ok(())
+    }
+
     fn finish(self) -> Result<BTreeMap<String, String>, NotPatched> {
         let mut files = self.new;
         for (record, splices) in self.in_place {
@@ -374,6 +392,17 @@ mod tests {
         assert_eq!(edited.files["code/__torch__.py"], format!("{CONV}{declared}"));
         let text = CONV.replace("[1, 8]", "[1, 5]").replace("self: __torch__.Conv", &format!("self: {copy}"));
         assert_eq!(edited.files["code/__torch__/___torch_mangle_0.py"], text);
+    }
+
+    #[test]
+    fn a_class_is_not_copied_without_end() {
+        let long = format!("{CONV}  def more(self: __torch__.Conv) -> str:\n    return \"{}\"\n", "x".repeat(1 << 20));
+        let files = BTreeMap::from([("code/__torch__.py".to_owned(), long)]);
+        let conv = |_| Instance { class: "__torch__.Conv".to_owned(), children: Vec::new() };
+        let instances: Vec<Instance> = (0..40).map(conv).collect();
+        let needs = (0..40).map(|instance: usize| (instance, literal(&instance.to_string()))).collect();
+        let refused = edit(&files, &instances, &needs).unwrap_err();
+        assert!(refused.to_string().contains("more than 32 MiB"), "{refused}");
     }
 
     #[test]

@@ -110,9 +110,11 @@ rust::String Archive::interface() const {
     const auto tuple = result.type()->cast<c10::TupleType>();
     if (tuple && tuple->name()) named_tuple = tuple->name()->name();
   }
+  const auto required = static_cast<int64_t>(declared.size() - 1 - optional.size());
   const auto names = [](const std::vector<std::string>& list) { return json::array_of(list, json::quote); };
   return rust::String::lossy(
-      "{\"methods\":" + names(methods) + ",\"attributes\":" + names(attributes) + ",\"optional\":" + names(optional) +
+      "{\"methods\":" + names(methods) + ",\"attributes\":" + names(attributes) +
+      ",\"required\":" + json::number(required) + ",\"optional\":" + names(optional) +
       ",\"named_tuple\":" + json::quote(named_tuple) + "}");
 }
 

@@ -29,7 +29,7 @@ class Archive {
   void give(rust::Slice<const GivenNumber> numbers);
 
   // JSON of what a user of the model meets besides the tensors of `forward`:
-  // {"methods": ["encode"], "attributes": ["classes"], "optional": ["mask"], "named_tuple": ""}.
+  // {"methods": ["encode"], "attributes": ["classes"], "required": 1, "optional": ["mask"], "named_tuple": ""}.
   rust::String interface() const;
 
   // JSON of the methods beside `forward`, with the number of tensors that each needs; null for one that needs something

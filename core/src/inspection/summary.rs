@@ -36,7 +36,8 @@ pub struct ModelSummary {
     /// Sizes of the inputs, besides the batch, that the program leaves open.
     #[serde(default)]
     pub free_sizes: Vec<FreeSize>,
-    /// How a pruned file of this model would be written; `null` when that is not known, as when nothing can be pruned.
+    /// How a pruned file of this model would be written; `null` when that is not known: nothing can be pruned, or the import took so long
+    /// that it was not tried.
     #[serde(default)]
     pub export: Option<ExpectedExport>,
     /// What the user could do to have more pruned, in sentences.

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::network::cut::{apply, with_zeroed_columns};
 use crate::network::{Network, random_inputs_of};
 use crate::proof::difference;
-use crate::torch::{self, Reloaded};
+use crate::torch::{self, Reloaded, TorchError};
 
 const BATCH: i64 = 2;
 /// Calls in a row: libtorch watches the first, and rewrites the program for those after it.
@@ -185,7 +185,24 @@ struct Different {
     problem: String,
 }
 
-/// Parameters that no node reads: a cache that was filled before the model was saved is read instead.
+/// What the program may do that was not recorded, with parameters that were not cut for it: a sentence, where there is such.
+///
+/// # Errors
+/// The archive cannot be loaded.
+pub fn untried_branches(model: &Path, graph: &Graph) -> Result<Option<String>, TorchError> {
+    let (unread, left_out) = (unread_parameters(graph), torch::inputs_left_out(model, graph)?);
+    if unread.is_empty() || left_out.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "The program was read without {}; what it reads only with them was not cut ({}), and may not fit the rest any more. Give them in \
+         `inputs` to have it cut too.",
+        left_out.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+        unread.join(", ")
+    )))
+}
+
+/// Parameters that no node reads: a cache that was filled before the model was saved is read instead, or another branch reads them.
 fn unread_parameters(graph: &Graph) -> Vec<String> {
     let read: HashSet<_> = graph.nodes().iter().flat_map(Node::inputs).collect();
     let trained = graph.parameters().iter().filter(|parameter| parameter.kind == ParameterKind::Parameter);

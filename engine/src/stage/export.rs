@@ -130,7 +130,8 @@ fn write_models(
             }
             let broken = methods.iter().filter_map(|method| Some((&method.name, method.problem.as_ref()?)));
             let broken = broken.map(|(name, problem)| format!("The method `{name}` {problem}."));
-            let lost = broken.chain(broken_sizes).collect();
+            let untried = program::untried_branches(&task.path(MODEL), original.graph())?;
+            let lost = broken.chain(broken_sizes).chain(untried).collect();
             Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, other_sizes, methods, lost })
         }
         Err(reason) => {

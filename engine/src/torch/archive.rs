@@ -185,6 +185,8 @@ pub(super) struct Interface {
     pub methods: Vec<String>,
     /// Attributes of the root that are no tensors and no modules.
     pub attributes: Vec<String>,
+    /// How many inputs have no default; they come first.
+    pub required: usize,
     /// Inputs that have a default.
     pub optional: Vec<String>,
     /// The type that `forward` returns, when its fields have names.

@@ -16,6 +16,8 @@ use super::{Mode, Program, TorchError};
 
 /// Ways to feed one method that are tried.
 const MOST_TRIALS: usize = 64;
+/// Methods that are tried, in the order of the archive; a program has a few.
+const MOST_METHODS: usize = 16;
 /// Tensors that a method may need.
 const MOST_TENSORS: usize = 3;
 
@@ -33,6 +35,7 @@ pub(super) fn record(archive: &Archive, inputs: &[Input]) -> Result<Vec<Method>,
         .into_iter()
         .filter_map(|DeclaredMethod { name, tensors }| Some((name, tensors?)))
         .filter(|&(_, tensors)| (1..=MOST_TENSORS).contains(&tensors))
+        .take(MOST_METHODS)
         .collect();
     if waiting.is_empty() {
         return Ok(Vec::new());

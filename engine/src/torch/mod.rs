@@ -30,7 +30,7 @@ pub use import::{Imported, import, import_with};
 pub use message::{brief, is_out_of_memory};
 pub use methods::arguments_of;
 pub use module::{ModuleBuilder, Reloaded};
-pub use patch::{lost_by_recording, methods as methods_of, patch};
+pub use patch::{inputs_left_out, lost_by_recording, methods as methods_of, patch};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;
 

@@ -93,12 +93,22 @@ pub fn methods(model: &Path) -> Result<Vec<String>, TorchError> {
     Ok(Archive::load(model)?.interface()?.methods)
 }
 
+/// Inputs of the archive `model` that have a default and were not given when its `graph` was recorded.
+///
+/// # Errors
+/// The archive cannot be loaded.
+pub fn inputs_left_out(model: &Path, graph: &Graph) -> Result<Vec<String>, TorchError> {
+    let Interface { required, optional, .. } = Archive::load(model)?.interface()?;
+    let given = graph.inputs().len() + graph.file().numbers.len();
+    Ok(optional.into_iter().skip(given.saturating_sub(required)).collect())
+}
+
 /// What a recording of the archive `model` lacks that the program has, one sentence each.
 ///
 /// # Errors
 /// The archive cannot be loaded.
 pub fn lost_by_recording(model: &Path, original: &Graph) -> Result<Vec<String>, TorchError> {
-    let Interface { methods, attributes, optional, named_tuple } = Archive::load(model)?.interface()?;
+    let Interface { methods, attributes, optional, named_tuple, .. } = Archive::load(model)?.interface()?;
     let extra = Program::open(model).map(|program| program.extra_files()).unwrap_or_default();
     let shapes: Vec<String> = inputs_of(original).iter().map(|input| format!("{:?}", input.shape)).collect();
     let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

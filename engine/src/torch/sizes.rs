@@ -14,7 +14,7 @@ use super::archive::{Archive, Input, LargeBlocksApart, TensorLimit, inputs_of};
 /// The largest step that is tried: networks halve an image up to five times.
 const LARGEST_STEP: i64 = 32;
 /// Dimensions that have not been tried by then count as not open.
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Finds the open sizes of the archive `model`, whose graph is `graph`.
 ///

@@ -10,10 +10,11 @@ use secateur_core::group::Grouping;
 use secateur_core::spec::InputSpec;
 use secateur_core::surgery::{self, Cut};
 use secateur_engine::network::{Network, cut};
+use secateur_engine::proof::program::untried_branches;
 use secateur_engine::torch::{self, Imported, Reloaded};
 use tch::{Device, Tensor};
 
-use crate::fixture::{example, fixture, largest_difference, random};
+use crate::fixture::{example, fixture, largest_difference, module, random};
 
 const IMAGE: &[i64] = &[3, 16, 16];
 
@@ -262,4 +263,30 @@ fn a_program_of_its_own_runs_the_pruned_detector_as_it_ran_the_original() {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let said = String::from_utf8(ran.stdout).unwrap();
     assert_eq!(said, "names.json: [\"cat\", \"dog\"]\nnames: cat dog\nsizes: 3\n");
+}
+
+#[test]
+fn what_an_input_that_was_left_out_leads_to_is_told() {
+    let archive = module()
+        .parameter("a.weight", &[8, 4])
+        .parameter("e.weight", &[8, 3])
+        .parameter("o.weight", &[5, 8])
+        .forward(
+            "def forward(self, x, condition: Optional[Tensor] = None):
+                y = torch.linear(x, self.a.weight)
+                if condition is not None:
+                    y = y + torch.linear(condition, self.e.weight)
+                return torch.linear(torch.relu(y), self.o.weight)",
+        )
+        .write();
+    let alone = archive.import(&[&[4]]).graph;
+    let told = untried_branches(&archive.path, &alone).unwrap().unwrap();
+    assert!(told.contains("`condition`") && told.contains("`e.weight`") && !told.contains("`a.weight`"), "{told}");
+    let both = archive.import(&[&[4], &[3]]).graph;
+    assert_eq!(untried_branches(&archive.path, &both).unwrap(), None);
+    let tied = |group: &secateur_core::group::Group| group.tensors().contains(&"e.weight:0".to_owned());
+    assert!(
+        Grouping::of(&both).groups().iter().any(tied),
+        "given, its features are cut with those that they are added to"
+    );
 }

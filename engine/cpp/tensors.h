@@ -11,13 +11,6 @@
 
 namespace secateur {
 
-inline std::vector<c10::IValue> ivalues(rust::Slice<const Borrowed> tensors) {
-  std::vector<c10::IValue> values;
-  values.reserve(tensors.size() + 1);
-  for (const Borrowed& borrowed : tensors) values.emplace_back(borrowed.tensor);
-  return values;
-}
-
 // The arguments of a call: numbers where some are given, the tensors where tensors are declared, defaults behind them.
 inline std::vector<c10::IValue> arguments_of(
     const c10::FunctionSchema& schema, rust::Slice<const Borrowed> tensors, const std::map<size_t, double>& numbers) {

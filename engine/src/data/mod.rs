@@ -17,8 +17,8 @@ use secateur_core::spec::{Augmentation, InputScaling, JobSpec, PerChannel};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
-use crate::network::{classes, kind_of};
-use crate::torch::channels_last;
+use crate::network::classes;
+use crate::torch::{channels_last, kind_of};
 
 pub use secateur_core::dataset::Split as SplitName;
 

@@ -7,7 +7,7 @@ use secateur_core::graph::{Graph, Size};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
-use crate::torch::{Mode, Program};
+use crate::torch::{Mode, Program, kind_of};
 
 pub struct Network {
     graph: Graph,
@@ -99,20 +99,4 @@ pub fn random_inputs_of(graph: &Graph, shapes: &[Vec<i64>], seed: i64, device: D
         Ok(input.f_to(device)?)
     };
     graph.inputs().iter().zip(shapes).map(draw).collect()
-}
-
-pub fn kind_of(dtype: secateur_core::graph::DType) -> Kind {
-    use secateur_core::graph::DType;
-    match dtype {
-        DType::Float32 => Kind::Float,
-        DType::Float64 => Kind::Double,
-        DType::Float16 => Kind::Half,
-        DType::Bfloat16 => Kind::BFloat16,
-        DType::Int64 => Kind::Int64,
-        DType::Int32 => Kind::Int,
-        DType::Int16 => Kind::Int16,
-        DType::Int8 => Kind::Int8,
-        DType::Uint8 => Kind::Uint8,
-        DType::Bool => Kind::Bool,
-    }
 }

@@ -88,21 +88,37 @@ impl Sides<'_> {
             return Err(self.failure(&home, &different));
         }
         let methods = self.compare_methods(model, &at_home, is_exact)?;
-        let unread = unread_parameters(graph);
         let (mut other_sizes, mut broken_sizes) = (Vec::new(), Vec::new());
         for shapes in other_shapes(graph) {
             match self.compare_at(&shapes, is_exact)? {
                 Some(Ok(())) => other_sizes.push(OtherSize { shapes, values: is_exact }),
-                Some(Err(Different { problem, .. })) if !unread.is_empty() => broken_sizes.push(format!(
-                    "At inputs of {shapes:?} the program {problem}: there it reads what it did not read at the given size, and what \
-                     therefore was not cut ({}).",
-                    unread.join(", ")
-                )),
-                Some(Err(different)) => return Err(self.failure(&shapes, &different)),
+                Some(Err(different)) => {
+                    let newly_read = self.newly_read(model, &shapes);
+                    if newly_read.is_empty() {
+                        return Err(self.failure(&shapes, &different));
+                    }
+                    broken_sizes.push(format!(
+                        "At inputs of {shapes:?} the program {}: there it reads what it does not read at the given size, and what \
+                         therefore was not cut ({}).",
+                        different.problem,
+                        newly_read.join(", ")
+                    ));
+                }
                 None => {}
             }
         }
         Ok(Compared { other_sizes, methods, broken_sizes })
+    }
+
+    /// Parameters that the original reads at these shapes and not at the recorded ones.
+    fn newly_read(&self, model: &Path, shapes: &[Vec<i64>]) -> Vec<String> {
+        let graph = self.original.graph();
+        let read = torch::parameters_read_at(model, graph, shapes).unwrap_or_default();
+        unread_parameters(graph)
+            .into_iter()
+            .filter(|name| read.contains(name))
+            .map(|name| format!("`{name}`"))
+            .collect()
     }
 
     /// Both programs as a new process finds them, with nothing kept from a call before.
@@ -198,11 +214,12 @@ pub fn untried_branches(model: &Path, graph: &Graph) -> Result<Option<String>, T
         "The program was read without {}; what it reads only with them was not cut ({}), and may not fit the rest any more. Give them in \
          `inputs` to have it cut too.",
         left_out.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-        unread.join(", ")
+        unread.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     )))
 }
 
-/// Parameters that no node reads: a cache that was filled before the model was saved is read instead, or another branch reads them.
+/// Names of the parameters that no node reads: a cache that was filled before the model was saved is read instead, or another branch
+/// reads them.
 fn unread_parameters(graph: &Graph) -> Vec<String> {
     let read: HashSet<_> = graph.nodes().iter().flat_map(Node::inputs).collect();
     let trained = graph.parameters().iter().filter(|parameter| parameter.kind == ParameterKind::Parameter);

@@ -14,6 +14,7 @@ use serde_json::Number;
 use tch::{Device, Kind, Tensor};
 
 use super::bridge::{Guide, Reviewer, all_borrowed, all_owned, ffi};
+use super::dtype::kind_of;
 use super::message::is_out_of_memory;
 use super::recording::{Batches, Recording};
 use super::{TorchError, brief};
@@ -146,18 +147,10 @@ impl Input {
             )
             .into());
         }
-        let kind = match self.dtype {
-            DType::Float32 => return Ok(Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?),
-            DType::Float64 => Kind::Double,
-            DType::Float16 => Kind::Half,
-            DType::Bfloat16 => Kind::BFloat16,
-            DType::Int64 => Kind::Int64,
-            DType::Int32 => Kind::Int,
-            DType::Int16 => Kind::Int16,
-            DType::Int8 => Kind::Int8,
-            DType::Uint8 => Kind::Uint8,
-            DType::Bool => Kind::Bool,
-        };
+        if self.dtype == DType::Float32 {
+            return Ok(Tensor::f_randn(&shape, (Kind::Float, Device::Cpu))?);
+        }
+        let kind = kind_of(self.dtype);
         Ok(Tensor::f_randint(self.max.unwrap_or(0) + 1, &shape, (Kind::Int64, Device::Cpu))?.f_to_kind(kind)?)
     }
 }

@@ -7,6 +7,7 @@
 
 mod archive;
 mod bridge;
+mod dtype;
 mod export;
 mod finite;
 mod guide;
@@ -24,6 +25,7 @@ mod source;
 use secateur_core::graph::GraphError;
 use secateur_core::rejection::Rejection;
 
+pub use dtype::kind_of;
 pub use export::export;
 pub use finite::NotFinite;
 pub use import::{Imported, import, import_with};
@@ -33,6 +35,7 @@ pub use module::{ModuleBuilder, Reloaded};
 pub use patch::{inputs_left_out, lost_by_recording, methods as methods_of, patch};
 pub use program::{Mode, Program};
 pub use runtime::channels_last;
+pub use sizes::parameters_read_at;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {

@@ -32,6 +32,13 @@ pub(super) struct Recording {
 }
 
 impl Recording {
+    /// Names of the parameters that what is needed was computed of.
+    pub(super) fn parameters_read(&self) -> HashSet<String> {
+        let read: HashSet<ValueId> = live_nodes(self).iter().flat_map(|(_, node)| tensors_of(&node.args)).collect();
+        let parameters = self.parameters.iter().filter(|parameter| read.contains(&parameter.value));
+        parameters.map(|parameter| parameter.name.clone()).collect()
+    }
+
     /// What is needed of all that was computed.
     fn results(&self) -> impl Iterator<Item = ValueId> {
         self.output.tensors().into_iter().chain(self.state.iter().copied())

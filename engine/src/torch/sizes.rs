@@ -3,13 +3,14 @@
 //! A dimension is open when the program runs with another size of it. Dimensions of one size that are open only together, such as
 //! the length of a text and of its mask, vary together. What has to be added, a power of two, is found by trying.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use secateur_core::graph::{FreeSize, Graph, InputDimension};
 
 use super::TorchError;
-use super::archive::{Archive, Input, LargeBlocksApart, TensorLimit, inputs_of};
+use super::archive::{Archive, BATCHES, Input, LargeBlocksApart, TensorLimit, inputs_of};
 
 /// The largest step that is tried: networks halve an image up to five times.
 const LARGEST_STEP: i64 = 32;
@@ -34,6 +35,19 @@ pub(super) fn free_sizes(model: &Path, graph: &Graph) -> Result<Vec<FreeSize>, T
         Instant::now() < end && archive.record(&inputs, 1).is_ok()
     };
     Ok(find(&home, runs))
+}
+
+/// Names of the parameters that the archive `model`, whose graph is `graph`, reads at inputs of these shapes.
+///
+/// # Errors
+/// The program does not run there.
+pub fn parameters_read_at(model: &Path, graph: &Graph, shapes: &[Vec<i64>]) -> Result<HashSet<String>, TorchError> {
+    let _limit = TensorLimit::begin(model);
+    let mut inputs = inputs_of(graph);
+    for (input, shape) in inputs.iter_mut().zip(shapes) {
+        input.shape.clone_from(shape);
+    }
+    Ok(Archive::load_again(model, graph)?.record(&inputs, BATCHES.0)?.0.parameters_read())
 }
 
 fn find(home: &[Input], runs: impl Fn(&[InputDimension], i64) -> bool) -> Vec<FreeSize> {

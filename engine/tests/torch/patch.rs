@@ -290,3 +290,21 @@ fn what_an_input_that_was_left_out_leads_to_is_told() {
         "given, its features are cut with those that they are added to"
     );
 }
+
+#[test]
+fn what_is_read_at_another_size_alone_is_known() {
+    let archive = module()
+        .parameter("small.weight", &[5, 4])
+        .parameter("large.weight", &[5, 8])
+        .forward(
+            "def forward(self, x):
+                if x.size(1) == 4:
+                    return torch.linear(x, self.small.weight)
+                return torch.linear(x, self.large.weight)",
+        )
+        .write();
+    let graph = archive.import(&[&[4]]).graph;
+    let read = |size| torch::parameters_read_at(&archive.path, &graph, &[vec![size]]).unwrap();
+    assert_eq!(read(4).into_iter().collect::<Vec<_>>(), ["small.weight"]);
+    assert_eq!(read(8).into_iter().collect::<Vec<_>>(), ["large.weight"]);
+}

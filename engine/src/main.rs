@@ -12,7 +12,8 @@
 //!
 //! The exit code is 0 when an outcome was sent, whatever it was, 4 when the worker went away, 2 when no request could be
 //! read. A worker takes anything else, and a signal, as a crash. libgomp reads its settings before `main`, so the worker
-//! sets them: with `OMP_WAIT_POLICY=PASSIVE` two threads on a busy machine were four times as fast as without.
+//! sets them: with `OMP_WAIT_POLICY=PASSIVE` two threads on a busy machine were four times as fast as without. A task that times
+//! networks has libgomp's default instead, as the user's process will.
 //! `SECATEUR_ENGINE_FAULT` plans faults for tests; see [`secateur_engine::process::fault`].
 
 use std::ffi::OsString;

@@ -84,7 +84,8 @@ fn start(run: &Run<'_>) -> io::Result<Process> {
     let account = confinement.prepare(run.folder)?;
     let ceilings = confinement.ceilings(run.folder, run.request, run.timeout);
     let threads = run.request.threads.to_string();
-    let mut child = Command::new(&run.engine.path)
+    let mut command = Command::new(&run.engine.path);
+    command
         .arg("--sandbox")
         .arg(confinement.settings(account.as_ref(), ceilings))
         .current_dir(run.folder)
@@ -95,14 +96,17 @@ fn start(run: &Run<'_>) -> io::Result<Process> {
         .env("TMPDIR", ".")
         .env("OMP_NUM_THREADS", &threads)
         .env("MKL_NUM_THREADS", &threads)
-        // Threads that wait by spinning take the cores from the other engines.
-        .env("OMP_WAIT_POLICY", "PASSIVE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()?;
+        .kill_on_drop(true);
+    // Threads that wait by spinning take the cores from the other engines. A small network is several times as slow without, which
+    // is not what its user sees: PyTorch sets nothing.
+    if !run.request.work.stage().times_networks() {
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
+    }
+    let mut child = command.spawn()?;
     let id = child.id().expect("a child that was not waited for has an id");
     let group = Pid::from_raw(id as i32).expect("a process id is not zero");
     let stdout = child.stdout.take().expect("stdout is piped");

@@ -23,6 +23,9 @@ pub trait Definition {
     /// How much its tasks may do.
     const PROFILE: Profile = Profile::Task;
 
+    /// Whether it finds out how long a network takes, which is then timed under the settings that a user's own process has.
+    const TIMES_NETWORKS: bool = false;
+
     /// What is counted where all its measurements were taken over.
     const REUSED_UNIT: &'static str = "measurements";
 

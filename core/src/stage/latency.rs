@@ -39,6 +39,8 @@ impl Definition for Latency {
     type Work = ();
     type Result = LatencyResult;
 
+    const TIMES_NETWORKS: bool = true;
+
     fn is_part_of(spec: &JobSpec, _has_dataset: bool) -> bool {
         spec.target.metric == Metric::Latency
     }

@@ -109,6 +109,13 @@ macro_rules! define_stages {
                 }
             }
 
+            /// Whether its tasks find out how long a network takes.
+            pub fn times_networks(self) -> bool {
+                match self {
+                    $(Self::$Variant => $module::$Variant::TIMES_NETWORKS,)*
+                }
+            }
+
             fn tasks(self, job: JobView<'_>, reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
                 match self {
                     $(Self::$Variant => $module::$Variant::plan(job, reused),)*

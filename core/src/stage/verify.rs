@@ -95,6 +95,8 @@ impl Definition for Verify {
     type Work = VerifyWork;
     type Result = VerifyResult;
 
+    const TIMES_NETWORKS: bool = true;
+
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
         let missing = PlanError { stage: Stage::Verify, missing: "import, screen or export" };
         let history = Box::new(job.history().ok_or(missing)?);

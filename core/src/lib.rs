@@ -27,6 +27,7 @@ pub mod latency;
 pub mod method;
 pub mod number;
 pub mod operator;
+pub mod output;
 pub mod plain_text;
 pub mod recovery;
 pub mod rejection;

@@ -47,8 +47,8 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
     let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "input": {{"mean": {mean}, "std": {std}}}}}"#);
     let spec = JobSpec::from_json(&spec)?;
     let subject = Subject::open(model, data, &spec, device)?;
-    let Subject { original, grouping, importance, costs, limits, train, .. } = &subject;
-    let meter = DivergenceMeter::new(original, grouping, train, 0)?;
+    let Subject { original, outputs, grouping, importance, costs, limits, train, .. } = &subject;
+    let meter = DivergenceMeter::new(original, outputs, grouping, train, 0)?;
     let space = Space::new(costs, limits, Metric::Flops, 0.1);
     let layers = LayerGraph::of(original.graph(), grouping);
     println!("{}: {} groups, 10^{:.0} configurations", model.display(), space.groups(), space.log10_size());

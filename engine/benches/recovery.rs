@@ -75,9 +75,9 @@ fn run(study: &Study) -> Result<(), Error> {
     let spec = JobSpec::from_json(&spec)?;
     let settings = spec.fine_tune.clone().expect("the spec fine-tunes");
     let subject = Subject::open(model, data, &spec, device)?;
-    let Subject { original, grouping, importance, costs, limits, train, val, .. } = &subject;
-    let (meter, on_val) =
-        (DivergenceMeter::new(original, grouping, train, 0)?, DivergenceMeter::new(original, grouping, val, 0)?);
+    let Subject { original, outputs, grouping, importance, costs, limits, train, val, .. } = &subject;
+    let on = |split| DivergenceMeter::new(original, outputs, grouping, split, 0);
+    let (meter, on_val) = (on(train)?, on(val)?);
     let space = Space::new(costs, limits, Metric::Flops, 0.1);
     let sum = SensitivitySum::interpolate(&space, &subject.sensitivities(&meter)?);
 
@@ -92,10 +92,13 @@ fn run(study: &Study) -> Result<(), Error> {
     chosen.extend(spread.map(|levels| ("sum", at(levels))));
     chosen.extend(drawn.map(|point| (RANDOM, at(point.levels))));
 
-    let repairs: Vec<Repair> =
-        STEPS.iter().map(|&steps| Repair::new(original, train, &settings, steps, 0)).collect::<Result<_, _>>()?;
+    let repairs: Vec<Repair> = STEPS
+        .iter()
+        .map(|&steps| Repair::new(original, outputs, train, &settings, steps, 0))
+        .collect::<Result<_, _>>()?;
     let session = Session {
-        teacher: original,
+        original,
+        outputs,
         train,
         val,
         settings: &settings,

@@ -12,6 +12,7 @@ pub mod error;
 pub mod guard;
 pub mod measure;
 pub mod network;
+pub mod output;
 pub mod process;
 pub mod proof;
 pub mod stage;

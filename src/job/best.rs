@@ -20,6 +20,9 @@ pub struct Best {
     pub reduction: f64,
     /// On the validation split; `null` without labels.
     pub val_accuracy: Option<f64>,
+    /// Without labels: how true the network is to the original on the validation split, by the metric that the report names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_fidelity: Option<f64>,
 }
 
 impl Best {
@@ -34,6 +37,7 @@ impl Best {
             stage,
             costs: proposal.costs,
             reduction: proposal.reduction,
+            val_fidelity: if stage == Stage::Tune { measured.tuned_fidelity } else { measured.screened_fidelity },
             val_accuracy: if stage == Stage::Tune { measured.tuned_accuracy } else { measured.screened_accuracy },
         })
     }

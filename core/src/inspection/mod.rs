@@ -13,6 +13,7 @@ use crate::graph::{Graph, Node, ParameterKind, ValueId};
 use crate::group::{ChannelAxes, Grouping, Owner};
 use crate::method::reachable;
 use crate::operator;
+use crate::output;
 
 pub use export::{ExpectedExport, ExportKind};
 pub use obstacle::Obstacle;
@@ -75,6 +76,7 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
         obstacles,
         specialisations: graph.file().specialisations.clone(),
         free_sizes: graph.file().free_sizes.clone(),
+        outputs: output::outputs(graph),
         export: None,
         reachable: by_metric,
     }

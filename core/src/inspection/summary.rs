@@ -9,6 +9,7 @@ use super::export::ExpectedExport;
 use super::obstacle::Obstacle;
 use crate::cost::Costs;
 use crate::graph::FreeSize;
+use crate::output::ModelOutput;
 
 /// `summary.json`: what the graph stage knows of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -36,6 +37,9 @@ pub struct ModelSummary {
     /// Sizes of the inputs, besides the batch, that the program leaves open.
     #[serde(default)]
     pub free_sizes: Vec<FreeSize>,
+    /// What the tensors mean that the model returns.
+    #[serde(default)]
+    pub outputs: Vec<ModelOutput>,
     /// How a pruned file of this model would be written; `null` when that is not known: nothing can be pruned, or the import took so long
     /// that it was not tried.
     #[serde(default)]

@@ -12,14 +12,22 @@ use crate::importance::Criterion;
 use crate::statistics::Spread;
 
 /// What networks are compared by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Measure {
     /// Share of samples whose class is the label.
     Accuracy,
-    /// Share of samples that get the same class as from the original.
+    /// Share of samples that get the same class as from the original; of maps and sequences the share of places.
     Agreement,
+    /// Of probabilities: the share of the original's deviance that is explained, 1 − KL / KL of the original's mean answer.
+    ExplainedDeviance,
+    /// Cosine of the angle to the original's vector.
+    Cosine,
+    /// Of values: the share of the original's variance that is explained, by channel.
+    R2,
+    /// Mean of these over the outputs of a model whose outputs are of several kinds.
+    Fidelity,
 }
 
 impl Measure {
@@ -29,13 +37,34 @@ impl Measure {
     }
 }
 
+/// How good the networks of a job are by its own measure.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetricReport {
+    /// What is measured: `accuracy`, or without labels how true the pruned network is to the original.
+    pub name: Measure,
+    /// Which way is better.
+    pub higher_is_better: bool,
+    /// Of the original.
+    pub base: HeldOut,
+    /// Of the pruned network.
+    pub pruned: HeldOut,
+}
+
+/// A number on each of the splits that no network was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HeldOut {
+    /// On the validation split.
+    pub val: f64,
+    /// On the test split.
+    pub test: f64,
+}
+
 /// Channels chosen by importance against random ones, at the same widths.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChannelChoice {
     /// The candidate whose widths all choices have.
     pub candidate: usize,
-    /// What was measured on the validation split: `accuracy`, or without labels `agreement` with the original.
-    #[schema(value_type = String)]
+    /// What was measured on the validation split.
     pub measure: Measure,
     /// With the channels of largest L1 norm.
     pub l1: f64,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::surgery::Equivalence;
 
-pub use choice::{ChannelChoice, Measure};
+pub use choice::{ChannelChoice, HeldOut, Measure, MetricReport};
 
 /// Share of samples whose class of largest output is the label, by split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -26,6 +26,9 @@ pub struct Score {
     /// `None` without labels.
     #[serde(default)]
     pub accuracy: Option<f64>,
+    /// How true the network is to the original, where there are no labels: the value of the job's [`Measure`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<f64>,
     /// Cross-entropy, without labels the distillation loss.
     pub loss: f64,
 }
@@ -56,7 +59,7 @@ pub struct Screened {
     /// Validation accuracy right after surgery, with re-estimated batch norm statistics; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<f64>,
-    /// Share of validation samples that get the same class as from the original, where there are no labels.
+    /// How true it is to the original on the validation split, where there are no labels: the value of the job's [`Measure`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
 }
@@ -87,6 +90,9 @@ pub struct Epoch {
     /// Validation accuracy after the epoch, 0 to 1; `null` without labels.
     #[serde(default)]
     pub val_accuracy: Option<f64>,
+    /// Without labels: how true the network is to the original on the validation split after the epoch, by the report's `metric`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_fidelity: Option<f64>,
     /// Wall time of the epoch, seconds.
     pub seconds: f64,
 }

@@ -14,6 +14,7 @@ use crate::group::Grouping;
 use crate::importance::groups_without;
 use crate::inspection::layer_widths;
 use crate::latency::{Latency, LatencyTable};
+use crate::output;
 use crate::sandbox::Sandbox;
 use crate::spec::JobSpec;
 use crate::statistics::{RankCorrelation, spearman};
@@ -105,6 +106,10 @@ pub fn assemble(
         encoder: history.encoder.clone(),
         base: network(base_costs, original.bytes, original.accuracy, base_latency),
         pruned: network(candidate.costs(), history.exported.bytes, history.exported.accuracy, pruned_latency),
+        metric: history.exported.metric,
+        outputs: output::objectives(graph, spec.outputs())
+            .map(|objectives| objectives.into_iter().map(|objective| objective.output).collect())
+            .unwrap_or_default(),
         program: history.exported.program.clone(),
         latency,
         reduction: removed.into(),
@@ -135,11 +140,11 @@ pub fn assemble(
 }
 
 fn screened_accuracy(candidate: &CandidateReport) -> Option<f64> {
-    candidate.screened_accuracy
+    candidate.screened_accuracy.or(candidate.screened_fidelity)
 }
 
 fn repaired_accuracy(candidate: &CandidateReport) -> Option<f64> {
-    candidate.repaired_accuracy
+    candidate.repaired_accuracy.or(candidate.repaired_fidelity)
 }
 
 fn similarity(candidate: &CandidateReport) -> Option<f64> {
@@ -154,10 +159,9 @@ fn regression(candidate: &CandidateReport) -> Option<f64> {
     candidate.predicted_value
 }
 
-/// `None` when nothing was repaired or there are no labels.
+/// `None` when nothing was repaired.
 fn repair(history: &History, candidates: &[CandidateReport]) -> Option<RepairReport> {
-    let has_labels = history.original.accuracy.is_some();
-    history.repair_steps.filter(|_| has_labels).map(|steps| RepairReport {
+    history.repair_steps.map(|steps| RepairReport {
         steps,
         screened: correlation(candidates, screened_accuracy, repaired_accuracy),
         similarity: correlation(candidates, similarity, repaired_accuracy),

@@ -41,6 +41,19 @@ pub struct CandidateReport {
     pub light_accuracy: Option<f64>,
     /// Validation accuracy after the full fine-tune.
     pub tuned_accuracy: Option<f64>,
+    /// Without labels, in the place of each of these accuracies: how true the network is to the original on the validation split, by the
+    /// report's `metric`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screened_fidelity: Option<f64>,
+    /// After the repair; see `screened_fidelity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired_fidelity: Option<f64>,
+    /// After the light fine-tune; see `screened_fidelity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub light_fidelity: Option<f64>,
+    /// After the full fine-tune; see `screened_fidelity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned_fidelity: Option<f64>,
 }
 
 /// Joins what the stages found out about each proposed candidate, in the order of the proposals.
@@ -51,12 +64,15 @@ pub fn join(
     light: &[&Rated],
     tuned: &[&TuneResult],
 ) -> Vec<CandidateReport> {
-    let accuracy_of = |rung: &[&Rated], candidate| {
-        rung.iter().find(|rated| rated.candidate == candidate).and_then(|rated| rated.score.accuracy)
+    let score = |rung: &[&Rated], candidate| {
+        rung.iter().find(|rated| rated.candidate == candidate).map(|rated| (rated.score.accuracy, rated.score.fidelity))
     };
     let report = |proposed: &&CandidateCosts| {
         let index = proposed.index;
         let tuned = tuned.iter().find(|tuned| tuned.candidate == index);
+        let screened = screened.iter().find(|other| other.candidate == index);
+        let (repaired_accuracy, repaired_fidelity) = score(repaired, index).unwrap_or_default();
+        let (light_accuracy, light_fidelity) = score(light, index).unwrap_or_default();
         CandidateReport {
             index,
             origin: proposed.origin,
@@ -67,10 +83,14 @@ pub fn join(
             predicted_divergence: proposed.predicted_divergence,
             predicted_latency_ms: proposed.costs.latency_ms,
             predicted_value: proposed.predicted_value,
-            screened_accuracy: screened.iter().find(|other| other.candidate == index).and_then(|found| found.accuracy),
-            repaired_accuracy: accuracy_of(repaired, index),
-            light_accuracy: accuracy_of(light, index),
+            screened_accuracy: screened.and_then(|found| found.accuracy),
+            repaired_accuracy,
+            light_accuracy,
             tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
+            screened_fidelity: screened.and_then(|found| found.agreement),
+            repaired_fidelity,
+            light_fidelity,
+            tuned_fidelity: tuned.and_then(|tuned| tuned.score.fidelity),
         }
     };
     proposed.iter().map(report).collect()

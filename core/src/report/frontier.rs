@@ -85,6 +85,10 @@ mod tests {
             repaired_accuracy: None,
             light_accuracy: None,
             tuned_accuracy: tuned,
+            screened_fidelity: None,
+            repaired_fidelity: None,
+            light_fidelity: None,
+            tuned_fidelity: None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{ProgramReport, Reused, StageDevices, StageSeconds, StageTimes};
 use crate::configuration::CandidateCosts;
 use crate::dataset::DataReport;
 use crate::latency::LatencyTable;
-use crate::recovery::{Accuracy, ChannelChoice, Rated, Screened, TuneResult};
+use crate::recovery::{Accuracy, ChannelChoice, MetricReport, Rated, Screened, TuneResult};
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
 
@@ -86,6 +86,9 @@ pub struct Exported {
     /// Of the exported network; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
+    /// By the job's own measure; `None` without a data set.
+    #[serde(default)]
+    pub metric: Option<MetricReport>,
     /// How it was written.
     #[serde(default)]
     pub program: Option<ProgramReport>,

@@ -18,7 +18,8 @@ use crate::configuration::Origin;
 use crate::dataset::DataReport;
 use crate::inspection::LayerWidth;
 use crate::latency::{Latency, LatencyFit, Setting};
-use crate::recovery::{Accuracy, ChannelChoice, Epoch};
+use crate::output::ModelOutput;
+use crate::recovery::{Accuracy, ChannelChoice, Epoch, MetricReport};
 use crate::sandbox::Sandbox;
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
@@ -110,7 +111,8 @@ pub struct LatencyReport {
     pub fit: LatencyFit,
 }
 
-/// What the repair tells that the screen could not: rank correlations with the validation accuracy after it.
+/// What the repair tells that the screen could not: rank correlations with the validation accuracy after it, without labels
+/// with the fidelity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RepairReport {
     /// Steps of distillation that every screened network got; fewer than `search.repair_steps` where the training split has fewer batches.
@@ -145,7 +147,7 @@ pub struct Report {
     /// Spearman's rho between the fitted encoder's prediction and measured accuracy; `null` without `regression`.
     #[serde(default)]
     pub regression_correlation: Option<RankCorrelation>,
-    /// `null` when nothing was repaired or there are no labels.
+    /// `null` when nothing was repaired.
     #[serde(default)]
     pub repair: Option<RepairReport>,
     /// What the search did; `null` for methods that do not search.
@@ -170,6 +172,12 @@ pub struct Report {
     pub base: NetworkReport,
     /// The pruned network.
     pub pruned: NetworkReport,
+    /// How good both networks are by the job's own measure; `null` without a data set.
+    #[serde(default)]
+    pub metric: Option<MetricReport>,
+    /// What the tensors mean that the model returns, with what the spec says of them.
+    #[serde(default)]
+    pub outputs: Vec<ModelOutput>,
     /// How its file was written; `null` in reports of before this was told.
     #[serde(default)]
     pub program: Option<ProgramReport>,
@@ -240,6 +248,8 @@ impl Report {
             frontier: Frontier::default(),
             channel_choice: None,
             data: None,
+            metric: None,
+            outputs: Vec::new(),
             program: None,
             latency: None,
             pruned: NetworkReport { macs: 100, params: 10, bytes: 500, latency_ms: faster, ..base.clone() },

@@ -94,7 +94,7 @@ fn accuracy(report: &Report) -> Option<String> {
     match (report.base.accuracy, report.pruned.accuracy) {
         (Some(before), Some(after)) => (before.val - after.val > 0.05).then(|| {
             format!(
-                "Validation accuracy fell from {:.4} to {:.4}; `target.max_accuracy_drop` would have refused that.",
+                "Validation accuracy fell from {:.4} to {:.4}; `target.max_metric_drop` would have refused that.",
                 before.val, after.val
             )
         }),
@@ -260,6 +260,10 @@ mod tests {
             repaired_accuracy: None,
             light_accuracy: None,
             tuned_accuracy: None,
+            screened_fidelity: None,
+            repaired_fidelity: None,
+            light_fidelity: None,
+            tuned_fidelity: None,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::configuration::{Constraints, Origin, ReplayConfig};
 use crate::graph::DType;
 use crate::importance::ImportanceSpec;
 use crate::number::{Positive, UnitInterval};
+use crate::output::OutputSpec;
 use crate::plain_text::{escaped, escaped_within};
 use crate::rejection::{Code, Rejection};
 
@@ -167,8 +168,12 @@ pub enum Objective {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
-    /// SGD with Nesterov momentum 0.9, cosine schedule after a linear warm-up.
+    /// `sgd` for a network with batch norm, `adamw` for every other.
+    Auto,
+    /// SGD with Nesterov momentum 0.9.
     Sgd,
+    /// AdamW with PyTorch's betas.
+    Adamw,
 }
 
 /// A random change of the training samples.
@@ -180,6 +185,9 @@ pub enum Augmentation {
     /// Pad by an eighth of the width with zeros and crop a random window of the original size.
     Crop,
 }
+
+/// Entries of `fine_tune.outputs` at most.
+const MOST_OUTPUTS: usize = 64;
 
 /// How pruned networks are fine-tuned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -195,14 +203,19 @@ pub struct FineTune {
     pub epochs: u32,
     /// Samples per step, 2 to 65536.
     pub batch_size: Positive,
-    /// The optimiser.
+    /// The optimiser; its learning rate follows a cosine after a linear warm-up.
     pub optimizer: Optimizer,
-    /// Peak learning rate.
-    pub lr: f64,
+    /// Peak learning rate, above 0 and at most 10; absent: 0.05 with `sgd`, 0.001 with `adamw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0.0, maximum = 10.0)]
+    pub lr: Option<f64>,
     /// Weight decay, 0 to 1.
     pub weight_decay: f64,
     /// Random changes of the training samples; empty for none.
     pub augment: Vec<Augmentation>,
+    /// What the spec knows better of the model's outputs than the graph tells; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputSpec>,
 }
 
 impl Default for FineTune {
@@ -213,10 +226,11 @@ impl Default for FineTune {
             light_epochs: 1,
             epochs: 30,
             batch_size: Positive::new(128),
-            optimizer: Optimizer::Sgd,
-            lr: 0.05,
+            optimizer: Optimizer::Auto,
+            lr: None,
             weight_decay: 5e-4,
             augment: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 }
@@ -292,6 +306,11 @@ impl JobSpec {
         inputs_of(self.inputs.as_deref(), self.input_shape.as_ref())
     }
 
+    /// What the spec says of the model's outputs.
+    pub fn outputs(&self) -> &[OutputSpec] {
+        self.fine_tune.as_ref().map_or(&[], |fine_tune| &fine_tune.outputs)
+    }
+
     /// Parses and checks a spec.
     ///
     /// # Errors
@@ -351,7 +370,7 @@ impl JobSpec {
         }
         importance::check(self.importance, self.method, invalid)?;
         if let Some(fine_tune) = &self.fine_tune {
-            let FineTune { light_epochs, epochs, lr, weight_decay, batch_size, .. } = fine_tune;
+            let FineTune { light_epochs, epochs, lr, weight_decay, batch_size, outputs, .. } = fine_tune;
             if *light_epochs > 10_000 {
                 return invalid(
                     "fine_tune.light_epochs",
@@ -375,11 +394,24 @@ impl JobSpec {
                     ),
                 );
             }
-            if !(*lr > 0.0 && *lr <= 10.0) {
+            if let Some(lr) = lr.filter(|&lr| !(lr > 0.0 && lr <= 10.0)) {
                 return invalid(
                     "fine_tune.lr",
                     format!("`fine_tune.lr` {lr} is out of range: above 0 and at most 10."),
                 );
+            }
+            if outputs.len() > MOST_OUTPUTS {
+                return invalid(
+                    "fine_tune.outputs",
+                    format!("`fine_tune.outputs` has {} entries; at most {MOST_OUTPUTS} are allowed.", outputs.len()),
+                );
+            }
+            let weights = outputs.iter().enumerate().filter_map(|(index, output)| Some((index, output.weight?)));
+            for (index, weight) in weights {
+                if !(0.0..=1000.0).contains(&weight) {
+                    let field = format!("fine_tune.outputs[{index}].weight");
+                    return invalid(&field, format!("`{field}` {weight} is out of range: 0 to 1000."));
+                }
             }
             if !(0.0..=1.0).contains(weight_decay) {
                 return invalid(

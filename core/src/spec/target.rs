@@ -14,8 +14,8 @@ pub struct Target {
     pub metric: Metric,
     /// The share to be removed, above 0 and below 1.
     pub reduction: Reduction,
-    /// The job fails cleanly when validation accuracy drops by more than this.
-    pub max_accuracy_drop: Option<UnitInterval>,
+    /// The job fails cleanly when the validation metric (`metric` in the report) drops by more than this.
+    pub max_metric_drop: Option<UnitInterval>,
 }
 
 /// Exactly one of the reductions.
@@ -32,8 +32,10 @@ pub struct TargetWire {
     /// Of one forward pass at batch 1 on the device that runs the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latency_reduction: Option<Reduction>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_accuracy_drop: Option<UnitInterval>,
+    /// The job fails cleanly when the metric of the report drops by more than this on the validation split: accuracy, or without labels how
+    /// true the network is to the original, which starts at 1. Its former name, `max_accuracy_drop`, still works.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "max_accuracy_drop")]
+    max_metric_drop: Option<UnitInterval>,
 }
 
 impl TryFrom<TargetWire> for Target {
@@ -50,7 +52,7 @@ impl TryFrom<TargetWire> for Target {
         .filter_map(|(metric, reduction)| reduction.map(|reduction| (metric, reduction)))
         .collect();
         match given[..] {
-            [(metric, reduction)] => Ok(Self { metric, reduction, max_accuracy_drop: wire.max_accuracy_drop }),
+            [(metric, reduction)] => Ok(Self { metric, reduction, max_metric_drop: wire.max_metric_drop }),
             _ => Err(format!(
                 "{} reductions given: exactly one of {} is needed",
                 given.len(),
@@ -68,7 +70,7 @@ impl From<Target> for TargetWire {
             params_reduction: only(Metric::Params),
             channel_reduction: only(Metric::Channels),
             latency_reduction: only(Metric::Latency),
-            max_accuracy_drop: target.max_accuracy_drop,
+            max_metric_drop: target.max_metric_drop,
         }
     }
 }

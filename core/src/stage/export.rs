@@ -1,5 +1,5 @@
 //! The stage `export`: the winner is written as a TorchScript archive. It refuses an accuracy that fell by more than
-//! `target.max_accuracy_drop`.
+//! `target.max_metric_drop`.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::definition::Definition;
 use super::job::{JobView, PlanError, PlannedTask};
 use super::measurement::Measurements;
 use super::{Stage, Work, import, search};
-use crate::recovery::Accuracy;
+use crate::recovery::{Accuracy, MetricReport};
 use crate::report::ProgramReport;
 
 /// The pruned TorchScript archive.
@@ -48,6 +48,9 @@ pub struct ExportResult {
     /// Accuracy of the exported network; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
+    /// The same by the job's own measure; `None` without a data set.
+    #[serde(default)]
+    pub metric: Option<MetricReport>,
     /// How PRUNED_MODEL was written.
     #[serde(default)]
     pub program: Option<ProgramReport>,
@@ -75,6 +78,7 @@ impl Definition for Export {
             base_bytes: 2,
             pruned_bytes: 1,
             accuracy: Some(Accuracy { val: 0.9, test: 0.8 }),
+            metric: None,
             program: None,
         }
     }

@@ -68,7 +68,7 @@ fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
 }
 
 fn tuned(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
-    tuned_with(task, candidate, Score { accuracy: Some(accuracy), loss: 0.5 })
+    tuned_with(task, candidate, Score { accuracy: Some(accuracy), fidelity: None, loss: 0.5 })
 }
 
 fn tuned_with(task: usize, candidate: usize, score: Score) -> FinishedTask {
@@ -290,7 +290,7 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
 
     let rated = (0..9).map(|candidate| Rated {
         candidate,
-        score: Score { accuracy: Some(0.5), loss: (candidate as f64 - 5.0).abs() },
+        score: Score { accuracy: Some(0.5), fidelity: None, loss: (candidate as f64 - 5.0).abs() },
     });
     let result = TaskResult::Repair(RungResult { steps: 50, rated: rated.collect() });
     done.push(finished(Stage::Repair, 0, result));
@@ -305,7 +305,7 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
 
 #[test]
 fn of_equally_accurate_networks_the_one_of_smaller_loss_wins() {
-    let score = |loss| Score { accuracy: Some(0.9), loss };
+    let score = |loss| Score { accuracy: Some(0.9), fidelity: None, loss };
     let done = [proposed(2), screened(0, 0, 0.9), tuned_with(0, 0, score(0.4)), tuned_with(1, 1, score(0.3))];
     let export = plan_after(Stage::Export, &done).unwrap();
     assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true }));

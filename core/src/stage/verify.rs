@@ -81,6 +81,7 @@ impl JobView<'_> {
             exported: Exported {
                 bytes: export.pruned_bytes,
                 accuracy: export.accuracy,
+                metric: export.metric,
                 program: export.program.clone(),
             },
             seconds,

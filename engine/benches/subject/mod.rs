@@ -15,11 +15,13 @@ use secateur_engine::error::Error;
 use secateur_engine::measure::distortion::DivergenceMeter;
 use secateur_engine::measure::evaluate;
 use secateur_engine::network::{Network, weights};
+use secateur_engine::output::Outputs;
 use secateur_engine::torch;
 use tch::Device;
 
 pub(crate) struct Subject {
     pub original: Network,
+    pub outputs: Outputs,
     pub grouping: Grouping,
     pub weights: Weights,
     pub importance: Importance,
@@ -46,7 +48,8 @@ impl Subject {
         let importance = Importance::measure(&evidence, spec.importance);
         let costs = CostModel::of(graph, &grouping);
         let limits = Limits::new(graph, &grouping, &spec.constraints)?;
-        Ok(Self { original, grouping, weights, importance, costs, limits, train, val, test })
+        let outputs = Outputs::of(&original, &train, &[])?;
+        Ok(Self { original, outputs, grouping, weights, importance, costs, limits, train, val, test })
     }
 
     pub(crate) fn sensitivities(&self, meter: &DivergenceMeter<'_>) -> Result<Vec<Sensitivity>, Error> {

@@ -56,14 +56,6 @@ impl<'a> Data<'a> {
         dataset.check_against(&sample_shape, outputs.unwrap_or(usize::MAX))?;
         let data = Self { dataset, spec, sample_shape, outputs, kind: kind_of(value.dtype), device };
         let output_rank = graph.output().tensors().first().map_or(0, |&output| graph.value(output).shape.len());
-        if output_rank < 2 {
-            return Err(Rejection::new(
-                Code::DatasetMismatch,
-                format!("The model's first output has rank {output_rank}; a data set is for scores of classes, [N, classes]."),
-            )
-            .hint("Prune this model without a data set.")
-            .into());
-        }
         if data.has_labels() && classes(graph).is_none() {
             return Err(Rejection::new(
                 Code::DatasetMismatch,

@@ -1,7 +1,8 @@
 //! Output distortion: how far a cut network's answers are from the original's, without labels.
 //!
-//! A configuration is cut physically, its batch norm statistics are estimated anew on a few batches, and the KL divergence of
-//! its output distribution from the original's is averaged over a few hundred samples. Measured for one group at a time
+//! A configuration is cut physically, its batch norm statistics are estimated anew on a few batches, and its distance from the
+//! original ([`Outputs::distortion`], for a classifier the KL divergence of the class distributions) is averaged over a few hundred
+//! samples. Measured for one group at a time
 //! at a few widths it is that group's sensitivity; sums of sensitivities rank configurations (`search::additive`, which
 //! specs call `calibrated`). Measured for random configurations it is part of what the encoder can be fitted to
 //! (`search::calibration`).
@@ -10,12 +11,13 @@ use secateur_core::configuration::Configuration;
 use secateur_core::group::Grouping;
 use secateur_core::importance::Importance;
 use secateur_core::search::ranking::sensitivity::{Probe, Sensitivity};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::data::Split;
+use crate::data::{EVALUATION_BATCH, Split, ranges};
 use crate::error::Error;
 use crate::measure::batch_norm;
 use crate::network::{Network, cut};
+use crate::output::Outputs;
 
 /// Samples on which outputs are compared.
 const SAMPLES: i64 = 512;
@@ -27,18 +29,28 @@ const BATCHES: usize = 4;
 pub struct DivergenceMeter<'a> {
     original: &'a Network,
     grouping: &'a Grouping,
+    outputs: &'a Outputs,
     split: &'a Split,
-    samples: Tensor,
-    /// Log-probabilities of the original, `[samples, classes]`.
-    reference: Tensor,
+    /// Batches of samples, each with what the original answers.
+    samples: Vec<(Tensor, Vec<Tensor>)>,
     seed: u64,
 }
 
 impl<'a> DivergenceMeter<'a> {
-    pub fn new(original: &'a Network, grouping: &'a Grouping, split: &'a Split, seed: u64) -> Result<Self, Error> {
-        let samples = split.range(0..split.count().min(SAMPLES))?;
-        let reference = original.logits(samples.shallow_clone())?.f_log_softmax(1, Kind::Float)?;
-        Ok(Self { original, grouping, split, samples, reference, seed })
+    pub fn new(
+        original: &'a Network,
+        outputs: &'a Outputs,
+        grouping: &'a Grouping,
+        split: &'a Split,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let samples = ranges(split.count().min(SAMPLES), EVALUATION_BATCH).map(|range| {
+            let input = split.range(range)?;
+            let answers = original.answers(&[input.shallow_clone()])?;
+            Ok((input, answers))
+        });
+        let samples = samples.collect::<Result<_, Error>>()?;
+        Ok(Self { original, grouping, outputs, split, samples, seed })
     }
 
     /// The network of a configuration, cut, with new batch norm statistics.
@@ -47,11 +59,18 @@ impl<'a> DivergenceMeter<'a> {
         batch_norm::reestimate_on(network, self.split, self.seed, BATCHES)
     }
 
-    /// KL divergence of a network's outputs from the original's, nats, mean over the samples.
+    /// How far a network's answers are from the original's, mean over the samples.
     pub fn divergence(&self, network: &Network) -> Result<f64, Error> {
         let _no_grad = tch::no_grad_guard();
-        let outputs = network.logits(self.samples.shallow_clone())?.f_log_softmax(1, Kind::Float)?;
-        mean_divergence(&outputs, &self.reference)
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (input, targets) in &self.samples {
+            let answers = network.answers(&[input.shallow_clone()])?;
+            let share = input.size().first().copied().unwrap_or(1) as f64;
+            let distortion = self.outputs.distortion(&answers, targets)?;
+            sum += share * distortion.f_to_kind(Kind::Double)?.f_double_value(&[])?;
+            count += share;
+        }
+        Ok(sum / f64::max(count, 1.0))
     }
 
     /// The sensitivity of one group at one width: itself cut to it, everything else whole.
@@ -62,10 +81,4 @@ impl<'a> DivergenceMeter<'a> {
         let network = self.network(&Configuration::by_importance(importance, &widths))?;
         Ok(Sensitivity { group, width, divergence: self.divergence(&network)? })
     }
-}
-
-/// KL divergence of log-probabilities `[samples, classes]` from a reference's, nats, mean over the samples.
-fn mean_divergence(outputs: &Tensor, reference: &Tensor) -> Result<f64, Error> {
-    let sum = outputs.f_kl_div(reference, Reduction::Sum, true)?.f_double_value(&[])?;
-    Ok(sum / reference.size()[0].max(1) as f64)
 }

@@ -1,16 +1,18 @@
 //! First-order saliency of every weight: |weight · gradient of the loss| (Molchanov et al., "Importance Estimation for Neural
 //! Network Pruning", CVPR 2019), averaged over batches of the training split.
 //!
-//! The loss is the cross-entropy with the labels. Without labels it is the cross-entropy with the network's own
-//! classes: distillation from the original is no choice here, since at the original itself its gradient is zero. The network
+//! The loss is the cross-entropy with the labels. Without labels it is the loss against the network's own
+//! decisions: distillation from the original is no choice here, since at the original itself its gradient is zero. The network
 //! runs in evaluation mode, so nothing depends on what else is in a batch.
 
 use secateur_core::graph::ParameterKind;
-use tch::{Reduction, Tensor};
+use tch::Tensor;
 
 use crate::data::Split;
 use crate::error::Error;
+use crate::measure::evaluate::scores;
 use crate::network::{Network, weights};
+use crate::output::{Outputs, cross_entropy};
 use crate::process::messages::Messages;
 use crate::torch::Mode;
 
@@ -30,7 +32,13 @@ pub struct Saliency {
 ///
 /// # Errors
 /// When a batch's loss or gradient cannot be computed.
-pub fn saliency(network: &Network, split: &Split, seed: u64, messages: &Messages) -> Result<Saliency, Error> {
+pub fn saliency(
+    network: &Network,
+    outputs: &Outputs,
+    split: &Split,
+    seed: u64,
+    messages: &Messages,
+) -> Result<Saliency, Error> {
     let graph = network.graph();
     let leaves = weights::for_each_owned(graph, |index, parameter| {
         let copy = weights::copy(&network.weights()[index])?;
@@ -49,13 +57,11 @@ pub fn saliency(network: &Network, split: &Split, seed: u64, messages: &Messages
     let mut progress = messages.count(batches.len() as u64, "batches");
     let (mut samples, mut total) = (0, 0.0);
     for batch in batches {
-        let outputs = network.run_with(&leaves, &[split.select(batch, None)?], Mode::Evaluate)?;
-        let logits = outputs.first().ok_or_else(|| Error::internal("the network has no tensor output"))?;
-        let classes = match split.labels() {
-            Some(labels) => labels.f_index_select(0, batch)?,
-            None => logits.f_detach()?.f_argmax(1, false)?,
+        let answers = network.answers_with(&leaves, &[split.select(batch, None)?], Mode::Evaluate)?;
+        let loss = match split.labels() {
+            Some(labels) => cross_entropy(scores(&answers)?, &labels.f_index_select(0, batch)?)?,
+            None => outputs.against_own_decisions(&answers)?,
         };
-        let loss = logits.f_cross_entropy_loss(&classes, None::<Tensor>, Reduction::Mean, -100, 0.0)?;
         let gradients = Tensor::f_run_backward(&[&loss], &sources, false, false)?;
         let _no_grad = tch::no_grad_guard();
         for (&index, gradient) in owned.iter().zip(&gradients) {
@@ -93,7 +99,8 @@ mod tests {
     fn saliency_is_the_magnitude_of_weight_times_gradient() {
         let samples = Tensor::from_slice(&[1.0_f32, 2.0, -1.0, 0.5]).view([2, 2]);
         let split = Split::of_tensors(samples, Some(Tensor::from_slice(&[0_i64, 1])));
-        let found = saliency(&classifier(), &split, 0, &Messages::discard()).unwrap();
+        let outputs = Outputs::of(&classifier(), &split, &[]).unwrap();
+        let found = saliency(&classifier(), &outputs, &split, 0, &Messages::discard()).unwrap();
 
         let (weight, bias) = ([[1.0, -2.0], [0.5, 1.0]], [0.25, 0.0]);
         let mut gradient = [[0.0_f64; 2]; 2];
@@ -124,10 +131,11 @@ mod tests {
     fn without_labels_the_networks_own_classes_are_the_labels() {
         let samples = Tensor::randn([64, 2], (Kind::Float, Device::Cpu));
         let network = classifier();
-        let classes = network.logits(samples.copy()).unwrap().argmax(1, false);
+        let classes = network.answers(&[samples.copy()]).unwrap()[0].argmax(1, false);
         let unlabelled = Split::of_tensors(samples.copy(), None);
         let labelled = Split::of_tensors(samples, Some(classes));
-        let of = |split: &Split| saliency(&network, split, 0, &Messages::discard()).unwrap().tensors;
+        let outputs = Outputs::of(&network, &unlabelled, &[]).unwrap();
+        let of = |split: &Split| saliency(&network, &outputs, split, 0, &Messages::discard()).unwrap().tensors;
         let (own, given) = (of(&unlabelled), of(&labelled));
         assert!(own[0].equal(&given[0]) && own[0].abs().sum(Kind::Float).double_value(&[]) > 0.0);
     }

@@ -4,6 +4,7 @@ pub mod cut;
 pub mod weights;
 
 use secateur_core::graph::{Graph, Size};
+use secateur_core::output;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
@@ -12,6 +13,8 @@ use crate::torch::{Mode, Program, kind_of};
 pub struct Network {
     graph: Graph,
     program: Program,
+    /// Where its outputs are squashed: the program that gives what stands before.
+    scores: Option<Program>,
     weights: Vec<Tensor>,
 }
 
@@ -19,7 +22,8 @@ impl Network {
     /// `weights` are one tensor per parameter of the graph, all on the device that it is to run on.
     pub fn new(graph: Graph, weights: Vec<Tensor>) -> Result<Self, Error> {
         let program = Program::prepare(&graph)?;
-        Ok(Self { graph, program, weights })
+        let scores = output::before_squashing(&graph)?.map(|graph| Program::prepare(&graph)).transpose()?;
+        Ok(Self { graph, program, scores, weights })
     }
 
     pub fn graph(&self) -> &Graph {
@@ -55,19 +59,22 @@ impl Network {
         Ok(self.program.time(&self.weights, inputs)?)
     }
 
-    /// The first output, `[N, classes]` for a classifier, in evaluation mode and without gradients.
-    pub fn logits(&self, input: Tensor) -> Result<Tensor, Error> {
-        first(self.evaluate(&[input])?)
+    /// What losses and metrics work on: every output of fractional numbers, before a final softmax or sigmoid
+    /// ([`output::before_squashing`]); in evaluation mode and without gradients.
+    pub fn answers(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        self.answers_with(&self.weights, inputs, Mode::Evaluate)
     }
 
-    /// The first output in training mode: batch norm uses and updates batch statistics, dropout drops.
-    pub fn train(&self, input: Tensor) -> Result<Tensor, Error> {
-        first(self.run_with(&self.weights, &[input], Mode::Train)?)
+    /// The same in training mode: batch norm uses and updates batch statistics, dropout drops.
+    pub fn train(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        self.answers_with(&self.weights, inputs, Mode::Train)
     }
-}
 
-fn first(outputs: Vec<Tensor>) -> Result<Tensor, Error> {
-    outputs.into_iter().next().ok_or_else(|| Error::internal("the network has no tensor output"))
+    /// The same with other weights of the same shapes.
+    pub fn answers_with(&self, weights: &[Tensor], inputs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, Error> {
+        Ok(self.scores.as_ref().unwrap_or(&self.program).run(weights, inputs, mode)?)
+    }
 }
 
 /// Width of dim 1 of the first output when that is `[N, classes]`.

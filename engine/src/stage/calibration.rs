@@ -31,7 +31,8 @@ pub(super) fn run(task: &Task, work: &CalibrationWork) -> Result<CalibrationResu
     let costs = latency::costs(original.graph(), &grouping, latency.as_deref());
     let limits = Limits::new(original.graph(), &grouping, &task.spec.constraints)?;
     let space = Space::new(&costs, &limits, task.spec.target.metric, task.spec.search.rate_step);
-    let meter = DivergenceMeter::new(&original, &grouping, &train, task.spec.seed)?;
+    let outputs = task.outputs(&original, &train)?;
+    let meter = DivergenceMeter::new(&original, &outputs, &grouping, &train, task.spec.seed)?;
     let band = Band::of_target(task.spec.target.reduction);
 
     let mut progress = task.messages.count(sample.len() as u64, "configurations");

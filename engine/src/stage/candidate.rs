@@ -3,14 +3,13 @@
 use secateur_core::configuration::Candidate;
 use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
-use secateur_core::recovery::Measure;
 use secateur_core::surgery::{self, Cut, Equivalence};
 use tch::Tensor;
 
 use super::task::Task;
 use crate::data::Split;
 use crate::error::Error;
-use crate::measure::{batch_norm, evaluate};
+use crate::measure::batch_norm;
 use crate::network::{self, Network, weights};
 use crate::proof::oracle;
 
@@ -65,16 +64,4 @@ pub(super) fn cut_and_reestimated(
 
 fn first_samples(split: &Split) -> Result<Tensor, Error> {
     split.range(0..split.count().min(ORACLE_SAMPLES))
-}
-
-/// What a network is worth before it is trained: validation accuracy, or without labels the share of validation samples that get
-/// the same class as from the original.
-pub(super) fn value(original: &Network, pruned: &Network, val: &Split) -> Result<(Measure, f64), Error> {
-    Ok(match evaluate::accuracy(pruned, val)? {
-        Some(accuracy) => (Measure::Accuracy, accuracy),
-        None => {
-            let (own, others) = (evaluate::logits(pruned, val)?, evaluate::logits(original, val)?);
-            (Measure::Agreement, evaluate::agreement(&own, &others)?)
-        }
-    })
 }

@@ -8,15 +8,16 @@ use rand_chacha::ChaCha8Rng;
 use secateur_core::configuration::Configuration;
 use secateur_core::group::Grouping;
 use secateur_core::importance::{Evidence, Importance, ImportanceSpec};
-use secateur_core::recovery::{ChannelChoice, Measure};
+use secateur_core::recovery::ChannelChoice;
 use secateur_core::stage::control::{ControlResult, ControlWork};
 use secateur_core::statistics::Spread;
 
+use super::importance;
 use super::task::Task;
-use super::{candidate, importance};
 use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::measure::batch_norm;
+use crate::measure::evaluate::Validator;
 use crate::network::{Network, cut, weights};
 
 /// Compares choices of channels, as long as there is time.
@@ -63,29 +64,32 @@ fn compare(
     let graph = original.graph();
     let grouping = Grouping::of(graph);
     let widths = task.candidate(index)?.configuration.widths();
-    let value = |configuration: Configuration| -> Result<(Measure, f64), Error> {
+    let outputs = task.outputs(original, train)?;
+    let validator = Validator::new(original, &outputs, val)?;
+    let measure = validator.measure();
+    let value = |configuration: Configuration| -> Result<f64, Error> {
         let network = cut::network(original, &grouping, &configuration)?;
         let network = batch_norm::reestimate(network, train, task.spec.seed)?;
-        candidate::value(original, &network, val)
+        validator.value(&network)
     };
 
     let host = weights::to_host(graph, original.weights())?;
     let evidence = Evidence { graph, grouping: &grouping, weights: &host, saliency: None };
     let by_l1 = Importance::measure(&evidence, ImportanceSpec::default());
-    let (measure, l1) = value(Configuration::by_importance(&by_l1, &widths))?;
+    let l1 = value(Configuration::by_importance(&by_l1, &widths))?;
     let mut measured = 1;
     let own = if task.spec.importance == ImportanceSpec::default() {
         l1
     } else if clock.has_time_after(measured) {
         measured += 1;
-        value(Configuration::by_importance(&importance::order(task, graph, &grouping, &host)?, &widths))?.1
+        value(Configuration::by_importance(&importance::order(task, graph, &grouping, &host)?, &widths))?
     } else {
         return Ok(None);
     };
     let mut generator = ChaCha8Rng::seed_from_u64(task.spec.seed);
     let mut random = Vec::new();
     while random.len() < ChannelChoice::DRAWS && clock.has_time_after(measured) {
-        random.push(value(Configuration::random(&grouping, &widths, &mut generator))?.1);
+        random.push(value(Configuration::random(&grouping, &widths, &mut generator))?);
         measured += 1;
     }
     let Some(random) = Spread::of(&random).filter(|spread| spread.n >= ChannelChoice::LEAST_DRAWS) else {

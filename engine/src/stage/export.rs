@@ -3,7 +3,8 @@
 use secateur_core::archive;
 use secateur_core::group::Grouping;
 use secateur_core::inspection::ExportKind;
-use secateur_core::recovery::Accuracy;
+use secateur_core::number::UnitInterval;
+use secateur_core::recovery::{Accuracy, HeldOut, Measure, MetricReport};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::{OtherSize, ProgramReport};
 use secateur_core::stage::export::{
@@ -17,10 +18,10 @@ use tch::{Device, Tensor};
 
 use super::candidate;
 use super::task::Task;
-use crate::data::{Data, Split, SplitName};
+use crate::data::{Data, SplitName};
 use crate::error::Error;
 use crate::guard;
-use crate::measure::evaluate;
+use crate::measure::evaluate::Validator;
 use crate::network::{Network, random_inputs, weights};
 use crate::process::versions::versions;
 use crate::proof::program::{self, Compared};
@@ -46,10 +47,13 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     let tensors = weights::flush_subnormals(&graph, &tensors)?;
     let pruned = Network::new(graph, tensors)?;
 
-    let accuracy = match &data {
-        Some(data) => measured(task, data, &original, &pruned)?,
+    let metric = match &data {
+        Some(data) => Some(measured(task, data, &original, &pruned)?),
         None => None,
     };
+    let accuracy = metric
+        .filter(|metric| metric.name == Measure::Accuracy)
+        .map(|MetricReport { pruned: HeldOut { val, test }, .. }| Accuracy { val, test });
 
     let config = candidate.configuration.replay(&Grouping::of(original.graph()));
     let versions = versions();
@@ -64,41 +68,39 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         base_bytes: task.size_of(BASE_MODEL)?,
         pruned_bytes: task.size_of(PRUNED_MODEL)?,
         accuracy,
+        metric,
         program: Some(program),
     })
 }
 
-/// Accuracy of the network that is exported, on both held-out splits.
+/// What the network that is exported and the original are worth on both held-out splits.
 ///
 /// # Errors
-/// A [`Rejection`] when validation accuracy fell by more than the spec allows.
-fn measured(task: &Task, data: &Data, original: &Network, pruned: &Network) -> Result<Option<Accuracy>, Error> {
-    if !data.has_labels() {
-        return Ok(None);
+/// A [`Rejection`] when the metric fell by more than the spec allows.
+fn measured(task: &Task, data: &Data, original: &Network, pruned: &Network) -> Result<MetricReport, Error> {
+    let outputs = task.outputs(original, &data.split(SplitName::Train)?)?;
+    let of_split = |name| -> Result<(Measure, f64, f64), Error> {
+        let split = data.split(name)?;
+        let validator = Validator::new(original, &outputs, &split)?;
+        Ok((validator.measure(), validator.value(original)?, validator.value(pruned)?))
+    };
+    let ((name, base_val, val), (_, base_test, test)) = (of_split(SplitName::Val)?, of_split(SplitName::Test)?);
+    let allowed = task.spec.target.max_metric_drop.map_or(f64::INFINITY, UnitInterval::get);
+    let drop = base_val - val;
+    if drop > allowed {
+        let name = name.as_str();
+        return Err(Rejection::new(
+            Code::AccuracyDropExceeded,
+            format!(
+                "The validation metric `{name}` fell from {base_val:.4} to {val:.4}, by {drop:.4}; `max_metric_drop` allows {allowed}."
+            ),
+        )
+        .at("target.max_metric_drop")
+        .hint("Ask for a smaller reduction, or tune for more epochs.")
+        .into());
     }
-    let val = data.split(SplitName::Val)?;
-    let accuracy = evaluate::held_out(pruned, &val, &data.split(SplitName::Test)?)?;
-    if let (Some(allowed), Some(accuracy)) = (task.spec.target.max_accuracy_drop, accuracy) {
-        check_accuracy_drop(original, &val, accuracy.val, allowed.get())?;
-    }
-    Ok(accuracy)
-}
-
-fn check_accuracy_drop(original: &Network, val: &Split, reached: f64, allowed: f64) -> Result<(), Error> {
-    let before = evaluate::accuracy(original, val)?.unwrap_or(0.0);
-    let drop = before - reached;
-    if drop <= allowed {
-        return Ok(());
-    }
-    Err(Rejection::new(
-        Code::AccuracyDropExceeded,
-        format!(
-            "Validation accuracy fell from {before:.4} to {reached:.4}, by {drop:.4}; `max_accuracy_drop` allows {allowed}."
-        ),
-    )
-    .at("target.max_accuracy_drop")
-    .hint("Ask for a smaller reduction, or tune for more epochs.")
-    .into())
+    let (base, pruned) = (HeldOut { val: base_val, test: base_test }, HeldOut { val, test });
+    Ok(MetricReport { name, higher_is_better: true, base, pruned })
 }
 
 /// Writes both files in the same way, so that their latencies can be compared: as the user's program where that can be

@@ -9,6 +9,7 @@ use std::time::Duration;
 use secateur_core::archive;
 use secateur_core::dataset::{Dataset, Layout};
 use secateur_core::graph::Graph;
+use secateur_core::output::{self, Objective, OutputKind};
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::InputSpec;
@@ -46,8 +47,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
 
     let (accuracy, data) = match task.data(&graph)? {
         Some(data) => {
-            check_labels(task, data.has_labels())?;
-            check_batch_is_first(&graph)?;
+            check_outputs(task, &graph, data.has_labels())?;
             (accuracy_of_original(task, &data, graph, weights)?, Some(Box::new(data.report())))
         }
         None => {
@@ -134,28 +134,36 @@ fn sample_shapes(dataset: &Dataset) -> Vec<Vec<i64>> {
     }
 }
 
-/// Samples are told apart in the first output by its first dimension.
-fn check_batch_is_first(graph: &Graph) -> Result<(), Rejection> {
+/// Whether the job can measure and train what the model returns, which is told now and not after the search.
+fn check_outputs(task: &Task, graph: &Graph, has_labels: bool) -> Result<(), Rejection> {
+    let values = graph.output().tensors();
+    let has_batch = |index: usize| graph.value(values[index]).shape.iter().any(|size| size.per_sample > 0);
+    let objectives = output::objectives(graph, task.spec.outputs())?;
+    let is_measured = |objective: &Objective| {
+        objective.output.kind != OutputKind::Ignore && objective.weight > 0.0 && has_batch(objective.output.index)
+    };
+    if !objectives.iter().any(is_measured) {
+        return Err(Rejection::new(
+            Code::UnsupportedModel,
+            "None of the model's outputs says anything of a sample that could be measured: each holds whole numbers, has no dimension that \
+             grows with the batch, or is left out by `fine_tune.outputs`.",
+        )
+        .at("fine_tune.outputs")
+        .hint("Prune without a data set, or wrap the model so that it returns its scores, [batch, ...]."));
+    }
+    if let Some(settings) = &task.spec.fine_tune {
+        training::check_labels(settings, has_labels)?;
+    }
     let first = graph.output().tensors().first().and_then(|&output| graph.value(output).shape.first().copied());
-    if first.is_some_and(|size| size.per_sample > 0) {
-        return Ok(());
+    if has_labels && first.is_none_or(|size| size.per_sample == 0) {
+        return Err(Rejection::new(
+            Code::UnsupportedModel,
+            "The model's first output does not have the batch as its first dimension, so what it says of a sample cannot be compared with \
+             its label.",
+        )
+        .hint("Leave `y` out of the data set, or wrap the model so that the first output is [batch, classes]."));
     }
-    Err(Rejection::new(
-        Code::UnsupportedModel,
-        "The model's first output does not have the batch as its first dimension, so what it says of a sample cannot be measured.",
-    )
-    .hint("Prune without a data set, or wrap the model so that the first output is [batch, ...]."))
-}
-
-/// What needs labels is refused now and not after the search.
-fn check_labels(task: &Task, has_labels: bool) -> Result<(), Rejection> {
-    if task.spec.target.max_accuracy_drop.is_some() && !has_labels {
-        return Err(max_accuracy_drop_needs_labels("The data set has no labels (`y`)"));
-    }
-    match &task.spec.fine_tune {
-        Some(settings) => training::check_labels(settings, has_labels),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn check_without_data(task: &Task) -> Result<(), Rejection> {
@@ -168,18 +176,14 @@ fn check_without_data(task: &Task) -> Result<(), Rejection> {
         .at("importance.criterion")
         .hint("Give a data set, or choose `l1`, `l2`, `bn_scale` or `fpgm`, which look at the weights alone."));
     }
-    match task.spec.target.max_accuracy_drop {
-        Some(_) => Err(max_accuracy_drop_needs_labels("The job has no data set")),
-        None => Ok(()),
+    if task.spec.target.max_metric_drop.is_some() {
+        return Err(Rejection::new(
+            Code::InvalidSpec,
+            "The job has no data set, and `target.max_metric_drop` needs one to measure on.",
+        )
+        .at("target.max_metric_drop"));
     }
-}
-
-fn max_accuracy_drop_needs_labels(found: &str) -> Rejection {
-    Rejection::new(
-        Code::InvalidSpec,
-        format!("{found}, and `target.max_accuracy_drop` needs labels to measure accuracy."),
-    )
-    .at("target.max_accuracy_drop")
+    Ok(())
 }
 
 fn accuracy_of_original(

@@ -19,7 +19,8 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportanceResult, Error> {
     let original = task.original()?;
     let data = task.data(original.graph())?.ok_or_else(|| Error::internal("an importance task without a data set"))?;
     let train = data.split(SplitName::Train)?;
-    let Saliency { tensors, samples, loss } = taylor::saliency(&original, &train, task.spec.seed, task.messages)?;
+    let Saliency { tensors, samples, loss } =
+        taylor::saliency(&original, &task.outputs(&original, &train)?, &train, task.spec.seed, task.messages)?;
     weights::save(&task.path(IMPORTANCE), original.graph(), &tensors)?;
     task.messages.log(format!("importance: gradients on {samples} samples, loss {loss:.4}"));
     Ok(ImportanceResult { samples, loss })

@@ -22,7 +22,8 @@ pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error
     let settings = task.fine_tune()?;
     let settings = FineTune { epochs: settings.light_epochs, ..settings.clone() };
     let session = Session {
-        teacher: &ground.original,
+        original: &ground.original,
+        outputs: &ground.outputs,
         train: &ground.train,
         val: &ground.val,
         settings: &settings,

@@ -7,8 +7,8 @@ use secateur_core::stage::screen::screened_weights;
 use super::rung::{Ground, Rung, climb};
 use super::task::Task;
 use crate::error::Error;
+use crate::measure::evaluate::Validator;
 use crate::network::Network;
-use crate::training::Validator;
 use crate::training::repair::Repair;
 
 const REPAIR: Rung = Rung { from: &[screened_weights], to: repaired_weights };
@@ -20,8 +20,9 @@ const REPAIR: Rung = Rung { from: &[screened_weights], to: repaired_weights };
 pub(super) fn run(task: &Task, work: &RepairWork) -> Result<RungResult, Error> {
     let ground = Ground::of(task)?;
     let steps = task.spec.search.repair_steps as usize;
-    let repair = Repair::new(&ground.original, &ground.train, task.fine_tune()?, steps, task.spec.seed)?;
-    let validator = Validator::new(&ground.original, &ground.val)?;
+    let Ground { original, outputs, train, val } = &ground;
+    let repair = Repair::new(original, outputs, train, task.fine_tune()?, steps, task.spec.seed)?;
+    let validator = Validator::new(original, outputs, val)?;
     let mut progress = task.messages.count(work.candidates.len() as u64, "candidates");
     let rated = climb(task, &ground, &work.candidates, &REPAIR, |graph, start| {
         let repaired = repair.network(Network::new(graph.clone(), start)?)?;

@@ -10,6 +10,7 @@ use super::task::Task;
 use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::network::{Network, cut, weights};
+use crate::output::Outputs;
 use crate::process::checkpoint::{Saved, numbers};
 
 /// The files of a rung, by candidate.
@@ -23,6 +24,7 @@ pub(super) struct Rung {
 /// What every candidate is trained and measured on.
 pub(super) struct Ground {
     pub(super) original: Network,
+    pub(super) outputs: Outputs,
     pub(super) train: Split,
     pub(super) val: Split,
 }
@@ -33,7 +35,8 @@ impl Ground {
         let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a training task without a data set"))?;
         let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
         drop(data);
-        Ok(Self { original, train, val })
+        let outputs = task.outputs(&original, &train)?;
+        Ok(Self { original, outputs, train, val })
     }
 }
 
@@ -69,12 +72,15 @@ pub(super) fn climb(
 
 const LOSSES: &str = "losses";
 const ACCURACIES: &str = "accuracies";
+const FIDELITIES: &str = "fidelities";
 
 /// The tensors of a checkpoint: what was measured of the candidates that are done, and their weights.
 fn tensors(task: &Task, rung: &Rung, done: &[Rated]) -> Result<Vec<(String, Tensor)>, Error> {
     let losses: Vec<f64> = done.iter().map(|rated| rated.score.loss).collect();
     let accuracies: Vec<f64> = done.iter().map(|rated| rated.score.accuracy.unwrap_or(f64::NAN)).collect();
-    let mut tensors = vec![numbers(LOSSES, &losses)?, numbers(ACCURACIES, &accuracies)?];
+    let fidelities: Vec<f64> = done.iter().map(|rated| rated.score.fidelity.unwrap_or(f64::NAN)).collect();
+    let mut tensors =
+        vec![numbers(LOSSES, &losses)?, numbers(ACCURACIES, &accuracies)?, numbers(FIDELITIES, &fidelities)?];
     for &Rated { candidate, .. } in done {
         let of_candidate = |(name, tensor): (String, Tensor)| (weight(candidate, &name), tensor);
         tensors
@@ -92,19 +98,21 @@ fn restore(
     saved: &mut Saved,
 ) -> Result<Vec<Rated>, Error> {
     let (losses, accuracies) = (saved.numbers(LOSSES)?, saved.numbers(ACCURACIES)?);
-    if losses.len() > candidates.len() || accuracies.len() != losses.len() {
+    let fidelities = saved.numbers(FIDELITIES)?;
+    if losses.len() > candidates.len() || accuracies.len() != losses.len() || fidelities.len() != losses.len() {
         return Err(Error::internal(format!("it is of {} candidates of {}", losses.len(), candidates.len())));
     }
     let mut done = Vec::with_capacity(candidates.len());
-    for ((&candidate, loss), accuracy) in candidates.iter().zip(losses).zip(accuracies) {
+    let known = |value: f64| Some(value).filter(|value| !value.is_nan());
+    for (at, &candidate) in candidates.iter().enumerate().take(losses.len()) {
         let cut = candidate::cut(original.graph(), &task.candidate(candidate)?)?;
         let expected = cut::apply(original.graph(), &cut, original.weights())?;
         let weights = weights::for_each_owned(&cut.graph, |index, parameter| {
             saved.like(&weight(candidate, &parameter.name), &expected[index])
         })?;
         weights::save(&task.path(&(rung.to)(candidate)), &cut.graph, &weights)?;
-        let accuracy = Some(accuracy).filter(|value| !value.is_nan());
-        done.push(Rated { candidate, score: Score { accuracy, loss } });
+        let (accuracy, fidelity) = (known(accuracies[at]), known(fidelities[at]));
+        done.push(Rated { candidate, score: Score { accuracy, fidelity, loss: losses[at] } });
     }
     Ok(done)
 }

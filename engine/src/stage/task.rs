@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
 
-use crate::data::Data;
+use crate::data::{Data, Split};
 use crate::error::Error;
 use crate::network::{Network, weights};
+use crate::output::Outputs;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::Messages;
 
@@ -102,6 +103,11 @@ impl Workspace<'_> {
 impl Task<'_> {
     pub(super) fn fine_tune(&self) -> Result<&FineTune, Error> {
         self.spec.fine_tune.as_ref().ok_or_else(|| Error::internal("a tuning task of a job without `fine_tune`"))
+    }
+
+    /// What is measured of the model's outputs, and trained.
+    pub(super) fn outputs(&self, original: &Network, train: &Split) -> Result<Outputs, Error> {
+        Outputs::of(original, train, self.spec.outputs())
     }
 
     /// The job's data set, when it has one.

@@ -28,8 +28,10 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
     let graph = candidate::cut(original.graph(), &proposed)?.graph;
     let left: [fn(usize) -> String; 3] = [lightly_tuned_weights, repaired_weights, screened_weights];
     let start = candidate::weights_of(task, &original, &proposed, Some(&train), &left)?;
+    let outputs = task.outputs(&original, &train)?;
     let session = Session {
-        teacher: &original,
+        original: &original,
+        outputs: &outputs,
         train: &train,
         val: &val,
         settings,

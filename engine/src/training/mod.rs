@@ -1,4 +1,4 @@
-//! Recovery of a cut network: SGD on cross-entropy, on distillation from the original network, or on both.
+//! Recovery of a cut network: training on cross-entropy, on distillation from the original network, or on both.
 //!
 //! Everything random is seeded (order, augmentation, dropout), so the same spec gives the same weights on one machine with
 //! the same number of threads. The weights of the best epoch by validation are kept; epoch 0, the network as it was
@@ -7,9 +7,9 @@
 //! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
 
 mod loss;
+mod optimizer;
 pub mod repair;
 mod schedule;
-mod sgd;
 mod standing;
 
 use std::time::Instant;
@@ -17,21 +17,22 @@ use std::time::Instant;
 use secateur_core::graph::{Graph, Parameter, ParameterKind};
 use secateur_core::recovery::{Epoch, Score};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::{FineTune, Objective, Optimizer};
+use secateur_core::spec::{FineTune, Objective};
 use tch::{Kind, Tensor};
 
 use crate::data::{Augment, Split};
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
-use crate::measure::evaluate;
+use crate::measure::evaluate::{Reference, Validator};
 use crate::network::{Network, weights};
+use crate::output::Outputs;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::{Counter, Messages};
 use crate::torch::channels_last;
 
-use loss::{Loss, Teacher, cross_entropy, distillation};
+use loss::Loss;
+use optimizer::{Optimizer, Rule};
 use schedule::Schedule;
-use sgd::Sgd;
 use standing::{Standing, State};
 
 /// The best epoch's weights and the way there.
@@ -45,7 +46,8 @@ pub struct Tuned {
 
 /// What a job fine-tunes with.
 pub struct Session<'a> {
-    pub teacher: &'a Network,
+    pub original: &'a Network,
+    pub outputs: &'a Outputs,
     pub train: &'a Split,
     pub val: &'a Split,
     pub settings: &'a FineTune,
@@ -63,6 +65,9 @@ pub struct Session<'a> {
 pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Tuned, Error> {
     check_labels(session.settings, session.train.labels().is_some())?;
     let batches = session.steps_of_an_epoch()? as usize;
+    let rule = Rule::of(session.settings, graph);
+    let peak = rule.rate(session.settings);
+    session.messages.log(format!("training with {} at a learning rate of {peak}", rule.as_str()));
     if batches == 0 {
         let count = session.train.count();
         return Err(Rejection::new(
@@ -74,7 +79,7 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
     let total = u64::from(session.settings.epochs) * batches as u64;
     let mut progress = session.messages.count(total, "steps");
     let mut resumed = session.checkpoints.and_then(|checkpoints| {
-        checkpoints.resume(|state: State, saved| Standing::restore(state, saved, graph, start))
+        checkpoints.resume(|state: State, saved| Standing::restore(state, saved, rule, graph, start))
     });
     if let Some(standing) = &resumed {
         progress.resume((standing.epochs.len() * batches) as u64);
@@ -83,9 +88,8 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
         match attempt(session, graph, start, Rate::AsAsked, resumed.take(), &mut progress)? {
             Attempt::Finished(tuned) => return Ok(tuned),
             Attempt::NotFinite { epoch } => session.messages.log(format!(
-                "the loss was not finite in epoch {epoch} at learning rate {}; starting over at {}",
-                session.settings.lr,
-                session.settings.lr / 10.0
+                "the loss was not finite in epoch {epoch} at learning rate {peak}; starting over at {}",
+                peak / 10.0
             )),
         }
         progress.restart();
@@ -94,8 +98,8 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
         Attempt::Finished(tuned) => Ok(tuned),
         Attempt::NotFinite { epoch } => Err(Error::internal(format!(
             "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
-            session.settings.lr / 10.0,
-            session.settings.lr
+            peak / 10.0,
+            peak
         ))),
     }
 }
@@ -148,23 +152,29 @@ fn attempt(
     resumed: Option<Standing>,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
-    let Session { teacher, train, val, settings, seed, .. } = *session;
+    let Session { original, outputs, train, val, settings, seed, .. } = *session;
     let first = resumed.as_ref().map_or(start, |standing| &standing.weights);
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
-    let Optimizer::Sgd = settings.optimizer;
-    let mut sgd = Sgd::new(trained(graph, student.weights())?, settings.weight_decay)?;
-    let loss = Loss::new(settings);
+    let rule = Rule::of(settings, graph);
+    let mut optimizer = Optimizer::new(rule, trained(graph, student.weights())?, settings.weight_decay)?;
+    let loss = Loss::new(outputs, settings);
     let mut augment = Augment::new(&settings.augment, train, seed)?;
-    let lessons = Teacher::new(teacher, train, &loss, augment.is_none())?;
-    let validator = Validator::new(teacher, val)?;
+    let reference = match (loss.needs_original(), &augment) {
+        (false, _) => None,
+        // Half the cost of an epoch.
+        (true, None) => Some(Reference::of(original, train)?),
+        (true, Some(_)) => Some(Reference::Live(original)),
+    };
+    let validator = Validator::new(original, outputs, val)?;
 
     let steps = session.steps_of_an_epoch()?;
-    let peak = if rate == Rate::Lowered { settings.lr / 10.0 } else { settings.lr };
+    let peak = rule.rate(settings) / if rate == Rate::Lowered { 10.0 } else { 1.0 };
     let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
     let (mut best, mut epochs) = match resumed {
         Some(standing) => {
-            sgd.set_velocities(&standing.velocities)?;
-            schedule = schedule.after(steps * standing.epochs.len() as u64);
+            let done = steps * standing.epochs.len() as u64;
+            optimizer.set_moments(&standing.moments, done)?;
+            schedule = schedule.after(done);
             (standing.best.in_layout_of_its_epoch(graph)?, standing.epochs)
         }
         None => {
@@ -183,10 +193,10 @@ fn attempt(
         let mut seen = 0;
         for batch in train.shuffled(session.batch_size(), seed, u64::from(epoch))? {
             let input = train.select(&batch, augment.as_mut())?;
-            let target = lessons.answer(&batch, &input)?;
+            let targets = reference.as_ref().map(|reference| reference.select(&batch, &input)).transpose()?;
             let labels = train.labels().map(|labels| labels.f_index_select(0, &batch)).transpose()?;
-            let value = loss.of(&student.train(input)?, labels.as_ref(), target.as_ref())?;
-            sgd.step(&value, schedule.next())?;
+            let value = loss.of(&student.train(&[input])?, labels.as_ref(), targets.as_deref())?;
+            optimizer.step(&value, schedule.next())?;
 
             let count = batch.numel() as i64;
             let value = value.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(count)?;
@@ -207,15 +217,22 @@ fn attempt(
             best = Best { weights: weights::deep_copy(graph, student.weights())?, epoch, score };
         }
         let seconds = started.elapsed().as_secs_f64();
-        epochs.push(Epoch { epoch, train_loss, val_accuracy: score.accuracy, seconds });
+        let Score { accuracy, fidelity, .. } = score;
+        epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_fidelity: fidelity, seconds });
         progress.note(match score.accuracy {
             Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
-            None => format!("epoch {epoch} of {}: distillation loss {:.4}", settings.epochs, score.loss),
+            None => format!(
+                "epoch {epoch} of {}: {} {:.4}, distillation loss {:.4}",
+                settings.epochs,
+                validator.measure().as_str(),
+                score.fidelity.unwrap_or(0.0),
+                score.loss
+            ),
         });
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
             let state = State { is_lowered: rate == Rate::Lowered, best_epoch: best.epoch };
             checkpoints.save(&format!("epoch {epoch} of {}", settings.epochs), &state, || {
-                Standing::tensors(graph, student.weights(), &sgd.velocities(), &best, &epochs)
+                Standing::tensors(graph, student.weights(), &optimizer.moments(), &best, &epochs)
             });
         }
     }
@@ -233,39 +250,6 @@ impl Best {
     fn in_layout_of_its_epoch(self, graph: &Graph) -> Result<Self, Error> {
         let weights = if self.epoch == 0 { self.weights } else { trainable_copy(graph, &self.weights)? };
         Ok(Self { weights, ..self })
-    }
-}
-
-/// Measures networks on the validation split.
-pub struct Validator<'a> {
-    val: &'a Split,
-    /// The original's outputs on the validation split, where there are no labels.
-    reference: Option<Tensor>,
-}
-
-impl<'a> Validator<'a> {
-    pub fn new(teacher: &Network, val: &'a Split) -> Result<Self, Error> {
-        let reference = match val.labels() {
-            Some(_) => None,
-            None => Some(evaluate::logits(teacher, val)?),
-        };
-        Ok(Self { val, reference })
-    }
-
-    /// Accuracy and cross-entropy, without labels the distillation loss; a loss that is not finite is [`Score::WORST_LOSS`].
-    pub fn score(&self, student: &Network) -> Result<Score, Error> {
-        if self.val.count() == 0 {
-            return Ok(Score { accuracy: None, loss: 0.0 });
-        }
-        let _no_grad = tch::no_grad_guard();
-        let logits = evaluate::logits(student, self.val)?;
-        let (accuracy, loss) = match (&self.reference, self.val.labels()) {
-            (None, Some(labels)) => (Some(evaluate::accuracy_of(&logits, labels)?), cross_entropy(&logits, labels)?),
-            (Some(reference), _) => (None, distillation(&logits, reference)?),
-            (None, None) => return Err(Error::internal("a split without labels and without the original's outputs")),
-        };
-        let loss = loss.f_double_value(&[])?;
-        Ok(Score { accuracy, loss: if loss.is_finite() { loss } else { Score::WORST_LOSS } })
     }
 }
 

@@ -7,18 +7,22 @@
 use secateur_core::spec::FineTune;
 use tch::Tensor;
 
-use super::loss::{CACHED_ELEMENTS, distillation};
+use super::optimizer::{Optimizer, Rule};
 use super::schedule::Schedule;
-use super::sgd::Sgd;
 use super::{trainable_copy, trained};
 use crate::data::Split;
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
 use crate::network::Network;
+use crate::output::Outputs;
+
+/// Answers of the original that are kept at most, elements: 1 GiB of float32.
+const KEPT_ELEMENTS: i64 = 1 << 28;
 
 /// What networks are repaired with.
 pub struct Repair<'a> {
     original: &'a Network,
+    outputs: &'a Outputs,
     train: &'a Split,
     settings: &'a FineTune,
     lessons: Vec<Lesson>,
@@ -30,13 +34,14 @@ struct Lesson {
     /// Indices of its samples.
     batch: Tensor,
     /// What the original answers; `None` where all answers together would not fit, and it is asked again for every network.
-    answer: Option<Tensor>,
+    answers: Option<Vec<Tensor>>,
 }
 
 impl<'a> Repair<'a> {
     /// `steps` batches of the training split in a seeded order, at most one pass.
     pub fn new(
         original: &'a Network,
+        outputs: &'a Outputs,
         train: &'a Split,
         settings: &'a FineTune,
         steps: usize,
@@ -45,17 +50,17 @@ impl<'a> Repair<'a> {
         let batches = train.shuffled(settings.batch_size.get() as i64, seed, 0)?;
         let mut elements = 0;
         let lesson = |batch: Tensor| {
-            let answer = if elements < CACHED_ELEMENTS {
-                let answer = original.logits(train.select(&batch, None)?)?;
-                elements += answer.numel() as i64;
-                Some(answer)
+            let answers = if elements < KEPT_ELEMENTS {
+                let answers = original.answers(&[train.select(&batch, None)?])?;
+                elements += answers.iter().map(|answer| answer.numel() as i64).sum::<i64>();
+                Some(answers)
             } else {
                 None
             };
-            Ok(Lesson { batch, answer })
+            Ok(Lesson { batch, answers })
         };
         let lessons = batches.into_iter().take(steps).map(lesson).collect::<Result<_, Error>>()?;
-        Ok(Self { original, train, settings, lessons, seed })
+        Ok(Self { original, outputs, train, settings, lessons, seed })
     }
 
     /// Steps that every network gets.
@@ -67,21 +72,23 @@ impl<'a> Repair<'a> {
     pub fn network(&self, cut: Network) -> Result<Network, Error> {
         let graph = cut.graph().clone();
         let student = Network::new(for_training(&graph)?, trainable_copy(&graph, cut.weights())?)?;
-        let mut sgd = Sgd::new(trained(&graph, student.weights())?, self.settings.weight_decay)?;
+        let rule = Rule::of(self.settings, &graph);
+        let mut optimizer = Optimizer::new(rule, trained(&graph, student.weights())?, self.settings.weight_decay)?;
         // Dropout draws the same for every network, whichever was repaired before it.
         tch::manual_seed(self.seed as i64);
-        let mut schedule = Schedule::new(self.settings.lr, self.steps());
-        for Lesson { batch, answer } in &self.lessons {
+        let mut schedule = Schedule::new(rule.rate(self.settings), self.steps());
+        for Lesson { batch, answers } in &self.lessons {
             let input = self.train.select(batch, None)?;
-            let target = match answer {
-                Some(answer) => answer.shallow_clone(),
-                None => self.original.logits(input.shallow_clone())?,
+            let asked = match answers {
+                Some(_) => None,
+                None => Some(self.original.answers(&[input.shallow_clone()])?),
             };
-            let loss = distillation(&student.train(input)?, &target)?;
+            let targets = answers.as_ref().or(asked.as_ref()).map_or(&[][..], Vec::as_slice);
+            let loss = self.outputs.distillation(&student.train(&[input])?, targets)?;
             if !loss.f_double_value(&[])?.is_finite() {
                 return Ok(cut);
             }
-            sgd.step(&loss, schedule.next())?;
+            optimizer.step(&loss, schedule.next())?;
         }
         let (_, weights) = student.into_parts();
         Network::new(graph, weights.into_iter().map(|tensor| tensor.detach()).collect())

@@ -1,12 +1,13 @@
 //! Where a fine-tune stands after an epoch, and how that is kept in a checkpoint.
 //!
-//! Everything random is drawn from (seed, epoch), so weights, velocities, the best weights so far and the history are all.
+//! Everything random is drawn from (seed, epoch), so weights, the optimiser's moments, the best weights so far and the history are all.
 
 use secateur_core::graph::Graph;
 use secateur_core::recovery::{Epoch, Score};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::optimizer::Rule;
 use super::{Best, trained_indices};
 use crate::error::Error;
 use crate::network::weights;
@@ -16,8 +17,8 @@ use crate::process::checkpoint::{Saved, numbers};
 pub(super) struct Standing {
     pub is_lowered: bool,
     pub weights: Vec<Tensor>,
-    /// Of the trained parameters, in the graph's order.
-    pub velocities: Vec<Tensor>,
+    /// The optimiser's, of the trained parameters in the graph's order.
+    pub moments: Vec<Vec<Tensor>>,
     pub best: Best,
     pub epochs: Vec<Epoch>,
 }
@@ -35,7 +36,7 @@ impl Standing {
     pub(super) fn tensors(
         graph: &Graph,
         student: &[Tensor],
-        velocities: &[&Tensor],
+        moments: &[&[Tensor]],
         best: &Best,
         epochs: &[Epoch],
     ) -> Result<Vec<(String, Tensor)>, Error> {
@@ -46,35 +47,48 @@ impl Standing {
                 tensors.push((best_weight(index), best.weights[index].f_detach()?));
             }
         }
-        for (index, velocity) in trained_indices(graph, student).into_iter().zip(velocities) {
-            tensors.push((momentum(index), velocity.shallow_clone()));
+        for (index, moments) in trained_indices(graph, student).into_iter().zip(moments) {
+            let named =
+                moments.iter().enumerate().map(|(number, tensor)| (moment(index, number), tensor.shallow_clone()));
+            tensors.extend(named);
         }
         let column = |value: fn(&Epoch) -> f64| epochs.iter().map(value).collect::<Vec<f64>>();
-        tensors.push(numbers(BEST_SCORE, &[best.score.accuracy.unwrap_or(f64::NAN), best.score.loss])?);
+        tensors.push(numbers(
+            BEST_SCORE,
+            &[best.score.accuracy.unwrap_or(f64::NAN), best.score.fidelity.unwrap_or(f64::NAN), best.score.loss],
+        )?);
         tensors.push(numbers(TRAIN_LOSS, &column(|epoch| epoch.train_loss))?);
         tensors.push(numbers(VAL_ACCURACY, &column(|epoch| epoch.val_accuracy.unwrap_or(f64::NAN)))?);
+        tensors.push(numbers(VAL_FIDELITY, &column(|epoch| epoch.val_fidelity.unwrap_or(f64::NAN)))?);
         tensors.push(numbers(SECONDS, &column(|epoch| epoch.seconds))?);
         Ok(tensors)
     }
 
     /// Takes a checkpoint up, for a network that starts from `start`.
-    pub(super) fn restore(state: State, saved: &mut Saved, graph: &Graph, start: &[Tensor]) -> Result<Self, Error> {
+    pub(super) fn restore(
+        state: State,
+        saved: &mut Saved,
+        rule: Rule,
+        graph: &Graph,
+        start: &[Tensor],
+    ) -> Result<Self, Error> {
         let State { is_lowered, best_epoch } = state;
         let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
         let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;
-        let velocities = trained_indices(graph, start)
+        let moments = trained_indices(graph, start)
             .into_iter()
-            .map(|index| saved.like(&momentum(index), &start[index]))
+            .map(|index| (0..rule.moments()).map(|number| saved.like(&moment(index, number), &start[index])).collect())
             .collect::<Result<_, Error>>()?;
         let score = saved.numbers(BEST_SCORE)?;
         let best = match score[..] {
-            [accuracy, loss] => {
-                let accuracy = Some(accuracy).filter(|accuracy| !accuracy.is_nan());
-                Best { weights: best_weights, epoch: best_epoch, score: Score { accuracy, loss } }
+            [accuracy, fidelity, loss] => {
+                let score = Score { accuracy: known(accuracy), fidelity: known(fidelity), loss };
+                Best { weights: best_weights, epoch: best_epoch, score }
             }
             _ => return Err(Error::internal(format!("its best score has {} parts", score.len()))),
         };
-        let columns = [saved.numbers(TRAIN_LOSS)?, saved.numbers(VAL_ACCURACY)?, saved.numbers(SECONDS)?];
+        let names = [TRAIN_LOSS, VAL_ACCURACY, VAL_FIDELITY, SECONDS];
+        let columns: Vec<Vec<f64>> = names.into_iter().map(|name| saved.numbers(name)).collect::<Result<_, _>>()?;
         let count = columns[0].len();
         if columns.iter().any(|column| column.len() != count) || best_epoch as usize > count {
             return Err(Error::internal("its history does not fit together"));
@@ -82,18 +96,25 @@ impl Standing {
         let epoch = |index: usize| Epoch {
             epoch: index as u32 + 1,
             train_loss: columns[0][index],
-            val_accuracy: Some(columns[1][index]).filter(|accuracy| !accuracy.is_nan()),
-            seconds: columns[2][index],
+            val_accuracy: known(columns[1][index]),
+            val_fidelity: known(columns[2][index]),
+            seconds: columns[3][index],
         };
         let epochs = (0..count).map(epoch).collect();
-        Ok(Self { is_lowered, weights, velocities, best, epochs })
+        Ok(Self { is_lowered, weights, moments, best, epochs })
     }
 }
 
 const BEST_SCORE: &str = "best.score";
 const TRAIN_LOSS: &str = "epochs.train_loss";
 const VAL_ACCURACY: &str = "epochs.val_accuracy";
+const VAL_FIDELITY: &str = "epochs.val_fidelity";
 const SECONDS: &str = "epochs.seconds";
+
+/// A column holds NaN where there is no number.
+fn known(number: f64) -> Option<f64> {
+    Some(number).filter(|number| !number.is_nan())
+}
 
 fn weight(index: usize) -> String {
     format!("weight.{index}")
@@ -103,6 +124,6 @@ fn best_weight(index: usize) -> String {
     format!("best.{index}")
 }
 
-fn momentum(index: usize) -> String {
-    format!("velocity.{index}")
+fn moment(parameter: usize, number: usize) -> String {
+    format!("moment.{number}.{parameter}")
 }

@@ -12,13 +12,15 @@ use secateur_core::surgery::{self, Cut};
 use secateur_core::wire::Device;
 use secateur_engine::data::{Data, Split, SplitName};
 use secateur_engine::error::Error;
-use secateur_engine::measure::{batch_norm, evaluate};
+use secateur_engine::measure::batch_norm;
+use secateur_engine::measure::evaluate::{self, Validator};
 use secateur_engine::network::{Network, cut, weights};
+use secateur_engine::output::Outputs;
 use secateur_engine::process::messages::Messages;
 use secateur_engine::proof::oracle;
 use secateur_engine::torch;
 use secateur_engine::training::repair::Repair;
-use secateur_engine::training::{Session, Tuned, Validator, fine_tune};
+use secateur_engine::training::{Session, Tuned, fine_tune};
 use tch::Tensor;
 
 use crate::job::example;
@@ -123,12 +125,13 @@ fn recalibration_brings_accuracy_back_and_leaves_the_original_alone() {
     let spec = spec();
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
-    let original = evaluate::logits(&cutting.original, &val).unwrap();
+    let answers = || cutting.original.answers(&[val.range(0..val.count()).unwrap()]).unwrap().remove(0);
+    let original = answers();
     let before = evaluate::accuracy(&cutting.pruned(), &val).unwrap().unwrap();
     let recalibrated = batch_norm::reestimate(cutting.pruned(), &train, 0).unwrap();
     let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
     assert!(after > before, "{before} before, {after} after");
-    assert!(evaluate::logits(&cutting.original, &val).unwrap().equal(&original));
+    assert!(answers().equal(&original));
 }
 
 #[test]
@@ -149,8 +152,10 @@ fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
     let start = cutting.pruned();
     let messages = Messages::discard();
+    let outputs = Outputs::of(&cutting.original, &train, &[]).unwrap();
     let session = Session {
-        teacher: &cutting.original,
+        original: &cutting.original,
+        outputs: &outputs,
         train: &train,
         val: &val,
         settings,
@@ -164,7 +169,7 @@ fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
 #[test]
 fn fine_tuning_trains_parameters_and_statistics_and_nothing_else() {
     let cutting = cut_example("vgg-digits.pt");
-    let settings = FineTune { epochs: 1, lr: 0.02, ..FineTune::default() };
+    let settings = FineTune { epochs: 1, lr: Some(0.02), ..FineTune::default() };
     let tuned = tune(&cutting, &settings).unwrap();
     assert_eq!(tuned.best_epoch, 1);
     let start = cutting.pruned();
@@ -187,7 +192,7 @@ fn no_epochs_keep_the_network_as_it_was() {
 #[test]
 fn divergence_at_both_learning_rates_is_a_failure() {
     let cutting = cut_example("vgg-digits.pt");
-    let settings = FineTune { epochs: 2, lr: 1e30, ..FineTune::default() };
+    let settings = FineTune { epochs: 2, lr: Some(1e30), ..FineTune::default() };
     let message = tune(&cutting, &settings).err().unwrap().to_string();
     assert!(message.contains("fine-tuning diverged"), "{message}");
 }
@@ -198,10 +203,11 @@ fn some_steps_of_distillation_repair_much_the_same_way_every_time() {
     let spec = spec();
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
-    let meter = Validator::new(&cutting.original, &val).unwrap();
+    let outputs = Outputs::of(&cutting.original, &train, &[]).unwrap();
+    let meter = Validator::new(&cutting.original, &outputs, &val).unwrap();
     let cut = || batch_norm::reestimate(cutting.pruned(), &train, 0).unwrap();
-    let settings = FineTune { lr: 0.02, batch_size: Positive::new(64), ..FineTune::default() };
-    let repair = Repair::new(&cutting.original, &train, &settings, 30, 0).unwrap();
+    let settings = FineTune { lr: Some(0.02), batch_size: Positive::new(64), ..FineTune::default() };
+    let repair = Repair::new(&cutting.original, &outputs, &train, &settings, 30, 0).unwrap();
     let repaired = repair.network(cut()).unwrap();
 
     let (before, after) = (meter.score(&cut()).unwrap(), meter.score(&repaired).unwrap());
@@ -215,8 +221,10 @@ fn some_steps_of_distillation_repair_much_the_same_way_every_time() {
 fn a_repair_that_diverges_leaves_the_network_as_it_was() {
     let cutting = cut_example("vgg-digits.pt");
     let train = split(&cutting.original, &spec(), SplitName::Train);
-    let settings = FineTune { lr: 1e30, ..FineTune::default() };
-    let repaired = Repair::new(&cutting.original, &train, &settings, 5, 0).unwrap().network(cutting.pruned()).unwrap();
+    let settings = FineTune { lr: Some(1e30), ..FineTune::default() };
+    let outputs = Outputs::of(&cutting.original, &train, &[]).unwrap();
+    let repair = Repair::new(&cutting.original, &outputs, &train, &settings, 5, 0).unwrap();
+    let repaired = repair.network(cutting.pruned()).unwrap();
     assert!(cutting.pruned().weights().iter().zip(repaired.weights()).all(|(before, after)| before.equal(after)));
 }
 

@@ -44,7 +44,7 @@ const ENGINE: &[&[&str]] = &[
     &["network"],
     &["process"],
     &["data"],
-    &["output", "proof"],
+    &["output", "proof", "reconstruction"],
     &["measure"],
     &["encoder", "training"],
     &["stage"],

@@ -15,6 +15,7 @@ pub mod network;
 pub mod output;
 pub mod process;
 pub mod proof;
+pub mod reconstruction;
 pub mod stage;
 pub mod torch;
 pub mod training;

@@ -10,12 +10,15 @@
 
 mod check;
 mod file;
+mod segment;
 
 pub use check::GraphError;
 pub use file::{
     Argument, DType, FORMAT, FreeSize, GivenNumber, GraphFile, HeldChannels, InputDimension, Literal, Method,
     MethodArgument, Node, Output, Parameter, ParameterKind, Size, Value, ValueId,
 };
+
+pub use segment::Segment;
 
 use std::collections::HashMap;
 

@@ -233,6 +233,12 @@ pub fn running_statistics(node: &Node) -> Vec<ValueId> {
     of(node).map_or_else(|| normalization::running_statistics(node), |operator| operator.running_statistics(node))
 }
 
+/// Whether a node goes along a sequence step by step: an LSTM, a GRU or a plain recurrent layer, whole or one step.
+pub fn is_recurrent(node: &Node) -> bool {
+    let name = functional_name(&node.op);
+    [recurrent::Recurrent.names(), recurrent::Cell.names()].concat().contains(&name)
+}
+
 /// The name of an operator as a table shows it: `conv2d` for `aten::conv2d`, `relu` for `aten::relu_`.
 pub fn short_name(op: &str) -> &str {
     op.strip_prefix("aten::").unwrap_or(op).trim_matches('_')

@@ -100,6 +100,10 @@ pub struct OutputSpec {
     /// Weight of its distillation loss beside those of the other outputs, 0 to 1000; absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
+    /// What the class scores are divided by in `kl`, 0.1 to 100. Absent: 4 for one distribution a sample, as is usual for classifiers (Hinton
+    /// et al., 2015), and 1 for maps and sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// The distillation loss; absent: what fits the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<DistillationLoss>,
@@ -110,7 +114,7 @@ pub struct OutputSpec {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum DistillationLoss {
-    /// Kullback-Leibler divergence over the class axis, softened by a temperature of 4.
+    /// Kullback-Leibler divergence over the class axis, softened by a temperature.
     Kl,
     /// Binary cross-entropy, less what the original's own uncertainty makes of it.
     Bce,
@@ -141,6 +145,13 @@ impl DistillationLoss {
     }
 }
 
+/// Softens the class distributions of a distillation (Hinton et al., 2015).
+const TEMPERATURE: f64 = 4.0;
+
+/// The same where a sample has many of them: most places of a map or a sequence are sure of their class, and softened, what the original says
+/// of the others drowns in the small scores of these.
+const TEMPERATURE_OF_PLACES: f64 = 1.0;
+
 /// An output with the part that it has in the loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
@@ -150,6 +161,8 @@ pub struct Objective {
     pub weight: f64,
     /// The loss that the spec asks for.
     pub loss: Option<DistillationLoss>,
+    /// What class scores are divided by in a distillation.
+    pub temperature: f64,
 }
 
 /// What the graph tells of every tensor that the model returns.
@@ -164,9 +177,13 @@ pub fn outputs(graph: &Graph) -> Vec<ModelOutput> {
 /// # Errors
 /// [`Code::InvalidSpec`]: an entry of `outputs` names no output, or an axis or a loss that it cannot have.
 pub fn objectives(graph: &Graph, specs: &[OutputSpec]) -> Result<Vec<Objective>, Rejection> {
-    let mut objectives: Vec<Objective> =
-        outputs(graph).into_iter().map(|output| Objective { output, weight: 1.0, loss: None }).collect();
     let values = graph.output().tensors();
+    let objective = |output: ModelOutput| {
+        let is_one_a_sample = graph.value(values[output.index]).shape.len() <= 2;
+        let temperature = if is_one_a_sample { TEMPERATURE } else { TEMPERATURE_OF_PLACES };
+        Objective { output, weight: 1.0, loss: None, temperature }
+    };
+    let mut objectives: Vec<Objective> = outputs(graph).into_iter().map(objective).collect();
     for (at, spec) in specs.iter().enumerate() {
         let field = |name: &str| format!("fine_tune.outputs[{at}].{name}");
         let index = chosen(spec, &objectives).map_err(|(name, detail)| invalid(detail).at(field(name)))?;
@@ -214,6 +231,7 @@ pub fn objectives(graph: &Graph, specs: &[OutputSpec]) -> Result<Vec<Objective>,
             .at(field("loss")));
         }
         objective.loss = spec.loss;
+        objective.temperature = spec.temperature.unwrap_or(objective.temperature);
         if let Some(weight) = spec.weight {
             objective.weight = weight;
         }

@@ -168,7 +168,7 @@ pub enum Objective {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
-    /// `sgd` for a network with batch norm, `adamw` for every other.
+    /// `sgd` for a classifier of whole samples with batch norm and without recurrent layers, `adamw` for every other network.
     Auto,
     /// SGD with Nesterov momentum 0.9.
     Sgd,
@@ -405,6 +405,14 @@ impl JobSpec {
                     "fine_tune.outputs",
                     format!("`fine_tune.outputs` has {} entries; at most {MOST_OUTPUTS} are allowed.", outputs.len()),
                 );
+            }
+            let temperatures =
+                outputs.iter().enumerate().filter_map(|(index, output)| Some((index, output.temperature?)));
+            for (index, temperature) in temperatures {
+                if !(0.1..=100.0).contains(&temperature) {
+                    let field = format!("fine_tune.outputs[{index}].temperature");
+                    return invalid(&field, format!("`{field}` {temperature} is out of range: 0.1 to 100."));
+                }
             }
             let weights = outputs.iter().enumerate().filter_map(|(index, output)| Some((index, output.weight?)));
             for (index, weight) in weights {

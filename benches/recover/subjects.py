@@ -63,7 +63,9 @@ def pitch(packages: Path) -> Subject:
     frames = np.zeros((count, 1024))
     for harmonic in range(1, 7):
         phase, loud = random.uniform(0, 2 * np.pi, (count, 1)), random.uniform(0.1, 1, (count, 1)) / harmonic
-        frames += loud * np.sin(2 * np.pi * harmonic * hertz[:, None] * time + phase) * (harmonic * hertz[:, None] < rate / 2)
+        frames += (
+            loud * np.sin(2 * np.pi * harmonic * hertz[:, None] * time + phase) * (harmonic * hertz[:, None] < rate / 2)
+        )
     frames += random.uniform(0.0, 0.3, (count, 1)) * random.standard_normal(frames.shape)
     frames = (frames - frames.mean(1, keepdims=True)) / frames.std(1, keepdims=True)
     cents = 1200 * np.log2(hertz / 10)

@@ -1,9 +1,17 @@
 //! Where an axis goes in a step that only moves, cuts out or joins elements.
 
-use crate::graph::{Graph, Literal, Node, Size, ValueId};
+use crate::graph::{DType, Graph, Literal, Node, Size, ValueId};
 
 /// A batch at which sizes are compared: a prime that no layer has by accident.
 const BATCH: i64 = 10_007;
+
+/// Steps that are looked back through from an output.
+pub(super) const LONGEST_WAY: usize = 64;
+
+/// Whether a tensor holds numbers that a loss can be taken of.
+pub(super) fn is_fractional(dtype: DType) -> bool {
+    matches!(dtype, DType::Float32 | DType::Float64 | DType::Float16 | DType::Bfloat16)
+}
 
 /// The tensors that a step only moves around; `None` when it computes.
 pub(super) fn moved(node: &Node) -> Option<Vec<ValueId>> {

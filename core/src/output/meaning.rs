@@ -2,13 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::axis::{after, counted, moved};
-use super::unsquash::is_fractional;
+use super::axis::{LONGEST_WAY, after, counted, is_fractional, moved};
 use super::{ModelOutput, OutputKind, Squashing};
 use crate::graph::{Graph, Node, Producer, ValueId};
-
-/// Steps that are looked back through.
-pub(super) const LONGEST_WAY: usize = 64;
 
 /// The least number of channels, per place of a map or a sequence, that are taken for classes: colours, coordinates, boxes and flows have
 /// fewer.

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::axis::moved;
-use super::meaning::LONGEST_WAY;
-use crate::graph::{DType, Graph, GraphError, GraphFile, Literal, Node, Output, Producer, ValueId};
+use super::axis::{LONGEST_WAY, is_fractional, moved};
+use crate::graph::{Graph, GraphError, GraphFile, Literal, Node, Output, Producer, ValueId};
 
 /// The graph whose outputs are those tensors of `graph`'s that hold fractional numbers, as a tuple and before a final softmax or sigmoid.
 /// `None` where these are its outputs as they are.
@@ -29,10 +28,6 @@ pub fn before_squashing(graph: &Graph) -> Result<Option<Graph>, GraphError> {
 pub fn fractional(graph: &Graph) -> Vec<usize> {
     let returned = graph.output().tensors().into_iter().enumerate();
     returned.filter(|&(_, value)| is_fractional(graph.value(value).dtype)).map(|(index, _)| index).collect()
-}
-
-pub(super) fn is_fractional(dtype: DType) -> bool {
-    matches!(dtype, DType::Float32 | DType::Float64 | DType::Float16 | DType::Bfloat16)
 }
 
 struct Rewriter<'a> {

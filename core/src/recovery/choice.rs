@@ -1,7 +1,7 @@
 //! What it is worth to choose channels by importance: the same widths with random channels are the control.
 //!
 //! The contrastive encoder of SACP learns to tell importance's choice from random ones; the stage `control` measures whether that
-//! difference means anything. Channels are chosen for one candidate's widths, cut, their batch norm statistics re-estimated, and
+//! difference means anything. Channels are chosen for one candidate's widths, cut, repaired and
 //! measured as in the screen.
 
 use serde::{Deserialize, Serialize};

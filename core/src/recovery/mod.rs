@@ -37,6 +37,11 @@ impl Score {
     /// The loss of a network whose loss is not finite.
     pub const WORST_LOSS: f64 = f64::MAX;
 
+    /// Accuracy, or without labels fidelity.
+    pub fn value(&self) -> Option<f64> {
+        self.accuracy.or(self.fidelity)
+    }
+
     /// `Greater` for the better one.
     pub fn order(&self, other: &Self) -> Ordering {
         let accuracy = |score: &Self| score.accuracy.unwrap_or(0.0);
@@ -56,12 +61,34 @@ pub struct Screened {
     pub candidate: usize,
     /// The check that the surgery changed nothing but what it removed.
     pub equivalence: Equivalence,
-    /// Validation accuracy right after surgery, with re-estimated batch norm statistics; `None` without labels.
+    /// Validation accuracy right after surgery, repaired in closed form or with re-estimated batch norm statistics; `None` without
+    /// labels.
     #[serde(default)]
     pub accuracy: Option<f64>,
     /// How true it is to the original on the validation split, where there are no labels: the value of the job's [`Measure`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
+    /// What the repair in closed form did; `None` where it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_form: Option<ClosedFormResult>,
+}
+
+/// What a repair in closed form did to one network.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClosedFormResult {
+    /// Whether the network was taken as it was repaired, and not with re-estimated batch norm statistics alone.
+    pub used: bool,
+    /// Layers that were fitted anew.
+    pub layers: u32,
+    /// Layers that lost inputs and could not be fitted.
+    pub left: u32,
+    /// Samples that they were fitted on.
+    pub samples: u32,
+    /// The validation metric with the repair.
+    pub repaired: Option<f64>,
+    /// The validation metric with re-estimated batch norm statistics in its place; `null` where that was not tried.
+    #[serde(default)]
+    pub without: Option<f64>,
 }
 
 impl Screened {

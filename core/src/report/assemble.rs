@@ -107,6 +107,7 @@ pub fn assemble(
         base: network(base_costs, original.bytes, original.accuracy, base_latency),
         pruned: network(candidate.costs(), history.exported.bytes, history.exported.accuracy, pruned_latency),
         metric: history.exported.metric,
+        closed_form: screened.closed_form,
         outputs: output::objectives(graph, spec.outputs())
             .map(|objectives| objectives.into_iter().map(|objective| objective.output).collect())
             .unwrap_or_default(),

@@ -32,7 +32,7 @@ pub struct CandidateReport {
     /// What the encoder predicts, with `regression`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_value: Option<f64>,
-    /// Validation accuracy after surgery, with re-estimated batch norm statistics.
+    /// Validation accuracy after surgery, repaired in closed form or with re-estimated batch norm statistics.
     pub screened_accuracy: Option<f64>,
     /// Validation accuracy after the repair, some steps of distillation.
     #[serde(default)]

@@ -19,7 +19,7 @@ use crate::dataset::DataReport;
 use crate::inspection::LayerWidth;
 use crate::latency::{Latency, LatencyFit, Setting};
 use crate::output::ModelOutput;
-use crate::recovery::{Accuracy, ChannelChoice, Epoch, MetricReport};
+use crate::recovery::{Accuracy, ChannelChoice, ClosedFormResult, Epoch, MetricReport};
 use crate::sandbox::Sandbox;
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
@@ -175,6 +175,9 @@ pub struct Report {
     /// How good both networks are by the job's own measure; `null` without a data set.
     #[serde(default)]
     pub metric: Option<MetricReport>,
+    /// What the repair in closed form did to the network, before it was trained; `null` where it was not tried.
+    #[serde(default)]
+    pub closed_form: Option<ClosedFormResult>,
     /// What the tensors mean that the model returns, with what the spec says of them.
     #[serde(default)]
     pub outputs: Vec<ModelOutput>,
@@ -196,7 +199,7 @@ pub struct Report {
     pub import_max_abs_diff: f64,
     /// The comparison of the written file with the network in memory.
     pub reload: Reload,
-    /// Validation accuracy after surgery, with re-estimated batch norm statistics, before fine-tuning.
+    /// Validation accuracy after surgery and repair, before fine-tuning.
     pub screened_accuracy: Option<f64>,
     /// Epochs of the winner's full fine-tune; empty without one.
     pub epochs: Vec<Epoch>,
@@ -249,6 +252,7 @@ impl Report {
             channel_choice: None,
             data: None,
             metric: None,
+            closed_form: None,
             outputs: Vec::new(),
             program: None,
             latency: None,

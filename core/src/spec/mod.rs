@@ -6,6 +6,7 @@
 mod importance;
 mod inspection;
 mod limits;
+mod recovery;
 mod search;
 mod target;
 
@@ -26,6 +27,7 @@ use crate::rejection::{Code, Rejection};
 
 pub use inspection::InspectionSpec;
 pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};
+pub use recovery::{ClosedForm, RecoverySpec};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{TARGET_TOLERANCE, Target, TargetWire};
 
@@ -280,6 +282,9 @@ pub struct JobSpec {
     /// The search; with `sacp` only.
     #[serde(default)]
     pub search: SearchSpec,
+    /// What is done with a cut network before it is trained; with a data set only.
+    #[serde(default)]
+    pub recovery: RecoverySpec,
     /// `null` prunes only.
     #[serde(default = "default_fine_tune")]
     pub fine_tune: Option<FineTune>,
@@ -304,6 +309,15 @@ impl JobSpec {
     /// What the spec says of the model's inputs; `None` where the model itself or the data set tells.
     pub fn model_inputs(&self) -> Option<Vec<InputSpec>> {
         inputs_of(self.inputs.as_deref(), self.input_shape.as_ref())
+    }
+
+    /// Steps of distillation that every screened network gets: without a word of the spec none where networks are repaired in closed
+    /// form, which brings back more than so many steps, and 50 where they are not.
+    pub fn repair_steps(&self) -> u32 {
+        self.search.repair_steps.unwrap_or(match self.recovery.closed_form {
+            ClosedForm::Always | ClosedForm::Auto => 0,
+            ClosedForm::Never => 50,
+        })
     }
 
     /// What the spec says of the model's outputs.
@@ -369,6 +383,7 @@ impl JobSpec {
             }
         }
         importance::check(self.importance, self.method, invalid)?;
+        recovery::check(&self.recovery, invalid)?;
         if let Some(fine_tune) = &self.fine_tune {
             let FineTune { light_epochs, epochs, lr, weight_decay, batch_size, outputs, .. } = fine_tune;
             if *light_epochs > 10_000 {

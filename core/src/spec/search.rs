@@ -123,8 +123,10 @@ pub struct SearchSpec {
     /// Configurations that are screened, beside the baselines.
     pub top_m: Positive,
     /// Steps of distillation that every screened network gets before the better third of them is chosen, at most one pass over the
-    /// training split, 0 for none; with fine-tuning only. After a large reduction re-estimated batch norm statistics alone leave all of them near chance.
-    pub repair_steps: u32,
+    /// training split, 0 for none; with fine-tuning only. Absent: none with `recovery.closed_form`, and 50 without, since after a large
+    /// reduction re-estimated batch norm statistics alone leave all of them near chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair_steps: Option<u32>,
     /// Screened networks that are fully fine-tuned.
     pub top_k: Positive,
     /// What orders the candidates.
@@ -138,7 +140,7 @@ impl Default for SearchSpec {
             refine: None,
             rate_step: 0.1,
             top_m: Positive::new(150),
-            repair_steps: 50,
+            repair_steps: None,
             top_k: Positive::new(10),
             ranking: RankingChoice::Sensitivity,
         }
@@ -202,7 +204,7 @@ pub(super) fn check(
     if top_m.get() > 10_000 {
         return invalid("search.top_m", format!("`search.top_m` {} is out of range: 1 to 10000.", top_m.get()));
     }
-    if *repair_steps > 10_000 {
+    if let Some(repair_steps) = repair_steps.filter(|&steps| steps > 10_000) {
         return invalid(
             "search.repair_steps",
             format!("`search.repair_steps` {repair_steps} is out of range: 0 to 10000."),

@@ -118,7 +118,7 @@ fn more_steps_of_repair_than_anybody_waits_for_are_refused() {
         |steps: u32| format!(r#"{{"target": {{"flops_reduction": 0.5}}, "search": {{"repair_steps": {steps}}}}}"#);
     let message = detail(&with(10_001));
     assert!(message.contains("`search.repair_steps` 10001 is out of range: 0 to 10000"), "{message}");
-    assert_eq!(JobSpec::from_json(&with(0)).unwrap().search.repair_steps, 0);
+    assert_eq!(JobSpec::from_json(&with(0)).unwrap().search.repair_steps, Some(0));
 }
 
 fn with(fields: serde_json::Value) -> String {
@@ -187,4 +187,42 @@ fn a_ranking_by_its_old_name_still_runs_and_is_written_back_by_the_new_one() {
         JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}, "search": {"ranking": "calibrated"}}"#).unwrap();
     assert_eq!(spec.search.ranking, RankingChoice::Sensitivity);
     assert_eq!(serde_json::to_value(&spec).unwrap()["search"]["ranking"], "sensitivity");
+}
+
+#[test]
+fn a_repair_in_closed_form_is_chosen_by_a_truth_value_or_a_word() {
+    let recovery = |json: &str| {
+        JobSpec::from_json(&format!(
+            r#"{{"target": {{"flops_reduction": 0.5}}, "recovery": {{"closed_form": {json}}}}}"#
+        ))
+    };
+    for (json, choice, steps) in
+        [("true", ClosedForm::Always, 0), ("false", ClosedForm::Never, 50), (r#""auto""#, ClosedForm::Auto, 0)]
+    {
+        let spec = recovery(json).unwrap();
+        assert_eq!((spec.recovery.closed_form, spec.repair_steps()), (choice, steps));
+        assert_eq!(serde_json::to_value(&spec).unwrap()["recovery"]["closed_form"].to_string(), json);
+    }
+    let refusal = recovery(r#""perhaps""#).unwrap_err();
+    assert!(refusal.detail.contains(r#"none of true, false and "auto""#), "{}", refusal.detail);
+    assert!(recovery("3").is_err());
+}
+
+#[test]
+fn the_former_name_of_the_allowed_drop_is_read() {
+    for name in ["max_metric_drop", "max_accuracy_drop"] {
+        let spec = JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5, "{name}": 0.02}}}}"#)).unwrap();
+        assert_eq!(spec.target.max_metric_drop.map(UnitInterval::get), Some(0.02));
+    }
+}
+
+#[test]
+fn numbers_of_outputs_are_bounded() {
+    for (output, field) in [
+        (r#"{"index": 0, "weight": -1}"#, "fine_tune.outputs[0].weight"),
+        (r#"{"index": 0, "temperature": 0}"#, "fine_tune.outputs[0].temperature"),
+    ] {
+        let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {{"outputs": [{output}]}}}}"#);
+        assert_eq!(JobSpec::from_json(&spec).unwrap_err().node.as_deref(), Some(field));
+    }
 }

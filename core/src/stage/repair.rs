@@ -33,7 +33,7 @@ impl Definition for Repair {
     type Result = RungResult;
 
     fn is_part_of(spec: &JobSpec, has_dataset: bool) -> bool {
-        rung::halves(spec, has_dataset) && spec.search.repair_steps > 0
+        rung::halves(spec, has_dataset) && spec.repair_steps() > 0
     }
 
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {

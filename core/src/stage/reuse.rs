@@ -40,6 +40,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         input,
         // In the procedure, where it matters.
         importance: _,
+        recovery: _,
         // Splits a data set that has no splits of its own, and draws the batches of the batch norm statistics.
         seed,
         // Which networks are measured, what is searched among them, and what is done with them afterwards.

@@ -1,5 +1,5 @@
-//! The stage `screen`: every proposed network is cut, its surgery proved, its batch norm statistics re-estimated, and what is left
-//! measured.
+//! The stage `screen`: every proposed network is cut, its surgery proved, repaired in closed form or given batch norm statistics
+//! of its own, and measured.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ use super::job::{Input, JobView, PlanError, PlannedTask, sharded};
 use super::measurement::{Kept, Measurements};
 use super::{Stage, Work, import, search};
 use crate::configuration::CandidateCosts;
-use crate::recovery::Screened;
+use crate::recovery::{ClosedFormResult, Screened};
 use crate::spec::{JobSpec, Method};
 use crate::surgery::Equivalence;
 
 /// Raised when the way in which networks are screened changes what is measured.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
 const CANDIDATES_PER_TASK: usize = 32;
@@ -47,6 +47,7 @@ struct KeptValue {
     equivalence: Equivalence,
     accuracy: Option<f64>,
     agreement: Option<f64>,
+    closed_form: Option<ClosedFormResult>,
 }
 
 fn name(costs: &CandidateCosts) -> String {
@@ -100,7 +101,8 @@ impl Definition for Screen {
     /// A configuration names its channels itself. With other methods than `sacp` the one network is tuned next, and a screen that
     /// was taken over brings no weights.
     fn procedure(spec: &JobSpec) -> Option<Value> {
-        (spec.method == Method::Sacp).then(|| json!({"screen": VERSION}))
+        (spec.method == Method::Sacp)
+            .then(|| json!({"screen": VERSION, "recovery": spec.recovery, "outputs": spec.outputs()}))
     }
 
     fn measurements(job: JobView<'_>) -> Vec<String> {
@@ -110,9 +112,9 @@ impl Definition for Screen {
     fn brought(result: &ScreenResult, job: JobView<'_>) -> Vec<Kept> {
         let proposed = job.proposed().unwrap_or_default();
         let kept = |screened: &Screened| {
-            let &Screened { candidate, equivalence, accuracy, agreement } = screened;
+            let &Screened { candidate, equivalence, accuracy, agreement, closed_form } = screened;
             let costs = proposed.iter().find(|costs| costs.index == candidate)?;
-            Some(Kept::new(name(costs), &KeptValue { equivalence, accuracy, agreement }))
+            Some(Kept::new(name(costs), &KeptValue { equivalence, accuracy, agreement, closed_form }))
         };
         result.screened.iter().filter_map(kept).collect()
     }
@@ -120,8 +122,9 @@ impl Definition for Screen {
     fn known(job: JobView<'_>, kept: &[Kept]) -> Measurements {
         let screened = |costs: &CandidateCosts| {
             let kept = kept.iter().find(|kept| kept.name == name(costs))?;
-            let KeptValue { equivalence, accuracy, agreement } = serde_json::from_value(kept.value.clone()).ok()?;
-            Some(Screened { candidate: costs.index, equivalence, accuracy, agreement })
+            let KeptValue { equivalence, accuracy, agreement, closed_form } =
+                serde_json::from_value(kept.value.clone()).ok()?;
+            Some(Screened { candidate: costs.index, equivalence, accuracy, agreement, closed_form })
         };
         let screened = job.proposed().unwrap_or_default().iter().filter_map(screened).collect();
         Measurements { screened, ..Measurements::default() }
@@ -145,6 +148,7 @@ impl Definition for Screen {
             equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
             accuracy: Some(0.5 + candidate as f64 / 10.0),
             agreement: None,
+            closed_form: None,
         };
         ScreenResult { screened: work.candidates.iter().map(screened).collect() }
     }

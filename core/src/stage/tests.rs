@@ -63,7 +63,8 @@ fn proposed(count: usize) -> FinishedTask {
 
 fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
-    let screened = vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None }];
+    let screened =
+        vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None, closed_form: None }];
     finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened }))
 }
 
@@ -114,7 +115,6 @@ fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
         "sensitivity",
         "search",
         "screen",
-        "repair",
         "light_tune",
         "tune",
         "control",
@@ -124,12 +124,17 @@ fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
     assert_eq!(road(&spec(""), true), whole);
     let without_data = ["import", "graph", "encoder", "search", "screen", "export", "verify"];
     assert_eq!(road(&spec(""), false), without_data);
-    let without_halving = road(&spec(r#", "fine_tune": {"light_epochs": 0}"#), true);
+    let in_steps = r#", "recovery": {"closed_form": false}"#;
+    assert!(road(&spec(in_steps), true).contains(&"repair"), "what is not repaired in closed form is in some steps");
+    let without_halving = road(&spec(&format!(r#"{in_steps}, "fine_tune": {{"light_epochs": 0}}"#)), true);
     assert!(!without_halving.contains(&"light_tune") && without_halving.contains(&"repair"));
-    let by_the_screen =
-        JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}, "search": {"repair_steps": 0}}"#).unwrap();
-    assert!(!road(&by_the_screen, true).contains(&"repair"));
-    assert!(!road(&spec(r#", "fine_tune": null"#), true).contains(&"repair"), "prune only trains nothing");
+    let asked_for =
+        JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}, "search": {"repair_steps": 10}}"#).unwrap();
+    assert!(road(&asked_for, true).contains(&"repair"));
+    assert!(
+        !road(&spec(&format!(r#"{in_steps}, "fine_tune": null"#)), true).contains(&"repair"),
+        "prune only trains nothing"
+    );
 }
 
 #[test]
@@ -202,7 +207,8 @@ fn an_encoder_that_is_fitted_to_measurements_is_preceded_by_them_where_there_is_
 #[test]
 fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
     let spec = JobSpec::from_json(
-        r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"}}"#,
+        r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"},
+            "recovery": {"closed_form": false}}"#,
     )
     .unwrap();
     let mut names = road(&spec, true);
@@ -390,7 +396,7 @@ fn a_stage_of_which_all_is_known_has_no_tasks_and_the_search_gets_the_same() {
 fn a_candidate_whose_screen_is_taken_over_competes_and_brings_no_weights() {
     let done = [proposed(3), screened(0, 0, 0.9), screened(0, 2, 0.1)];
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
-    let known = Screened { candidate: 1, equivalence, accuracy: Some(0.5), agreement: None };
+    let known = Screened { candidate: 1, equivalence, accuracy: Some(0.5), agreement: None, closed_form: None };
     let known = Measurements { screened: vec![known], ..Measurements::default() };
     let Plan { tasks, reused } = plan_knowing(Stage::Screen, &done[..1], &known).unwrap();
     assert_eq!(tasks[0].work, Work::Screen(ScreenWork { candidates: vec![0, 2] }));
@@ -420,7 +426,7 @@ fn what_version_0_1_has_stored_is_still_read() {
 fn work_and_results_of_every_stage_travel_as_they_are() {
     let spec = JobSpec::from_json(
         r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"},
-            "diagnostics": true}"#,
+            "diagnostics": true, "recovery": {"closed_form": false}}"#,
     )
     .unwrap();
     let mut done: Vec<FinishedTask> = Vec::new();

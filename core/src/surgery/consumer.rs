@@ -90,8 +90,12 @@ fn form(graph: &Graph, node: &Node) -> Option<(Form, ValueId)> {
             if node.bool("transposed") == Some(true) || graph.value(input).shape.len() != kernel.len() {
                 return None;
             }
-            let numbers = |name: &str| spread(node.ints(name)?, spatial);
-            let (stride, padding, dilation) = (numbers("stride")?, numbers("padding")?, numbers("dilation")?);
+            let numbers = |name: &str, usual: i64| match node.arg(name) {
+                Some(Literal::Ints(sizes)) => spread(sizes, spatial),
+                Some(_) => None,
+                None => Some(vec![usual; spatial]),
+            };
+            let (stride, padding, dilation) = (numbers("stride", 1)?, numbers("padding", 0)?, numbers("dilation", 1)?);
             Some((Form::Convolution { stride, padding, dilation, groups: node.int("groups")? }, input))
         }
         _ => None,

@@ -12,13 +12,11 @@ use secateur_core::recovery::ChannelChoice;
 use secateur_core::stage::control::{ControlResult, ControlWork};
 use secateur_core::statistics::Spread;
 
+use super::candidate::{self, Ground, Measured};
 use super::importance;
 use super::task::Task;
-use crate::data::{Split, SplitName};
 use crate::error::Error;
-use crate::measure::batch_norm;
-use crate::measure::evaluate::Validator;
-use crate::network::{Network, cut, weights};
+use crate::network::{Network, weights};
 
 /// Compares choices of channels, as long as there is time.
 ///
@@ -27,9 +25,9 @@ use crate::network::{Network, cut, weights};
 pub(super) fn run(task: &Task, work: &ControlWork) -> Result<ControlResult, Error> {
     let clock = Clock { started: Instant::now(), allowed: work.seconds.map(Duration::from_secs_f64) };
     let original = task.original()?;
-    let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a control task without a data set"))?;
-    let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
-    let channel_choice = compare(task, &original, (&train, &val), work.candidate, &clock)?;
+    let ground = Ground::needed(task, &original)?;
+    let validator = ground.validator(&original)?;
+    let channel_choice = compare(task, &original, (&ground, &validator), work.candidate, &clock)?;
     if channel_choice.is_none() {
         task.messages.log(format!(
             "random channels were not compared: {:.1} s were allowed, a twentieth of the job",
@@ -57,20 +55,17 @@ impl Clock {
 fn compare(
     task: &Task,
     original: &Network,
-    (train, val): (&Split, &Split),
+    ground: Measured,
     index: usize,
     clock: &Clock,
 ) -> Result<Option<ChannelChoice>, Error> {
     let graph = original.graph();
     let grouping = Grouping::of(graph);
     let widths = task.candidate(index)?.configuration.widths();
-    let outputs = task.outputs(original, train)?;
-    let validator = Validator::new(original, &outputs, val)?;
-    let measure = validator.measure();
+    let measure = ground.1.measure();
     let value = |configuration: Configuration| -> Result<f64, Error> {
-        let network = cut::network(original, &grouping, &configuration)?;
-        let network = batch_norm::reestimate(network, train, task.spec.seed)?;
-        validator.value(&network)
+        let score = candidate::repaired(task, original, index, &configuration, Some(ground))?.score;
+        Ok(score.and_then(|score| score.value()).unwrap_or(0.0))
     };
 
     let host = weights::to_host(graph, original.weights())?;

@@ -16,7 +16,7 @@ use secateur_core::stage::tune::tuned_weights;
 use secateur_core::surgery::Cut;
 use tch::{Device, Tensor};
 
-use super::candidate;
+use super::candidate::{self, Ground};
 use super::task::Task;
 use crate::data::{Data, SplitName};
 use crate::error::Error;
@@ -41,8 +41,10 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     let tensors = if tuned {
         weights::load(&task.path(&tuned_weights(candidate.index)), &graph, task.device)?
     } else {
-        let train = data.as_ref().map(|data| data.split(SplitName::Train)).transpose()?;
-        candidate::weights_of(task, &original, &candidate, train.as_ref(), &[screened_weights])?
+        let ground = Ground::of(task, &original)?;
+        let validator = ground.as_ref().map(|ground| ground.validator(&original)).transpose()?;
+        let ground = ground.as_ref().zip(validator.as_ref());
+        candidate::weights_of(task, &original, &candidate, ground, &[screened_weights])?
     };
     let tensors = weights::flush_subnormals(&graph, &tensors)?;
     let pruned = Network::new(graph, tensors)?;

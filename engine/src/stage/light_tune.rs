@@ -6,7 +6,8 @@ use secateur_core::stage::repair::repaired_weights;
 use secateur_core::stage::rung::RungResult;
 use secateur_core::stage::screen::screened_weights;
 
-use super::rung::{Ground, Rung, climb};
+use super::candidate::Ground;
+use super::rung::{Rung, climb};
 use super::task::Task;
 use crate::error::Error;
 use crate::training::{Session, Tuned, fine_tune};
@@ -18,11 +19,13 @@ const LIGHT_TUNE: Rung = Rung { from: &[repaired_weights, screened_weights], to:
 /// # Errors
 /// libtorch's.
 pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error> {
-    let ground = Ground::of(task)?;
+    let original = task.original()?;
+    let ground = Ground::needed(task, &original)?;
+    let validator = ground.validator(&original)?;
     let settings = task.fine_tune()?;
     let settings = FineTune { epochs: settings.light_epochs, ..settings.clone() };
     let session = Session {
-        original: &ground.original,
+        original: &original,
         outputs: &ground.outputs,
         train: &ground.train,
         val: &ground.val,
@@ -31,7 +34,7 @@ pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error
         messages: task.messages,
         checkpoints: None,
     };
-    let rated = climb(task, &ground, &work.candidates, &LIGHT_TUNE, |graph, start| {
+    let rated = climb(task, &original, (&ground, &validator), &work.candidates, &LIGHT_TUNE, |graph, start| {
         let Tuned { weights, score, .. } = fine_tune(&session, graph, &start)?;
         Ok((weights, score))
     })?;

@@ -5,12 +5,10 @@ use secateur_core::graph::Graph;
 use secateur_core::recovery::{Rated, Score};
 use tch::{Device, Tensor};
 
-use super::candidate;
+use super::candidate::{self, Measured};
 use super::task::Task;
-use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::network::{Network, cut, weights};
-use crate::output::Outputs;
 use crate::process::checkpoint::{Saved, numbers};
 
 /// The files of a rung, by candidate.
@@ -21,44 +19,24 @@ pub(super) struct Rung {
     pub(super) to: fn(usize) -> String,
 }
 
-/// What every candidate is trained and measured on.
-pub(super) struct Ground {
-    pub(super) original: Network,
-    pub(super) outputs: Outputs,
-    pub(super) train: Split,
-    pub(super) val: Split,
-}
-
-impl Ground {
-    pub(super) fn of(task: &Task) -> Result<Self, Error> {
-        let original = task.original()?;
-        let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a training task without a data set"))?;
-        let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
-        drop(data);
-        let outputs = task.outputs(&original, &train)?;
-        Ok(Self { original, outputs, train, val })
-    }
-}
-
 /// Trains the candidates one after the other, from where a checkpoint left off.
 ///
 /// # Errors
 /// What `train` says.
 pub(super) fn climb(
     task: &Task,
-    ground: &Ground,
+    original: &Network,
+    ground: Measured,
     candidates: &[usize],
     rung: &Rung,
     mut train: impl FnMut(&Graph, Vec<Tensor>) -> Result<(Vec<Tensor>, Score), Error>,
 ) -> Result<Vec<Rated>, Error> {
-    let mut done = task
-        .checkpoints
-        .resume(|(): (), saved| restore(task, &ground.original, candidates, rung, saved))
-        .unwrap_or_default();
+    let mut done =
+        task.checkpoints.resume(|(): (), saved| restore(task, original, candidates, rung, saved)).unwrap_or_default();
     for &index in &candidates[done.len()..] {
         let proposed = task.candidate(index)?;
-        let graph = candidate::cut(ground.original.graph(), &proposed)?.graph;
-        let start = candidate::weights_of(task, &ground.original, &proposed, Some(&ground.train), rung.from)?;
+        let graph = candidate::cut(original.graph(), &proposed)?.graph;
+        let start = candidate::weights_of(task, original, &proposed, Some(ground), rung.from)?;
         let (weights, score) = train(&graph, start)?;
         weights::save(&task.path(&(rung.to)(index)), &graph, &weights)?;
         done.push(Rated { candidate: index, score });

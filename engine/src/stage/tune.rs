@@ -6,9 +6,9 @@ use secateur_core::stage::repair::repaired_weights;
 use secateur_core::stage::screen::screened_weights;
 use secateur_core::stage::tune::{TuneWork, tuned_weights};
 
-use super::candidate;
+use super::candidate::{self, Ground};
 use super::task::Task;
-use crate::data::SplitName;
+use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::measure::evaluate;
 use crate::network::{Network, weights};
@@ -21,19 +21,19 @@ use crate::training::{Session, Tuned, fine_tune};
 pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
     let settings = task.fine_tune()?;
     let original = task.original()?;
-    let data = task.data(original.graph())?.ok_or_else(|| Error::internal("a tune task without a data set"))?;
-    let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
+    let ground = Ground::needed(task, &original)?;
+    let validator = ground.validator(&original)?;
+    let Ground { outputs, train, val } = &ground;
 
     let proposed = task.candidate(work.candidate)?;
     let graph = candidate::cut(original.graph(), &proposed)?.graph;
     let left: [fn(usize) -> String; 3] = [lightly_tuned_weights, repaired_weights, screened_weights];
-    let start = candidate::weights_of(task, &original, &proposed, Some(&train), &left)?;
-    let outputs = task.outputs(&original, &train)?;
+    let start = candidate::weights_of(task, &original, &proposed, Some((&ground, &validator)), &left)?;
     let session = Session {
         original: &original,
-        outputs: &outputs,
-        train: &train,
-        val: &val,
+        outputs,
+        train,
+        val,
         settings,
         seed: task.spec.seed,
         messages: task.messages,
@@ -43,6 +43,13 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
     weights::save(&task.path(&tuned_weights(work.candidate)), &graph, &weights)?;
 
     let tuned = Network::new(graph, weights)?;
-    let accuracy: Option<Accuracy> = evaluate::held_out(&tuned, &val, &data.split(SplitName::Test)?)?;
+    let accuracy: Option<Accuracy> = held_out(task, &tuned, val)?;
     Ok(TuneResult { candidate: work.candidate, epochs, best_epoch, accuracy, score })
+}
+
+fn held_out(task: &Task, tuned: &Network, val: &Split) -> Result<Option<Accuracy>, Error> {
+    match task.data(tuned.graph())? {
+        Some(data) => evaluate::held_out(tuned, val, &data.split(SplitName::Test)?),
+        None => Ok(None),
+    }
 }

@@ -206,9 +206,9 @@ mod tests {
             adamw.step(&loss, 0.1).unwrap();
         }
         for (value, expected) in [
-            (weight.double_value(&[0, 0]), 0.697782219572),
-            (weight.double_value(&[0, 1]), -1.699350865170),
-            (bias.double_value(&[0]), 0.222752484463),
+            (weight.double_value(&[0, 0]), 0.697_782_219_572),
+            (weight.double_value(&[0, 1]), -1.699_350_865_170),
+            (bias.double_value(&[0]), 0.222_752_484_463),
         ] {
             assert!((value - expected).abs() < 1e-9, "{value}, PyTorch has {expected}");
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use secateur_core::configuration::Origin;
+use secateur_core::output::OutputKind;
 use secateur_core::recovery::Measure;
 use secateur_core::rejection::Code;
 use secateur_core::report::{CandidateReport, Report};
@@ -70,6 +71,17 @@ fn resnet20_is_pruned_without_fine_tuning() {
     assert!(report.base.accuracy.unwrap().test > 0.98);
     assert!(report.epochs.is_empty() && report.best_epoch.is_none());
     assert_eq!(report.screened_accuracy, report.pruned.accuracy.map(|accuracy| accuracy.val));
+
+    let repair = report.closed_form.expect("the network was repaired in closed form");
+    assert!(repair.used && repair.layers == 21 && repair.left == 0, "{repair:?}");
+    assert_eq!(repair.repaired, report.screened_accuracy);
+    assert!(repair.repaired > repair.without, "{repair:?}");
+    let metric = report.metric.expect("the job has a data set");
+    assert_eq!((metric.name, metric.higher_is_better), (Measure::Accuracy, true));
+    assert_eq!(Some(metric.base.test), report.base.accuracy.map(|accuracy| accuracy.test));
+    assert!(metric.pruned.test > 0.9, "{metric:?}");
+    let kinds: Vec<OutputKind> = report.outputs.iter().map(|output| output.kind).collect();
+    assert_eq!(kinds, [OutputKind::Categorical]);
 }
 
 #[test]
@@ -85,7 +97,7 @@ fn vgg_recovers_in_two_epochs() {
 }
 
 /// Small enough for a test, with every stage of the method.
-const SACP: &str = r#""encoder": {"configs": 512, "epochs": 3}, "search": {"candidates": 100000, "top_m": 10, "top_k": 1}, "diagnostics": true"#;
+const SACP: &str = r#""encoder": {"configs": 512, "epochs": 3}, "search": {"candidates": 100000, "top_m": 10, "top_k": 1}, "diagnostics": true, "recovery": {"closed_form": false}"#;
 
 #[test]
 fn sacp_wins_over_every_baseline_that_it_reports() {
@@ -255,6 +267,10 @@ fn a_data_set_without_labels_is_tuned_by_distillation() {
     };
     assert!(screen.screened[0].agreement.is_some_and(|agreement| agreement > 0.1));
     assert!(report.epochs[0].train_loss > 0.0);
+    assert!(report.epochs[0].val_accuracy.is_none() && report.epochs[0].val_fidelity.is_some());
+    let metric = report.metric.expect("the original's classes are there to compare with");
+    assert_eq!((metric.name, metric.base.val), (Measure::Agreement, 1.0));
+    assert!(metric.pruned.test > 0.8, "{metric:?}");
     let choice = report.channel_choice.expect("agreement needs no labels");
     assert_eq!(choice.measure, Measure::Agreement);
     assert!((0.0..=1.0).contains(&choice.random.mean));
@@ -358,4 +374,28 @@ fn a_found_configuration_is_replayed_to_the_same_network() {
     let second = Job::new(&replay, &model, Some(&example("digits.npz"))).report();
     assert_eq!(second.kept, first.kept);
     assert_eq!(second.pruned.accuracy, first.pruned.accuracy);
+}
+
+/// A label-free job without training: the repair alone, held to the metric that there is.
+#[test]
+fn a_drop_of_the_metric_is_refused_without_labels_too() {
+    let (_folder, path) = digits(without_labels);
+    let spec = |drop: f64| {
+        format!(
+            r#"{{"target": {{"flops_reduction": 0.85, "max_metric_drop": {drop}}}, "method": "global_l2", {INPUT}, "fine_tune": null}}"#
+        )
+    };
+    let rejection = Job::new(&spec(0.001), &example("resnet20-digits.pt"), Some(&path)).rejection();
+    assert_eq!(rejection.code, Code::AccuracyDropExceeded);
+    assert!(rejection.detail.contains("`agreement` fell from 1.0000"), "{}", rejection.detail);
+    let report = Job::new(&spec(0.9), &example("resnet20-digits.pt"), Some(&path)).report();
+    assert!(report.metric.is_some_and(|metric| metric.pruned.val > 0.2), "{:?}", report.metric);
+}
+
+#[test]
+fn what_the_spec_says_of_outputs_is_checked_before_the_search() {
+    let outputs = r#"{"objective": "distill", "outputs": [{"index": 0, "kind": "ignore"}]}"#;
+    let spec = spec(0.5, outputs);
+    let rejection = Job::new(&spec, &example("vgg-digits.pt"), Some(&example("digits.npz"))).rejection();
+    assert_eq!((rejection.code, rejection.node.as_deref()), (Code::UnsupportedModel, Some("fine_tune.outputs")));
 }

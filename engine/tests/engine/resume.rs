@@ -20,6 +20,7 @@ const SACP: &str = r#"{
     "input": {"mean": 4.9, "std": 6.0},
     "encoder": {"configs": 256, "epochs": 3},
     "search": {"candidates": 400000, "top_m": 6, "top_k": 1},
+    "recovery": {"closed_form": false},
     "fine_tune": {"epochs": 3, "light_epochs": 1, "lr": 0.02, "augment": ["hflip", "crop"]}
 }"#;
 

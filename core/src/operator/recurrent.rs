@@ -130,6 +130,35 @@ impl Matrices {
     }
 }
 
+/// The matrices of a whole recurrent layer whose inputs and results the graph has: those of its first layer, by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecurrentMatrices {
+    /// `[gates · hidden, in]`
+    pub input: ValueId,
+    /// `[gates · hidden, hidden]`; `None` where further layers follow, so that its states are no result.
+    pub recurrent: Option<ValueId>,
+    /// What is added to the product with the input.
+    pub input_bias: Option<ValueId>,
+    /// What is added to the product with the state.
+    pub recurrent_bias: Option<ValueId>,
+}
+
+/// The matrices of a recurrent layer that reads whole sequences; empty for every other node.
+pub fn recurrent_matrices(node: &Node) -> Vec<RecurrentMatrices> {
+    if !Recurrent.names().contains(&super::functional_name(&node.op)) {
+        return Vec::new();
+    }
+    let Ok(layers) = layers(node) else { return Vec::new() };
+    let is_alone = layers.len() == 1;
+    let of_direction = |Matrices { input, recurrent, biases }: &Matrices| RecurrentMatrices {
+        input: *input,
+        recurrent: is_alone.then_some(*recurrent),
+        input_bias: biases.first().copied(),
+        recurrent_bias: biases.get(1).copied(),
+    };
+    layers.first().map(|directions| directions.iter().map(of_direction).collect()).unwrap_or_default()
+}
+
 /// Vectors that are multiplied for one sample: the steps of a sequence.
 fn rows(node: &Node, graph: &Graph) -> u64 {
     let shape = node.tensor("input").map_or(&[][..], |input| &graph.value(input).shape);

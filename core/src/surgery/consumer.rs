@@ -15,8 +15,26 @@ pub struct Consumer {
     pub weight: usize,
     /// How it multiplies.
     pub form: Form,
+    /// What it is fitted to.
+    pub goal: Goal,
     /// Where a shift of its results goes.
     pub intercept: Intercept,
+}
+
+/// What a layer is fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// What its node gave in the original.
+    Output,
+    /// Its input in the original times its weights there: one part of what a recurrent layer adds up.
+    Product,
+    /// The states of the original times its weights there; those of the units that are left are the inputs.
+    States {
+        /// Which of the directions whose states stand side by side in the node's output.
+        direction: usize,
+        /// How many there are.
+        directions: usize,
+    },
 }
 
 /// How a layer multiplies its input with its weights.
@@ -55,7 +73,32 @@ pub enum Intercept {
 /// more than one input to fit them to.
 pub fn consumers(graph: &Graph, cut: &Cut) -> Vec<Consumer> {
     let nodes = graph.nodes().iter().enumerate();
-    nodes.filter_map(|(index, node)| consumer(graph, cut, index, node)).collect()
+    nodes
+        .flat_map(|(index, node)| {
+            consumer(graph, cut, index, node).into_iter().chain(recurrent(graph, cut, index, node))
+        })
+        .collect()
+}
+
+/// The matrices of a recurrent layer, each a problem of its own: with the input, and with the states of the step before, which are taken from
+/// the original.
+fn recurrent(graph: &Graph, cut: &Cut, index: usize, node: &Node) -> Vec<Consumer> {
+    let matrices = operator::recurrent_matrices(node);
+    let (Some(read), Some(&output)) = (node.tensor("input"), node.outputs.first()) else { return Vec::new() };
+    let directions = matrices.len();
+    let consumer = |weight: ValueId, bias: Option<ValueId>, input: ValueId, goal: Goal| {
+        let parameter = graph.as_parameter(weight)?;
+        cut.kept.0.get(&parameter.name)?.get(&1)?;
+        let intercept = bias.and_then(|bias| sole_owner(graph, bias)).map_or(Intercept::None, Intercept::Bias);
+        let form = Form::Linear { is_transposed: false };
+        Some(Consumer { node: index, input, weight: sole_owner(graph, weight)?, form, goal, intercept })
+    };
+    let of_direction = |(direction, own): (usize, &operator::RecurrentMatrices)| {
+        let states = Goal::States { direction, directions };
+        let with_states = own.recurrent.and_then(|weight| consumer(weight, own.recurrent_bias, output, states));
+        [consumer(own.input, own.input_bias, read, Goal::Product), with_states]
+    };
+    matrices.iter().enumerate().flat_map(of_direction).flatten().collect()
 }
 
 fn consumer(graph: &Graph, cut: &Cut, index: usize, node: &Node) -> Option<Consumer> {
@@ -67,7 +110,7 @@ fn consumer(graph: &Graph, cut: &Cut, index: usize, node: &Node) -> Option<Consu
     };
     cut.kept.0.get(&parameter.name)?.get(&axis)?;
     let weight = sole_owner(graph, parameter.value)?;
-    Some(Consumer { node: index, input, weight, form, intercept: intercept(graph, node) })
+    Some(Consumer { node: index, input, weight, form, goal: Goal::Output, intercept: intercept(graph, node) })
 }
 
 fn form(graph: &Graph, node: &Node) -> Option<(Form, ValueId)> {

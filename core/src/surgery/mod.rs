@@ -15,7 +15,7 @@ use crate::graph::{Graph, Size, ValueId};
 use crate::group::Grouping;
 use crate::operator::{self, Shapes};
 
-pub use consumer::{Consumer, Form, Intercept, consumers};
+pub use consumer::{Consumer, Form, Goal, Intercept, consumers};
 pub use reference::{Constant, Reference};
 
 /// Indices of tensors by parameter name and axis; the format of `kept` in `report.json`.

@@ -14,7 +14,7 @@ mod rows;
 mod walk;
 
 use secateur_core::graph::Graph;
-use secateur_core::surgery::{Consumer, Cut, Form, Intercept, consumers};
+use secateur_core::surgery::{Consumer, Cut, Form, Goal, Intercept, consumers};
 use tch::{Kind, Tensor};
 
 use crate::data::Split;
@@ -71,16 +71,26 @@ pub fn reconstruct(
     for consumer in &consumers {
         let node = &graph.nodes()[consumer.node];
         let output = node.outputs[0];
-        walks.0.to(consumer.node + 1, &[consumer.input, output], original.weights())?;
-        walks.1.to(consumer.node, &[consumer.input], &tensors)?;
-        let kept = kept_outputs(graph, cut, consumer)?;
+        // A recurrent layer has several problems, of which each needs the same.
+        let needed = [node.inputs(), vec![output]].concat();
+        walks.0.to(consumer.node + 1, &needed, original.weights())?;
+        walks.1.to(consumer.node, &needed, &tensors)?;
+        let kept = kept_indices(graph, cut, consumer)?;
         generator = generator.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let inputs = walks.1.value(consumer.input)?;
-        let mut targets = walks.0.value(output)?.shallow_clone();
-        if let Some(kept) = &kept {
-            let axis = if matches!(consumer.form, Form::Convolution { .. }) { 1 } else { targets.dim() as i64 - 1 };
-            targets = targets.f_index_select(axis, &kept.f_to(targets.device())?)?;
-        }
+        let there = original.weights()[consumer.weight].f_to_kind(Kind::Float)?;
+        let product = |inputs: &Tensor| inputs.f_to_kind(Kind::Float)?.f_matmul(&there.f_transpose(0, 1)?);
+        let (inputs, targets) = match consumer.goal {
+            Goal::Output => (walks.1.value(consumer.input)?.shallow_clone(), walks.0.value(output)?.shallow_clone()),
+            Goal::Product => (walks.1.value(consumer.input)?.shallow_clone(), product(walks.0.value(consumer.input)?)?),
+            Goal::States { direction, directions } => {
+                let states = walks.0.value(output)?;
+                let units = states.size().last().copied().unwrap_or(0) / directions as i64;
+                let states = states.f_narrow(-1, direction as i64 * units, units)?;
+                (chosen(&states, states.dim() as i64 - 1, kept.inputs.as_ref())?, product(&states)?)
+            }
+        };
+        let axis = if matches!(consumer.form, Form::Convolution { .. }) { 1 } else { targets.dim() as i64 - 1 };
+        let (inputs, targets) = (&inputs, chosen(&targets, axis, kept.outputs.as_ref())?);
         match fitted(consumer, &tensors, inputs, &targets, generator)? {
             Some(changes) => {
                 for (index, tensor) in changes {
@@ -95,13 +105,28 @@ pub fn reconstruct(
     Ok((Network::new(cut_graph, tensors)?, found))
 }
 
-/// The output channels that are left, as indices of the original; `None` where all are.
-fn kept_outputs(graph: &Graph, cut: &Cut, consumer: &Consumer) -> Result<Option<Tensor>, Error> {
-    let axis = usize::from(matches!(consumer.form, Form::Linear { is_transposed: true }));
+/// What is left of a layer's channels, as indices of the original; `None` where all are.
+struct KeptIndices {
+    inputs: Option<Tensor>,
+    outputs: Option<Tensor>,
+}
+
+fn kept_indices(graph: &Graph, cut: &Cut, consumer: &Consumer) -> Result<KeptIndices, Error> {
+    let is_transposed = matches!(consumer.form, Form::Linear { is_transposed: true });
     let name = &graph.parameters()[consumer.weight].name;
-    let Some(indices) = cut.kept.0.get(name).and_then(|axes| axes.get(&axis)) else { return Ok(None) };
-    let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
-    Ok(Some(Tensor::f_from_slice(&indices)?))
+    let of_axis = |axis: usize| -> Result<Option<Tensor>, Error> {
+        let Some(indices) = cut.kept.0.get(name).and_then(|axes| axes.get(&axis)) else { return Ok(None) };
+        let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
+        Ok(Some(Tensor::f_from_slice(&indices)?))
+    };
+    Ok(KeptIndices { inputs: of_axis(usize::from(!is_transposed))?, outputs: of_axis(usize::from(is_transposed))? })
+}
+
+fn chosen(tensor: &Tensor, axis: i64, indices: Option<&Tensor>) -> Result<Tensor, Error> {
+    match indices {
+        Some(indices) => Ok(tensor.f_index_select(axis, &indices.f_to(tensor.device())?)?),
+        None => Ok(tensor.shallow_clone()),
+    }
 }
 
 /// The new weights, and where they go; `None` where the layer is left as it is.
@@ -130,8 +155,9 @@ fn fitted(
         return Ok(None);
     }
     let bias = match consumer.intercept {
-        Intercept::Bias(index) => Some(tensors[index].f_to_kind(Kind::Float)?),
-        Intercept::RunningMean(_) | Intercept::None => None,
+        // A product of a recurrent layer is fitted without what is added to it.
+        Intercept::Bias(index) if consumer.goal == Goal::Output => Some(tensors[index].f_to_kind(Kind::Float)?),
+        Intercept::Bias(_) | Intercept::RunningMean(_) | Intercept::None => None,
     };
     let mut rows = Rows::of(&consumer.form, &shape, inputs, targets, columns, seed)?;
     let (mut matrices, mut shifts) = (Vec::new(), Vec::new());

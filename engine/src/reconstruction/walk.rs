@@ -24,7 +24,9 @@ impl<'a> Walk<'a> {
 
     /// Runs up to a node, which is not run. What `wanted` names is kept beside what later nodes read.
     pub(super) fn to(&mut self, node: usize, wanted: &[ValueId], weights: &[Tensor]) -> Result<(), Error> {
-        let node = node.max(self.at);
+        if node <= self.at {
+            return Ok(());
+        }
         let segment = Segment::of(self.graph, self.at..node, wanted)?;
         let inputs: Vec<Tensor> =
             segment.inputs.iter().map(|&value| Ok(self.value(value)?.shallow_clone())).collect::<Result<_, Error>>()?;

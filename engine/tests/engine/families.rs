@@ -4,6 +4,8 @@
 use secateur_core::inspection::ExportKind;
 use secateur_core::report::Report;
 
+use secateur_engine::network::weights::save_named;
+
 use crate::job::{Job, fixture};
 
 const IMAGE: &str = "[3, 16, 16]";
@@ -184,4 +186,23 @@ fn numbers_of_words_are_drawn_from_the_rows_of_their_embedding() {
 #[test]
 fn time_may_come_before_the_batch_in_an_output() {
     halve("time-first", IMAGE, "uniform");
+}
+
+/// Random samples, no labels and no training: what the repair in closed form brings back.
+#[test]
+fn layers_of_every_sort_are_fitted_in_closed_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("noise.safetensors");
+    tch::manual_seed(0);
+    let samples = tch::Tensor::randn([600, 3, 16, 16], (tch::Kind::Float, tch::Device::Cpu));
+    save_named(&data, [("x", &samples)]).unwrap();
+    for family in
+        ["shuffle", "dense", "inverted-residual", "channels-last", "recurrent", "grouped", "attention", "u-net"]
+    {
+        let spec = format!(
+            r#"{{"target": {{"flops_reduction": 0.5}}, "method": "uniform", "input_shape": {IMAGE}, "fine_tune": null}}"#
+        );
+        let report = Job::new(&spec, &fixture(&format!("families/{family}.pt")), Some(&data)).report();
+        println!("{family}: {:?} {:?}", report.metric, report.closed_form);
+    }
 }

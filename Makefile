@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-recover hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -51,6 +51,11 @@ bench-methods: ## sacp against the classical methods on the digits, one seed (ME
 	@$(ENV); cargo build --release --workspace --bins; \
 	python3 benches/methods/compare.py "$$CARGO_TARGET_DIR/release/secateur" --results data/methods.jsonl \
 		$(or $(METHODS),--networks resnet20-digits --seeds 0 --epochs 5)
+
+bench-recover: ## what recovery brings back on published networks, beside an expert's script (fetches PyTorch and the networks; RECOVER="--subjects pitch")
+	@$(ENV); cargo build --release --workspace --bins; \
+	python="$$(scripts/setup-zoo.sh)"; packages="$$(scripts/setup-recover.sh "$$python")"; \
+	env -u LD_LIBRARY_PATH "$$python" benches/recover/compare.py "$$CARGO_TARGET_DIR/release/secateur" --packages "$$packages" $(RECOVER)
 
 hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
 	@$(ENV); cargo build --workspace --bins; \

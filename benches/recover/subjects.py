@@ -122,6 +122,8 @@ def reader(packages: Path) -> Subject:
 
     random = np.random.default_rng(0)
     fonts = sorted(FONTS.glob("DejaVuS*.ttf"))
+    if not fonts:
+        sys.exit(f"{FONTS} holds no fonts to render words in: install Debian's package fonts-dejavu")
     words = ["".join(random.choice(list(LETTERS), random.integers(3, 9))) for _ in range(2600)]
     pictures = np.stack([rendered(word, random, fonts) for word in words])[:, None].astype(np.float32)
 

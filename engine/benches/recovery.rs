@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p secateur-engine --bench recovery -- MODEL.pt DATA.npz MEAN STD TARGET CONFIGURATIONS EPOCHS`. Configurations of a cost
 //! band (the classical methods', some of the best by the sum of sensitivities, random ones) are cut, measured after BN
-//! recalibration and after some steps of distillation, at most one pass, and then all fine-tuned alike. Printed are the accuracies by
+//! recalibration, after the repair in closed form and after some steps of distillation, at most one pass, and then all fine-tuned alike,
+//! from the recalibrated network. Printed are the accuracies by
 //! origin and, over the random ones, the rank correlations of what was measured before with accuracy and with minus the KL divergence after.
 
 mod subject;
@@ -11,18 +12,23 @@ use std::path::PathBuf;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use secateur_core::configuration::Configuration;
 use secateur_core::cost::Metric;
+use secateur_core::group::Grouping;
 use secateur_core::search::ranking::sensitivity::SensitivitySum;
 use secateur_core::search::space::{Band, Space};
 use secateur_core::search::walk::{self, WalkPlan};
 use secateur_core::search::{SearchState, proposal};
 use secateur_core::spec::JobSpec;
 use secateur_core::statistics::{Spread, spearman};
+use secateur_core::surgery;
+use secateur_engine::data::Split;
 use secateur_engine::error::Error;
 use secateur_engine::measure::distortion::DivergenceMeter;
 use secateur_engine::measure::evaluate;
-use secateur_engine::network::Network;
+use secateur_engine::network::{Network, cut};
 use secateur_engine::process::messages::Messages;
+use secateur_engine::reconstruction::reconstruct;
 use secateur_engine::torch::runtime;
 use secateur_engine::training::repair::Repair;
 use secateur_engine::training::{Session, fine_tune};
@@ -121,6 +127,9 @@ fn run(study: &Study) -> Result<(), Error> {
             ("accuracy, 0 steps".to_owned(), accuracy(&cut)?),
             ("divergence, 0 steps".to_owned(), -on_val.divergence(&cut)?),
         ];
+        let fitted = in_closed_form(original, grouping, &configuration, train)?;
+        before.push(("accuracy, closed form".to_owned(), accuracy(&fitted)?));
+        before.push(("divergence, closed form".to_owned(), -on_val.divergence(&fitted)?));
         for repair in &repairs {
             let repaired = repair.network(meter.network(&configuration)?)?;
             before.push((format!("accuracy, {} steps", repair.steps()), accuracy(&repaired)?));
@@ -169,4 +178,18 @@ fn print(rows: &[Row]) {
         };
         println!("  {name:>22}: rho with accuracy {}, with minus the divergence {}", rho(&accuracies), rho(&likeness));
     }
+}
+
+/// As the screen repairs a network.
+fn in_closed_form(
+    original: &Network,
+    grouping: &Grouping,
+    configuration: &Configuration,
+    train: &Split,
+) -> Result<Network, Error> {
+    let cutting = surgery::cut(original.graph(), grouping, configuration)
+        .map_err(|error| Error::internal(format!("a configuration that does not fit: {error}")))?;
+    let tensors = cut::apply(original.graph(), &cutting, original.weights())?;
+    let network = Network::new(cutting.graph.clone(), tensors)?;
+    Ok(reconstruct(original, &cutting, network, train, 512, 0)?.0)
 }

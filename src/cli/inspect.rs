@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur_core::graph::InputDimension;
 use secateur_core::inspection::{ExpectedExport, ExportKind, ModelSummary};
+use secateur_core::output::{ModelOutput, Squashing};
 use secateur_core::spec::{InputShape, InputSpec, InspectionSpec};
 use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
@@ -74,6 +75,7 @@ fn describe(summary: &ModelSummary) -> String {
         text += &format!("\n{}", obstacle_table(summary));
     }
     text += &format!("\n{}\n", sizes(summary));
+    text.extend(summary.outputs.iter().map(|output| format!("{}\n", meaning(output))));
     if let Some(export) = &summary.export {
         text += &format!("{}\n", pruned_file(export));
     }
@@ -105,6 +107,19 @@ fn sizes(summary: &ModelSummary) -> String {
         format!("{} ({}) {how}{step}", dimensions.join(" with "), free.size)
     });
     format!("sizes of one sample: {}", open.collect::<Vec<_>>().join("; "))
+}
+
+/// What an output is taken for.
+fn meaning(output: &ModelOutput) -> String {
+    let ModelOutput { index, name, kind, axis, squashing, presumed } = output;
+    let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
+    let axis = axis.map_or(String::new(), |axis| format!(" along axis {axis}"));
+    let squashing = match squashing {
+        Squashing::None => String::new(),
+        other => format!(", behind a {}", <&str>::from(other).replace('_', " ")),
+    };
+    let presumed = if *presumed { ", by its shape: `fine_tune.outputs` can say otherwise" } else { "" };
+    format!("output {index}{name}: {}{axis}{squashing}{presumed}", kind.as_str())
 }
 
 fn pruned_file(export: &ExpectedExport) -> String {

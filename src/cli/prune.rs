@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args, ValueEnum};
 use secateur_core::dataset::Dataset;
 use secateur_core::plain_text;
+use secateur_core::recovery::MetricReport;
 use secateur_core::report::Report;
 use secateur_core::spec::{InputShape, InputSpec, JobSpec};
 use secateur_core::stage::export::PRUNED_MODEL;
@@ -251,13 +252,12 @@ fn describe(report: &Report) -> String {
     let (before, after) = (base.latency_ms.p50, pruned.latency_ms.p50);
     let title = format!("latency p50, ms (batch {})", base.latency_ms.batch);
     table.row([title, milliseconds(before), milliseconds(after), percent(1.0 - after / before)]);
-    if let (Some(before), Some(after)) = (&base.accuracy, &pruned.accuracy) {
+    if let Some(MetricReport { name, base, pruned, .. }) = &report.metric {
         let points = |before: f64, after: f64| format!("{:+.2} points", (after - before) * 100.0);
-        for (title, before, after) in
-            [("val accuracy", before.val, after.val), ("test accuracy", before.test, after.test)]
-        {
-            let accuracy = |value: f64| format!("{:.2} %", value * 100.0);
-            table.row([title.to_owned(), accuracy(before), accuracy(after), points(before, after)]);
+        for (split, before, after) in [("val", base.val, pruned.val), ("test", base.test, pruned.test)] {
+            let share = |value: f64| format!("{:.2} %", value * 100.0);
+            let title = format!("{split} {}", name.as_str().replace('_', " "));
+            table.row([title, share(before), share(after), points(before, after)]);
         }
     }
     table.render()

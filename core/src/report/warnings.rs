@@ -4,6 +4,7 @@
 
 use super::{CandidateReport, LatencyReport, RepairReport, Report};
 use crate::inspection::ExportKind;
+use crate::recovery::MetricReport;
 use crate::search::ranking::RankingName;
 use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
@@ -98,7 +99,18 @@ fn accuracy(report: &Report) -> Option<String> {
                 before.val, after.val
             )
         }),
-        (None, _) | (_, None) => Some("Accuracy was not measured: the job has no labelled data set.".to_owned()),
+        (None, _) | (_, None) => match report.metric {
+            Some(MetricReport { name, base, pruned, .. }) => (base.val - pruned.val > 0.05).then(|| {
+                format!(
+                    "Accuracy was not measured, since the data set has no labels; the validation metric `{}` is {:.4}, {:.4} for the \
+                     original.",
+                    name.as_str(),
+                    pruned.val,
+                    base.val
+                )
+            }),
+            None => Some("Accuracy was not measured: the job has no data set.".to_owned()),
+        },
     }
 }
 
@@ -220,7 +232,7 @@ mod tests {
     use crate::dataset::{DataReport, SplitCounts};
     use crate::importance::Criterion;
     use crate::latency::{LatencyTable, Setting};
-    use crate::recovery::{Accuracy, ChannelChoice, Measure};
+    use crate::recovery::{Accuracy, ChannelChoice, HeldOut, Measure};
     use crate::search::SearchReport;
 
     /// A report that gives no cause for a warning: with `sacp` a baseline that wins is one.
@@ -317,6 +329,13 @@ mod tests {
         let text = warning(|report| report.pruned.accuracy = Some(Accuracy { val: 0.8, test: 0.8 }));
         assert!(text.contains("from 0.9000 to 0.8000"), "{text}");
         assert!(warning(|report| report.base.accuracy = None).contains("was not measured"));
+        let held_out = |val| HeldOut { val, test: val };
+        let text = warning(|report| {
+            report.base.accuracy = None;
+            let (base, pruned) = (held_out(1.0), held_out(0.7));
+            report.metric = Some(MetricReport { name: Measure::Cosine, higher_is_better: true, base, pruned });
+        });
+        assert!(text.contains("`cosine` is 0.7000, 1.0000 for the original"), "{text}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl<'a> Reference<'a> {
             return Ok(Self::Live(original));
         }
         let first = original.answers(&[split.range(0..count.min(2))?])?;
-        let begins_with_batch = first.iter().all(|answer| answer.size().first() == Some(&count.min(2)));
+        let begins_with_batch = original.batch_axes().iter().all(|&axis| axis == Some(0));
         let elements: i64 = first.iter().map(|answer| answer.numel() as i64).sum::<i64>() / count.min(2);
         if !begins_with_batch || elements.saturating_mul(count) > KEPT_ELEMENTS {
             return Ok(Self::Live(original));

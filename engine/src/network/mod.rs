@@ -66,6 +66,16 @@ impl Network {
         self.answers_with(&self.weights, inputs, Mode::Evaluate)
     }
 
+    /// Of each answer the axis that counts the samples; `None` where none does.
+    pub fn batch_axes(&self) -> Vec<Option<i64>> {
+        let values = self.graph.output().tensors();
+        let axis = |index: usize| {
+            let shape = &self.graph.value(values[index]).shape;
+            shape.iter().position(|&size| size == Size::BATCH).map(|axis| axis as i64)
+        };
+        output::fractional(&self.graph).into_iter().map(axis).collect()
+    }
+
     /// The same in training mode: batch norm uses and updates batch statistics, dropout drops.
     pub fn train(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.answers_with(&self.weights, inputs, Mode::Train)
@@ -80,6 +90,9 @@ impl Network {
 /// Width of dim 1 of the first output when that is `[N, classes]`.
 pub fn classes(graph: &Graph) -> Option<i64> {
     let output = *graph.output().tensors().first()?;
+    if output::fractional(graph).first() != Some(&0) {
+        return None;
+    }
     match graph.value(output).shape[..] {
         [_, classes] => classes.as_fixed(),
         _ => None,

@@ -42,7 +42,13 @@ pub(super) fn sample_answers(original: &Network, samples: &Split) -> Result<Vec<
         }
         seen = end;
     }
-    parts.iter().map(|part| Ok(Tensor::f_cat(part, 0)?)).collect()
+    let axes = original.batch_axes();
+    let joined = parts.iter().zip(axes).map(|(part, axis)| match axis {
+        Some(axis) => Ok(Tensor::f_cat(part, axis)?),
+        // Samples do not stand apart: one batch is as good as all.
+        None => Ok(part.first().ok_or_else(|| Error::internal("a split without samples"))?.shallow_clone()),
+    });
+    joined.collect()
 }
 
 impl Spread {

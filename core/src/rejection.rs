@@ -48,7 +48,7 @@ pub enum Code {
     TargetUnreachable,
     /// Nothing in the network can be pruned.
     NothingPrunable,
-    /// `max_accuracy_drop` was exceeded.
+    /// `max_metric_drop` was exceeded.
     AccuracyDropExceeded,
     /// Times on this worker differ too much from run to run for a latency target.
     WorkerTooNoisy,

@@ -123,7 +123,7 @@ fn scores_are_what_stands_before_the_squashing_in_the_shape_of_the_output() {
     assert!(before_squashing(&raw.graph()).unwrap().is_none());
 }
 
-/// A hundred joins of a tensor with itself have 2^100 ways to the start.
+/// Sixty joins of a tensor with itself have 2^60 ways to the start.
 #[test]
 fn a_tensor_is_looked_at_once_however_many_ways_lead_to_it() {
     let mut net = Net::new(&[4]);

@@ -9,7 +9,7 @@ use crate::configuration::Origin;
 /// Pareto frontiers by ascending MACs. Accuracies after different amounts of training do not compare, so each has its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Frontier {
-    /// By validation accuracy after surgery, with re-estimated batch norm statistics.
+    /// By validation accuracy after surgery, repaired in closed form or with re-estimated batch norm statistics.
     pub screened: Vec<FrontierPoint>,
     /// By validation accuracy after the repair.
     #[serde(default)]

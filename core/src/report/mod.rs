@@ -117,7 +117,7 @@ pub struct LatencyReport {
 pub struct RepairReport {
     /// Steps of distillation that every screened network got; fewer than `search.repair_steps` where the training split has fewer batches.
     pub steps: u64,
-    /// Of the accuracy after surgery, with re-estimated batch norm statistics.
+    /// Of the accuracy after surgery, repaired in closed form or with re-estimated batch norm statistics.
     pub screened: Option<RankCorrelation>,
     /// Rank correlation of the encoder's similarity with the repaired accuracy; `null` when it was not computed.
     pub similarity: Option<RankCorrelation>,

@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::output::{Outputs, share_of_equal};
 
 /// Answers of the original that are kept at most, elements: 1 GiB of float32.
-const KEPT_ELEMENTS: i64 = 1 << 28;
+pub const KEPT_ELEMENTS: i64 = 1 << 28;
 
 /// Share of samples whose class of largest score is the label; `None` without labels or samples.
 pub fn accuracy(network: &Network, split: &Split) -> Result<Option<f64>, Error> {

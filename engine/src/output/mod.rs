@@ -2,7 +2,8 @@
 //!
 //! What an output is comes from [`secateur_core::output`]; its tensor here is the one before a final softmax or sigmoid
 //! ([`Network::answers`]). How much the original itself varies over samples is measured once: a network that always gives the
-//! original's mean answer has a distortion of 1 in every output, so that outputs of unlike scale can be added.
+//! original's mean answer has a distortion of 1 in every output, so that outputs of unlike scale can be added. Class scores that are the
+//! only output keep the scale of their divergence, nats, since it is mixed with the cross-entropy.
 
 mod spread;
 

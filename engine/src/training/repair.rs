@@ -13,11 +13,9 @@ use super::{trainable_copy, trained};
 use crate::data::Split;
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
+use crate::measure::evaluate::KEPT_ELEMENTS;
 use crate::network::Network;
 use crate::output::Outputs;
-
-/// Answers of the original that are kept at most, elements: 1 GiB of float32.
-const KEPT_ELEMENTS: i64 = 1 << 28;
 
 /// What networks are repaired with.
 pub struct Repair<'a> {

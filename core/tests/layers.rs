@@ -44,7 +44,7 @@ const ENGINE: &[&[&str]] = &[
     &["network"],
     &["process"],
     &["data"],
-    &["output", "proof", "reconstruction"],
+    &["output", "proof", "reconstruction", "supervision"],
     &["measure"],
     &["encoder", "training"],
     &["stage"],

@@ -113,7 +113,7 @@ fn run(study: &Study) -> Result<(), Error> {
         checkpoints: None,
     };
     let accuracy = |network: &Network| -> Result<f64, Error> {
-        Ok(evaluate::accuracy(network, val)?.expect("the data set has labels"))
+        Ok(evaluate::with_labels(network, val)?.expect("the data set has labels").value)
     };
     let mut rows: Vec<Row> = Vec::new();
     for (origin, configuration) in chosen {

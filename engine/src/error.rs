@@ -48,6 +48,14 @@ impl Error {
         move |source| Self::File { path, source }
     }
 
+    /// Whether an allocation failed.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Rejected(rejection) => rejection.code == Code::OutOfMemory,
+            other => is_out_of_memory(&other.to_string()),
+        }
+    }
+
     pub fn into_outcome(self) -> Outcome {
         match self {
             Self::Rejected(rejection) => Outcome::Rejected { rejection },

@@ -17,5 +17,6 @@ pub mod process;
 pub mod proof;
 pub mod reconstruction;
 pub mod stage;
+pub mod supervision;
 pub mod torch;
 pub mod training;

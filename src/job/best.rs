@@ -22,7 +22,7 @@ pub struct Best {
     pub val_accuracy: Option<f64>,
     /// Without labels: how true the network is to the original on the validation split, by the metric that the report names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub val_fidelity: Option<f64>,
+    pub val_metric: Option<f64>,
 }
 
 impl Best {
@@ -37,7 +37,7 @@ impl Best {
             stage,
             costs: proposal.costs,
             reduction: proposal.reduction,
-            val_fidelity: if stage == Stage::Tune { measured.tuned_fidelity } else { measured.screened_fidelity },
+            val_metric: if stage == Stage::Tune { measured.tuned_metric } else { measured.screened_metric },
             val_accuracy: if stage == Stage::Tune { measured.tuned_accuracy } else { measured.screened_accuracy },
         })
     }

@@ -2,27 +2,41 @@
 
 use secateur_core::dataset::DatasetSummary;
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::{JobSpec, Objective};
+use secateur_core::spec::JobSpec;
 
-/// Refuses what is sure to fail later: cross-entropy without labels, samples of another size than the model's input.
+/// Refuses what is sure to fail later: a loss that needs labels without any, samples of another size than the model's input.
 pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(), Rejection> {
     let Some(dataset) = dataset else { return Ok(()) };
-    let needs_labels = spec.fine_tune.as_ref().is_some_and(|fine_tune| fine_tune.objective == Objective::CrossEntropy);
-    if needs_labels && !dataset.labelled {
-        let detail = "`fine_tune.objective` is `cross_entropy`, but the data set has no labels `y`.";
+    let objective = spec.label_settings().objective;
+    if objective.needs_labels() && !dataset.labelled {
+        let detail = format!("`fine_tune.objective` is `{}`, but the data set has no labels `y`.", objective.as_str());
         return Err(Rejection::new(Code::DatasetMismatch, detail).at("fine_tune.objective").hint(
             "Set `\"objective\": \"distill\"`, which needs no labels, or `\"fine_tune\": null`, which prunes only.",
         ));
     }
     let shapes = spec.model_inputs().unwrap_or_default().into_iter().map(|input| input.shape).collect::<Vec<_>>();
-    if let [shape] = shapes.as_slice()
-        && sizes(shape.iter().copied()) != sizes(dataset.sample_shape.iter().map(|&size| size as i64))
-    {
-        let detail =
-            format!("`input_shape` is {shape:?}, but one sample of the data set has shape {:?}.", dataset.sample_shape);
-        return Err(Rejection::new(Code::DatasetMismatch, detail)
-            .at("input_shape")
-            .hint("Leave `input_shape` out: it is then taken from the data set."));
+    if shapes.is_empty() {
+        return Ok(());
+    }
+    if shapes.len() != dataset.inputs.len() {
+        let detail = format!(
+            "The spec describes {} inputs, and the data set has samples for {}.",
+            shapes.len(),
+            dataset.inputs.len()
+        );
+        return Err(Rejection::new(Code::DatasetMismatch, detail).at("inputs"));
+    }
+    let field = if spec.inputs.is_some() { "inputs" } else { "input_shape" };
+    for (shape, stored) in shapes.iter().zip(&dataset.inputs) {
+        if sizes(shape.iter().copied()) != sizes(stored.shape.iter().map(|&size| size as i64)) {
+            let detail = format!(
+                "`{field}` is {shape:?}, but one sample of the data set's `{}` has shape {:?}.",
+                stored.name, stored.shape
+            );
+            return Err(Rejection::new(Code::DatasetMismatch, detail)
+                .at(field)
+                .hint(format!("Leave `{field}` out: it is then taken from the data set.")));
+        }
     }
     Ok(())
 }
@@ -37,7 +51,7 @@ fn sizes(shape: impl Iterator<Item = i64>) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secateur_core::dataset::{Format, Layout, SplitCounts};
+    use secateur_core::dataset::{Format, InputSummary, Layout, Range, SplitCounts};
 
     fn dataset(sample_shape: &[usize], labelled: bool) -> DatasetSummary {
         DatasetSummary {
@@ -47,8 +61,15 @@ mod tests {
             sample_shape: sample_shape.to_vec(),
             sample_dtype: "uint8".to_owned(),
             layout: Layout::Nchw,
+            inputs: vec![InputSummary {
+                name: "x".to_owned(),
+                dtype: "uint8".to_owned(),
+                shape: sample_shape.to_vec(),
+                range: Range { least: 0.0, largest: 255.0 },
+            }],
             classes: labelled.then_some(10),
             labelled,
+            labels: None,
         }
     }
 
@@ -58,9 +79,11 @@ mod tests {
 
     #[test]
     fn cross_entropy_without_labels_is_refused_with_the_way_out() {
-        let rejection = check(r#"{"target": {"flops_reduction": 0.5}}"#, &dataset(&[3, 32, 32], false)).unwrap_err();
+        let spec = r#"{"target": {"flops_reduction": 0.5}, "fine_tune": {"objective": "cross_entropy"}}"#;
+        let rejection = check(spec, &dataset(&[3, 32, 32], false)).unwrap_err();
         assert_eq!(rejection.code, Code::DatasetMismatch);
         assert!(rejection.hint.unwrap().contains("distill"));
+        assert_eq!(check(r#"{"target": {"flops_reduction": 0.5}}"#, &dataset(&[3, 32, 32], false)), Ok(()));
     }
 
     #[test]

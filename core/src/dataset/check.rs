@@ -4,16 +4,34 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::array::Array;
-use super::{MIN_SAMPLES, Split, invalid};
+use super::{MIN_SAMPLES, Range, Split, invalid};
 use crate::rejection::Rejection;
+
+/// The most inputs that a data set may have.
+const MOST_INPUTS: usize = 16;
+
+/// The number that PyTorch's losses leave out where a label would stand.
+pub(super) const IGNORED: i64 = -100;
 
 /// The arrays of one split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitArrays {
-    pub samples: Array,
+    /// One for each input of the model.
+    pub inputs: Vec<Array>,
     pub labels: Option<Array>,
-    /// The largest label, known once the labels were read.
-    pub max_label: Option<i64>,
+    /// Smallest and largest number of each input, known once the values were read.
+    pub input_ranges: Vec<Range>,
+    pub label_facts: Option<LabelFacts>,
+}
+
+/// What the values of an array of labels have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LabelFacts {
+    /// Beside [`IGNORED`].
+    pub range: Range,
+    pub are_whole: bool,
+    /// Whether the labels of every sample are no less than 0 and add up to 1.
+    pub are_distributions: bool,
 }
 
 /// The arrays of a data set by their split; what is `None` is taken off `train`.
@@ -31,9 +49,17 @@ impl DatasetArrays {
         let train = named.part(Split::Train)?.ok_or_else(|| {
             invalid("The array `x` with the samples is missing.")
                 .at("x")
-                .hint("Save the samples as `x` and their labels as `y`; both may also have `_val` and `_test`.")
+                .hint("Save the samples as `x` and their labels as `y`; both may also have `_val` and `_test`. Of a model with several inputs save `x0`, `x1` and so on.")
         })?;
         let parts = Self { val: named.part(Split::Val)?, test: named.part(Split::Test)?, train };
+        if let Some(array) = named.0.first() {
+            // Only a numbered input beside `x` or behind a gap is left.
+            return Err(invalid(format!(
+                "The array `{}` is out of place: a data set has either `x`, or `x0`, `x1` and so on without a gap, up to {MOST_INPUTS} of them.",
+                array.name
+            ))
+            .at(&array.name));
+        }
         for part in parts.all() {
             part.check_shapes()?;
         }
@@ -48,13 +74,11 @@ impl DatasetArrays {
         [Some(&self.train), self.val.as_ref(), self.test.as_ref()].into_iter().flatten()
     }
 
-    /// Reads every array: samples must be finite, labels must be labels, checksums must be right.
+    /// Reads every array: all numbers must be finite, checksums must be right.
     pub(super) fn check_values(&mut self, file: &Arc<File>) -> Result<(), Rejection> {
         for part in [Some(&mut self.train), self.val.as_mut(), self.test.as_mut()].into_iter().flatten() {
-            check_samples(&part.samples, file)?;
-            if let Some(labels) = &part.labels {
-                part.max_label = Some(max_label(labels, file)?);
-            }
+            part.input_ranges = part.inputs.iter().map(|input| range(input, file)).collect::<Result<_, _>>()?;
+            part.label_facts = part.labels.as_ref().map(|labels| label_facts(labels, file)).transpose()?;
         }
         Ok(())
     }
@@ -65,9 +89,13 @@ struct Named(Vec<Array>);
 impl Named {
     fn new(arrays: Vec<Array>) -> Result<Self, Rejection> {
         for array in &arrays {
+            let is_input = |split: Split| {
+                array.name == split.input_name(None)
+                    || (0..MOST_INPUTS).any(|number| array.name == split.input_name(Some(number)))
+            };
             let allowed = [Split::Train, Split::Val, Split::Test]
                 .into_iter()
-                .any(|split| [split.samples_name(), split.labels_name()].contains(&array.name.as_str()));
+                .any(|split| is_input(split) || array.name == split.labels_name());
             if !allowed {
                 let hint = match array.name.as_str() {
                     "arr_0" | "X" | "x_train" | "X_train" | "train_x" | "images" | "data" | "inputs" => Some("x"),
@@ -75,7 +103,8 @@ impl Named {
                     _ => None,
                 };
                 let rejection = invalid(format!(
-                    "The array `{}` is unknown; allowed are `x`, `y`, `x_val`, `y_val`, `x_test` and `y_test`.",
+                    "The array `{}` is unknown; allowed are `x`, `y`, `x_val`, `y_val`, `x_test` and `y_test`, with `x0`, `x1` and so on in the \
+                     place of `x` for a model with several inputs.",
                     array.name
                 ))
                 .at(&array.name);
@@ -96,69 +125,68 @@ impl Named {
 
     fn part(&mut self, split: Split) -> Result<Option<SplitArrays>, Rejection> {
         let labels = self.take(split.labels_name());
-        match (self.take(split.samples_name()), labels) {
-            (Some(samples), labels) => Ok(Some(SplitArrays { samples, labels, max_label: None })),
-            (None, None) => Ok(None),
-            (None, Some(labels)) => Err(invalid(format!(
+        let inputs = match self.take(&split.input_name(None)) {
+            Some(only) => vec![only],
+            None => (0..MOST_INPUTS).map_while(|number| self.take(&split.input_name(Some(number)))).collect(),
+        };
+        match (inputs.is_empty(), labels) {
+            (false, labels) => Ok(Some(SplitArrays { inputs, labels, input_ranges: Vec::new(), label_facts: None })),
+            (true, None) => Ok(None),
+            (true, Some(labels)) => Err(invalid(format!(
                 "The array `{}` is missing, but its labels `{}` are there.",
-                split.samples_name(),
+                split.input_name(None),
                 labels.name
             ))
-            .at(split.samples_name())),
+            .at(split.input_name(None))),
         }
     }
 }
 
 impl SplitArrays {
+    /// Samples of the split.
+    pub(super) fn samples(&self) -> usize {
+        self.inputs[0].samples()
+    }
+
     fn check_shapes(&self) -> Result<(), Rejection> {
-        let Self { samples, labels, .. } = self;
-        if !samples.number.is_sample() {
-            return Err(invalid(format!(
-                "`{}` is {}; samples are uint8, float32, or float64, float16 and bfloat16, which become float32.",
-                samples.name,
-                samples.number.name()
-            ))
-            .at(&samples.name)
-            .hint(format!("Save `{}.astype(np.float32)`.", samples.name)));
-        }
-        if samples.sample_shape().is_empty() {
-            return Err(invalid(format!(
-                "`{}` has shape {:?}: one number for each sample; the first dimension counts the samples, and at least one more is needed.",
-                samples.name, samples.shape
-            ))
-            .at(&samples.name));
-        }
-        if samples.samples() < MIN_SAMPLES {
+        let first = &self.inputs[0];
+        if self.samples() < MIN_SAMPLES {
             return Err(invalid(format!(
                 "`{}` has {} samples; at least {MIN_SAMPLES} are needed.",
-                samples.name,
-                samples.samples()
+                first.name,
+                self.samples()
             ))
-            .at(&samples.name));
+            .at(&first.name));
         }
-        let Some(labels) = labels else {
+        for input in &self.inputs[1..] {
+            if input.samples() != self.samples() {
+                return Err(invalid(format!(
+                    "`{}` has {} samples, but `{}` has {}; every input needs one for each sample.",
+                    first.name,
+                    self.samples(),
+                    input.name,
+                    input.samples()
+                ))
+                .at(&input.name));
+            }
+        }
+        if let [only] = &self.inputs[..]
+            && only.sample_shape().is_empty()
+        {
+            return Err(invalid(format!(
+                "`{}` has shape {:?}: one number for each sample; the first dimension counts the samples, and at least one more is needed.",
+                only.name, only.shape
+            ))
+            .at(&only.name));
+        }
+        let Some(labels) = &self.labels else {
             return Ok(());
         };
-        let label_shape_hint = match labels.shape[..] {
-            [_] => None,
-            [_, 1] => Some(format!("Save `{0}[:, 0]`.", labels.name)),
-            _ => Some(format!("Save `{0}.argmax(axis=1)` if `{0}` is one-hot.", labels.name)),
-        };
-        if let Some(hint) = label_shape_hint {
-            return Err(invalid(format!(
-                "`{}` has shape {:?}; one label for each sample is needed, shape [{}].",
-                labels.name,
-                labels.shape,
-                samples.samples()
-            ))
-            .at(&labels.name)
-            .hint(hint));
-        }
-        if labels.samples() != samples.samples() {
+        if labels.samples() != self.samples() {
             return Err(invalid(format!(
                 "`{}` has {} samples, but `{}` has {} labels; there must be one for each sample.",
-                samples.name,
-                samples.samples(),
+                first.name,
+                self.samples(),
                 labels.name,
                 labels.samples()
             ))
@@ -169,70 +197,68 @@ impl SplitArrays {
 
     /// Checks a validation or test part against the training part.
     fn check_fits(&self, train: &Self) -> Result<(), Rejection> {
-        let (samples, train_samples) = (&self.samples, &train.samples);
-        if samples.sample_shape() != train_samples.sample_shape() {
+        if self.inputs.len() != train.inputs.len() {
             return Err(invalid(format!(
-                "One sample of `{}` has shape {:?}, but one of `{}` has {:?}; they must be equal.",
-                samples.name,
-                samples.sample_shape(),
-                train_samples.name,
-                train_samples.sample_shape()
+                "`{}` is one of {} inputs, but the training samples have {}; every split needs all of them.",
+                self.inputs[0].name,
+                self.inputs.len(),
+                train.inputs.len()
             ))
-            .at(&samples.name));
+            .at(&self.inputs[0].name));
         }
-        if samples.number.is_float() != train_samples.number.is_float() {
-            return Err(invalid(format!(
-                "`{}` is {}, but `{}` is {}; both must be uint8 or both floats, or their values would have different scales.",
-                samples.name,
-                samples.number.name(),
-                train_samples.name,
-                train_samples.number.name()
-            ))
-            .at(&samples.name));
+        for (samples, train_samples) in self.inputs.iter().zip(&train.inputs) {
+            check_alike(samples, train_samples)?;
         }
         match (&self.labels, &train.labels) {
             (None, Some(_)) => Err(invalid(format!(
                 "`{}` has no labels, but `{}` has; with `y` every split needs its own.",
-                samples.name, train_samples.name
+                self.inputs[0].name, train.inputs[0].name
             ))
-            .at(&samples.name)),
+            .at(&self.inputs[0].name)),
             (Some(labels), None) => {
                 Err(invalid(format!("The array `y` is missing, but `{}` is there.", labels.name)).at("y"))
+            }
+            (Some(labels), Some(train_labels)) if labels.sample_shape() != train_labels.sample_shape() => {
+                Err(invalid(format!(
+                    "The label of one sample of `{}` has shape {:?}, but of `{}` it has {:?}; they must be equal.",
+                    labels.name,
+                    labels.sample_shape(),
+                    train_labels.name,
+                    train_labels.sample_shape()
+                ))
+                .at(&labels.name))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn check_samples(samples: &Array, file: &Arc<File>) -> Result<(), Rejection> {
-    samples.for_each_piece(file, |first, bytes| {
-        if !samples.number.is_float() {
-            return Ok(());
-        }
-        let mut fault = None;
-        let mut position = first;
-        samples.number.for_each_float(bytes, |value| {
-            if !value.is_finite() && fault.is_none() {
-                fault = Some((value, position));
-            }
-            position += 1;
-        });
-        match fault {
-            None => Ok(()),
-            Some((value, position)) => Err(invalid(format!(
-                "`{}` has the value {} at index {:?} ({}); all values must be finite in float32.",
-                samples.name,
-                if value.is_nan() { "NaN".to_owned() } else { value.to_string() },
-                index_of(position, &samples.shape),
-                samples.number.name()
-            ))
-            .at(&samples.name)),
-        }
-    })
+fn check_alike(samples: &Array, train_samples: &Array) -> Result<(), Rejection> {
+    if samples.sample_shape() != train_samples.sample_shape() {
+        return Err(invalid(format!(
+            "One sample of `{}` has shape {:?}, but one of `{}` has {:?}; they must be equal.",
+            samples.name,
+            samples.sample_shape(),
+            train_samples.name,
+            train_samples.sample_shape()
+        ))
+        .at(&samples.name));
+    }
+    if samples.number.is_float() != train_samples.number.is_float() {
+        return Err(invalid(format!(
+            "`{}` is {}, but `{}` is {}; both must be integers or both floats, or their values would have different scales.",
+            samples.name,
+            samples.number.name(),
+            train_samples.name,
+            train_samples.number.name()
+        ))
+        .at(&samples.name));
+    }
+    Ok(())
 }
 
 /// The index of an element from its position in memory.
-fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
+pub(super) fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
         .iter()
         .rev()
@@ -246,37 +272,105 @@ fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
     index
 }
 
-fn max_label(labels: &Array, file: &Arc<File>) -> Result<i64, Rejection> {
-    let mut max = 0;
-    for_each_label(labels, file, |_, label| {
-        max = max.max(label);
-        Ok(())
-    })?;
-    Ok(max)
+/// An index as a reader writes it: that of one sample is a plain number.
+pub(super) fn index_text(index: &[usize]) -> String {
+    match index {
+        [only] => only.to_string(),
+        _ => format!("{index:?}"),
+    }
 }
 
-/// Gives every label with its index; refuses the first that is none.
-pub(super) fn for_each_label(
-    labels: &Array,
+fn range(array: &Array, file: &Arc<File>) -> Result<Range, Rejection> {
+    let mut range = Range::EMPTY;
+    if array.number.is_byte() {
+        // Pictures: far more numbers than anything else has.
+        array.for_each_piece(file, |_, bytes| {
+            bytes.iter().min().into_iter().chain(bytes.iter().max()).for_each(|&byte| range.add(byte.into()));
+            Ok(())
+        })?;
+        return Ok(range);
+    }
+    for_each_number(array, file, |_, value| {
+        range.add(value);
+        Ok(())
+    })?;
+    Ok(range)
+}
+
+/// Whether the numbers of one sample add up to 1, as far as float32 tells.
+fn is_distribution(sum: f64) -> bool {
+    (sum - 1.0).abs() < 1e-3
+}
+
+fn label_facts(labels: &Array, file: &Arc<File>) -> Result<LabelFacts, Rejection> {
+    let elements = labels.sample_elements().max(1);
+    let (mut range, mut are_whole, mut are_distributions) = (Range::EMPTY, true, elements > 1);
+    let mut sum = 0.0;
+    for_each_number(labels, file, |position, value| {
+        if labels.number.is_integer() && value < 0.0 && value as i64 != IGNORED && labels.sample_shape().is_empty() {
+            return Err(invalid(format!(
+                "`{}` has the label {value} at index {position}; labels are whole numbers from 0 to the number of classes − 1.",
+                labels.name
+            ))
+            .at(&labels.name)
+            .hint("Save values that are no classes as float32."));
+        }
+        are_whole &= value.fract() == 0.0;
+        if value as i64 != IGNORED || !are_whole {
+            range.add(value);
+        }
+        are_distributions &= value >= 0.0;
+        sum += value;
+        if (position + 1) % elements == 0 {
+            are_distributions &= is_distribution(sum);
+            sum = 0.0;
+        }
+        Ok(())
+    })?;
+    Ok(LabelFacts { range, are_whole, are_distributions })
+}
+
+/// Gives every number with its position; refuses the first that is not finite in float32 or beyond int64.
+pub(super) fn for_each_number(
+    array: &Array,
     file: &Arc<File>,
-    mut use_label: impl FnMut(usize, i64) -> Result<(), Rejection>,
+    mut use_number: impl FnMut(usize, f64) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
-    labels.for_each_piece(file, |first, bytes| {
-        let mut index = first;
+    array.for_each_piece(file, |first, bytes| {
+        let mut position = first;
         let mut result = Ok(());
-        labels.number.for_each_label(bytes, |label| {
-            if result.is_ok() {
-                result = match label {
-                    Ok(label) => use_label(index, label),
-                    Err(text) => Err(invalid(format!(
-                        "`{}` has the label {text} at index {index}; labels are whole numbers from 0 to the number of classes − 1.",
-                        labels.name
-                    ))
-                    .at(&labels.name)),
-                };
-            }
-            index += 1;
-        });
+        let unusable = |text: String, position: usize, what: &str| {
+            invalid(format!(
+                "`{}` has the value {text} at index {} ({}); {what}.",
+                array.name,
+                index_text(&index_of(position, &array.shape)),
+                array.number.name()
+            ))
+            .at(&array.name)
+        };
+        if array.number.is_float() {
+            array.number.for_each_float(bytes, |value| {
+                if result.is_ok() {
+                    result = if value.is_finite() {
+                        use_number(position, value.into())
+                    } else {
+                        let text = if value.is_nan() { "NaN".to_owned() } else { value.to_string() };
+                        Err(unusable(text, position, "all values must be finite in float32"))
+                    };
+                }
+                position += 1;
+            });
+        } else {
+            array.number.for_each_integer(bytes, |value| {
+                if result.is_ok() {
+                    result = match value {
+                        Ok(value) => use_number(position, value as f64),
+                        Err(text) => Err(unusable(text, position, "whole numbers are at most 9223372036854775807")),
+                    };
+                }
+                position += 1;
+            });
+        }
         result
     })
 }

@@ -1,12 +1,13 @@
 //! Data sets: `.npz` and `.safetensors` files with samples `x` and labels `y`.
 //!
 //! [`Dataset::open`] recognises the format by content, reads the headers and then every array once, piece by piece: shapes
-//! fit, samples are finite, labels are labels, checksums are right. It holds a few hundred kilobytes however
+//! fit, numbers are finite, checksums are right. It holds a few hundred kilobytes however
 //! large the file is and whatever its headers claim. The server calls it to answer a bad upload at once; the engine calls
 //! it again and then [`Dataset::load`]s a split, which is when samples come into memory.
-//! Arrays: `x` (samples first; uint8 stays, floats become float32), `y` (one whole number per sample; without it the data set is
-//! unlabelled), and both with `_val` and `_test`; what is missing is taken off `x`, 10 per cent each, by seed.
-//! Pictures may lie as NCHW or NHWC; the model's input decides ([`Dataset::layout_for`]), loading gives NCHW.
+//! Arrays: `x` (samples first; bytes stay, other integers become int64, floats float32), or `x0`, `x1` and so on for a model with several
+//! inputs; `y` (what belongs to each sample, of any shape: a class, a mask, values; without it the data set is unlabelled); and all of them
+//! with `_val` and `_test`; what is missing is taken off `x`, 10 per cent each, by seed.
+//! Pictures may lie as NCHW or NHWC; the model's input decides ([`Dataset::layouts_for`]), loading gives NCHW.
 //! Files are read by position, so one [`Dataset`] can be used by several threads. Nothing here panics on any file.
 
 mod array;
@@ -14,17 +15,6 @@ mod check;
 mod container;
 mod number_type;
 mod split;
-
-/// The data set of the job, as it was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DataReport {
-    /// Samples of each split.
-    pub samples: SplitCounts,
-    /// The largest label + 1; `null` without labels.
-    pub classes: Option<usize>,
-    /// Classes that the model tells apart; `null` when its output is not one score per class.
-    pub outputs: Option<usize>,
-}
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::array::Array;
-use self::check::{DatasetArrays, SplitArrays};
+use self::check::{DatasetArrays, IGNORED, index_of, index_text};
 use crate::rejection::{Code, Rejection};
 
 pub use self::array::MAX_SAMPLES;
@@ -69,11 +59,19 @@ pub enum Split {
 }
 
 impl Split {
-    fn samples_name(self) -> &'static str {
+    fn suffix(self) -> &'static str {
         match self {
-            Self::Train => "x",
-            Self::Val => "x_val",
-            Self::Test => "x_test",
+            Self::Train => "",
+            Self::Val => "_val",
+            Self::Test => "_test",
+        }
+    }
+
+    /// The array of the only input, or of the one of this number.
+    fn input_name(self, number: Option<usize>) -> String {
+        match number {
+            None => format!("x{}", self.suffix()),
+            Some(number) => format!("x{number}{}", self.suffix()),
         }
     }
 
@@ -121,7 +119,7 @@ pub struct SplitCounts {
 }
 
 /// A description of a data set: its arrays, samples and classes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetSummary {
     /// The format of the file.
     pub format: Format,
@@ -129,38 +127,128 @@ pub struct DatasetSummary {
     pub arrays: Vec<ArraySummary>,
     /// How many samples each split has.
     pub samples: SplitCounts,
-    /// The shape of one sample as it is stored.
+    /// The shape of one sample as it is stored; of several inputs the first's.
     pub sample_shape: Vec<usize>,
-    /// NumPy's name of the samples' element type.
+    /// NumPy's name of the samples' element type; of several inputs the first's.
     pub sample_dtype: String,
     /// A guess from the shape alone; the model's input decides.
     pub layout: Layout,
-    /// The largest label + 1, `null` without labels.
+    /// What is stored for each input of the model, in their order.
+    #[serde(default)]
+    pub inputs: Vec<InputSummary>,
+    /// The largest label + 1 where the labels are whole numbers from 0, `null` for any other and without labels.
     pub classes: Option<usize>,
     /// Whether there is a label for each sample.
     pub labelled: bool,
+    /// The labels; `null` without any.
+    #[serde(default)]
+    pub labels: Option<LabelSummary>,
 }
 
-/// The elements of samples, one sample after the other.
+/// What is stored for one input of the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InputSummary {
+    /// The array's name, such as `x` or `x1`.
+    pub name: String,
+    /// NumPy's name of the element type.
+    pub dtype: String,
+    /// The shape of one sample.
+    pub shape: Vec<usize>,
+    /// The smallest and the largest number, over all splits.
+    pub range: Range,
+}
+
+/// What is stored as labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LabelSummary {
+    /// NumPy's name of the element type.
+    pub dtype: String,
+    /// The shape of what belongs to one sample; empty for one number.
+    pub shape: Vec<usize>,
+    /// The smallest and the largest number, over all splits and beside -100, which PyTorch's losses leave out.
+    pub range: Range,
+    /// Whether all of them are whole numbers.
+    pub are_whole: bool,
+    /// Whether the numbers of every sample are no less than 0 and add up to 1.
+    pub are_distributions: bool,
+}
+
+impl InputSummary {
+    /// Whether the numbers are floats of any width.
+    pub fn is_float(&self) -> bool {
+        self.dtype.contains("float")
+    }
+
+    /// A guess from the shape alone; the model's input decides.
+    pub fn layout(&self) -> Layout {
+        guess_layout(&self.shape)
+    }
+}
+
+impl LabelSummary {
+    /// Whether whole numbers are stored as floats or integers, and could be the numbers of classes.
+    pub fn could_be_classes(&self) -> bool {
+        self.are_whole && self.range.least >= 0.0
+    }
+}
+
+/// The smallest and the largest of some numbers; 0 and 0 of none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Range {
+    /// The smallest.
+    pub least: f64,
+    /// The largest.
+    pub largest: f64,
+}
+
+impl Range {
+    const EMPTY: Self = Self { least: f64::INFINITY, largest: f64::NEG_INFINITY };
+
+    fn add(&mut self, number: f64) {
+        self.least = self.least.min(number);
+        self.largest = self.largest.max(number);
+    }
+
+    /// Of all these numbers together.
+    fn of(ranges: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self::EMPTY;
+        for range in ranges {
+            all.least = all.least.min(range.least);
+            all.largest = all.largest.max(range.largest);
+        }
+        if all.least > all.largest { Self { least: 0.0, largest: 0.0 } } else { all }
+    }
+}
+
+/// The elements of an array, one sample after the other.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Samples {
-    /// Bytes as they are stored.
+pub enum Elements {
+    /// Bytes as they are stored; truth values are 0 and 1.
     U8(Vec<u8>),
+    /// Integers of any other stored type.
+    I64(Vec<i64>),
     /// Floats of any stored type.
     F32(Vec<f32>),
+}
+
+/// What one split stores for one input, or as its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// The samples' count times the product of `shape`.
+    pub elements: Elements,
+    /// The shape of one sample; of pictures channels first.
+    pub shape: Vec<usize>,
 }
 
 /// The samples and labels of one split in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SplitData {
-    /// The elements: `count` times the product of `shape`.
-    pub samples: Samples,
-    /// The shape of one sample, channels first.
-    pub shape: Vec<usize>,
+    /// One for each input of the model.
+    pub inputs: Vec<Column>,
     /// How many samples there are.
     pub count: usize,
-    /// One label for each sample, `None` for an unlabelled data set.
-    pub labels: Option<Vec<i64>>,
+    /// `None` for an unlabelled data set.
+    pub labels: Option<Column>,
 }
 
 /// An open data set that was checked; no samples are held.
@@ -190,17 +278,40 @@ impl Dataset {
         let samples = split::count(&parts)?;
         parts.check_values(&file)?;
 
-        let train = &parts.train.samples;
-        let max_label = parts.all().filter_map(|part| part.max_label).max();
+        let inputs: Vec<InputSummary> = parts
+            .train
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(number, input)| InputSummary {
+                name: input.name.clone(),
+                dtype: input.number.name().to_owned(),
+                shape: input.sample_shape().to_vec(),
+                range: Range::of(parts.all().map(|part| part.input_ranges[number])),
+            })
+            .collect();
+        let labels = parts.train.labels.as_ref().map(|labels| {
+            let facts = || parts.all().filter_map(|part| part.label_facts);
+            LabelSummary {
+                dtype: labels.number.name().to_owned(),
+                shape: labels.sample_shape().to_vec(),
+                range: Range::of(facts().map(|facts| facts.range)),
+                are_whole: facts().all(|facts| facts.are_whole),
+                are_distributions: facts().all(|facts| facts.are_distributions),
+            }
+        });
+        let classes = labels.as_ref().filter(|labels| labels.could_be_classes() && !labels.are_distributions);
         let summary = DatasetSummary {
             format,
             arrays: array_summaries,
             samples,
-            sample_shape: train.sample_shape().to_vec(),
-            sample_dtype: train.number.name().to_owned(),
-            layout: guess_layout(train.sample_shape()),
-            classes: max_label.map(|label| usize::try_from(label).unwrap_or(usize::MAX).saturating_add(1)),
-            labelled: parts.train.labels.is_some(),
+            sample_shape: inputs[0].shape.clone(),
+            sample_dtype: inputs[0].dtype.clone(),
+            layout: guess_layout(&inputs[0].shape),
+            inputs,
+            classes: classes.map(|labels| labels.range.largest as usize + 1),
+            labelled: labels.is_some(),
+            labels,
         };
         Ok(Self { file, parts, summary })
     }
@@ -210,63 +321,95 @@ impl Dataset {
         &self.summary
     }
 
-    /// The layout in which a stored sample has the model's `input_shape` (one sample, without batch).
+    /// For each input of the model the layout in which a stored sample has its shape (one sample, without batch).
     /// Channels first wins where both fit.
     ///
     /// # Errors
-    ///
-    /// [`Code::DatasetMismatch`] when no layout fits.
-    pub fn layout_for(&self, input_shape: &[i64]) -> Result<Layout, Rejection> {
-        let stored = &self.summary.sample_shape;
-        let fits = |layout| {
-            loaded_shape(stored, layout).is_some_and(|shape| {
-                shape.len() == input_shape.len()
-                    && shape.iter().zip(input_shape).all(|(&size, &wanted)| i64::try_from(size) == Ok(wanted))
-            })
-        };
-        let candidates: &[Layout] = match stored.len() {
-            3 => &[Layout::Nchw, Layout::Nhwc],
-            _ => &[Layout::AsIs, Layout::Nchw, Layout::Nhwc],
-        };
-        candidates.iter().copied().find(|&layout| fits(layout)).ok_or_else(|| {
-            Rejection::new(
-                Code::DatasetMismatch,
-                format!("One sample of `x` has shape {stored:?}, but the model takes {input_shape:?}, channels first."),
-            )
-            .at("x")
-            .hint("Save the samples channels first or last, in the size that the model takes.")
-        })
+    /// [`Code::DatasetMismatch`] when there are not as many inputs, or no layout fits.
+    pub fn layouts_for(&self, input_shapes: &[Vec<i64>]) -> Result<Vec<Layout>, Rejection> {
+        let stored = &self.summary.inputs;
+        if stored.len() != input_shapes.len() {
+            let wanted = match input_shapes.len() {
+                1 => "`x`".to_owned(),
+                count => (0..count).map(|number| format!("`x{number}`")).collect::<Vec<_>>().join(", "),
+            };
+            let mismatch = format!(
+                "The model takes {} inputs and the data set has {}; a data set for this model has {wanted}.",
+                input_shapes.len(),
+                stored.len()
+            );
+            return Err(Rejection::new(Code::DatasetMismatch, mismatch).at(&stored[0].name));
+        }
+        stored.iter().zip(input_shapes).map(|(stored, wanted)| layout_for(stored, wanted)).collect()
     }
 
-    /// Checks that a model with this input and this many outputs can be trained on the data.
+    /// Checks that no number of an integer input is above what the model's table has for it.
     ///
     /// # Errors
-    ///
-    /// [`Code::DatasetMismatch`] when a sample has another shape or a label has no output; [`Code::InvalidDataset`] when the
-    /// file can no longer be read.
-    pub fn check_against(&self, input_shape: &[i64], classes: usize) -> Result<(), Rejection> {
-        self.layout_for(input_shape)?;
-        let classes = i64::try_from(classes).unwrap_or(i64::MAX);
+    /// [`Code::DatasetMismatch`] with the number and where it is.
+    pub fn check_tokens(&self, input: usize, max: i64) -> Result<(), Rejection> {
         for part in self.parts.all() {
-            let (Some(labels), Some(max_label)) = (&part.labels, part.max_label) else {
-                continue;
-            };
-            if max_label < classes {
+            let array = &part.inputs[input];
+            let range = part.input_ranges[input];
+            if range.least >= 0.0 && range.largest <= max as f64 {
                 continue;
             }
-            check::for_each_label(labels, &self.file, |index, label| {
-                if label < classes {
+            check::for_each_number(array, &self.file, |position, value| {
+                if value >= 0.0 && value <= max as f64 {
                     return Ok(());
                 }
                 Err(Rejection::new(
                     Code::DatasetMismatch,
                     format!(
-                        "`{}` has the label {label} at index {index}, but the model has {classes} outputs.",
-                        labels.name
+                        "`{}` has the number {value} at index {}, but the model looks it up in a table of {} rows: 0 to {max} are allowed.",
+                        array.name,
+                        index_text(&index_of(position, &array.shape)),
+                        max + 1
+                    ),
+                )
+                .at(&array.name))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that every label is the number of one of so many classes, or `ignored`.
+    ///
+    /// # Errors
+    /// [`Code::DatasetMismatch`] with the label and where it is; [`Code::InvalidDataset`] when the file can no longer be read.
+    pub fn check_classes(&self, classes: usize, ignored: Option<i64>) -> Result<(), Rejection> {
+        let is_class = |value: f64| value.fract() == 0.0 && value >= 0.0 && value < classes as f64;
+        let is_left_out =
+            |value: f64| value == IGNORED as f64 || ignored.is_some_and(|ignored| value == ignored as f64);
+        for part in self.parts.all() {
+            let (Some(labels), Some(facts)) = (&part.labels, part.label_facts) else {
+                continue;
+            };
+            if facts.are_whole && is_class(facts.range.least) && is_class(facts.range.largest) {
+                continue;
+            }
+            check::for_each_number(labels, &self.file, |position, label| {
+                if is_class(label) || is_left_out(label) {
+                    return Ok(());
+                }
+                let hint = if labels.sample_shape().is_empty() {
+                    format!("Count the labels from 0 to {}.", classes - 1)
+                } else {
+                    format!(
+                        "Count the labels from 0 to {}; set `fine_tune.ignore_index` to the number of the places that do not count.",
+                        classes - 1
+                    )
+                };
+                Err(Rejection::new(
+                    Code::DatasetMismatch,
+                    format!(
+                        "`{}` has the label {label} at index {}, but the model has {classes} outputs.",
+                        labels.name,
+                        index_text(&index_of(position, &labels.shape)),
                     ),
                 )
                 .at(&labels.name)
-                .hint(format!("Count the labels from 0 to {}.", classes - 1)))
+                .hint(hint))
             })?;
         }
         Ok(())
@@ -280,7 +423,7 @@ impl Dataset {
     ///
     /// [`Code::OutOfMemory`] when the split does not fit, [`Code::DatasetMismatch`] when the stored samples do not have the
     /// dimensions of `layout`, [`Code::InvalidDataset`] when the file can no longer be read.
-    pub fn load(&self, split: Split, layout: Layout, seed: u64) -> Result<SplitData, Rejection> {
+    pub fn load(&self, split: Split, layouts: &[Layout], seed: u64) -> Result<SplitData, Rejection> {
         let stored = match split {
             Split::Train => None,
             Split::Val => self.parts.val.as_ref(),
@@ -292,11 +435,29 @@ impl Dataset {
             None if whole => (&self.parts.train, None),
             None => (&self.parts.train, Some(split::members(&self.parts, &self.summary.samples, split, seed))),
         };
-        self.load_part(part, members.as_deref(), layout)
+        let is_member = |index: usize| members.as_ref().is_none_or(|members| members[index]);
+        let count = (0..part.samples()).filter(|&index| is_member(index)).count();
+        let column = |array: &Array, layout| self.column(array, count, layout, is_member);
+        Ok(SplitData {
+            inputs: part
+                .inputs
+                .iter()
+                .zip(layouts)
+                .map(|(input, &layout)| column(input, layout))
+                .collect::<Result<_, _>>()?,
+            count,
+            labels: part.labels.as_ref().map(|labels| column(labels, Layout::AsIs)).transpose()?,
+        })
     }
 
-    fn load_part(&self, part: &SplitArrays, members: Option<&[bool]>, layout: Layout) -> Result<SplitData, Rejection> {
-        let array = &part.samples;
+    /// Some samples of an array.
+    fn column(
+        &self,
+        array: &Array,
+        count: usize,
+        layout: Layout,
+        is_member: impl Fn(usize) -> bool,
+    ) -> Result<Column, Rejection> {
         let shape = loaded_shape(array.sample_shape(), layout).ok_or_else(|| {
             Rejection::new(
                 Code::DatasetMismatch,
@@ -307,32 +468,23 @@ impl Dataset {
             )
             .at(&array.name)
         })?;
-        let is_member = |index: usize| members.is_none_or(|members| members[index]);
-        let count = (0..array.samples()).filter(|&index| is_member(index)).count();
-        let samples = if array.number.is_float() {
-            let number = array.number;
-            Samples::F32(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<f32>| {
+        let number = array.number;
+        let elements = if number.is_float() {
+            Elements::F32(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<f32>| {
                 number.for_each_float(bytes, |value| row.push(value));
             })?)
-        } else {
-            Samples::U8(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<u8>| {
+        } else if number.is_byte() {
+            Elements::U8(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<u8>| {
                 row.extend_from_slice(bytes);
             })?)
+        } else {
+            Elements::I64(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<i64>| {
+                number.for_each_integer(bytes, |value| {
+                    row.push(value.expect("numbers beyond int64 are refused when the data set is opened"));
+                });
+            })?)
         };
-        let labels = match &part.labels {
-            None => None,
-            Some(labels) => {
-                let mut chosen = with_capacity(count)?;
-                check::for_each_label(labels, &self.file, |index, label| {
-                    if is_member(index) {
-                        chosen.push(label);
-                    }
-                    Ok(())
-                })?;
-                Some(chosen)
-            }
-        };
-        Ok(SplitData { samples, shape, count, labels })
+        Ok(Column { elements, shape })
     }
 
     fn load_samples<T: Copy>(
@@ -367,6 +519,28 @@ impl Dataset {
         }
         Ok(samples)
     }
+}
+
+fn layout_for(stored: &InputSummary, wanted: &[i64]) -> Result<Layout, Rejection> {
+    let InputSummary { name, shape: stored, .. } = stored;
+    let fits = |layout| {
+        loaded_shape(stored, layout).is_some_and(|shape| {
+            shape.len() == wanted.len()
+                && shape.iter().zip(wanted).all(|(&size, &wanted)| i64::try_from(size) == Ok(wanted))
+        })
+    };
+    let candidates: &[Layout] = match stored.len() {
+        3 => &[Layout::Nchw, Layout::Nhwc],
+        _ => &[Layout::AsIs, Layout::Nchw, Layout::Nhwc],
+    };
+    candidates.iter().copied().find(|&layout| fits(layout)).ok_or_else(|| {
+        Rejection::new(
+            Code::DatasetMismatch,
+            format!("One sample of `{name}` has shape {stored:?}, but the model takes {wanted:?}, channels first."),
+        )
+        .at(name)
+        .hint("Save the samples channels first or last, in the size that the model takes.")
+    })
 }
 
 /// An empty vector with room for `count`, or a rejection instead of an abort.

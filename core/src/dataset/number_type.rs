@@ -1,4 +1,4 @@
-//! The types of the numbers in arrays: their names, sizes and conversion to samples and labels.
+//! The types of the numbers in arrays: their names, sizes and conversion to what is held in memory.
 
 use half::{bf16, f16};
 use safetensors::Dtype as SafetensorsType;
@@ -64,9 +64,14 @@ impl NumberType {
         }
     }
 
-    /// Whether samples may have this type: bytes as they are, floats as float32.
-    pub(super) fn is_sample(self) -> bool {
-        self == Self::U8 || self.is_float()
+    /// Whether the numbers are integers; truth values count as 0 and 1.
+    pub(super) fn is_integer(self) -> bool {
+        !self.is_float()
+    }
+
+    /// Whether the numbers are kept as bytes.
+    pub(super) fn is_byte(self) -> bool {
+        matches!(self, Self::U8 | Self::Bool)
     }
 
     /// Whether the numbers are floats of any width.
@@ -119,24 +124,19 @@ impl NumberType {
             Self::BF16 => for_each_element!(bytes, bf16, |value: bf16| use_float(value.to_f32())),
             Self::F32 => for_each_element!(bytes, f32, use_float),
             Self::F64 => for_each_element!(bytes, f64, |value: f64| use_float(value as f32)),
-            other => unreachable!("samples of type {} are refused when the data set is opened", other.name()),
+            other => unreachable!("{} is no float type", other.name()),
         }
     }
 
-    /// Elements as labels; an element that is none, negative, fractional or too large, is given as its text.
-    pub(super) fn for_each_label(self, bytes: &[u8], mut use_label: impl FnMut(Result<i64, String>)) {
+    /// Elements of an integer type as int64; a uint64 beyond its range is given as its text.
+    pub(super) fn for_each_integer(self, bytes: &[u8], mut use_integer: impl FnMut(Result<i64, String>)) {
         macro_rules! integers {
             ($type:ty) => {
-                for_each_element!(bytes, $type, |value: $type| use_label(match i64::try_from(value) {
-                    Ok(label) if label >= 0 => Ok(label),
-                    _ => Err(value.to_string()),
-                }))
+                for_each_element!(bytes, $type, |value: $type| use_integer(
+                    i64::try_from(value).map_err(|_| value.to_string())
+                ))
             };
         }
-        let mut use_float = |value: f64| {
-            let is_label = value >= 0.0 && value.fract() == 0.0 && value < 9e15;
-            use_label(if is_label { Ok(value as i64) } else { Err(value.to_string()) });
-        };
         match self {
             Self::Bool | Self::U8 => integers!(u8),
             Self::U16 => integers!(u16),
@@ -146,8 +146,7 @@ impl NumberType {
             Self::I16 => integers!(i16),
             Self::I32 => integers!(i32),
             Self::I64 => integers!(i64),
-            Self::F16 | Self::BF16 | Self::F32 => self.for_each_float(bytes, |value| use_float(value.into())),
-            Self::F64 => for_each_element!(bytes, f64, use_float),
+            Self::F16 | Self::BF16 | Self::F32 | Self::F64 => unreachable!("{} is no integer type", self.name()),
         }
     }
 }

@@ -9,9 +9,9 @@ use crate::rejection::Rejection;
 
 /// Samples of each split. Fails when a split that is taken off `x` would have fewer than [`MIN_SAMPLES`].
 pub(super) fn count(parts: &DatasetArrays) -> Result<SplitCounts, Rejection> {
-    let samples = parts.train.samples.samples();
+    let samples = parts.train.samples();
     let tenth = (samples + 5) / 10;
-    let stored = |part: &Option<super::check::SplitArrays>| part.as_ref().map(|part| part.samples.samples());
+    let stored = |part: &Option<super::check::SplitArrays>| part.as_ref().map(|part| part.samples());
     let (val, test) = (stored(&parts.val), stored(&parts.test));
     let taken = tenth * (usize::from(val.is_none()) + usize::from(test.is_none()));
     if taken > 0 && tenth < MIN_SAMPLES {
@@ -27,7 +27,7 @@ pub(super) fn count(parts: &DatasetArrays) -> Result<SplitCounts, Rejection> {
 
 /// For each sample of `x` whether it belongs to `split`; the other splits are disjoint for the same seed.
 pub(super) fn members(parts: &DatasetArrays, counts: &SplitCounts, split: Split, seed: u64) -> Vec<bool> {
-    let samples = parts.train.samples.samples();
+    let samples = parts.train.samples();
     let order = shuffled(samples, seed);
     let val = if parts.val.is_none() { counts.val } else { 0 };
     let test = if parts.test.is_none() { counts.test } else { 0 };

@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
                 output(OutputKind::Categorical, Some(axis), Squashing::None, true)
             }
             (2, None) => output(OutputKind::Values, Some(1), Squashing::None, false),
-            _ => output(OutputKind::Values, channels, Squashing::None, false),
+            _ => output(OutputKind::Values, channels, Squashing::None, channels.is_some()),
         }
     }
 

@@ -16,15 +16,29 @@ use crate::statistics::Spread;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Measure {
-    /// Share of samples whose class is the label.
+    /// Share of samples whose class is the label; of sequences the share of places.
     Accuracy,
+    /// Intersection over union of what the model and the labels give to a class, mean over the classes that occur.
+    MeanIou,
+    /// Of yes and no: the harmonic mean of precision and recall over all elements (F1, micro average).
+    F1,
+    /// One minus the edit distance between the sequence read and the label, over the longer of the two; mean over the samples.
+    EditSimilarity,
+    /// Share of samples whose label is among the five classes of largest score.
+    Top5Accuracy,
+    /// Mean absolute error, in the unit of the labels.
+    MeanAbsoluteError,
+    /// Square root of the mean squared error, in the unit of the labels.
+    RootMeanSquaredError,
+    /// Share of samples whose whole sequence is read without an error.
+    ExactSequences,
     /// Share of samples that get the same class as from the original; of maps and sequences the share of places.
     Agreement,
     /// Of probabilities: the share of the original's deviance that is explained, 1 − KL / KL of the original's mean answer.
     ExplainedDeviance,
     /// Cosine of the angle to the original's vector.
     Cosine,
-    /// Of values: the share of the original's variance that is explained, by channel.
+    /// Of values: the share of the variance that is explained, of the labels' or without labels of the original's; mean over the channels.
     R2,
     /// Mean of these over the outputs of a model whose outputs are of several kinds.
     Fidelity,
@@ -35,12 +49,17 @@ impl Measure {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Whether a greater value is a better one.
+    pub fn higher_is_better(self) -> bool {
+        !matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError)
+    }
 }
 
-/// How good the networks of a job are by its own measure.
+/// One more number beside the metric that networks are chosen by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MetricReport {
-    /// What is measured: `accuracy`, or without labels how true the pruned network is to the original.
+pub struct MetricValue {
+    /// What is measured.
     pub name: Measure,
     /// Which way is better.
     pub higher_is_better: bool,
@@ -48,6 +67,22 @@ pub struct MetricReport {
     pub base: HeldOut,
     /// Of the pruned network.
     pub pruned: HeldOut,
+}
+
+/// How good the networks of a job are by its own measure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetricReport {
+    /// What is measured: with labels how often or how nearly they are met, without labels how true the pruned network is to the original.
+    pub name: Measure,
+    /// Which way is better.
+    pub higher_is_better: bool,
+    /// Of the original.
+    pub base: HeldOut,
+    /// Of the pruned network.
+    pub pruned: HeldOut,
+    /// What else is usual to measure of such outputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<MetricValue>,
 }
 
 /// A number on each of the splits that no network was trained on.

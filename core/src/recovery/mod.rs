@@ -1,15 +1,18 @@
 //! What is measured of a pruned network while it gets its quality back: after the cut, after the repair, after each training.
 
 mod choice;
+mod supervision;
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::dataset::SplitCounts;
 use crate::surgery::Equivalence;
 
-pub use choice::{ChannelChoice, HeldOut, Measure, MetricReport};
+pub use choice::{ChannelChoice, HeldOut, Measure, MetricReport, MetricValue};
+pub use supervision::{Supervision, SupervisionLoss, objectives};
 
 /// Share of samples whose class of largest output is the label, by split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,16 +23,30 @@ pub struct Accuracy {
     pub test: f64,
 }
 
-/// What networks and epochs are compared by, on the validation split: the greater accuracy, of equals the smaller loss.
+/// The data set of the job, as it was used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DataReport {
+    /// Samples of each split.
+    pub samples: SplitCounts,
+    /// The largest label + 1; `null` where the labels are no numbers of classes.
+    pub classes: Option<usize>,
+    /// Classes that the model tells apart; `null` when its output is not one score per class.
+    pub outputs: Option<usize>,
+    /// What the labels were to the model; `null` without labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
+}
+
+/// What networks and epochs are compared by, on the validation split: the better metric, of equals the smaller loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// `None` without labels.
+    /// Where the job's [`Measure`] is accuracy.
     #[serde(default)]
     pub accuracy: Option<f64>,
-    /// How true the network is to the original, where there are no labels: the value of the job's [`Measure`].
+    /// The value of any other [`Measure`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fidelity: Option<f64>,
-    /// Cross-entropy, without labels the distillation loss.
+    pub metric: Option<f64>,
+    /// The loss with the labels, without labels the distillation loss.
     pub loss: f64,
 }
 
@@ -37,15 +54,24 @@ impl Score {
     /// The loss of a network whose loss is not finite.
     pub const WORST_LOSS: f64 = f64::MAX;
 
-    /// Accuracy, or without labels fidelity.
+    /// A score by this measure; a loss that is not finite is [`Self::WORST_LOSS`].
+    pub fn new(measure: Measure, value: Option<f64>, loss: f64) -> Self {
+        let loss = if loss.is_finite() { loss } else { Self::WORST_LOSS };
+        match measure {
+            Measure::Accuracy => Self { accuracy: value, metric: None, loss },
+            _ => Self { accuracy: None, metric: value, loss },
+        }
+    }
+
+    /// The value of the job's measure, whichever it is.
     pub fn value(&self) -> Option<f64> {
-        self.accuracy.or(self.fidelity)
+        self.accuracy.or(self.metric)
     }
 
     /// `Greater` for the better one.
     pub fn order(&self, other: &Self) -> Ordering {
-        let accuracy = |score: &Self| score.accuracy.unwrap_or(0.0);
-        accuracy(self).total_cmp(&accuracy(other)).then(other.loss.total_cmp(&self.loss))
+        let value = |score: &Self| score.value().unwrap_or(0.0);
+        value(self).total_cmp(&value(other)).then(other.loss.total_cmp(&self.loss))
     }
 
     /// Whether the score is strictly better than another.
@@ -61,13 +87,13 @@ pub struct Screened {
     pub candidate: usize,
     /// The check that the surgery changed nothing but what it removed.
     pub equivalence: Equivalence,
-    /// Validation accuracy right after surgery, repaired in closed form or with re-estimated batch norm statistics; `None` without
-    /// labels.
+    /// Validation accuracy right after surgery, repaired in closed form or with re-estimated batch norm statistics; `None` where the
+    /// job's [`Measure`] is another.
     #[serde(default)]
     pub accuracy: Option<f64>,
-    /// How true it is to the original on the validation split, where there are no labels: the value of the job's [`Measure`].
+    /// The value of any other [`Measure`] on the validation split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agreement: Option<f64>,
+    pub metric: Option<f64>,
     /// What the repair in closed form did; `None` where it was not tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_form: Option<ClosedFormResult>,
@@ -92,9 +118,9 @@ pub struct ClosedFormResult {
 }
 
 impl Screened {
-    /// What candidates are compared by: accuracy, without labels agreement with the original, without data nothing.
+    /// What candidates are compared by: the job's measure, without data nothing.
     pub fn value(&self) -> f64 {
-        self.accuracy.or(self.agreement).unwrap_or(0.0)
+        self.accuracy.or(self.metric).unwrap_or(0.0)
     }
 }
 
@@ -114,12 +140,12 @@ pub struct Epoch {
     pub epoch: u32,
     /// Mean training loss of the epoch.
     pub train_loss: f64,
-    /// Validation accuracy after the epoch, 0 to 1; `null` without labels.
+    /// Validation accuracy after the epoch, 0 to 1; `null` where the report's `metric` is another.
     #[serde(default)]
     pub val_accuracy: Option<f64>,
-    /// Without labels: how true the network is to the original on the validation split after the epoch, by the report's `metric`.
+    /// The value of any other `metric` on the validation split after the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub val_fidelity: Option<f64>,
+    pub val_metric: Option<f64>,
     /// Wall time of the epoch, seconds.
     pub seconds: f64,
 }
@@ -133,7 +159,7 @@ pub struct TuneResult {
     pub epochs: Vec<Epoch>,
     /// 0 when no epoch was better than the network before them.
     pub best_epoch: u32,
-    /// Of the best epoch; `None` without labels.
+    /// Of the best epoch; `None` where the job's [`Measure`] is another.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
     /// Of the best epoch, which is chosen by it.

@@ -14,7 +14,7 @@ use crate::group::Grouping;
 use crate::importance::groups_without;
 use crate::inspection::layer_widths;
 use crate::latency::{Latency, LatencyTable};
-use crate::output;
+use crate::recovery;
 use crate::sandbox::Sandbox;
 use crate::spec::JobSpec;
 use crate::statistics::{RankCorrelation, spearman};
@@ -106,11 +106,15 @@ pub fn assemble(
         encoder: history.encoder.clone(),
         base: network(base_costs, original.bytes, original.accuracy, base_latency),
         pruned: network(candidate.costs(), history.exported.bytes, history.exported.accuracy, pruned_latency),
-        metric: history.exported.metric,
+        metric: history.exported.metric.clone(),
         closed_form: screened.closed_form,
-        outputs: output::objectives(graph, spec.outputs())
-            .map(|objectives| objectives.into_iter().map(|objective| objective.output).collect())
-            .unwrap_or_default(),
+        outputs: recovery::objectives(
+            graph,
+            spec.outputs(),
+            original.data.as_ref().and_then(|data| data.supervision.as_ref()),
+        )
+        .map(|objectives| objectives.into_iter().map(|objective| objective.output).collect())
+        .unwrap_or_default(),
         program: history.exported.program.clone(),
         latency,
         reduction: removed.into(),
@@ -124,7 +128,7 @@ pub fn assemble(
         best_epoch: tuned.map(|tuned| tuned.best_epoch),
         frontier: Frontier::of(&candidates),
         channel_choice: history.channel_choice.clone(),
-        data: original.data,
+        data: original.data.clone(),
         candidates,
         seconds: history.seconds.clone(),
         times: history.times.clone(),
@@ -141,11 +145,11 @@ pub fn assemble(
 }
 
 fn screened_accuracy(candidate: &CandidateReport) -> Option<f64> {
-    candidate.screened_accuracy.or(candidate.screened_fidelity)
+    candidate.screened_accuracy.or(candidate.screened_metric)
 }
 
 fn repaired_accuracy(candidate: &CandidateReport) -> Option<f64> {
-    candidate.repaired_accuracy.or(candidate.repaired_fidelity)
+    candidate.repaired_accuracy.or(candidate.repaired_metric)
 }
 
 fn similarity(candidate: &CandidateReport) -> Option<f64> {

@@ -44,16 +44,16 @@ pub struct CandidateReport {
     /// Without labels, in the place of each of these accuracies: how true the network is to the original on the validation split, by the
     /// report's `metric`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub screened_fidelity: Option<f64>,
-    /// After the repair; see `screened_fidelity`.
+    pub screened_metric: Option<f64>,
+    /// After the repair; see `screened_metric`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repaired_fidelity: Option<f64>,
-    /// After the light fine-tune; see `screened_fidelity`.
+    pub repaired_metric: Option<f64>,
+    /// After the light fine-tune; see `screened_metric`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub light_fidelity: Option<f64>,
-    /// After the full fine-tune; see `screened_fidelity`.
+    pub light_metric: Option<f64>,
+    /// After the full fine-tune; see `screened_metric`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tuned_fidelity: Option<f64>,
+    pub tuned_metric: Option<f64>,
 }
 
 /// Joins what the stages found out about each proposed candidate, in the order of the proposals.
@@ -65,14 +65,14 @@ pub fn join(
     tuned: &[&TuneResult],
 ) -> Vec<CandidateReport> {
     let score = |rung: &[&Rated], candidate| {
-        rung.iter().find(|rated| rated.candidate == candidate).map(|rated| (rated.score.accuracy, rated.score.fidelity))
+        rung.iter().find(|rated| rated.candidate == candidate).map(|rated| (rated.score.accuracy, rated.score.metric))
     };
     let report = |proposed: &&CandidateCosts| {
         let index = proposed.index;
         let tuned = tuned.iter().find(|tuned| tuned.candidate == index);
         let screened = screened.iter().find(|other| other.candidate == index);
-        let (repaired_accuracy, repaired_fidelity) = score(repaired, index).unwrap_or_default();
-        let (light_accuracy, light_fidelity) = score(light, index).unwrap_or_default();
+        let (repaired_accuracy, repaired_metric) = score(repaired, index).unwrap_or_default();
+        let (light_accuracy, light_metric) = score(light, index).unwrap_or_default();
         CandidateReport {
             index,
             origin: proposed.origin,
@@ -87,10 +87,10 @@ pub fn join(
             repaired_accuracy,
             light_accuracy,
             tuned_accuracy: tuned.and_then(|tuned| tuned.accuracy).map(|accuracy| accuracy.val),
-            screened_fidelity: screened.and_then(|found| found.agreement),
-            repaired_fidelity,
-            light_fidelity,
-            tuned_fidelity: tuned.and_then(|tuned| tuned.score.fidelity),
+            screened_metric: screened.and_then(|found| found.metric),
+            repaired_metric,
+            light_metric,
+            tuned_metric: tuned.and_then(|tuned| tuned.score.metric),
         }
     };
     proposed.iter().map(report).collect()

@@ -85,10 +85,10 @@ mod tests {
             repaired_accuracy: None,
             light_accuracy: None,
             tuned_accuracy: tuned,
-            screened_fidelity: None,
-            repaired_fidelity: None,
-            light_fidelity: None,
-            tuned_fidelity: None,
+            screened_metric: None,
+            repaired_metric: None,
+            light_metric: None,
+            tuned_metric: None,
         }
     }
 

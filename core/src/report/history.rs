@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::candidate::{CandidateReport, join};
 use super::{ProgramReport, Reused, StageDevices, StageSeconds, StageTimes};
 use crate::configuration::CandidateCosts;
-use crate::dataset::DataReport;
 use crate::latency::LatencyTable;
-use crate::recovery::{Accuracy, ChannelChoice, MetricReport, Rated, Screened, TuneResult};
+use crate::recovery::{Accuracy, ChannelChoice, DataReport, MetricReport, Rated, Screened, TuneResult};
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
 

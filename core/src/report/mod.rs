@@ -15,11 +15,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::configuration::Origin;
-use crate::dataset::DataReport;
 use crate::inspection::LayerWidth;
 use crate::latency::{Latency, LatencyFit, Setting};
 use crate::output::ModelOutput;
-use crate::recovery::{Accuracy, ChannelChoice, ClosedFormResult, Epoch, MetricReport};
+use crate::recovery::{Accuracy, ChannelChoice, ClosedFormResult, DataReport, Epoch, MetricReport};
 use crate::sandbox::Sandbox;
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
@@ -111,8 +110,7 @@ pub struct LatencyReport {
     pub fit: LatencyFit,
 }
 
-/// What the repair tells that the screen could not: rank correlations with the validation accuracy after it, without labels
-/// with the fidelity.
+/// What the repair tells that the screen could not: rank correlations with the validation metric after it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RepairReport {
     /// Steps of distillation that every screened network got; fewer than `search.repair_steps` where the training split has fewer batches.

@@ -99,14 +99,15 @@ fn accuracy(report: &Report) -> Option<String> {
                 before.val, after.val
             )
         }),
-        (None, _) | (_, None) => match report.metric {
+        (None, _) | (_, None) => match &report.metric {
             Some(MetricReport { name, base, pruned, .. }) => (base.val - pruned.val > 0.05).then(|| {
+                let is_labelled = report.data.as_ref().is_some_and(|data| data.supervision.is_some());
+                let reason = if is_labelled { "" } else { "Accuracy was not measured, since the data set has no labels. " };
                 format!(
-                    "Accuracy was not measured, since the data set has no labels; the validation metric `{}` is {:.4}, {:.4} for the \
-                     original.",
+                    "{reason}The validation metric `{}` fell from {:.4} to {:.4}; `target.max_metric_drop` would have refused that.",
                     name.as_str(),
-                    pruned.val,
-                    base.val
+                    base.val,
+                    pruned.val
                 )
             }),
             None => Some("Accuracy was not measured: the job has no data set.".to_owned()),
@@ -115,7 +116,7 @@ fn accuracy(report: &Report) -> Option<String> {
 }
 
 fn classes(report: &Report) -> Option<String> {
-    let data = report.data?;
+    let data = report.data.as_ref()?;
     let (classes, outputs) = (data.classes?, data.outputs?);
     (classes < outputs).then(|| {
         format!(
@@ -174,7 +175,7 @@ fn noise(report: &Report) -> Option<String> {
         _ => ("repair", repaired),
     };
     let Spread { mean, std, n } = Spread::of(&measured).filter(|spread| spread.n >= 3)?;
-    let samples = report.data?.samples.val;
+    let samples = report.data.as_ref()?.samples.val;
     let error = binomial_standard_error(mean, samples);
     (std <= error).then(|| {
         format!(
@@ -229,9 +230,10 @@ fn no_better_epoch(report: &Report) -> Option<String> {
 mod tests {
     use super::*;
     use crate::configuration::Origin;
-    use crate::dataset::{DataReport, SplitCounts};
+    use crate::dataset::SplitCounts;
     use crate::importance::Criterion;
     use crate::latency::{LatencyTable, Setting};
+    use crate::recovery::DataReport;
     use crate::recovery::{Accuracy, ChannelChoice, HeldOut, Measure};
     use crate::search::SearchReport;
 
@@ -272,16 +274,16 @@ mod tests {
             repaired_accuracy: None,
             light_accuracy: None,
             tuned_accuracy: None,
-            screened_fidelity: None,
-            repaired_fidelity: None,
-            light_fidelity: None,
-            tuned_fidelity: None,
+            screened_metric: None,
+            repaired_metric: None,
+            light_metric: None,
+            tuned_metric: None,
         }
     }
 
     fn data(val: usize, classes: usize, outputs: usize) -> Option<DataReport> {
         let samples = SplitCounts { train: 1000, val, test: 100 };
-        Some(DataReport { samples, classes: Some(classes), outputs: Some(outputs) })
+        Some(DataReport { samples, classes: Some(classes), outputs: Some(outputs), supervision: None })
     }
 
     #[test]
@@ -333,9 +335,10 @@ mod tests {
         let text = warning(|report| {
             report.base.accuracy = None;
             let (base, pruned) = (held_out(1.0), held_out(0.7));
-            report.metric = Some(MetricReport { name: Measure::Cosine, higher_is_better: true, base, pruned });
+            report.metric =
+                Some(MetricReport { name: Measure::Cosine, higher_is_better: true, base, pruned, others: Vec::new() });
         });
-        assert!(text.contains("`cosine` is 0.7000, 1.0000 for the original"), "{text}");
+        assert!(text.contains("has no labels") && text.contains("`cosine` fell from 1.0000 to 0.7000"), "{text}");
     }
 
     #[test]

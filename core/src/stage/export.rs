@@ -50,7 +50,7 @@ pub struct ExportResult {
     pub accuracy: Option<Accuracy>,
     /// The same by the job's own measure; `None` without a data set.
     #[serde(default)]
-    pub metric: Option<MetricReport>,
+    pub metric: Option<Box<MetricReport>>,
     /// How PRUNED_MODEL was written.
     #[serde(default)]
     pub program: Option<ProgramReport>,

@@ -6,8 +6,7 @@ use super::definition::Definition;
 use super::job::{Input, JobView, PlanError, PlannedTask, Source};
 use super::measurement::Measurements;
 use super::{Stage, Work};
-use crate::dataset::DataReport;
-use crate::recovery::Accuracy;
+use crate::recovery::{Accuracy, DataReport};
 use crate::sandbox::Profile;
 
 /// The user's TorchScript archive. Read by `import`, `inspect` and `export`, which writes the same program with less in it.

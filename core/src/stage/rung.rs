@@ -23,7 +23,7 @@ impl RungResult {
     /// A made-up result.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn sample(candidates: &[usize], accuracy: f64) -> Self {
-        let score = Score { accuracy: Some(accuracy), fidelity: None, loss: 0.1 };
+        let score = Score { accuracy: Some(accuracy), metric: None, loss: 0.1 };
         Self { steps: 10, rated: candidates.iter().map(|&candidate| Rated { candidate, score }).collect() }
     }
 }
@@ -80,7 +80,7 @@ impl<'a> JobView<'a> {
         screened
             .map(|(task, screened)| Contender {
                 candidate: screened.candidate,
-                score: Score { accuracy: Some(screened.value()), fidelity: None, loss: 0.0 },
+                score: Score { accuracy: Some(screened.value()), metric: None, loss: 0.0 },
                 weights: screen::weights(task, screened.candidate),
             })
             .collect()

@@ -14,7 +14,7 @@ use crate::spec::{JobSpec, Method};
 use crate::surgery::Equivalence;
 
 /// Raised when the way in which networks are screened changes what is measured.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
 const CANDIDATES_PER_TASK: usize = 32;
@@ -46,7 +46,7 @@ pub struct ScreenResult {
 struct KeptValue {
     equivalence: Equivalence,
     accuracy: Option<f64>,
-    agreement: Option<f64>,
+    metric: Option<f64>,
     closed_form: Option<ClosedFormResult>,
 }
 
@@ -102,7 +102,7 @@ impl Definition for Screen {
     /// was taken over brings no weights.
     fn procedure(spec: &JobSpec) -> Option<Value> {
         (spec.method == Method::Sacp)
-            .then(|| json!({"screen": VERSION, "recovery": spec.recovery, "outputs": spec.outputs()}))
+            .then(|| json!({"screen": VERSION, "recovery": spec.recovery, "outputs": spec.outputs(), "labels": spec.label_settings()}))
     }
 
     fn measurements(job: JobView<'_>) -> Vec<String> {
@@ -112,9 +112,9 @@ impl Definition for Screen {
     fn brought(result: &ScreenResult, job: JobView<'_>) -> Vec<Kept> {
         let proposed = job.proposed().unwrap_or_default();
         let kept = |screened: &Screened| {
-            let &Screened { candidate, equivalence, accuracy, agreement, closed_form } = screened;
+            let &Screened { candidate, equivalence, accuracy, metric, closed_form } = screened;
             let costs = proposed.iter().find(|costs| costs.index == candidate)?;
-            Some(Kept::new(name(costs), &KeptValue { equivalence, accuracy, agreement, closed_form }))
+            Some(Kept::new(name(costs), &KeptValue { equivalence, accuracy, metric, closed_form }))
         };
         result.screened.iter().filter_map(kept).collect()
     }
@@ -122,9 +122,9 @@ impl Definition for Screen {
     fn known(job: JobView<'_>, kept: &[Kept]) -> Measurements {
         let screened = |costs: &CandidateCosts| {
             let kept = kept.iter().find(|kept| kept.name == name(costs))?;
-            let KeptValue { equivalence, accuracy, agreement, closed_form } =
+            let KeptValue { equivalence, accuracy, metric, closed_form } =
                 serde_json::from_value(kept.value.clone()).ok()?;
-            Some(Screened { candidate: costs.index, equivalence, accuracy, agreement, closed_form })
+            Some(Screened { candidate: costs.index, equivalence, accuracy, metric, closed_form })
         };
         let screened = job.proposed().unwrap_or_default().iter().filter_map(screened).collect();
         Measurements { screened, ..Measurements::default() }
@@ -147,7 +147,7 @@ impl Definition for Screen {
             candidate,
             equivalence: Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 },
             accuracy: Some(0.5 + candidate as f64 / 10.0),
-            agreement: None,
+            metric: None,
             closed_form: None,
         };
         ScreenResult { screened: work.candidates.iter().map(screened).collect() }

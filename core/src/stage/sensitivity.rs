@@ -11,7 +11,7 @@ use crate::search::ranking::sensitivity::{Probe, Sensitivity as Measured};
 use crate::spec::{JobSpec, Method};
 
 /// Raised when the way in which sensitivities are measured changes their values.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Sensitivities that one task measures.
 const PROBES_PER_TASK: usize = 64;
@@ -84,7 +84,9 @@ impl Definition for Sensitivity {
 
     /// The order of importance says which channels a width keeps.
     fn procedure(spec: &JobSpec) -> Option<Value> {
-        Some(json!({"sensitivity": VERSION, "importance": spec.importance, "outputs": spec.outputs()}))
+        Some(
+            json!({"sensitivity": VERSION, "importance": spec.importance, "outputs": spec.outputs(), "labels": spec.label_settings()}),
+        )
     }
 
     fn measurements(job: JobView<'_>) -> Vec<String> {

@@ -63,13 +63,12 @@ fn proposed(count: usize) -> FinishedTask {
 
 fn screened(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
-    let screened =
-        vec![Screened { candidate, equivalence, accuracy: Some(accuracy), agreement: None, closed_form: None }];
+    let screened = vec![Screened { candidate, equivalence, accuracy: Some(accuracy), metric: None, closed_form: None }];
     finished(Stage::Screen, task, TaskResult::Screen(ScreenResult { screened }))
 }
 
 fn tuned(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
-    tuned_with(task, candidate, Score { accuracy: Some(accuracy), fidelity: None, loss: 0.5 })
+    tuned_with(task, candidate, Score { accuracy: Some(accuracy), metric: None, loss: 0.5 })
 }
 
 fn tuned_with(task: usize, candidate: usize, score: Score) -> FinishedTask {
@@ -296,7 +295,7 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
 
     let rated = (0..9).map(|candidate| Rated {
         candidate,
-        score: Score { accuracy: Some(0.5), fidelity: None, loss: (candidate as f64 - 5.0).abs() },
+        score: Score { accuracy: Some(0.5), metric: None, loss: (candidate as f64 - 5.0).abs() },
     });
     let result = TaskResult::Repair(RungResult { steps: 50, rated: rated.collect() });
     done.push(finished(Stage::Repair, 0, result));
@@ -311,7 +310,7 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
 
 #[test]
 fn of_equally_accurate_networks_the_one_of_smaller_loss_wins() {
-    let score = |loss| Score { accuracy: Some(0.9), fidelity: None, loss };
+    let score = |loss| Score { accuracy: Some(0.9), metric: None, loss };
     let done = [proposed(2), screened(0, 0, 0.9), tuned_with(0, 0, score(0.4)), tuned_with(1, 1, score(0.3))];
     let export = plan_after(Stage::Export, &done).unwrap();
     assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true }));
@@ -396,7 +395,7 @@ fn a_stage_of_which_all_is_known_has_no_tasks_and_the_search_gets_the_same() {
 fn a_candidate_whose_screen_is_taken_over_competes_and_brings_no_weights() {
     let done = [proposed(3), screened(0, 0, 0.9), screened(0, 2, 0.1)];
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
-    let known = Screened { candidate: 1, equivalence, accuracy: Some(0.5), agreement: None, closed_form: None };
+    let known = Screened { candidate: 1, equivalence, accuracy: Some(0.5), metric: None, closed_form: None };
     let known = Measurements { screened: vec![known], ..Measurements::default() };
     let Plan { tasks, reused } = plan_knowing(Stage::Screen, &done[..1], &known).unwrap();
     assert_eq!(tasks[0].work, Work::Screen(ScreenWork { candidates: vec![0, 2] }));

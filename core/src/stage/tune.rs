@@ -111,7 +111,7 @@ impl Definition for Tune {
             epochs: Vec::new(),
             best_epoch: 1,
             accuracy: Some(crate::recovery::Accuracy { val: 0.9, test: 0.8 }),
-            score: crate::recovery::Score { accuracy: Some(0.9), fidelity: None, loss: 0.1 },
+            score: crate::recovery::Score { accuracy: Some(0.9), metric: None, loss: 0.1 },
         }
     }
 }

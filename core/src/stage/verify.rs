@@ -65,7 +65,7 @@ impl JobView<'_> {
                 sha256: import.sha256.clone(),
                 accuracy: import.accuracy,
                 max_abs_diff: import.max_abs_diff,
-                data: import.data.as_deref().copied(),
+                data: import.data.as_deref().cloned(),
             },
             latency: latency.map(|result| result.table.clone()),
             encoder: self.encoder().cloned(),
@@ -81,7 +81,7 @@ impl JobView<'_> {
             exported: Exported {
                 bytes: export.pruned_bytes,
                 accuracy: export.accuracy,
-                metric: export.metric,
+                metric: export.metric.as_deref().cloned(),
                 program: export.program.clone(),
             },
             seconds,

@@ -4,22 +4,27 @@
 //! scaled when it is drawn: the model sees `(stored - mean) / std`. Order and augmentation are drawn on the host from
 //! seeded generators, so they are the same on every device.
 
+mod labels;
+
 use std::ops::Range;
 use std::path::Path;
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::dataset::{DataReport, Dataset, Samples, SplitData};
-use secateur_core::graph::Graph;
+use secateur_core::dataset::{Column, Dataset, Elements, Layout, SplitData};
+use secateur_core::graph::{Graph, Size};
+use secateur_core::output;
+use secateur_core::recovery::{DataReport, Supervision, SupervisionLoss};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::{Augmentation, InputScaling, JobSpec, PerChannel};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
-use crate::network::classes;
+use crate::network::{classes, weights};
 use crate::torch::{channels_last, kind_of};
 
+pub use labels::Labels;
 pub use secateur_core::dataset::Split as SplitName;
 
 /// Samples per forward pass where no gradients are kept.
@@ -29,77 +34,120 @@ pub const EVALUATION_BATCH: i64 = 128;
 pub struct Data<'a> {
     dataset: Dataset,
     spec: &'a JobSpec,
-    sample_shape: Vec<i64>,
+    layouts: Vec<Layout>,
+    inputs: Vec<InputKind>,
     /// Classes that the model tells apart.
     outputs: Option<usize>,
-    kind: Kind,
+    /// What the labels are, and which of the network's answers they are for.
+    supervision: Option<(Supervision, usize)>,
     device: Device,
+}
+
+/// What one input of the model takes.
+#[derive(Debug, Clone)]
+struct InputKind {
+    /// The shape of one sample.
+    shape: Vec<i64>,
+    kind: Kind,
 }
 
 impl<'a> Data<'a> {
     /// # Errors
     /// A [`Rejection`] when the file is damaged, or does not fit the model or the spec.
     pub fn open(path: &Path, graph: &Graph, spec: &'a JobSpec, device: Device) -> Result<Self, Error> {
-        let &[input] = graph.inputs() else {
-            let count = graph.inputs().len();
-            return Err(Rejection::new(
-                Code::DatasetMismatch,
-                format!("The model takes {count} inputs; a data set has one array of samples, `x`."),
-            )
-            .hint("Prune this model without a data set.")
-            .into());
-        };
-        let value = graph.value(input);
-        let sample_shape: Vec<i64> = value.shape.iter().skip(1).map(|size| size.fixed).collect();
+        let inputs: Vec<InputKind> = graph
+            .inputs()
+            .iter()
+            .map(|&input| {
+                let value = graph.value(input);
+                let batch = value.shape.iter().position(|&size| size == Size::BATCH);
+                if batch != Some(0) {
+                    return Err(Rejection::new(
+                        Code::DatasetMismatch,
+                        "An input of the model does not count the samples by its first dimension, where a data set has them.",
+                    )
+                    .hint("Prune this model without a data set."));
+                }
+                let shape = value.shape.iter().skip(1).map(|size| size.fixed).collect();
+                Ok(InputKind { shape, kind: kind_of(value.dtype) })
+            })
+            .collect::<Result<_, _>>()?;
         let dataset = Dataset::open(path)?;
-        let outputs = classes(graph).and_then(|classes| usize::try_from(classes).ok());
-        dataset.check_against(&sample_shape, outputs.unwrap_or(usize::MAX))?;
-        let data = Self { dataset, spec, sample_shape, outputs, kind: kind_of(value.dtype), device };
-        let output_rank = graph.output().tensors().first().map_or(0, |&output| graph.value(output).shape.len());
-        if data.has_labels() && classes(graph).is_none() {
-            return Err(Rejection::new(
-                Code::DatasetMismatch,
-                format!(
-                    "The data set has labels, but the model's first output has rank {output_rank} and not one score for \
-                     each class, [N, classes]."
-                ),
-            )
-            .hint("Leave `y` out of the data set and set `\"objective\": \"distill\"`.")
-            .into());
+        let shapes: Vec<Vec<i64>> = inputs.iter().map(|input| input.shape.clone()).collect();
+        let layouts = dataset.layouts_for(&shapes)?;
+        for (number, (&input, kind)) in graph.inputs().iter().zip(&inputs).enumerate() {
+            check_type(&dataset, number, kind.kind)?;
+            if let Some(max) = graph.value(input).max.filter(|_| !weights::is_float(kind.kind)) {
+                dataset.check_tokens(number, max)?;
+            }
         }
+        let supervision = match &dataset.summary().labels {
+            None => None,
+            Some(labels) => {
+                let supervision = Supervision::of(graph, spec, labels)?;
+                if let (SupervisionLoss::CrossEntropy | SupervisionLoss::Ctc { .. }, Some(classes)) =
+                    (supervision.loss, supervision.classes)
+                {
+                    dataset.check_classes(classes, supervision.ignore_index)?;
+                }
+                let answer = output::fractional(graph).iter().position(|&index| index == supervision.output);
+                Some((
+                    supervision,
+                    answer.ok_or_else(|| Error::internal("labels for an output without fractional numbers"))?,
+                ))
+            }
+        };
+        let outputs = classes(graph).and_then(|classes| usize::try_from(classes).ok());
+        let data = Self { dataset, spec, layouts, inputs, outputs, supervision, device };
+        data.scaling()?;
         Ok(data)
     }
 
     /// What the report says of it.
     pub fn report(&self) -> DataReport {
         let summary = self.dataset.summary();
-        DataReport { samples: summary.samples, classes: summary.classes, outputs: self.outputs }
+        let supervision = self.supervision.as_ref().map(|(supervision, _)| supervision.clone());
+        let are_classes = supervision.as_ref().is_none_or(|found| found.loss == SupervisionLoss::CrossEntropy);
+        let classes = summary.classes.filter(|_| are_classes);
+        DataReport { samples: summary.samples, classes, outputs: self.outputs, supervision }
     }
 
     pub fn has_labels(&self) -> bool {
-        self.dataset.summary().labelled
+        self.supervision.is_some()
     }
 
     pub fn split(&self, name: SplitName) -> Result<Split, Error> {
-        let layout = self.dataset.layout_for(&self.sample_shape)?;
-        let SplitData { samples, shape, count, labels } = self.dataset.load(name, layout, self.spec.seed)?;
-        let shape: Vec<i64> = [count].into_iter().chain(shape).map(|size| size as i64).collect();
-        let samples = match &samples {
-            Samples::U8(values) => Tensor::f_from_slice(values)?,
-            Samples::F32(values) => Tensor::f_from_slice(values)?,
+        let SplitData { inputs, count, labels } = self.dataset.load(name, &self.layouts, self.spec.seed)?;
+        let on_device = |column: &Column| Ok::<_, Error>(tensor(column, count)?.f_to(self.device)?);
+        let inputs = inputs.iter().map(on_device).collect::<Result<_, _>>()?;
+        let labels = match (&labels, &self.supervision) {
+            (Some(labels), Some((supervision, answer))) => {
+                Some(Labels::new(on_device(labels)?, supervision.clone(), *answer)?)
+            }
+            _ => None,
         };
-        let samples = samples.f_view(&shape[..])?.f_to(self.device)?;
-        let labels = labels.map(|labels| Tensor::f_from_slice(&labels)?.f_to(self.device)).transpose()?;
-        let scaling = self.spec.input.as_ref().map(|scaling| self.scaling(scaling)).transpose()?;
-        Ok(Split { samples, labels, scaling, kind: self.kind })
+        let kinds = self.inputs.iter().map(|input| input.kind).collect();
+        Ok(Split { inputs, labels, scaling: self.scaling()?, kinds })
     }
 
-    fn scaling(&self, scaling: &InputScaling) -> Result<Scaling, Error> {
-        Ok(Scaling { mean: self.per_channel("mean", &scaling.mean)?, std: self.per_channel("std", &scaling.std)? })
+    /// `None` where the spec asks for none.
+    fn scaling(&self) -> Result<Option<Scaling>, Error> {
+        let Some(InputScaling { mean, std }) = &self.spec.input else { return Ok(None) };
+        let first = &self.inputs[0];
+        if !weights::is_float(first.kind) {
+            return Err(Rejection::new(
+                Code::InvalidSpec,
+                "`input` scales the samples, and the model's first input takes whole numbers.",
+            )
+            .at("input")
+            .hint("Leave `input` out.")
+            .into());
+        }
+        Ok(Some(Scaling { mean: self.per_channel("mean", mean, first)?, std: self.per_channel("std", std, first)? }))
     }
 
-    fn per_channel(&self, field: &str, value: &PerChannel) -> Result<Tensor, Error> {
-        let channels = self.sample_shape.first().copied().unwrap_or(1);
+    fn per_channel(&self, field: &str, value: &PerChannel, input: &InputKind) -> Result<Tensor, Error> {
+        let channels = input.shape.first().copied().unwrap_or(1);
         let (values, shape) = match value {
             PerChannel::All(value) => (vec![*value], vec![1]),
             PerChannel::Each(values) => {
@@ -114,15 +162,38 @@ impl<'a> Data<'a> {
                     .at(format!("input.{field}"))
                     .into());
                 }
-                let mut shape = vec![1; self.sample_shape.len()];
+                let mut shape = vec![1; input.shape.len()];
                 if let Some(first) = shape.first_mut() {
                     *first = channels;
                 }
                 (values.clone(), shape)
             }
         };
-        Ok(Tensor::f_from_slice(&values)?.f_to_kind(self.kind)?.f_view(&shape[..])?.f_to(self.device)?)
+        Ok(Tensor::f_from_slice(&values)?.f_to_kind(input.kind)?.f_view(&shape[..])?.f_to(self.device)?)
     }
+}
+
+/// Floats say nothing to an input that takes whole numbers.
+fn check_type(dataset: &Dataset, number: usize, kind: Kind) -> Result<(), Rejection> {
+    let stored = &dataset.summary().inputs[number];
+    if !stored.is_float() || weights::is_float(kind) {
+        return Ok(());
+    }
+    let mismatch = format!("`{}` is {}, but the model's input takes whole numbers.", stored.name, stored.dtype);
+    Err(Rejection::new(Code::DatasetMismatch, mismatch)
+        .at(&stored.name)
+        .hint(format!("Save `{}.astype(np.int64)`.", stored.name)))
+}
+
+/// `[count, ...]`, in the type that is stored.
+fn tensor(column: &Column, count: usize) -> Result<Tensor, Error> {
+    let shape: Vec<i64> = [count].iter().chain(&column.shape).map(|&size| size as i64).collect();
+    let flat = match &column.elements {
+        Elements::U8(values) => Tensor::f_from_slice(values)?,
+        Elements::I64(values) => Tensor::f_from_slice(values)?,
+        Elements::F32(values) => Tensor::f_from_slice(values)?,
+    };
+    Ok(flat.f_view(&shape[..])?)
 }
 
 struct Scaling {
@@ -132,40 +203,45 @@ struct Scaling {
 
 /// One split; never empty of samples unless the data set's is.
 pub struct Split {
-    samples: Tensor,
-    labels: Option<Tensor>,
+    /// One for each input of the model, as they are stored.
+    inputs: Vec<Tensor>,
+    labels: Option<Labels>,
+    /// Of the first input.
     scaling: Option<Scaling>,
-    kind: Kind,
+    /// What each input of the model takes.
+    kinds: Vec<Kind>,
 }
 
 impl Split {
-    /// Samples that are inputs as they are.
+    /// Samples that are inputs as they are; labels are the numbers of classes.
     #[cfg(test)]
     pub(crate) fn of_tensors(samples: Tensor, labels: Option<Tensor>) -> Self {
-        Self { samples, labels, scaling: None, kind: Kind::Float }
+        let labels = labels.map(|labels| Labels::new(labels, Supervision::of_classes(), 0).unwrap());
+        Self { inputs: vec![samples], labels, scaling: None, kinds: vec![Kind::Float] }
     }
 
     pub fn count(&self) -> i64 {
-        self.samples.size().first().copied().unwrap_or(0)
+        self.inputs.first().and_then(|input| input.size().first().copied()).unwrap_or(0)
     }
 
-    /// Class of every sample, int64 `[N]`.
-    pub fn labels(&self) -> Option<&Tensor> {
+    pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_ref()
     }
 
-    /// Consecutive samples as the model's input.
-    pub fn range(&self, range: Range<i64>) -> Result<Tensor, Error> {
-        self.scaled(&self.samples.f_narrow(0, range.start, range.end - range.start)?)
+    /// Consecutive samples as the model's inputs.
+    pub fn range(&self, range: Range<i64>) -> Result<Vec<Tensor>, Error> {
+        let part = |input: &Tensor| Ok(input.f_narrow(0, range.start, range.end - range.start)?);
+        self.scaled(&self.inputs.iter().map(part).collect::<Result<Vec<_>, Error>>()?)
     }
 
-    /// Samples by index (int64, on the split's device) as the model's input.
-    pub fn select(&self, indices: &Tensor, augment: Option<&mut Augment>) -> Result<Tensor, Error> {
-        let samples = self.samples.f_index_select(0, indices)?;
-        match augment {
-            Some(augment) => self.scaled(&augment.apply(&samples)?),
-            None => self.scaled(&samples),
+    /// Samples by index (int64, on the split's device) as the model's inputs.
+    pub fn select(&self, indices: &Tensor, augment: Option<&mut Augment>) -> Result<Vec<Tensor>, Error> {
+        let chosen = |input: &Tensor| Ok(input.f_index_select(0, indices)?);
+        let mut stored = self.inputs.iter().map(chosen).collect::<Result<Vec<_>, Error>>()?;
+        if let Some(augment) = augment {
+            stored[0] = augment.apply(&stored[0])?;
         }
+        self.scaled(&stored)
     }
 
     /// A seeded order of all samples, cut into batches; int64 indices on the split's device. A last batch of a single
@@ -178,16 +254,19 @@ impl Split {
         order
             .chunks(batch_size.max(2) as usize)
             .filter(|batch| batch.len() > 1)
-            .map(|batch| Ok(Tensor::f_from_slice(batch)?.f_to(self.samples.device())?))
+            .map(|batch| Ok(Tensor::f_from_slice(batch)?.f_to(self.inputs[0].device())?))
             .collect()
     }
 
-    fn scaled(&self, stored: &Tensor) -> Result<Tensor, Error> {
-        let mut input = stored.f_to_kind(self.kind)?;
-        if let Some(scaling) = &self.scaling {
-            input = input.f_sub(&scaling.mean)?.f_div(&scaling.std)?;
-        }
-        Ok(channels_last(&input)?)
+    fn scaled(&self, stored: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let input = |(number, (stored, &kind)): (usize, (&Tensor, &Kind))| {
+            let mut input = stored.f_to_kind(kind)?;
+            if let Some(scaling) = self.scaling.as_ref().filter(|_| number == 0) {
+                input = input.f_sub(&scaling.mean)?.f_div(&scaling.std)?;
+            }
+            Ok(if weights::is_float(kind) { channels_last(&input)? } else { input })
+        };
+        stored.iter().zip(&self.kinds).enumerate().map(input).collect()
     }
 }
 
@@ -215,8 +294,8 @@ impl Augment {
         if kinds.is_empty() {
             return Ok(None);
         }
-        if split.samples.dim() != 4 {
-            let shape = &split.samples.size()[1..];
+        if split.inputs[0].dim() != 4 {
+            let shape = &split.inputs[0].size()[1..];
             return Err(Rejection::new(
                 Code::InvalidSpec,
                 format!("`fine_tune.augment` is for images of shape [C, H, W]; the samples have shape {shape:?}."),
@@ -292,11 +371,11 @@ mod tests {
     fn a_mirrored_sample_is_the_sample_or_its_mirror_image() {
         let split = split(20);
         let mut augment = Augment::new(&[Augmentation::Hflip], &split, 1).unwrap().unwrap();
-        let augmented = augment.apply(&split.samples).unwrap();
-        let mirror = split.samples.flip([3]);
+        let augmented = augment.apply(&split.inputs[0]).unwrap();
+        let mirror = split.inputs[0].flip([3]);
         let mut mirrored = 0;
         for sample in 0..20 {
-            let is_same = augmented.get(sample).equal(&split.samples.get(sample));
+            let is_same = augmented.get(sample).equal(&split.inputs[0].get(sample));
             assert!(is_same || augmented.get(sample).equal(&mirror.get(sample)));
             mirrored += usize::from(!is_same);
         }
@@ -307,9 +386,9 @@ mod tests {
     fn a_crop_is_a_window_of_the_padded_sample() {
         let split = split(1);
         let mut augment = Augment::new(&[Augmentation::Crop], &split, 1).unwrap().unwrap();
-        let padded = split.samples.constant_pad_nd([1, 1, 1, 1]);
+        let padded = split.inputs[0].constant_pad_nd([1, 1, 1, 1]);
         for _ in 0..10 {
-            let cropped = augment.apply(&split.samples).unwrap();
+            let cropped = augment.apply(&split.inputs[0]).unwrap();
             let is_window =
                 (0..3).any(|top| (0..3).any(|left| cropped.equal(&padded.narrow(2, top, 4).narrow(3, left, 4))));
             assert!(is_window);

@@ -59,7 +59,7 @@ pub fn reestimate_on(network: Network, split: &Split, seed: u64, most_batches: u
         if seen >= LEAST_BATCHES && started.elapsed() > TIME {
             break;
         }
-        let _ = recorder.train(&[split.select(batch, None)?])?;
+        let _ = recorder.train(&split.select(batch, None)?)?;
         for (sum, &index) in sums.iter_mut().zip(&statistics) {
             let _ = sum.f_add_(&recorder.weights()[index])?;
         }

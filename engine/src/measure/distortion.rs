@@ -32,7 +32,7 @@ pub struct DivergenceMeter<'a> {
     outputs: &'a Outputs,
     split: &'a Split,
     /// Batches of samples, each with what the original answers.
-    samples: Vec<(Tensor, Vec<Tensor>)>,
+    samples: Vec<(Vec<Tensor>, Vec<Tensor>)>,
     seed: u64,
 }
 
@@ -46,7 +46,7 @@ impl<'a> DivergenceMeter<'a> {
     ) -> Result<Self, Error> {
         let samples = ranges(split.count().min(SAMPLES), EVALUATION_BATCH).map(|range| {
             let input = split.range(range)?;
-            let answers = original.answers(&[input.shallow_clone()])?;
+            let answers = original.answers(&input)?;
             Ok((input, answers))
         });
         let samples = samples.collect::<Result<_, Error>>()?;
@@ -64,8 +64,8 @@ impl<'a> DivergenceMeter<'a> {
         let _no_grad = tch::no_grad_guard();
         let (mut sum, mut count) = (0.0, 0.0);
         for (input, targets) in &self.samples {
-            let answers = network.answers(&[input.shallow_clone()])?;
-            let share = input.size().first().copied().unwrap_or(1) as f64;
+            let answers = network.answers(input)?;
+            let share = input[0].size().first().copied().unwrap_or(1) as f64;
             let distortion = self.outputs.distortion(&answers, targets)?;
             sum += share * distortion.f_to_kind(Kind::Double)?.f_double_value(&[])?;
             count += share;

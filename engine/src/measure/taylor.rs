@@ -1,19 +1,18 @@
 //! First-order saliency of every weight: |weight · gradient of the loss| (Molchanov et al., "Importance Estimation for Neural
 //! Network Pruning", CVPR 2019), averaged over batches of the training split.
 //!
-//! The loss is the cross-entropy with the labels. Without labels it is the loss against the network's own
+//! The loss is that with the labels. Without labels it is the loss against the network's own
 //! decisions: distillation from the original is no choice here, since at the original itself its gradient is zero. The network
 //! runs in evaluation mode, so nothing depends on what else is in a batch.
 
-use secateur_core::graph::ParameterKind;
 use tch::Tensor;
 
 use crate::data::Split;
 use crate::error::Error;
-use crate::measure::evaluate::scores;
 use crate::network::{Network, weights};
-use crate::output::{Outputs, cross_entropy};
+use crate::output::Outputs;
 use crate::process::messages::Messages;
+use crate::supervision::{Smoothing, supervised_loss};
 use crate::torch::Mode;
 
 const BATCHES: usize = 16;
@@ -40,9 +39,10 @@ pub fn saliency(
     messages: &Messages,
 ) -> Result<Saliency, Error> {
     let graph = network.graph();
-    let leaves = weights::for_each_owned(graph, |index, parameter| {
+    let learned = weights::learned(graph);
+    let leaves = weights::for_each_owned(graph, |index, _| {
         let copy = weights::copy(&network.weights()[index])?;
-        let is_trained = parameter.kind == ParameterKind::Parameter && weights::is_float(copy.f_kind()?);
+        let is_trained = learned.contains(&index) && weights::is_float(copy.f_kind()?);
         Ok(copy.f_set_requires_grad(is_trained)?)
     })?;
     let mut sums = weights::for_each_owned(graph, |index, _| Ok(leaves[index].f_detach()?.f_zeros_like()?))?;
@@ -57,9 +57,9 @@ pub fn saliency(
     let mut progress = messages.count(batches.len() as u64, "batches");
     let (mut samples, mut total) = (0, 0.0);
     for batch in batches {
-        let answers = network.answers_with(&leaves, &[split.select(batch, None)?], Mode::Evaluate)?;
+        let answers = network.answers_with(&leaves, &split.select(batch, None)?, Mode::Evaluate)?;
         let loss = match split.labels() {
-            Some(labels) => cross_entropy(scores(&answers)?, &labels.f_index_select(0, batch)?)?,
+            Some(labels) => supervised_loss(labels, &answers, &labels.select(batch)?, Smoothing::None)?,
             None => outputs.against_own_decisions(&answers)?,
         };
         let gradients = Tensor::f_run_backward(&[&loss], &sources, false, false)?;

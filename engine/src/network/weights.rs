@@ -5,12 +5,12 @@
 //! at all (written beside and renamed).
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, View, serialize, serialize_to_file};
 use safetensors::{SafeTensorError, SafeTensors};
-use secateur_core::graph::{Graph, Parameter};
+use secateur_core::graph::{Graph, Parameter, ParameterKind, ValueId};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
@@ -159,6 +159,33 @@ fn flushed(tensor: &Tensor) -> Result<Tensor, Error> {
     };
     let subnormal = tensor.f_abs()?.f_lt(smallest)?;
     Ok(tensor.f_masked_fill(&subnormal, 0.0)?)
+}
+
+/// Which parameters the layers have learnt: those that the model registered, or in a frozen file, where constants stand in their place, the
+/// constants that layers take for weights. A tied one counts once.
+pub fn learned(graph: &Graph) -> Vec<usize> {
+    let of_kind = |kind| {
+        let parameters = graph.parameters().iter().enumerate();
+        parameters.filter(move |(_, parameter)| parameter.kind == kind && parameter.tied_to.is_none())
+    };
+    let registered: Vec<usize> = of_kind(ParameterKind::Parameter).map(|(index, _)| index).collect();
+    if !registered.is_empty() {
+        return registered;
+    }
+    let layers = graph.nodes().iter().flat_map(|node| ["weight", "bias"].map(|name| node.tensor(name)));
+    let weights: HashSet<ValueId> = layers.flatten().collect();
+    of_kind(ParameterKind::Constant)
+        .filter(|(_, constant)| weights.contains(&constant.value))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+/// Which of them are trained: those that ask for gradients, or all where none does.
+pub fn trainable(graph: &Graph) -> Vec<usize> {
+    let learned = learned(graph);
+    let asks = |&index: &usize| graph.parameters()[index].requires_grad;
+    let asking: Vec<usize> = learned.iter().copied().filter(asks).collect();
+    if asking.is_empty() { learned } else { asking }
 }
 
 pub fn is_float(kind: Kind) -> bool {

@@ -8,10 +8,10 @@
 mod spread;
 
 use secateur_core::output::{self, DistillationLoss, Objective, OutputKind, OutputSpec};
-use secateur_core::recovery::Measure;
+use secateur_core::recovery::{Measure, objectives};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::data::Split;
+use crate::data::{Labels, Split};
 use crate::error::Error;
 use crate::network::Network;
 
@@ -48,7 +48,8 @@ impl Outputs {
         let graph = original.graph();
         let values = graph.output().tensors();
         let fractional = output::fractional(graph);
-        let measured = output::objectives(graph, specs)?.into_iter().filter_map(|objective| {
+        let supervision = samples.labels().map(Labels::supervision);
+        let measured = objectives(graph, specs, supervision)?.into_iter().filter_map(|objective| {
             let value = values[objective.output.index];
             let answer = fractional.iter().position(|&index| index == objective.output.index)?;
             let has_batch = graph.value(value).shape.iter().any(|size| size.per_sample > 0);

@@ -34,7 +34,7 @@ pub(super) fn sample_answers(original: &Network, samples: &Split) -> Result<Vec<
     let (mut seen, mut elements) = (0, 0);
     while seen < samples.count().min(SAMPLES) && elements < ELEMENTS {
         let end = (seen + BATCH).min(samples.count());
-        let answers = original.answers(&[samples.range(seen..end)?])?;
+        let answers = original.answers(&samples.range(seen..end)?)?;
         parts.resize_with(answers.len(), Vec::new);
         for (part, answer) in parts.iter_mut().zip(answers) {
             elements += answer.numel() as i64;

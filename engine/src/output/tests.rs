@@ -76,7 +76,7 @@ fn a_network_without_an_opinion_has_a_distortion_of_one() {
     let network = network(3, tanh);
     let split = split();
     let outputs = Outputs::of(&network, &split, ONE).unwrap();
-    let answers = network.answers(&[split.range(0..100).unwrap()]).unwrap();
+    let answers = network.answers(&split.range(0..100).unwrap()).unwrap();
     let mean = [answers[0].mean_dim([0_i64].as_slice(), true, Kind::Float).expand_as(&answers[0])];
     assert!((outputs.distortion(&mean, &answers).unwrap().double_value(&[]) - 1.0).abs() < 1e-4);
     assert!(outputs.fidelity(&mean, &answers).unwrap().abs() < 1e-4);

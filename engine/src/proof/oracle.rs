@@ -37,13 +37,13 @@ pub fn check(
     original: &Network,
     cut: &Cut,
     pruned: &Network,
-    samples: Option<Tensor>,
+    samples: Option<Vec<Tensor>>,
     seed: u64,
 ) -> Result<Equivalence, Error> {
     let _no_grad = tch::no_grad_guard();
     let reference = reference(original, cut)?;
     let random = random_inputs(original.graph(), RANDOM_BATCH, seed as i64, device_of(original))?;
-    let inputs: Vec<Vec<Tensor>> = [Some(random), samples.map(|samples| vec![samples])].into_iter().flatten().collect();
+    let inputs: Vec<Vec<Tensor>> = [Some(random), samples].into_iter().flatten().collect();
     let worst = compare(pruned, &reference, &inputs).map_err(|error| match error {
         Error::Rejected(_) => error,
         other => violation(candidate, &other.to_string()),

@@ -62,10 +62,10 @@ pub fn reconstruct(
         return Ok((network, Reconstruction { layers: 0, left: 0, samples }));
     }
     let order = Tensor::f_cat(&split.shuffled(samples, seed, 0)?[..1], 0)?;
-    let input = split.select(&order, None)?;
+    let inputs = split.select(&order, None)?;
     let (cut_graph, tensors) = network.into_parts();
     let mut tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
-    let mut walks = (Walk::new(graph, &input), Walk::new(&cut_graph, &input));
+    let mut walks = (Walk::new(graph, &inputs), Walk::new(&cut_graph, &inputs));
     let mut found = Reconstruction { layers: 0, left: 0, samples };
     let mut generator = seed;
     for consumer in &consumers {

@@ -45,9 +45,9 @@ fn case(net: &Net, sample: &[i64]) -> Case {
 fn remaining(case: Case) -> (f64, Reconstruction) {
     let Case { original, cut, pruned, split } = case;
     let input = split.range(0..split.count()).unwrap();
-    let target = original.answers(&[input.shallow_clone()]).unwrap().remove(0);
+    let target = original.answers(&input).unwrap().remove(0);
     let loss = |network: &Network| {
-        let answer = network.answers(&[input.shallow_clone()]).unwrap().remove(0);
+        let answer = network.answers(&input).unwrap().remove(0);
         (answer - &target).square().mean(Kind::Double).double_value(&[])
     };
     let before = loss(&pruned);

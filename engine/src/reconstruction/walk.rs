@@ -16,9 +16,9 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// At the first node, with one input.
-    pub(super) fn new(graph: &'a Graph, input: &Tensor) -> Self {
-        let values = graph.inputs().iter().map(|&value| (value, input.shallow_clone())).collect();
+    /// At the first node, with one tensor for each input of the graph.
+    pub(super) fn new(graph: &'a Graph, inputs: &[Tensor]) -> Self {
+        let values = graph.inputs().iter().zip(inputs).map(|(&value, input)| (value, input.shallow_clone())).collect();
         Self { graph, at: 0, values }
     }
 

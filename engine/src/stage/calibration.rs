@@ -43,7 +43,7 @@ pub(super) fn run(task: &Task, work: &CalibrationWork) -> Result<CalibrationResu
             measured.push(Sampled {
                 index,
                 widths: space.kept(&levels),
-                accuracy: evaluate::accuracy(&network, &val)?,
+                accuracy: evaluate::with_labels(&network, &val)?.map(|judged| judged.value),
                 divergence: meter.divergence(&network)?,
             });
         }

@@ -149,6 +149,6 @@ pub(super) fn repaired(
     })
 }
 
-fn first_samples(split: &Split) -> Result<Tensor, Error> {
+fn first_samples(split: &Split) -> Result<Vec<Tensor>, Error> {
     split.range(0..split.count().min(ORACLE_SAMPLES))
 }

@@ -4,7 +4,7 @@ use secateur_core::archive;
 use secateur_core::group::Grouping;
 use secateur_core::inspection::ExportKind;
 use secateur_core::number::UnitInterval;
-use secateur_core::recovery::{Accuracy, HeldOut, Measure, MetricReport};
+use secateur_core::recovery::{Accuracy, HeldOut, Measure, MetricReport, MetricValue};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::{OtherSize, ProgramReport};
 use secateur_core::stage::export::{
@@ -54,8 +54,9 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         None => None,
     };
     let accuracy = metric
+        .as_ref()
         .filter(|metric| metric.name == Measure::Accuracy)
-        .map(|MetricReport { pruned: HeldOut { val, test }, .. }| Accuracy { val, test });
+        .map(|&MetricReport { pruned: HeldOut { val, test }, .. }| Accuracy { val, test });
 
     let config = candidate.configuration.replay(&Grouping::of(original.graph()));
     let versions = versions();
@@ -70,7 +71,7 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         base_bytes: task.size_of(BASE_MODEL)?,
         pruned_bytes: task.size_of(PRUNED_MODEL)?,
         accuracy,
-        metric,
+        metric: metric.map(Box::new),
         program: Some(program),
     })
 }
@@ -81,12 +82,18 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
 /// A [`Rejection`] when the metric fell by more than the spec allows.
 fn measured(task: &Task, data: &Data, original: &Network, pruned: &Network) -> Result<MetricReport, Error> {
     let outputs = task.outputs(original, &data.split(SplitName::Train)?)?;
-    let of_split = |name| -> Result<(Measure, f64, f64), Error> {
+    let of_split = |name| -> Result<OfSplit, Error> {
         let split = data.split(name)?;
         let validator = Validator::new(original, &outputs, &split)?;
-        Ok((validator.measure(), validator.value(original)?, validator.value(pruned)?))
+        Ok(OfSplit {
+            measure: validator.measure(),
+            base: validator.value(original)?,
+            pruned: validator.value(pruned)?,
+            others: validator.others(original)?.into_iter().zip(validator.others(pruned)?).collect(),
+        })
     };
-    let ((name, base_val, val), (_, base_test, test)) = (of_split(SplitName::Val)?, of_split(SplitName::Test)?);
+    let (on_val, on_test) = (of_split(SplitName::Val)?, of_split(SplitName::Test)?);
+    let (name, base_val, val) = (on_val.measure, on_val.base, on_val.pruned);
     let allowed = task.spec.target.max_metric_drop.map_or(f64::INFINITY, UnitInterval::get);
     let drop = base_val - val;
     if drop > allowed {
@@ -101,8 +108,34 @@ fn measured(task: &Task, data: &Data, original: &Network, pruned: &Network) -> R
         .hint("Ask for a smaller reduction, or tune for more epochs.")
         .into());
     }
-    let (base, pruned) = (HeldOut { val: base_val, test: base_test }, HeldOut { val, test });
-    Ok(MetricReport { name, higher_is_better: true, base, pruned })
+    let other = |(on_val, on_test): (OfBoth, OfBoth)| {
+        let ((name, base_val), (_, val)) = on_val;
+        let ((_, base_test), (_, test)) = on_test;
+        MetricValue {
+            name,
+            higher_is_better: name.higher_is_better(),
+            base: HeldOut { val: base_val, test: base_test },
+            pruned: HeldOut { val, test },
+        }
+    };
+    Ok(MetricReport {
+        name,
+        higher_is_better: name.higher_is_better(),
+        base: HeldOut { val: base_val, test: on_test.base },
+        pruned: HeldOut { val, test: on_test.pruned },
+        others: on_val.others.into_iter().zip(on_test.others).map(other).collect(),
+    })
+}
+
+/// One more number of the original and of the pruned network.
+type OfBoth = ((Measure, f64), (Measure, f64));
+
+/// What was measured on one split.
+struct OfSplit {
+    measure: Measure,
+    base: f64,
+    pruned: f64,
+    others: Vec<OfBoth>,
 }
 
 /// Writes both files in the same way, so that their latencies can be compared: as the user's program where that can be

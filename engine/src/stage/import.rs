@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use secateur_core::archive;
-use secateur_core::dataset::{Dataset, Layout};
-use secateur_core::graph::Graph;
+use secateur_core::dataset::{Dataset, InputSummary, Layout};
+use secateur_core::graph::{DType, Graph};
 use secateur_core::output::{self, Objective, OutputKind};
 use secateur_core::recovery::Accuracy;
 use secateur_core::rejection::{Code, Rejection};
@@ -45,9 +45,14 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     weights::save(&task.path(WEIGHTS), &graph, &weights)?;
     task.write(GRAPH, json.as_bytes())?;
 
+    if task.path(DATASET).exists() {
+        check_outputs(task, &graph)?;
+    }
     let (accuracy, data) = match task.data(&graph)? {
         Some(data) => {
-            check_outputs(task, &graph, data.has_labels())?;
+            if let Some(settings) = &task.spec.fine_tune {
+                training::check_labels(settings, data.has_labels())?;
+            }
             (accuracy_of_original(task, &data, graph, weights)?, Some(Box::new(data.report())))
         }
         None => {
@@ -102,7 +107,7 @@ fn possible_inputs(
     if !dataset.exists() {
         return Ok(vec![None]);
     }
-    Ok(sample_shapes(&Dataset::open(&dataset)?).into_iter().map(|shape| Some(vec![shape.into()])).collect())
+    Ok(sample_inputs(&Dataset::open(&dataset)?).into_iter().map(Some).collect())
 }
 
 fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<InputSpec>>]) -> Result<Imported, Error> {
@@ -117,25 +122,41 @@ fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<InputSpec>>]) -> Re
     Err(refusals.into_iter().next().map_or_else(|| Error::internal("a data set without a sample shape"), Error::from))
 }
 
+/// The inputs that the stored samples can be, the likely ones first. Each input of several is given as it is stored, or with its channels in
+/// front where that is what it looks like.
+fn sample_inputs(dataset: &Dataset) -> Vec<Vec<InputSpec>> {
+    let inputs = &dataset.summary().inputs;
+    if let [only] = &inputs[..] {
+        return sample_shapes(only).into_iter().map(|shape| vec![input(only, shape)]).collect();
+    }
+    let likely = |stored: &InputSummary| input(stored, sample_shapes(stored).remove(0));
+    vec![inputs.iter().map(likely).collect()]
+}
+
+/// Whole numbers of more than a byte are taken for what they are, bytes for pictures.
+fn input(stored: &InputSummary, shape: Vec<i64>) -> InputSpec {
+    let dtype = (!stored.is_float() && stored.dtype != "uint8").then_some(DType::Int64);
+    InputSpec { dtype, ..InputSpec::from(shape) }
+}
+
 /// The shapes that a stored sample can be given to the model in, the likely one first.
-fn sample_shapes(dataset: &Dataset) -> Vec<Vec<i64>> {
-    let summary = dataset.summary();
-    let stored: Vec<i64> = summary.sample_shape.iter().map(|&size| size as i64).collect();
-    match stored[..] {
-        [height, width] => vec![stored, vec![1, height, width]],
+fn sample_shapes(stored: &InputSummary) -> Vec<Vec<i64>> {
+    let shape: Vec<i64> = stored.shape.iter().map(|&size| size as i64).collect();
+    match shape[..] {
+        [height, width] => vec![shape, vec![1, height, width]],
         [first, second, third] => {
-            let mut shapes = vec![stored, vec![third, first, second]];
-            if summary.layout == Layout::Nhwc {
+            let mut shapes = vec![shape, vec![third, first, second]];
+            if stored.layout() == Layout::Nhwc {
                 shapes.reverse();
             }
             shapes
         }
-        _ => vec![stored],
+        _ => vec![shape],
     }
 }
 
 /// Whether the job can measure and train what the model returns, which is told now and not after the search.
-fn check_outputs(task: &Task, graph: &Graph, has_labels: bool) -> Result<(), Rejection> {
+fn check_outputs(task: &Task, graph: &Graph) -> Result<(), Rejection> {
     let values = graph.output().tensors();
     let has_batch = |index: usize| graph.value(values[index]).shape.iter().any(|size| size.per_sample > 0);
     let objectives = output::objectives(graph, task.spec.outputs())?;
@@ -150,18 +171,6 @@ fn check_outputs(task: &Task, graph: &Graph, has_labels: bool) -> Result<(), Rej
         )
         .at("fine_tune.outputs")
         .hint("Prune without a data set, or wrap the model so that it returns its scores, [batch, ...]."));
-    }
-    if let Some(settings) = &task.spec.fine_tune {
-        training::check_labels(settings, has_labels)?;
-    }
-    let first = graph.output().tensors().first().and_then(|&output| graph.value(output).shape.first().copied());
-    if has_labels && first.is_none_or(|size| size.per_sample == 0) {
-        return Err(Rejection::new(
-            Code::UnsupportedModel,
-            "The model's first output does not have the batch as its first dimension, so what it says of a sample cannot be compared with \
-             its label.",
-        )
-        .hint("Leave `y` out of the data set, or wrap the model so that the first output is [batch, classes]."));
     }
     Ok(())
 }

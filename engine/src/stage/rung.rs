@@ -50,15 +50,14 @@ pub(super) fn climb(
 
 const LOSSES: &str = "losses";
 const ACCURACIES: &str = "accuracies";
-const FIDELITIES: &str = "fidelities";
+const METRICS: &str = "metrics";
 
 /// The tensors of a checkpoint: what was measured of the candidates that are done, and their weights.
 fn tensors(task: &Task, rung: &Rung, done: &[Rated]) -> Result<Vec<(String, Tensor)>, Error> {
     let losses: Vec<f64> = done.iter().map(|rated| rated.score.loss).collect();
     let accuracies: Vec<f64> = done.iter().map(|rated| rated.score.accuracy.unwrap_or(f64::NAN)).collect();
-    let fidelities: Vec<f64> = done.iter().map(|rated| rated.score.fidelity.unwrap_or(f64::NAN)).collect();
-    let mut tensors =
-        vec![numbers(LOSSES, &losses)?, numbers(ACCURACIES, &accuracies)?, numbers(FIDELITIES, &fidelities)?];
+    let metrics: Vec<f64> = done.iter().map(|rated| rated.score.metric.unwrap_or(f64::NAN)).collect();
+    let mut tensors = vec![numbers(LOSSES, &losses)?, numbers(ACCURACIES, &accuracies)?, numbers(METRICS, &metrics)?];
     for &Rated { candidate, .. } in done {
         let of_candidate = |(name, tensor): (String, Tensor)| (weight(candidate, &name), tensor);
         tensors
@@ -76,8 +75,8 @@ fn restore(
     saved: &mut Saved,
 ) -> Result<Vec<Rated>, Error> {
     let (losses, accuracies) = (saved.numbers(LOSSES)?, saved.numbers(ACCURACIES)?);
-    let fidelities = saved.numbers(FIDELITIES)?;
-    if losses.len() > candidates.len() || accuracies.len() != losses.len() || fidelities.len() != losses.len() {
+    let metrics = saved.numbers(METRICS)?;
+    if losses.len() > candidates.len() || accuracies.len() != losses.len() || metrics.len() != losses.len() {
         return Err(Error::internal(format!("it is of {} candidates of {}", losses.len(), candidates.len())));
     }
     let mut done = Vec::with_capacity(candidates.len());
@@ -89,8 +88,8 @@ fn restore(
             saved.like(&weight(candidate, &parameter.name), &expected[index])
         })?;
         weights::save(&task.path(&(rung.to)(candidate)), &cut.graph, &weights)?;
-        let (accuracy, fidelity) = (known(accuracies[at]), known(fidelities[at]));
-        done.push(Rated { candidate, score: Score { accuracy, fidelity, loss: losses[at] } });
+        let (accuracy, metric) = (known(accuracies[at]), known(metrics[at]));
+        done.push(Rated { candidate, score: Score { accuracy, metric, loss: losses[at] } });
     }
     Ok(done)
 }

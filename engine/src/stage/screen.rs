@@ -22,7 +22,7 @@ pub(super) fn run(task: &Task, work: &ScreenWork) -> Result<ScreenResult, Error>
         let found = screen(task, &original, ground.as_ref().zip(validator.as_ref()), index)?;
         if let Some(accuracy) = found.accuracy {
             progress.note(format!("candidate {index}: validation accuracy {accuracy:.4}"));
-        } else if let Some(agreement) = found.agreement {
+        } else if let Some(agreement) = found.metric {
             let measure = validator.as_ref().map_or("", |validator| validator.measure().as_str());
             progress.note(format!("candidate {index}: {measure} {agreement:.4}, compared with the original"));
         }
@@ -37,6 +37,6 @@ fn screen(task: &Task, original: &Network, ground: Option<Measured>, index: usiz
     let Repaired { network, equivalence, score, closed_form } =
         candidate::repaired(task, original, index, &configuration, ground)?;
     weights::save(&task.path(&screened_weights(index)), network.graph(), network.weights())?;
-    let (accuracy, agreement) = score.map_or((None, None), |score| (score.accuracy, score.fidelity));
-    Ok(Screened { candidate: index, equivalence, accuracy, agreement, closed_form })
+    let (accuracy, metric) = score.map_or((None, None), |score| (score.accuracy, score.metric));
+    Ok(Screened { candidate: index, equivalence, accuracy, metric, closed_form })
 }

@@ -1,40 +1,40 @@
-//! The training loss: (1 − d) · cross-entropy with the labels + d · distillation from the original.
+//! The training loss: (1 − d) · the loss with the labels + d · distillation from the original.
 
 use secateur_core::spec::{FineTune, Objective};
 use tch::Tensor;
 
+use crate::data::Labels;
 use crate::error::Error;
-use crate::measure::evaluate::scores;
-use crate::output::{Outputs, cross_entropy};
+use crate::output::Outputs;
+use crate::supervision::{Smoothing, supervised_loss};
 
 pub(super) struct Loss<'a> {
     outputs: &'a Outputs,
+    labels: Option<&'a Labels>,
     distill: f64,
 }
 
 impl<'a> Loss<'a> {
-    pub(super) fn new(outputs: &'a Outputs, settings: &FineTune) -> Self {
+    /// For samples that have these labels.
+    pub(super) fn new(outputs: &'a Outputs, labels: Option<&'a Labels>, settings: &FineTune) -> Self {
         let distill = match settings.objective {
-            Objective::CrossEntropy => settings.distill.get(),
             Objective::Distill => 1.0,
+            _ if labels.is_none() => 1.0,
+            _ => settings.distill.get(),
         };
-        Self { outputs, distill }
+        Self { outputs, labels, distill }
     }
 
     pub(super) fn needs_original(&self) -> bool {
         self.distill > 0.0
     }
 
-    /// `labels` are there unless all is distillation, `targets` are unless none is.
-    pub(super) fn of(
-        &self,
-        answers: &[Tensor],
-        labels: Option<&Tensor>,
-        targets: Option<&[Tensor]>,
-    ) -> Result<Tensor, Error> {
-        let cross_entropy = match labels {
+    /// Of the answers to a batch of samples by index; the original's `targets` are there unless nothing is distilled.
+    pub(super) fn of(&self, answers: &[Tensor], batch: &Tensor, targets: Option<&[Tensor]>) -> Result<Tensor, Error> {
+        let supervised = match self.labels {
             Some(labels) if self.distill < 1.0 => {
-                Some(cross_entropy(scores(answers)?, labels)?.f_mul_scalar(1.0 - self.distill)?)
+                let loss = supervised_loss(labels, answers, &labels.select(batch)?, Smoothing::AsAsked)?;
+                Some(loss.f_mul_scalar(1.0 - self.distill)?)
             }
             _ => None,
         };
@@ -42,8 +42,8 @@ impl<'a> Loss<'a> {
             Some(targets) => Some(self.outputs.distillation(answers, targets)?.f_mul_scalar(self.distill)?),
             None => None,
         };
-        match (cross_entropy, distilled) {
-            (Some(cross_entropy), Some(distilled)) => Ok(cross_entropy.f_add(&distilled)?),
+        match (supervised, distilled) {
+            (Some(supervised), Some(distilled)) => Ok(supervised.f_add(&distilled)?),
             (Some(only), None) | (None, Some(only)) => Ok(only),
             (None, None) => Err(Error::internal("fine-tuning without labels and without the original's outputs")),
         }
@@ -52,6 +52,7 @@ impl<'a> Loss<'a> {
 
 #[cfg(test)]
 mod tests {
+    use secateur_core::recovery::Supervision;
     use secateur_core::testing::Net;
     use tch::{Device, Kind};
 
@@ -71,21 +72,28 @@ mod tests {
         Outputs::of(&network, &Split::of_tensors(random(&[8, 2]), None), &[]).unwrap()
     }
 
+    /// Of one sample, whose class is 1.
+    fn labels() -> Labels {
+        Labels::new(Tensor::from_slice(&[1_i64]), Supervision::of_classes(), 0).unwrap()
+    }
+
     #[test]
     fn without_distillation_the_loss_is_the_cross_entropy() {
         let outputs = two_classes();
-        let loss = Loss::new(&outputs, &settings(r#"{"distill": 0}"#));
+        let labels = labels();
+        let loss = Loss::new(&outputs, Some(&labels), &settings(r#"{"distill": 0}"#));
         let answers = [Tensor::from_slice(&[0.0_f32, 0.0]).view([1, 2])];
-        let value = loss.of(&answers, Some(&Tensor::from_slice(&[1_i64])), None).unwrap();
+        let value = loss.of(&answers, &Tensor::from_slice(&[0_i64]), None).unwrap();
         assert!((value.double_value(&[]) - std::f64::consts::LN_2).abs() < 1e-6);
     }
 
     #[test]
     fn the_distill_objective_ignores_labels() {
         let outputs = two_classes();
-        let loss = Loss::new(&outputs, &settings(r#"{"objective": "distill", "distill": 0.2}"#));
+        let labels = labels();
+        let loss = Loss::new(&outputs, Some(&labels), &settings(r#"{"objective": "distill", "distill": 0.2}"#));
         let answers = [Tensor::from_slice(&[3.0_f32, 0.0]).view([1, 2])];
-        let value = loss.of(&answers, Some(&Tensor::from_slice(&[1_i64])), Some(&answers)).unwrap();
+        let value = loss.of(&answers, &Tensor::from_slice(&[0_i64]), Some(&answers)).unwrap();
         assert!(value.double_value(&[]).abs() < 1e-6);
     }
 }

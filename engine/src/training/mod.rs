@@ -6,6 +6,7 @@
 //! After every epoch the state is offered as a checkpoint, from which another process comes to the same weights.
 //! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
 
+mod average;
 mod loss;
 mod optimizer;
 pub mod repair;
@@ -14,10 +15,10 @@ mod standing;
 
 use std::time::Instant;
 
-use secateur_core::graph::{Graph, Parameter, ParameterKind};
+use secateur_core::graph::Graph;
 use secateur_core::recovery::{Epoch, Score};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::{FineTune, Objective};
+use secateur_core::spec::FineTune;
 use tch::{Kind, Tensor};
 
 use crate::data::{Augment, Split};
@@ -30,8 +31,9 @@ use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::{Counter, Messages};
 use crate::torch::channels_last;
 
+use average::Average;
 use loss::Loss;
-use optimizer::{Optimizer, Rule};
+use optimizer::{Optimizer, Rule, added, clipped};
 use schedule::Schedule;
 use standing::{Standing, State};
 
@@ -84,8 +86,9 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
     if let Some(standing) = &resumed {
         progress.resume((standing.epochs.len() * batches) as u64);
     }
+    let mut pass = session.settings.micro_batch.unwrap_or(session.settings.batch_size).get() as i64;
     if !resumed.as_ref().is_some_and(|standing| standing.is_lowered) {
-        match attempt(session, graph, start, Rate::AsAsked, resumed.take(), &mut progress)? {
+        match within_memory(session, graph, start, Rate::AsAsked, resumed.take(), &mut pass, &mut progress)? {
             Attempt::Finished(tuned) => return Ok(tuned),
             Attempt::NotFinite { epoch } => session.messages.log(format!(
                 "the loss was not finite in epoch {epoch} at learning rate {peak}; starting over at {}",
@@ -94,7 +97,7 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
         }
         progress.restart();
     }
-    match attempt(session, graph, start, Rate::Lowered, resumed, &mut progress)? {
+    match within_memory(session, graph, start, Rate::Lowered, resumed, &mut pass, &mut progress)? {
         Attempt::Finished(tuned) => Ok(tuned),
         Attempt::NotFinite { epoch } => Err(Error::internal(format!(
             "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
@@ -107,10 +110,13 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
 /// # Errors
 /// A [`Rejection`] when the objective wants labels and there are none.
 pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejection> {
-    if settings.objective == Objective::CrossEntropy && !has_labels {
+    if settings.objective.needs_labels() && !has_labels {
         return Err(Rejection::new(
             Code::DatasetMismatch,
-            "The data set has no labels (`y`), and the objective `cross_entropy` needs them.",
+            format!(
+                "The data set has no labels (`y`), and the objective `{}` needs them.",
+                settings.objective.as_str()
+            ),
         )
         .at("fine_tune.objective")
         .hint(
@@ -144,12 +150,39 @@ enum Attempt {
     NotFinite { epoch: u32 },
 }
 
+/// An attempt, again with half as many samples in a pass as long as memory runs out. A step has the same samples and the same rate.
+fn within_memory(
+    session: &Session,
+    graph: &Graph,
+    start: &[Tensor],
+    rate: Rate,
+    mut resumed: Option<Standing>,
+    pass: &mut i64,
+    progress: &mut Counter,
+) -> Result<Attempt, Error> {
+    loop {
+        match attempt(session, graph, start, rate, resumed.take(), *pass, progress) {
+            Err(error) if error.is_out_of_memory() && *pass >= 4 => {
+                *pass /= 2;
+                session.messages.log(format!(
+                    "memory ran out ({error}); starting over with {pass} samples in a pass, whose gradients add up to a step of {}",
+                    session.batch_size()
+                ));
+                progress.restart();
+            }
+            other => return other,
+        }
+    }
+}
+
+/// `pass`: samples that run through the network at once.
 fn attempt(
     session: &Session,
     graph: &Graph,
     start: &[Tensor],
     rate: Rate,
     resumed: Option<Standing>,
+    pass: i64,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     let Session { original, outputs, train, val, settings, seed, .. } = *session;
@@ -157,7 +190,7 @@ fn attempt(
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
     let rule = Rule::of(settings, graph, outputs);
     let mut optimizer = Optimizer::new(rule, trained(graph, student.weights())?, settings.weight_decay)?;
-    let loss = Loss::new(outputs, settings);
+    let loss = Loss::new(outputs, train.labels(), settings);
     let mut augment = Augment::new(&settings.augment, train, seed)?;
     let reference = match (loss.needs_original(), &augment) {
         (false, _) => None,
@@ -170,11 +203,13 @@ fn attempt(
     let steps = session.steps_of_an_epoch()?;
     let peak = rule.rate(settings) / if rate == Rate::Lowered { 10.0 } else { 1.0 };
     let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
+    let mut average = settings.ema.map(|decay| Average::new(decay, graph, &student)).transpose()?;
     let (mut best, mut epochs) = match resumed {
         Some(standing) => {
             let done = steps * standing.epochs.len() as u64;
             optimizer.set_moments(&standing.moments, done)?;
             schedule = schedule.after(done);
+            average = average.map(|average| average.restored(standing.average, done));
             (standing.best.in_layout_of_its_epoch(graph)?, standing.epochs)
         }
         None => {
@@ -183,6 +218,10 @@ fn attempt(
         }
     };
     for epoch in epochs.len() as u32 + 1..=settings.epochs {
+        if settings.patience.is_some_and(|patience| epoch - 1 - best.epoch >= patience) {
+            session.messages.log(format!("no epoch was better than epoch {}; training ends", best.epoch));
+            break;
+        }
         let started = Instant::now();
         // What an epoch draws depends on seed and epoch alone, so that it comes out the same when it is the first of a process.
         tch::manual_seed(seed.rotate_left(32).wrapping_add(u64::from(epoch)) as i64);
@@ -192,51 +231,83 @@ fn attempt(
         let mut sum: Option<Tensor> = None;
         let mut seen = 0;
         for batch in train.shuffled(session.batch_size(), seed, u64::from(epoch))? {
-            let input = train.select(&batch, augment.as_mut())?;
-            let targets = reference.as_ref().map(|reference| reference.select(&batch, &input)).transpose()?;
-            let labels = train.labels().map(|labels| labels.f_index_select(0, &batch)).transpose()?;
-            let value = loss.of(&student.train(&[input])?, labels.as_ref(), targets.as_deref())?;
-            optimizer.step(&value, schedule.next())?;
-
-            let count = batch.numel() as i64;
-            let value = value.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(count)?;
-            sum = Some(match sum {
-                Some(sum) => sum.f_add(&value)?,
-                None => value,
-            });
-            seen += count;
+            let mut gradients: Option<Vec<Tensor>> = None;
+            for (part, share) in passes(&batch, pass)? {
+                let input = train.select(&part, augment.as_mut())?;
+                let targets = reference.as_ref().map(|reference| reference.select(&part, &input)).transpose()?;
+                let value = loss.of(&student.train(&input)?, &part, targets.as_deref())?.f_mul_scalar(share)?;
+                let of_part = optimizer.gradients(&value)?;
+                gradients = Some(match gradients {
+                    Some(before) => added(before, of_part)?,
+                    None => of_part,
+                });
+                let value = value.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(batch.numel() as i64)?;
+                sum = Some(match sum {
+                    Some(sum) => sum.f_add(&value)?,
+                    None => value,
+                });
+            }
+            let gradients = gradients.unwrap_or_default();
+            let gradients = match settings.clip_norm {
+                Some(norm) => clipped(gradients, norm)?,
+                None => gradients,
+            };
+            optimizer.follow(gradients, schedule.next())?;
+            if let Some(average) = &mut average {
+                average.add(graph, &student)?;
+            }
+            seen += batch.numel() as i64;
             progress.advance();
         }
         let total = sum.map_or(Ok(0.0), |sum| sum.f_double_value(&[]))?;
         let train_loss = total / seen.max(1) as f64;
-        let score = validator.score(&student)?;
+        let averaged = average.as_ref().map(|average| average.network(graph, &student)).transpose()?;
+        let candidate = averaged.as_ref().unwrap_or(&student);
+        let score = validator.score(candidate)?;
         if !train_loss.is_finite() || score.loss == Score::WORST_LOSS {
             return Ok(Attempt::NotFinite { epoch });
         }
         if score.is_better_than(&best.score) {
-            best = Best { weights: weights::deep_copy(graph, student.weights())?, epoch, score };
+            best = Best { weights: weights::deep_copy(graph, candidate.weights())?, epoch, score };
         }
         let seconds = started.elapsed().as_secs_f64();
-        let Score { accuracy, fidelity, .. } = score;
-        epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_fidelity: fidelity, seconds });
+        let Score { accuracy, metric, .. } = score;
+        epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_metric: metric, seconds });
         progress.note(match score.accuracy {
             Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
             None => format!(
-                "epoch {epoch} of {}: {} {:.4}, distillation loss {:.4}",
+                "epoch {epoch} of {}: {} {:.4}, loss {:.4}",
                 settings.epochs,
                 validator.measure().as_str(),
-                score.fidelity.unwrap_or(0.0),
+                score.metric.unwrap_or(0.0),
                 score.loss
             ),
         });
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
-            let state = State { is_lowered: rate == Rate::Lowered, best_epoch: best.epoch };
+            let state =
+                State { is_lowered: rate == Rate::Lowered, has_average: average.is_some(), best_epoch: best.epoch };
             checkpoints.save(&format!("epoch {epoch} of {}", settings.epochs), &state, || {
-                Standing::tensors(graph, student.weights(), &optimizer.moments(), &best, &epochs)
+                let averages = average.as_ref().map_or(&[][..], |average| &average.tensors);
+                Standing::tensors(graph, student.weights(), &optimizer.moments(), averages, &best, &epochs)
             });
         }
     }
     Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
+}
+
+/// A batch in passes of so many samples, each with its share of the batch. A single sample goes with those before it, since batch norm
+/// cannot train on it.
+fn passes(batch: &Tensor, pass: i64) -> Result<Vec<(Tensor, f64)>, Error> {
+    let count = batch.numel() as i64;
+    let mut parts = Vec::new();
+    let mut first = 0;
+    while first < count {
+        let rest = count - first;
+        let size = if rest - pass <= 1 { rest } else { pass };
+        parts.push((batch.f_narrow(0, first, size)?, size as f64 / count as f64));
+        first += size;
+    }
+    Ok(parts)
 }
 
 struct Best {
@@ -260,15 +331,9 @@ fn trainable_copy(graph: &Graph, start: &[Tensor]) -> Result<Vec<Tensor>, Error>
 }
 
 /// Which of the graph's parameters are trained.
-fn trained_indices(graph: &Graph, weights: &[Tensor]) -> Vec<usize> {
-    let is_trained = |(parameter, tensor): (&Parameter, &Tensor)| {
-        parameter.kind == ParameterKind::Parameter
-            && parameter.requires_grad
-            && parameter.tied_to.is_none()
-            && tensor.f_kind().is_ok_and(weights::is_float)
-    };
-    let parameters = graph.parameters().iter().zip(weights).enumerate();
-    parameters.filter(|&(_, each)| is_trained(each)).map(|(index, _)| index).collect()
+fn trained_indices(graph: &Graph, tensors: &[Tensor]) -> Vec<usize> {
+    let is_float = |&index: &usize| tensors[index].f_kind().is_ok_and(weights::is_float);
+    weights::trainable(graph).into_iter().filter(is_float).collect()
 }
 
 /// The tensors that are trained, as leaves that record gradients.
@@ -280,9 +345,9 @@ fn trained(graph: &Graph, weights: &[Tensor]) -> Result<Vec<Tensor>, Error> {
     if trained.is_empty() {
         return Err(Rejection::new(
             Code::UnsupportedModel,
-            "The model has no trainable parameter: none of its tensors is a parameter with `requires_grad`.",
+            "The model has nothing to train: none of its tensors is a parameter with `requires_grad` or the constant weight of a layer.",
         )
-        .hint("Save the model without `torch.jit.freeze`, or set `\"fine_tune\": null`.")
+        .hint("Set `\"fine_tune\": null`.")
         .into());
     }
     Ok(trained)

@@ -116,8 +116,18 @@ impl Optimizer {
 
     /// One step down the gradient of `loss`.
     pub(super) fn step(&mut self, loss: &Tensor, rate: f64) -> Result<(), Error> {
+        let gradients = self.gradients(loss)?;
+        self.follow(gradients, rate)
+    }
+
+    /// The gradient of `loss` with respect to every parameter; undefined where the loss does not depend on one.
+    pub(super) fn gradients(&self, loss: &Tensor) -> Result<Vec<Tensor>, Error> {
         let tensors: Vec<&Tensor> = self.parameters.iter().map(|trained| &trained.tensor).collect();
-        let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
+        Ok(Tensor::f_run_backward(&[loss], &tensors, false, false)?)
+    }
+
+    /// One step down these gradients.
+    pub(super) fn follow(&mut self, gradients: Vec<Tensor>, rate: f64) -> Result<(), Error> {
         let _no_grad = tch::no_grad_guard();
         self.steps += 1;
         for (trained, gradient) in self.parameters.iter_mut().zip(gradients) {
@@ -163,6 +173,33 @@ impl Trained {
         let _ = self.tensor.f_sub_(&step)?;
         Ok(())
     }
+}
+
+/// Adds gradients up, each of which may be undefined.
+pub(super) fn added(sums: Vec<Tensor>, more: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+    let _no_grad = tch::no_grad_guard();
+    let pairs = sums.into_iter().zip(more).map(|(sum, more)| match (sum.defined(), more.defined()) {
+        (true, true) => Ok(sum.f_add(&more)?),
+        (true, false) => Ok(sum),
+        (false, _) => Ok(more),
+    });
+    pairs.collect()
+}
+
+/// Gradients whose norm, all together, is `norm` at the most, as `torch.nn.utils.clip_grad_norm_` makes them.
+pub(super) fn clipped(gradients: Vec<Tensor>, norm: f64) -> Result<Vec<Tensor>, Error> {
+    let _no_grad = tch::no_grad_guard();
+    let mut squares = 0.0;
+    for gradient in gradients.iter().filter(|gradient| gradient.defined()) {
+        squares += gradient.f_norm()?.f_double_value(&[])?.powi(2);
+    }
+    let scale = norm / (squares.sqrt() + 1e-6);
+    // A norm that is not finite ends the attempt by its loss.
+    if scale >= 1.0 || !scale.is_finite() {
+        return Ok(gradients);
+    }
+    let scaled = |gradient: Tensor| if gradient.defined() { Ok(gradient.f_mul_scalar(scale)?) } else { Ok(gradient) };
+    gradients.into_iter().map(scaled).collect()
 }
 
 #[cfg(test)]
@@ -212,6 +249,18 @@ mod tests {
         ] {
             assert!((value - expected).abs() < 1e-9, "{value}, PyTorch has {expected}");
         }
+    }
+
+    /// `torch.nn.utils.clip_grad_norm_` of [3] and [4]: the norm is 5.
+    #[test]
+    fn gradients_are_shortened_together() {
+        let gradients = || vec![Tensor::from_slice(&[3.0_f64]), Tensor::new(), Tensor::from_slice(&[4.0_f64])];
+        let short = clipped(gradients(), 1.0).unwrap();
+        assert!((short[0].double_value(&[0]) - 0.6).abs() < 1e-6 && (short[2].double_value(&[0]) - 0.8).abs() < 1e-6);
+        assert!(!short[1].defined());
+        assert_eq!(clipped(gradients(), 10.0).unwrap()[2].double_value(&[0]), 4.0);
+        let sums = added(gradients(), gradients()).unwrap();
+        assert!(sums[0].double_value(&[0]) == 6.0 && !sums[1].defined());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl<'a> Repair<'a> {
         let mut elements = 0;
         let lesson = |batch: Tensor| {
             let answers = if elements < KEPT_ELEMENTS {
-                let answers = original.answers(&[train.select(&batch, None)?])?;
+                let answers = original.answers(&train.select(&batch, None)?)?;
                 elements += answers.iter().map(|answer| answer.numel() as i64).sum::<i64>();
                 Some(answers)
             } else {
@@ -79,10 +79,10 @@ impl<'a> Repair<'a> {
             let input = self.train.select(batch, None)?;
             let asked = match answers {
                 Some(_) => None,
-                None => Some(self.original.answers(&[input.shallow_clone()])?),
+                None => Some(self.original.answers(&input)?),
             };
             let targets = answers.as_ref().or(asked.as_ref()).map_or(&[][..], Vec::as_slice);
-            let loss = self.outputs.distillation(&student.train(&[input])?, targets)?;
+            let loss = self.outputs.distillation(&student.train(&input)?, targets)?;
             if !loss.f_double_value(&[])?.is_finite() {
                 return Ok(cut);
             }

@@ -19,6 +19,8 @@ pub(super) struct Standing {
     pub weights: Vec<Tensor>,
     /// The optimiser's, of the trained parameters in the graph's order.
     pub moments: Vec<Vec<Tensor>>,
+    /// Of the trained parameters, where an average of the weights is kept.
+    pub average: Vec<Tensor>,
     pub best: Best,
     pub epochs: Vec<Epoch>,
 }
@@ -28,6 +30,9 @@ pub(super) struct Standing {
 pub(super) struct State {
     /// Whether the learning rate has been lowered, after a loss that was not finite.
     pub is_lowered: bool,
+    /// Whether an average of the weights is kept.
+    #[serde(default)]
+    pub has_average: bool,
     pub best_epoch: u32,
 }
 
@@ -37,6 +42,7 @@ impl Standing {
         graph: &Graph,
         student: &[Tensor],
         moments: &[&[Tensor]],
+        averages: &[Tensor],
         best: &Best,
         epochs: &[Epoch],
     ) -> Result<Vec<(String, Tensor)>, Error> {
@@ -52,14 +58,17 @@ impl Standing {
                 moments.iter().enumerate().map(|(number, tensor)| (moment(index, number), tensor.shallow_clone()));
             tensors.extend(named);
         }
+        for (index, tensor) in trained_indices(graph, student).into_iter().zip(averages) {
+            tensors.push((average(index), tensor.shallow_clone()));
+        }
         let column = |value: fn(&Epoch) -> f64| epochs.iter().map(value).collect::<Vec<f64>>();
         tensors.push(numbers(
             BEST_SCORE,
-            &[best.score.accuracy.unwrap_or(f64::NAN), best.score.fidelity.unwrap_or(f64::NAN), best.score.loss],
+            &[best.score.accuracy.unwrap_or(f64::NAN), best.score.metric.unwrap_or(f64::NAN), best.score.loss],
         )?);
         tensors.push(numbers(TRAIN_LOSS, &column(|epoch| epoch.train_loss))?);
         tensors.push(numbers(VAL_ACCURACY, &column(|epoch| epoch.val_accuracy.unwrap_or(f64::NAN)))?);
-        tensors.push(numbers(VAL_FIDELITY, &column(|epoch| epoch.val_fidelity.unwrap_or(f64::NAN)))?);
+        tensors.push(numbers(VAL_METRIC, &column(|epoch| epoch.val_metric.unwrap_or(f64::NAN)))?);
         tensors.push(numbers(SECONDS, &column(|epoch| epoch.seconds))?);
         Ok(tensors)
     }
@@ -72,22 +81,28 @@ impl Standing {
         graph: &Graph,
         start: &[Tensor],
     ) -> Result<Self, Error> {
-        let State { is_lowered, best_epoch } = state;
+        let State { is_lowered, has_average, best_epoch } = state;
         let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
         let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;
         let moments = trained_indices(graph, start)
             .into_iter()
             .map(|index| (0..rule.moments()).map(|number| saved.like(&moment(index, number), &start[index])).collect())
             .collect::<Result<_, Error>>()?;
+        let averages = trained_indices(graph, start).into_iter();
+        let averages = if has_average {
+            averages.map(|index| saved.like(&average(index), &start[index])).collect::<Result<_, Error>>()?
+        } else {
+            Vec::new()
+        };
         let score = saved.numbers(BEST_SCORE)?;
         let best = match score[..] {
-            [accuracy, fidelity, loss] => {
-                let score = Score { accuracy: known(accuracy), fidelity: known(fidelity), loss };
+            [accuracy, metric, loss] => {
+                let score = Score { accuracy: known(accuracy), metric: known(metric), loss };
                 Best { weights: best_weights, epoch: best_epoch, score }
             }
             _ => return Err(Error::internal(format!("its best score has {} parts", score.len()))),
         };
-        let names = [TRAIN_LOSS, VAL_ACCURACY, VAL_FIDELITY, SECONDS];
+        let names = [TRAIN_LOSS, VAL_ACCURACY, VAL_METRIC, SECONDS];
         let columns: Vec<Vec<f64>> = names.into_iter().map(|name| saved.numbers(name)).collect::<Result<_, _>>()?;
         let count = columns[0].len();
         if columns.iter().any(|column| column.len() != count) || best_epoch as usize > count {
@@ -97,18 +112,18 @@ impl Standing {
             epoch: index as u32 + 1,
             train_loss: columns[0][index],
             val_accuracy: known(columns[1][index]),
-            val_fidelity: known(columns[2][index]),
+            val_metric: known(columns[2][index]),
             seconds: columns[3][index],
         };
         let epochs = (0..count).map(epoch).collect();
-        Ok(Self { is_lowered, weights, moments, best, epochs })
+        Ok(Self { is_lowered, weights, moments, average: averages, best, epochs })
     }
 }
 
 const BEST_SCORE: &str = "best.score";
 const TRAIN_LOSS: &str = "epochs.train_loss";
 const VAL_ACCURACY: &str = "epochs.val_accuracy";
-const VAL_FIDELITY: &str = "epochs.val_fidelity";
+const VAL_METRIC: &str = "epochs.val_metric";
 const SECONDS: &str = "epochs.seconds";
 
 /// A column holds NaN where there is no number.
@@ -122,6 +137,10 @@ fn weight(index: usize) -> String {
 
 fn best_weight(index: usize) -> String {
     format!("best.{index}")
+}
+
+fn average(index: usize) -> String {
+    format!("average.{index}")
 }
 
 fn moment(parameter: usize, number: usize) -> String {

@@ -173,6 +173,20 @@ fn the_constants_of_a_frozen_file_are_pruned_like_parameters() {
     assert_eq!(other_sizes, [(vec![vec![3, 17, 17]], true), (vec![vec![3, 49, 49]], true)]);
 }
 
+/// A frozen file has no parameters, so its layers' constants are trained in their place.
+#[test]
+fn the_constants_of_a_frozen_file_are_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("random.safetensors");
+    let samples = tch::Tensor::rand([40, 3, 33, 33], (tch::Kind::Float, tch::Device::Cpu));
+    secateur_engine::network::weights::save_named(&data, [("x", &samples)]).unwrap();
+    let spec =
+        r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "fine_tune": {"epochs": 3, "batch_size": 8}}"#;
+    let report = Job::new(spec, &fixture("families/frozen.pt"), Some(&data)).report();
+    let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.train_loss).collect();
+    assert!(losses.len() == 3 && losses[2] < losses[0], "{losses:?}");
+}
+
 #[test]
 fn numbers_of_words_are_drawn_from_the_rows_of_their_embedding() {
     let report = halve_with("words", r#""inputs": [{"shape": [7], "dtype": "int64"}]"#, "uniform");

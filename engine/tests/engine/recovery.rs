@@ -126,11 +126,11 @@ fn recalibration_brings_accuracy_back_and_leaves_the_original_alone() {
     let spec = spec();
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
-    let answers = || cutting.original.answers(&[val.range(0..val.count()).unwrap()]).unwrap().remove(0);
+    let answers = || cutting.original.answers(&val.range(0..val.count()).unwrap()).unwrap().remove(0);
     let original = answers();
-    let before = evaluate::accuracy(&cutting.pruned(), &val).unwrap().unwrap();
+    let before = evaluate::with_labels(&cutting.pruned(), &val).unwrap().unwrap().value;
     let recalibrated = batch_norm::reestimate(cutting.pruned(), &train, 0).unwrap();
-    let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
+    let after = evaluate::with_labels(&recalibrated, &val).unwrap().unwrap().value;
     assert!(after > before, "{before} before, {after} after");
     assert!(answers().equal(&original));
 }
@@ -141,9 +141,9 @@ fn recalibrating_the_uncut_network_hardly_changes_it() {
     let spec = spec();
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
-    let before = evaluate::accuracy(&cutting.original, &val).unwrap().unwrap();
+    let before = evaluate::with_labels(&cutting.original, &val).unwrap().unwrap().value;
     let recalibrated = batch_norm::reestimate(cutting.original, &train, 0).unwrap();
-    let after = evaluate::accuracy(&recalibrated, &val).unwrap().unwrap();
+    let after = evaluate::with_labels(&recalibrated, &val).unwrap().unwrap().value;
     assert!((after - before).abs() < 0.02, "{before} before, {after} after");
 }
 
@@ -226,7 +226,7 @@ fn a_repair_in_closed_form_brings_most_of_the_accuracy_back() {
         let spec = spec();
         let (train, val) =
             (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
-        let accuracy = |network: &Network| evaluate::accuracy(network, &val).unwrap().unwrap();
+        let accuracy = |network: &Network| evaluate::with_labels(network, &val).unwrap().unwrap().value;
         let (original, before) = (accuracy(&cutting.original), accuracy(&cutting.pruned()));
         let repair = || reconstruct(&cutting.original, &cutting.cut, cutting.pruned(), &train, 512, 0).unwrap();
         let (repaired, found) = repair();

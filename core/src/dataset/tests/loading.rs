@@ -4,19 +4,26 @@ use proptest::prelude::*;
 use zip::CompressionMethod;
 
 use super::fixture::{ArrayFixture, labels, npz, npz_packed, open, pictures, safetensors};
-use crate::dataset::{Layout, Samples, Split, SplitData};
+use crate::dataset::{Column, Elements, Layout, Split, SplitData};
 
 fn floats(data: &SplitData) -> &[f32] {
-    match &data.samples {
-        Samples::F32(values) => values,
-        Samples::U8(_) => panic!("floats were stored"),
+    match &data.inputs[0].elements {
+        Elements::F32(values) => values,
+        other => panic!("floats were stored, not {other:?}"),
     }
 }
 
 fn bytes(data: &SplitData) -> &[u8] {
-    match &data.samples {
-        Samples::U8(values) => values,
-        Samples::F32(_) => panic!("bytes were stored"),
+    match &data.inputs[0].elements {
+        Elements::U8(values) => values,
+        other => panic!("bytes were stored, not {other:?}"),
+    }
+}
+
+fn classes(data: SplitData) -> Vec<i64> {
+    match data.labels.expect("the data set has labels").elements {
+        Elements::I64(values) => values,
+        other => panic!("int64 was stored, not {other:?}"),
     }
 }
 
@@ -25,8 +32,8 @@ fn the_three_splits_of_a_seed_are_disjoint_and_hold_everything() {
     let dataset = open(&npz(&[pictures("x", 100), labels("y", 100)])).unwrap();
     let mut seen = BTreeSet::new();
     for (split, count) in [(Split::Train, 80), (Split::Val, 10), (Split::Test, 10)] {
-        let data = dataset.load(split, Layout::Nchw, 3).unwrap();
-        let labels = data.labels.clone().unwrap();
+        let data = dataset.load(split, &[Layout::Nchw], 3).unwrap();
+        let labels = classes(data.clone());
         assert_eq!((data.count, labels.len(), bytes(&data).len()), (count, count, count * 6));
         // Samples and labels stay together.
         for (label, picture) in labels.iter().zip(bytes(&data).chunks(6)) {
@@ -40,7 +47,8 @@ fn the_three_splits_of_a_seed_are_disjoint_and_hold_everything() {
 #[test]
 fn the_same_seed_gives_the_same_split_and_another_seed_another() {
     let dataset = open(&npz(&[pictures("x", 100), labels("y", 100)])).unwrap();
-    let val = |seed| dataset.load(Split::Val, Layout::Nchw, seed).unwrap().labels.unwrap();
+    let val = |seed| dataset.load(Split::Val, &[Layout::Nchw], seed).unwrap();
+    let val = |seed| classes(val(seed));
     assert_eq!(val(3), val(3));
     assert_ne!(val(3), val(4));
     // A change here changes what every finished job was validated on.
@@ -51,16 +59,16 @@ fn the_same_seed_gives_the_same_split_and_another_seed_another() {
 fn a_stored_split_is_loaded_whole_and_a_missing_one_comes_off_x() {
     let arrays = [pictures("x", 40), labels("y", 40), pictures("x_test", 5), labels("y_test", 5)];
     let dataset = open(&npz(&arrays)).unwrap();
-    let count = |split| dataset.load(split, Layout::Nchw, 0).unwrap().count;
+    let count = |split| dataset.load(split, &[Layout::Nchw], 0).unwrap().count;
     assert_eq!((count(Split::Train), count(Split::Val), count(Split::Test)), (36, 4, 5));
-    assert_eq!(dataset.load(Split::Test, Layout::Nchw, 0).unwrap().labels.unwrap(), [0, 1, 2, 3, 4]);
+    assert_eq!(classes(dataset.load(Split::Test, &[Layout::Nchw], 0).unwrap()), [0, 1, 2, 3, 4]);
 }
 
 #[test]
 fn with_all_splits_stored_x_stays_whole() {
     let arrays = [pictures("x", 4), pictures("x_val", 3), pictures("x_test", 3)];
     let dataset = open(&npz(&arrays)).unwrap();
-    assert_eq!(dataset.load(Split::Train, Layout::Nchw, 9).unwrap().count, 4);
+    assert_eq!(dataset.load(Split::Train, &[Layout::Nchw], 9).unwrap().count, 4);
 }
 
 #[test]
@@ -68,8 +76,8 @@ fn channels_last_become_channels_first() {
     // Two channels of a 1 × 3 picture, interleaved.
     let picture = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
     let x = ArrayFixture::f32("x", &[40, 1, 3, 2], &picture.repeat(40));
-    let data = open(&npz(&[x])).unwrap().load(Split::Val, Layout::Nhwc, 0).unwrap();
-    assert_eq!(data.shape, [2, 1, 3]);
+    let data = open(&npz(&[x])).unwrap().load(Split::Val, &[Layout::Nhwc], 0).unwrap();
+    assert_eq!(data.inputs[0].shape, [2, 1, 3]);
     assert_eq!(floats(&data)[..6], [1.0, 2.0, 3.0, 10.0, 20.0, 30.0]);
 }
 
@@ -77,11 +85,11 @@ fn channels_last_become_channels_first() {
 fn a_grey_picture_gets_a_channel_and_a_vector_stays() {
     let x = ArrayFixture::u8("x", &[40, 2, 3], &[0; 240]);
     let dataset = open(&npz(&[x])).unwrap();
-    assert_eq!(dataset.load(Split::Val, Layout::Nchw, 0).unwrap().shape, [1, 2, 3]);
-    assert_eq!(dataset.load(Split::Val, Layout::AsIs, 0).unwrap().shape, [2, 3]);
+    assert_eq!(dataset.load(Split::Val, &[Layout::Nchw], 0).unwrap().inputs[0].shape, [1, 2, 3]);
+    assert_eq!(dataset.load(Split::Val, &[Layout::AsIs], 0).unwrap().inputs[0].shape, [2, 3]);
     let vectors = open(&npz(&[ArrayFixture::u8("x", &[40, 6], &[0; 240])])).unwrap();
-    assert_eq!(vectors.load(Split::Val, Layout::AsIs, 0).unwrap().shape, [6]);
-    vectors.load(Split::Val, Layout::Nhwc, 0).expect_err("a vector has no channels-last layout");
+    assert_eq!(vectors.load(Split::Val, &[Layout::AsIs], 0).unwrap().inputs[0].shape, [6]);
+    vectors.load(Split::Val, &[Layout::Nhwc], 0).expect_err("a vector has no channels-last layout");
 }
 
 #[test]
@@ -98,7 +106,7 @@ fn every_float_type_becomes_float32() {
             let dataset = open(&file).unwrap();
             let mut loaded: Vec<f32> = [Split::Train, Split::Val, Split::Test]
                 .into_iter()
-                .flat_map(|split| floats(&dataset.load(split, Layout::AsIs, 0).unwrap()).to_vec())
+                .flat_map(|split| floats(&dataset.load(split, &[Layout::AsIs], 0).unwrap()).to_vec())
                 .collect();
             loaded.sort_by(f32::total_cmp);
             assert_eq!(loaded, values);
@@ -136,8 +144,8 @@ proptest! {
         let arrays = ["x", "x_val", "x_test"].map(|name| ArrayFixture::f32(name, &whole, &values));
         let method = if deflated { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         for file in [npz_packed(&arrays, method), safetensors(&arrays)] {
-            let data = open(&file).unwrap().load(Split::Train, Layout::AsIs, seed).unwrap();
-            prop_assert_eq!(&data.shape, &shape);
+            let data = open(&file).unwrap().load(Split::Train, &[Layout::AsIs], seed).unwrap();
+            prop_assert_eq!(&data.inputs[0].shape, &shape);
             prop_assert_eq!(floats(&data), values.as_slice());
         }
     }
@@ -147,11 +155,50 @@ proptest! {
         let picture: Vec<u8> = (0..channels * height * width).map(|value| value as u8).collect();
         let arrays = ["x", "x_val", "x_test"]
             .map(|name| ArrayFixture::u8(name, &[3, height, width, channels], &picture.repeat(3)));
-        let data = open(&npz(&arrays)).unwrap().load(Split::Val, Layout::Nhwc, 0).unwrap();
-        prop_assert_eq!(&data.shape, &[channels, height, width]);
+        let data = open(&npz(&arrays)).unwrap().load(Split::Val, &[Layout::Nhwc], 0).unwrap();
+        prop_assert_eq!(&data.inputs[0].shape, &[channels, height, width]);
         for (position, &value) in bytes(&data)[..picture.len()].iter().enumerate() {
             let (channel, pixel) = (position / (height * width), position % (height * width));
             prop_assert_eq!(value, picture[pixel * channels + channel]);
         }
     }
+}
+
+#[test]
+fn several_inputs_and_tokens_are_loaded_each_in_its_own_layout() {
+    let tokens = ArrayFixture::i32("x0", &[40, 2], &(0..80).collect::<Vec<_>>());
+    let picture = [1, 10, 2, 20, 3, 30];
+    let pictures = ArrayFixture::u8("x1", &[40, 1, 3, 2], &picture.repeat(40));
+    for file in [npz(&[pictures.clone(), tokens.clone()]), safetensors(&[tokens, pictures])] {
+        let dataset = open(&file).unwrap();
+        let names: Vec<&str> = dataset.summary().inputs.iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(names, ["x0", "x1"]);
+        let layouts = dataset.layouts_for(&[vec![2], vec![2, 1, 3]]).unwrap();
+        assert_eq!(layouts, [Layout::AsIs, Layout::Nhwc]);
+        let data = dataset.load(Split::Val, &layouts, 0).unwrap();
+        let Elements::I64(tokens) = &data.inputs[0].elements else { panic!("{:?}", data.inputs[0]) };
+        // Both numbers of a sample stay together.
+        assert!(tokens.chunks(2).all(|pair| pair[1] == pair[0] + 1 && pair[0] % 2 == 0), "{tokens:?}");
+        let Elements::U8(moved) = &data.inputs[1].elements else { panic!("{:?}", data.inputs[1]) };
+        assert_eq!(moved[..6], [1, 2, 3, 10, 20, 30]);
+    }
+}
+
+#[test]
+fn labels_of_any_shape_and_type_are_loaded() {
+    let load = |y: ArrayFixture| {
+        let dataset = open(&npz(&[pictures("x", 40), y])).unwrap();
+        let summary = dataset.summary().labels.clone().unwrap();
+        (summary, dataset.load(Split::Val, &[Layout::Nchw], 0).unwrap().labels.unwrap())
+    };
+    let (summary, masks) = load(ArrayFixture::u8("y", &[40, 2, 3], &[3; 240]));
+    assert_eq!(masks, Column { elements: Elements::U8(vec![3; 24]), shape: vec![2, 3] });
+    assert!(summary.could_be_classes() && !summary.are_distributions);
+    let (summary, values) = load(ArrayFixture::f32("y", &[40], &[-0.5; 40]));
+    assert_eq!(values, Column { elements: Elements::F32(vec![-0.5; 4]), shape: vec![] });
+    assert!(!summary.are_whole && summary.range.least == -0.5 && summary.range.largest == -0.5);
+    let (summary, _) = load(ArrayFixture::f32("y", &[40, 4], &[0.1, 0.2, 0.3, 0.4].repeat(40)));
+    assert!(summary.are_distributions && !summary.could_be_classes());
+    let (summary, _) = load(ArrayFixture::i64("y", &[40, 2], &[1, -100].repeat(40)));
+    assert!(summary.could_be_classes(), "PyTorch's losses leave -100 out: {summary:?}");
 }

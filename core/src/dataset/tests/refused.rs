@@ -70,24 +70,28 @@ fn counts_and_shapes_that_do_not_fit_are_refused_with_both_numbers() {
 }
 
 #[test]
-fn labels_of_another_shape_are_refused_with_what_to_do() {
-    let column = ArrayFixture::i64("y", &[40, 1], &[0; 40]);
-    assert_eq!(refuse(&[pictures("x", 40), column], "shape [40, 1]").hint.unwrap(), "Save `y[:, 0]`.");
-    let one_hot = ArrayFixture::i64("y", &[40, 3], &[0; 120]);
-    assert!(refuse(&[pictures("x", 40), one_hot], "shape [40, 3]").hint.unwrap().contains("argmax"));
-}
-
-#[test]
-fn labels_that_are_negative_fractional_or_no_number_are_named_with_their_index() {
+fn classes_that_are_negative_and_labels_that_are_no_number_are_named_with_their_index() {
     let mut negative: Vec<i64> = vec![0; 40];
     negative[5] = -1;
-    refuse(&[pictures("x", 40), ArrayFixture::i64("y", &[40], &negative)], "`y` has the label -1 at index 5");
-    for (value, text) in [(0.5, "0.5"), (f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-2.0, "-2")] {
+    let y = ArrayFixture::i64("y", &[40], &negative);
+    assert!(refuse(&[pictures("x", 40), y], "`y` has the label -1 at index 5").hint.unwrap().contains("float32"));
+    for (value, text) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
         let mut values = vec![1.0; 40];
         values[39] = value;
         let y = ArrayFixture::f32("y", &[40], &values);
-        refuse(&[pictures("x", 40), y], &format!("`y` has the label {text} at index 39"));
+        refuse(&[pictures("x", 40), y], &format!("`y` has the value {text} at index 39"));
     }
+}
+
+#[test]
+fn inputs_that_do_not_belong_together_are_named() {
+    refuse(&[pictures("x", 40), pictures("x0", 40)], "The array `x0` is out of place");
+    refuse(&[pictures("x0", 40), pictures("x2", 40)], "The array `x2` is out of place");
+    refuse(&[pictures("x0", 40), pictures("x1", 39)], "`x0` has 40 samples, but `x1` has 39");
+    refuse(&[pictures("x0", 40), pictures("x1", 40), pictures("x0_val", 3)], "`x0_val` is one of 1 inputs");
+    let labels = [ArrayFixture::u8("y", &[40, 2], &[0; 80]), ArrayFixture::u8("y_val", &[3, 3], &[0; 9])];
+    let [y, y_val] = labels;
+    refuse(&[pictures("x", 40), y, pictures("x_val", 3), y_val], "shape [3], but of `y` it has [2]");
 }
 
 #[test]
@@ -121,11 +125,6 @@ fn empty_arrays_and_too_few_samples_are_refused() {
     refuse(&[pictures("x", 24)], "at least 25 are needed");
     open(&npz(&[pictures("x", 25)])).unwrap();
     refuse(&[pictures("x", 40), pictures("x_val", 2)], "`x_val` has 2 samples; at least 3");
-}
-
-#[test]
-fn samples_of_another_type_are_refused() {
-    refuse(&[ArrayFixture::i64("x", &[40, 1], &[0; 40])], "`x` is int64");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn what_one_job_brought_another_one_knows_by_its_own_indices() {
     let view = |finished| JobView { spec: &spec, has_dataset: true, finished, reused: Measurements::NONE };
 
     let equivalence = Equivalence { max_abs_diff: 0.0, tolerance: 1e-4 };
-    let screened = Screened { candidate: 0, equivalence, accuracy: Some(0.75), agreement: None, closed_form: None };
+    let screened = Screened { candidate: 0, equivalence, accuracy: Some(0.75), metric: None, closed_form: None };
     let screen = TaskResult::Screen(ScreenResult { screened: vec![screened.clone()] });
     let kept = brought(&screen, view(&first));
     let found = known(Stage::Screen, view(&second), &kept);

@@ -1,5 +1,6 @@
 //! Artifacts as users know them: which outputs of which stages a job offers, under which names.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use secateur_core::stage::Stage;
@@ -25,7 +26,7 @@ pub enum Content {
 /// A file that a job offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicArtifact {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub content_type: &'static str,
     pub sha256: Sha256,
     pub bytes: u64,
@@ -54,7 +55,7 @@ pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, Dat
         let _ = writeln!(log, "== {} {index}\n{}", stage.as_str(), text.trim_end());
     }
     offered.push(PublicArtifact {
-        name: "log.txt",
+        name: "log.txt".into(),
         content_type: "text/plain; charset=utf-8",
         sha256: Sha256::of(log.as_bytes()),
         bytes: log.len() as u64,
@@ -65,12 +66,13 @@ pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, Dat
 
 const MODEL: &str = "model.pt";
 
-fn public_name(stage: Stage, name: &str) -> Option<(&'static str, &'static str)> {
+fn public_name(stage: Stage, name: &str) -> Option<(Cow<'static, str>, &'static str)> {
     match (stage, name) {
-        (Stage::Export, PRUNED_MODEL) => Some((MODEL, "application/octet-stream")),
-        (Stage::Verify, REPORT) => Some(("report.json", "application/json")),
-        (Stage::Export, CONFIG) => Some(("config.json", "application/json")),
-        (Stage::Import, GRAPH) => Some(("graph.json", "application/json")),
+        (Stage::Export, PRUNED_MODEL) => Some((MODEL.into(), "application/octet-stream")),
+        (Stage::Finalists, finalist) => Some((finalist.to_owned().into(), "application/octet-stream")),
+        (Stage::Verify, REPORT) => Some(("report.json".into(), "application/json")),
+        (Stage::Export, CONFIG) => Some(("config.json".into(), "application/json")),
+        (Stage::Import, GRAPH) => Some(("graph.json".into(), "application/json")),
         _ => None,
     }
 }

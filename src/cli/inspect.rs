@@ -51,6 +51,7 @@ pub(super) async fn inspect(arguments: InspectArguments) -> Result<(), CliError>
             InputShape::of(arguments.input_shape),
             Some(arguments.input).filter(|inputs| !inputs.is_empty()),
         )?),
+        judge: None,
         scratch: None,
         stop: cancelled_by_signals(),
     };

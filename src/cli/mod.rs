@@ -112,6 +112,9 @@ impl From<LocalError> for CliError {
                 };
                 Self { message, hint }
             }
+            error @ LocalError::NoJudge => {
+                Self::new(error).hint("give --judge COMMAND, or leave `judge` out of the spec")
+            }
             error => Self::new(error),
         }
     }

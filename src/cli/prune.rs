@@ -18,7 +18,7 @@ use super::progress::Display;
 use super::table::{Align, Table, grouped, percent};
 use super::{CliError, all_cores, cancelled_by_signals};
 use crate::job::Order;
-use crate::local::{self, LocalJob, LocalOptions};
+use crate::local::{self, LocalError, LocalJob, LocalOptions};
 use crate::upload::check_fit;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -84,6 +84,9 @@ pub(super) struct PruneArguments {
     /// The std of that
     #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "mean")]
     std: Option<Value>,
+    /// A command that is given the path of each finalist and prints its score last; it chooses among them, as `judge` in the spec says
+    #[arg(long, value_name = "COMMAND")]
+    judge: Option<String>,
     /// Compute threads; a latency is that of as many [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     threads: Option<u16>,
@@ -135,6 +138,9 @@ fn parse_numbers(text: &str) -> Result<Value, String> {
 
 pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
     let spec = spec(&arguments)?;
+    if spec.judge.is_some() && arguments.judge.is_none() {
+        return Err(LocalError::NoJudge.into());
+    }
     secateur_core::archive::preflight(&arguments.model)?;
     if let Some(data) = &arguments.data {
         check_fit(&spec, Some(Dataset::open(data)?.summary()))?;
@@ -147,6 +153,7 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         model: arguments.model,
         dataset: arguments.data,
         order: Order::Prune(Box::new(spec)),
+        judge: arguments.judge,
         scratch: None,
         stop: cancelled_by_signals(),
     };
@@ -155,7 +162,11 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
     if let Some(report) = &arguments.report {
         write_file(&job.output(Stage::Verify, 0, REPORT), report)?;
     }
-    super::print(&describe(report_of(&job)?));
+    let report = report_of(&job)?;
+    super::print(&describe(report));
+    if let Some(reason) = report.judge.as_ref().and_then(|judge| judge.judgement.reason.as_deref()) {
+        eprintln!("warning: the job's own metric chose the network, not the judge. {}", plain_text::line(reason));
+    }
     eprintln!("wrote {}", plain_text::line(&output.display().to_string()));
     Ok(())
 }
@@ -194,6 +205,12 @@ fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
             *fine_tune = json!({});
         }
         fine_tune["epochs"] = json!(epochs);
+    }
+    if arguments.judge.is_some() {
+        let judge = fields.entry("judge").or_insert_with(|| json!({}));
+        if judge.is_null() {
+            *judge = json!({});
+        }
     }
     if let Some(shape) = InputShape::of(arguments.input_shape.clone()) {
         fields.insert("input_shape".to_owned(), json!(shape));

@@ -16,6 +16,7 @@ mod datasets;
 mod gate;
 mod guard;
 mod jobs;
+mod judgements;
 mod keys;
 mod models;
 mod request;

@@ -17,7 +17,7 @@ use super::answer::drain;
 use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
-use super::{App, artifacts, datasets, guard, jobs, keys, models, service, session};
+use super::{App, artifacts, datasets, guard, jobs, judgements, keys, models, service, session};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -41,6 +41,7 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(jobs::cancel::cancel))
         .routes(routes!(jobs::events::list))
         .routes(routes!(jobs::candidates::list))
+        .routes(routes!(judgements::list::list, judgements::post::post))
         .routes(routes!(artifacts::list::list))
         .routes(routes!(artifacts::download::download))
         .routes(routes!(models::upload::upload, models::list::list))

@@ -6,7 +6,8 @@ use secateur_core::stage::{JobView, Stage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A measured candidate. Tuned ones go before screened ones, as in the choice of the winner.
+/// A measured candidate: the judge's choice or, before and without one, the best by validation, where tuned ones go before screened
+/// ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Best {
     pub candidate: usize,

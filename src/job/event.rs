@@ -1,7 +1,9 @@
 //! What happens to a job, in order; `GET /v1/jobs/{id}/events` shows it.
 
+use secateur_core::recovery::DecidedBy;
 use secateur_core::stage::Stage;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{Best, JobError};
@@ -48,6 +50,30 @@ pub enum Event {
     },
     Best {
         best: Best,
+    },
+    /// The finalists can be had at `/v1/jobs/{id}/judgements`, and their scores are waited for.
+    JudgementAsked {
+        /// The candidates, the best by the job's own metric first.
+        finalists: Vec<usize>,
+        #[serde(with = "time::serde::rfc3339")]
+        deadline: OffsetDateTime,
+    },
+    /// The judge gave a finalist a score, or another one than before.
+    Judged {
+        candidate: usize,
+        score: f64,
+        /// Finalists that have a score.
+        done: u64,
+        /// Finalists.
+        total: u64,
+    },
+    JudgementEnded {
+        decided_by: DecidedBy,
+        /// The one that is exported.
+        candidate: usize,
+        /// Why it was not the judge, a sentence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     Succeeded {},
     Failed {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use secateur_core::stage::{Measurements, Stage};
 use secateur_core::wire::Progress;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 /// A stage's progress over all its tasks.
@@ -22,6 +23,9 @@ pub struct StageProgress {
     pub note: Option<String>,
     /// Of `done`, what was taken over from earlier jobs on the same model and data set.
     pub reused: u64,
+    /// Until when the stage waits for somebody outside; `judge` only.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub deadline: Option<OffsetDateTime>,
 }
 
 /// What progress needs to know of a task.
@@ -31,6 +35,8 @@ pub struct TaskProgress {
     pub succeeded: bool,
     pub running: bool,
     pub progress: Option<Progress>,
+    /// Until when it waits for somebody outside.
+    pub deadline: Option<OffsetDateTime>,
 }
 
 /// The progress of every stage that has tasks, or that has none because earlier jobs had done its work.
@@ -56,7 +62,7 @@ pub fn progress_by_stage(tasks: &[TaskProgress], reused: &Measurements) -> BTree
 /// A stage without tasks.
 fn passed_over(stage: Stage) -> StageProgress {
     let unit = stage.reused_unit().to_owned();
-    StageProgress { done: 0, total: 0, unit, rate: None, eta_s: None, note: None, reused: 0 }
+    StageProgress { done: 0, total: 0, unit, rate: None, eta_s: None, note: None, reused: 0, deadline: None }
 }
 
 fn add_up(tasks: &[&TaskProgress]) -> StageProgress {
@@ -85,6 +91,7 @@ fn add_up(tasks: &[&TaskProgress]) -> StageProgress {
         eta_s,
         note: running().chain(known.iter().copied()).find_map(|progress| progress.note.clone()),
         reused: 0,
+        deadline: tasks.iter().find_map(|task| task.deadline),
     }
 }
 
@@ -104,6 +111,7 @@ mod tests {
                 rate: Some(rate),
                 note: None,
             }),
+            deadline: None,
         }
     }
 

@@ -1,12 +1,14 @@
 //! One job on this machine, without server and database: the same stages, planner and engine, one task at a time.
 
+mod judge;
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secateur_core::stage::{
-    self, FinishedTask, Input, JobView, Measurements, PlanError, PlannedTask, Source, Stage, TaskTime,
+    self, FinishedTask, Input, JobView, Measurements, PlanError, PlannedTask, Source, Stage, TaskTime, Work,
 };
 use secateur_core::wire::{Device, PROTOCOL, Progress, TaskRequest};
 use tempfile::TempDir;
@@ -26,6 +28,8 @@ pub struct LocalOptions {
     pub model: PathBuf,
     pub dataset: Option<PathBuf>,
     pub order: Order,
+    /// A command that is given the path of a finalist and prints its score.
+    pub judge: Option<String>,
     /// Where the tasks' folders go; the system's temporary folder when there is none.
     pub scratch: Option<PathBuf>,
     pub stop: CancellationToken,
@@ -46,6 +50,9 @@ pub enum LocalError {
     Failed { error: Box<JobError>, log: String },
     #[error("stopped")]
     Stopped,
+    /// The spec has a judge and there is none.
+    #[error("`judge` in the spec waits for scores that are posted to a server, and there is none here")]
+    NoJudge,
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error("{what}: {error}")]
@@ -131,6 +138,9 @@ async fn run_task(
     std::fs::create_dir_all(&folder).map_err(LocalError::io("task folder"))?;
     for input in &task.inputs {
         place_input(options, job_folder, &folder, input)?;
+    }
+    if let Work::Judge(work) = &task.work {
+        return judge::run(options, task, work, &folder, observer).await;
     }
     let request = TaskRequest {
         protocol: PROTOCOL,

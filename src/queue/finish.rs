@@ -1,22 +1,21 @@
 //! Finish: a task's outputs become real and, with the last task of a stage, so does the next stage.
 //!
 //! In the order of the code: lock the job; check the lease; record result and outputs; keep what later jobs may want to
-//! know; update the best so far; if the stage is done, insert the tasks of the next one whose results are not all known
-//! from earlier jobs, or mark the job as succeeded. All of it in one transaction: two workers
+//! know; update the best so far; if the stage is done, [`advance`](super::advance): insert the tasks of the next one whose results are
+//! not all known from earlier jobs, or mark the job as succeeded. All of it in one transaction: two workers
 //! that finish the last two tasks at once go one after the other, and only the second sees the stage done.
 
 use secateur_core::inspection::ModelSummary;
-use secateur_core::spec::JobSpec;
-use secateur_core::stage::{self, FinishedTask, JobView, Stage, TaskResult};
+use secateur_core::stage::Stage;
 use secateur_core::wire::Computed;
 
-use super::{LONGEST_LOG, Queue, Written, events, fail, lock_for, measurements, notify_tasks};
+use super::advance::{Last, advance, succeed, update_best};
+use super::{LONGEST_LOG, Queue, Written, events, lock_for, measurements};
 use crate::database::{DatabaseError, Transaction};
-use crate::id::JobId;
-use crate::job::{Best, Event, JobError, JobResult, Order};
+use crate::job::{Event, Order};
 use crate::table::artifact::Output;
 use crate::table::task::{Lease, TaskState};
-use crate::table::{artifact, job, model, task};
+use crate::table::{artifact, model, task};
 
 /// What a task brought.
 #[derive(Debug, Clone)]
@@ -74,7 +73,8 @@ pub async fn finish_in(
     update_best(transaction, &job, view).await?;
     if task::is_stage_done(&mut **transaction, job.id, finished.stage).await? {
         let spec = spec.clone();
-        advance(transaction, job, &spec, finished, &all_finished).await?;
+        let last = Last { stage: finished.stage, result: &finished.computed.result };
+        advance(transaction, job, &spec, last, &all_finished).await?;
     }
     Ok(Written::Accepted)
 }
@@ -83,73 +83,4 @@ pub async fn finish_in(
 async fn has_finished(transaction: &mut Transaction, lease: &Lease) -> Result<bool, DatabaseError> {
     let standing = task::standing(&mut **transaction, lease.task).await?;
     Ok(standing.is_some_and(|standing| standing.attempt == lease.attempt && standing.state == TaskState::Succeeded))
-}
-
-async fn update_best(transaction: &mut Transaction, job: &job::Job, view: JobView<'_>) -> Result<(), DatabaseError> {
-    let best = Best::of(view);
-    if let Some(best) = best.filter(|best| job.best.as_ref() != Some(best)) {
-        job::set_best(&mut **transaction, job.id, &best).await?;
-        events::append(transaction, job.id, &Event::Best { best }).await?;
-    }
-    Ok(())
-}
-
-/// The step from a stage that is done to the next one that has something to do, or to the end of the job.
-async fn advance(
-    transaction: &mut Transaction,
-    mut job: job::Job,
-    spec: &JobSpec,
-    last: &Finished,
-    finished: &[FinishedTask],
-) -> Result<(), DatabaseError> {
-    let has_dataset = job.dataset_id.is_some();
-    let mut done = last.stage;
-    loop {
-        let Some(next) = done.next(spec, has_dataset) else {
-            return end(transaction, job.id, last).await;
-        };
-        let known = measurements::known(transaction, &job, job.view(spec, finished), next).await?;
-        let plan = match stage::plan(next, job.view(spec, finished), &known) {
-            Ok(plan) => plan,
-            Err(error) => {
-                return fail::end_job(transaction, job.id, JobError::internal(next, error.to_string())).await;
-            }
-        };
-        if !plan.reused.is_empty() {
-            let event = Event::Reused { stage: next, measurements: plan.reused.len() };
-            events::append(transaction, job.id, &event).await?;
-            job.reused.extend(plan.reused);
-            job::set_reused(&mut **transaction, job.id, &job.reused).await?;
-            update_best(transaction, &job, job.view(spec, finished)).await?;
-        }
-        if plan.tasks.is_empty() {
-            done = next;
-            continue;
-        }
-        for planned in &plan.tasks {
-            task::insert(&mut **transaction, job.id, next, planned).await?;
-        }
-        job::set_stage(&mut **transaction, job.id, next).await?;
-        events::append(transaction, job.id, &Event::Stage { stage: next, tasks: plan.tasks.len() }).await?;
-        return notify_tasks(transaction).await;
-    }
-}
-
-/// The end of a job whose last stage is done.
-async fn end(transaction: &mut Transaction, job: JobId, last: &Finished) -> Result<(), DatabaseError> {
-    match &last.computed.result {
-        TaskResult::Verify(verified) => {
-            succeed(transaction, job, Some(JobResult::from(verified.report.as_ref()))).await
-        }
-        _ => {
-            let detail = format!("the last stage, {}, brought no report", last.stage.as_str());
-            fail::end_job(transaction, job, JobError::internal(last.stage, detail)).await
-        }
-    }
-}
-
-/// A job that ended well; an inspection has no result of its own.
-async fn succeed(transaction: &mut Transaction, job: JobId, result: Option<JobResult>) -> Result<(), DatabaseError> {
-    job::set_succeeded(&mut **transaction, job, result.as_ref()).await?;
-    events::append(transaction, job, &Event::Succeeded {}).await
 }

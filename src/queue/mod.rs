@@ -1,14 +1,17 @@
 //! The queue is the stage machine: it moves jobs and tasks from one state to the next, one transaction per step.
 //!
 //! The API submits, cancels and deletes; a worker claims, heartbeats and then finishes, fails or gives back; the reaper
-//! takes tasks from workers that fell silent. What is guaranteed:
+//! takes tasks from workers that fell silent
+//! and ends judgements whose time is over. What is guaranteed:
 //!
 //! - a claimed task belongs to one worker until its lease runs out on the database's clock;
 //! - a write carries the claim's `attempt`, and a claim after it makes it void;
 //! - every step that touches a job locks its row first, so the last two tasks of a stage that finish at the same time
 //!   create the next stage once, and events have no gaps;
+//! - a judgement that is waited for is in no worker's hands, and ends once, with its last score or by the reaper;
 //! - a crash between two steps loses nothing: either the transaction was committed or the lease runs out.
 
+mod advance;
 mod cancel;
 mod checkpoint;
 mod claim;
@@ -17,6 +20,7 @@ mod events;
 mod fail;
 mod finish;
 mod heartbeat;
+mod judge;
 mod measurements;
 mod reap;
 mod submit;
@@ -34,6 +38,7 @@ pub use claim::{ClaimedTask, InputBlob};
 pub use delete::Deletion;
 pub use fail::{Failure, MAX_CRASHES, MAX_FAILURES};
 pub use finish::{Finished, finish_in};
+pub use judge::Judging;
 pub use submit::{NewSubmission, Submitted};
 
 /// How long a claim lasts without a heartbeat.

@@ -1,4 +1,4 @@
-//! Reap: takes tasks from workers whose lease has run out.
+//! Reap: takes tasks from workers whose lease has run out, and ends judgements whose time is over.
 
 use super::fail::{Failure, fail_in};
 use super::{Queue, Written};
@@ -8,9 +8,10 @@ use crate::table::job;
 use crate::table::task::{self, Lease};
 
 impl Queue {
-    /// Queues every task again whose lease has run out, or fails its job after the third time; says how many.
+    /// Queues every task again whose lease has run out, or fails its job after the third time, and ends the judgements that have waited
+    /// long enough; says how many.
     pub async fn reap(&self) -> Result<usize, DatabaseError> {
-        let mut reaped = 0;
+        let mut reaped = self.end_judgements().await?;
         for lease in task::expired(self.database.pool()).await? {
             reaped += usize::from(self.reap_one(&lease).await? != Written::LeaseLost);
         }

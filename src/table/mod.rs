@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod dataset;
 pub mod event;
 pub mod job;
+pub mod judgement;
 pub mod loose_blob;
 pub mod measurement;
 pub mod model;

@@ -77,3 +77,17 @@ fn a_server_that_cannot_have_the_sandbox_that_it_requires_does_not_start() {
     let said = stderr(&output);
     assert!(said.contains("the sandbox is required") && said.contains("\nhint: `--sandbox auto`"), "{said}");
 }
+
+#[test]
+fn a_spec_with_a_judge_needs_a_command_that_judges() {
+    let folder = folder();
+    let spec = folder.path().join("spec.json");
+    std::fs::write(&spec, r#"{"target": {"flops_reduction": 0.5}, "judge": {}}"#).unwrap();
+    let output = secateur().arg("prune").arg(example("vgg-digits.pt")).arg("--spec").arg(&spec).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains("`judge` in the spec waits for scores") && said.contains("hint: give --judge COMMAND"),
+        "{said}"
+    );
+}

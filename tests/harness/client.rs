@@ -108,6 +108,13 @@ impl Client {
         self.submit_form(form(&serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2"}))).await
     }
 
+    /// Submits a job on the example model without data that waits for this judge before its export, and returns its id. Its finalists
+    /// are the candidates 1 and 0.
+    pub(crate) async fn submit_judged(&self, judge: Value) -> String {
+        let spec = serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2", "judge": judge});
+        self.submit_form(form(&spec)).await
+    }
+
     /// With the model in the form, so that no inspection is queued beside the job.
     async fn submit_form(&self, form: Form) -> String {
         let job = self.post_form("/v1/jobs", form).await.expect(StatusCode::ACCEPTED);

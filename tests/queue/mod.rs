@@ -5,6 +5,7 @@ mod checkpoint;
 mod claim;
 mod crowd;
 mod finish;
+mod judge;
 mod lease;
 mod measurements;
 mod restart;

@@ -1,6 +1,7 @@
 //! What is measured of a pruned network while it gets its quality back: after the cut, after the repair, after each training.
 
 mod choice;
+mod judgement;
 mod supervision;
 
 use std::cmp::Ordering;
@@ -12,6 +13,7 @@ use crate::dataset::SplitCounts;
 use crate::surgery::Equivalence;
 
 pub use choice::{ChannelChoice, HeldOut, Measure, MetricReport, MetricValue};
+pub use judgement::{DecidedBy, JudgeReport, JudgeScore, Judgement};
 pub use supervision::{Supervision, SupervisionLoss, objectives};
 
 /// Share of samples whose class of largest output is the label, by split.

@@ -14,9 +14,9 @@ use crate::group::Grouping;
 use crate::importance::groups_without;
 use crate::inspection::layer_widths;
 use crate::latency::{Latency, LatencyTable};
-use crate::recovery;
+use crate::recovery::{self, JudgeReport};
 use crate::sandbox::Sandbox;
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, JudgeSpec};
 use crate::statistics::{RankCorrelation, spearman};
 use crate::surgery::{self, ConfigurationError};
 
@@ -107,6 +107,7 @@ pub fn assemble(
         base: network(base_costs, original.bytes, original.accuracy, base_latency),
         pruned: network(candidate.costs(), history.exported.bytes, history.exported.accuracy, pruned_latency),
         metric: history.exported.metric.clone(),
+        judge: judge(spec, history),
         closed_form: screened.closed_form,
         outputs: recovery::objectives(
             graph,
@@ -142,6 +143,13 @@ pub fn assemble(
     };
     report.warnings = warnings(&report, &groups_without(spec.importance.criterion, graph, &grouping));
     Ok(report)
+}
+
+/// `None` without a judge.
+fn judge(spec: &JobSpec, history: &History) -> Option<JudgeReport> {
+    let JudgeSpec { name, higher_is_better, .. } = spec.judge.as_ref()?;
+    let judgement = history.judgement.clone()?;
+    Some(JudgeReport { name: name.clone(), higher_is_better: *higher_is_better, judgement })
 }
 
 fn screened_accuracy(candidate: &CandidateReport) -> Option<f64> {

@@ -6,7 +6,7 @@ use super::candidate::{CandidateReport, join};
 use super::{ProgramReport, Reused, StageDevices, StageSeconds, StageTimes};
 use crate::configuration::CandidateCosts;
 use crate::latency::LatencyTable;
-use crate::recovery::{Accuracy, ChannelChoice, DataReport, MetricReport, Rated, Screened, TuneResult};
+use crate::recovery::{Accuracy, ChannelChoice, DataReport, Judgement, MetricReport, Rated, Screened, TuneResult};
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
 
@@ -43,6 +43,9 @@ pub struct History {
     pub channel_choice: Option<ChannelChoice>,
     /// Candidates after the full fine-tune.
     pub tuned: Vec<TuneResult>,
+    /// With a judge only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
     /// The written file.
     pub exported: Exported,
     /// Index of the exported candidate.

@@ -18,7 +18,7 @@ use crate::configuration::Origin;
 use crate::inspection::LayerWidth;
 use crate::latency::{Latency, LatencyFit, Setting};
 use crate::output::ModelOutput;
-use crate::recovery::{Accuracy, ChannelChoice, ClosedFormResult, DataReport, Epoch, MetricReport};
+use crate::recovery::{Accuracy, ChannelChoice, ClosedFormResult, DataReport, Epoch, JudgeReport, MetricReport};
 use crate::sandbox::Sandbox;
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
@@ -173,6 +173,9 @@ pub struct Report {
     /// How good both networks are by the job's own measure; `null` without a data set.
     #[serde(default)]
     pub metric: Option<MetricReport>,
+    /// What the outside judge said; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeReport>,
     /// What the repair in closed form did to the network, before it was trained; `null` where it was not tried.
     #[serde(default)]
     pub closed_form: Option<ClosedFormResult>,
@@ -250,6 +253,7 @@ impl Report {
             channel_choice: None,
             data: None,
             metric: None,
+            judge: None,
             closed_form: None,
             outputs: Vec::new(),
             program: None,

@@ -4,7 +4,7 @@
 
 use super::{CandidateReport, LatencyReport, RepairReport, Report};
 use crate::inspection::ExportKind;
-use crate::recovery::MetricReport;
+use crate::recovery::{DecidedBy, JudgeReport, MetricReport};
 use crate::search::ranking::RankingName;
 use crate::spec::Method;
 use crate::statistics::{RankCorrelation, Spread, binomial_standard_error};
@@ -19,6 +19,7 @@ const SIGNIFICANCE: f64 = 0.05;
 pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
     [
         program(report),
+        judge(report),
         latency(report),
         latency_prediction(report),
         latency_setting(report),
@@ -49,6 +50,13 @@ fn program(report: &Report) -> Option<String> {
     }
     let reason = program.reason.as_deref().unwrap_or("it could not be patched");
     Some(format!("The file is a recording of one run of the program, since {reason}. {}", program.lost.join(" ")))
+}
+
+fn judge(report: &Report) -> Option<String> {
+    let JudgeReport { judgement, .. } =
+        report.judge.as_ref().filter(|judge| judge.judgement.decided_by == DecidedBy::Metric)?;
+    let reason = judgement.reason.as_deref().unwrap_or("The judge did not score every finalist.");
+    Some(format!("The job's own metric chose the network, not the judge. {reason}"))
 }
 
 fn latency(report: &Report) -> Option<String> {
@@ -200,15 +208,20 @@ fn channel_choice(report: &Report) -> Option<String> {
 }
 
 fn baseline(report: &Report) -> Option<String> {
-    (report.spec.method == Method::Sacp && report.winner.is_baseline()).then(|| {
-        let searched = |candidate: &&CandidateReport| !candidate.origin.is_baseline();
-        format!(
-            "The winner is the baseline `{}`: none of the {} searched candidates was better on validation. Baselines \
-             always take part, so that a job is no worse on validation than any of them was measured to be.",
-            report.winner.as_str(),
-            report.candidates.iter().filter(searched).count()
-        )
-    })
+    if report.spec.method != Method::Sacp || !report.winner.is_baseline() {
+        return None;
+    }
+    let winner = report.winner.as_str();
+    if report.judge.as_ref().is_some_and(|judge| judge.judgement.decided_by == DecidedBy::Judge) {
+        return Some(format!(
+            "The winner is the baseline `{winner}`: the judge gave no searched finalist a better score."
+        ));
+    }
+    let searched = report.candidates.iter().filter(|candidate| !candidate.origin.is_baseline()).count();
+    Some(format!(
+        "The winner is the baseline `{winner}`: none of the {searched} searched candidates was better on validation. Baselines \
+         always take part, so that a job is no worse on validation than any of them was measured to be."
+    ))
 }
 
 fn criterion(report: &Report, ordered_by_l1: &[&str]) -> Option<String> {
@@ -233,8 +246,7 @@ mod tests {
     use crate::dataset::SplitCounts;
     use crate::importance::Criterion;
     use crate::latency::{LatencyTable, Setting};
-    use crate::recovery::DataReport;
-    use crate::recovery::{Accuracy, ChannelChoice, HeldOut, Measure};
+    use crate::recovery::{Accuracy, ChannelChoice, DataReport, HeldOut, Judgement, Measure};
     use crate::search::SearchReport;
 
     /// A report that gives no cause for a warning: with `sacp` a baseline that wins is one.
@@ -342,6 +354,17 @@ mod tests {
     }
 
     #[test]
+    fn a_judge_that_did_not_decide_is_said_with_the_reason() {
+        let judge = |judgement| Some(JudgeReport { name: None, higher_is_better: true, judgement });
+        let text = warning(|report| report.judge = judge(Judgement::over(&[2, 0], &[], "The judge had 60 s")));
+        assert!(
+            text.starts_with("The job's own metric chose the network, not the judge. The judge had 60 s"),
+            "{text}"
+        );
+        assert_silent(|report| report.judge = judge(Judgement::over(&[], &[], "unused")));
+    }
+
+    #[test]
     fn labels_of_fewer_classes_than_the_model_has_are_said() {
         let text = warning(|report| report.data = data(100, 3, 10));
         assert!(text.contains("3 classes") && text.contains("10 apart"), "{text}");
@@ -440,6 +463,12 @@ mod tests {
             report.spec.method = Method::Uniform;
             report.winner = Origin::Uniform;
         });
+        let text = warning(|report| {
+            report.winner = Origin::Uniform;
+            let judgement = Judgement::over(&[], &[], "unused");
+            report.judge = Some(JudgeReport { name: None, higher_is_better: true, judgement });
+        });
+        assert!(text.ends_with("the judge gave no searched finalist a better score."), "{text}");
     }
 
     #[test]

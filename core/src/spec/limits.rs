@@ -79,13 +79,7 @@ impl<'de> Visitor<'de> for LengthOfConfig {
 /// The limits of single fields.
 pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(), Rejection>) -> Result<(), Rejection> {
     if let Some(name) = &spec.name {
-        let length = name.chars().count();
-        if !(1..=LONGEST_NAME).contains(&length) {
-            return invalid("name", format!("`name` has {length} characters: 1 to {LONGEST_NAME} are allowed."));
-        }
-        if name.chars().any(char::is_control) {
-            return invalid("name", "`name` has a control character: printable ones are allowed.".to_owned());
-        }
+        check_name("name", name, &invalid)?;
     }
     check_inputs(spec.input_shape.as_ref(), spec.inputs.as_deref(), &invalid)?;
     check_constraints(&spec.constraints, &invalid)?;
@@ -115,6 +109,22 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
                 format!("Label `{}` has a control character: printable ones are allowed.", key.escape_debug()),
             );
         }
+    }
+    Ok(())
+}
+
+/// The rules for a name that is shown.
+pub(super) fn check_name(
+    field: &str,
+    name: &str,
+    invalid: impl Fn(&str, String) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let length = name.chars().count();
+    if !(1..=LONGEST_NAME).contains(&length) {
+        return invalid(field, format!("`{field}` has {length} characters: 1 to {LONGEST_NAME} are allowed."));
+    }
+    if name.chars().any(char::is_control) {
+        return invalid(field, format!("`{field}` has a control character: printable ones are allowed."));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod importance;
 mod inspection;
+mod judge;
 mod limits;
 mod recovery;
 mod search;
@@ -26,6 +27,7 @@ use crate::plain_text::{escaped, escaped_within};
 use crate::rejection::{Code, Rejection};
 
 pub use inspection::InspectionSpec;
+pub use judge::JudgeSpec;
 pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};
 pub use recovery::{ClosedForm, RecoverySpec};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
@@ -359,6 +361,9 @@ pub struct JobSpec {
     /// `null` prunes only.
     #[serde(default = "default_fine_tune")]
     pub fine_tune: Option<FineTune>,
+    /// An outside judge, who chooses among the finalists; absent: the job's own metric chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeSpec>,
     /// Also makes the control experiment with random channels, whatever it costs; with `sacp` it is made anyway where it costs at
     /// most 5 % of the job.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -463,6 +468,9 @@ impl JobSpec {
         }
         importance::check(self.importance, self.method, invalid)?;
         recovery::check(&self.recovery, invalid)?;
+        if let Some(judge) = &self.judge {
+            judge::check(judge, invalid)?;
+        }
         if let Some(fine_tune) = &self.fine_tune {
             let FineTune { light_epochs, epochs, lr, weight_decay, batch_size, outputs, label_smoothing, .. } =
                 fine_tune;

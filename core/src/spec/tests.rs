@@ -226,3 +226,34 @@ fn numbers_of_outputs_are_bounded() {
         assert_eq!(JobSpec::from_json(&spec).unwrap_err().node.as_deref(), Some(field));
     }
 }
+
+#[test]
+fn a_judge_has_an_hour_and_takes_the_greater_score_unless_the_spec_says_otherwise() {
+    let judge = |json: &str| {
+        let spec =
+            JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "judge": {json}}}"#)).unwrap();
+        let as_run = serde_json::to_string(&spec).unwrap();
+        assert_eq!(JobSpec::from_json(&as_run).unwrap(), spec);
+        spec.judge
+    };
+    let default = JudgeSpec { timeout_s: 3600, higher_is_better: true, name: None };
+    assert_eq!((judge("{}"), judge("null")), (Some(default), None));
+    let given = judge(r#"{"timeout_s": 604800, "higher_is_better": false, "name": "word error rate"}"#).unwrap();
+    assert_eq!((given.timeout_s, given.higher_is_better), (604_800, false));
+    assert_eq!(given.name.as_deref(), Some("word error rate"));
+}
+
+#[test]
+fn a_judge_that_can_never_answer_is_refused_with_what_is_allowed() {
+    let refused = |json: &str| detail(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "judge": {json}}}"#));
+    for timeout in ["0", "604801"] {
+        let message = refused(&format!(r#"{{"timeout_s": {timeout}}}"#));
+        assert_eq!(message, format!("`judge.timeout_s` {timeout} is out of range: 1 to 604800 seconds."));
+    }
+    for json in [r#"{"timeout_s": -1}"#, r#"{"timeout_s": 1.5}"#, r#"{"timeout_s": "1h"}"#, "true"] {
+        assert!(refused(json).starts_with("`judge"), "{json}: {}", refused(json));
+    }
+    assert!(refused(r#"{"command": "x"}"#).contains("unknown field `command`"));
+    assert!(refused(r#"{"name": ""}"#).contains("`judge.name` has 0 characters: 1 to 200"));
+    assert!(refused(r#"{"name": "a\u0007"}"#).contains("`judge.name` has a control character"));
+}

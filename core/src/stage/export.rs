@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
-use super::job::{JobView, PlanError, PlannedTask};
+use super::job::{Input, JobView, PlanError, PlannedTask};
 use super::measurement::Measurements;
+use super::tune::Choice;
 use super::{Stage, Work, import, search};
 use crate::recovery::{Accuracy, MetricReport};
 use crate::report::ProgramReport;
@@ -56,6 +57,12 @@ pub struct ExportResult {
     pub program: Option<ProgramReport>,
 }
 
+/// What a task reads that writes a network.
+pub(super) fn inputs(job: JobView<'_>, choice: Choice) -> Vec<Input> {
+    let network = import::network().into_iter().chain([import::model(), search::candidates()]);
+    network.chain(choice.weights).chain(job.dataset()).collect()
+}
+
 impl Definition for Export {
     type Work = ExportWork;
     type Result = ExportResult;
@@ -63,8 +70,7 @@ impl Definition for Export {
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
         let winner = job.winner().ok_or(PlanError { stage: Stage::Export, missing: "screen or tune" })?;
         let work = ExportWork { candidate: winner.candidate, tuned: winner.stage == Stage::Tune };
-        let inputs = import::network().into_iter().chain([import::model(), search::candidates()]).chain(winner.weights);
-        Ok(PlannedTask::only(Work::Export(work), inputs.chain(job.dataset())))
+        Ok(PlannedTask::only(Work::Export(work), inputs(job, winner)))
     }
 
     fn files(_work: &ExportWork) -> Vec<String> {

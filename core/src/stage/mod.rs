@@ -12,11 +12,13 @@ pub mod control;
 mod definition;
 pub mod encoder;
 pub mod export;
+pub mod finalists;
 pub mod graph;
 pub mod import;
 pub mod importance;
 pub mod inspect;
 mod job;
+pub mod judge;
 pub mod latency;
 pub mod light_tune;
 mod measurement;
@@ -61,6 +63,8 @@ macro_rules! with_stages {
             "A short training of the better third; with `sacp` only." light_tune LightTune;
             "The full training of the best." tune Tune;
             "Cuts random channels as a control experiment; with `sacp` or `diagnostics` only." control Control;
+            "Writes every finalist for the judge; with `judge` only." finalists Finalists;
+            "Waits for the judge's scores; with `judge` only." judge Judge;
             "Writes the pruned model." export Export;
             "Reloads the written file in a fresh process, compares, times and reports." verify Verify;
         }

@@ -51,6 +51,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         encoder: _,
         search: _,
         fine_tune: _,
+        judge: _,
         diagnostics: _,
         // Has been filled in.
         preset: _,

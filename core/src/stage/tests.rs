@@ -1,3 +1,5 @@
+mod judgement;
+
 use std::collections::BTreeSet;
 
 use calibration::{CalibrationResult, CalibrationWork};
@@ -207,7 +209,7 @@ fn an_encoder_that_is_fitted_to_measurements_is_preceded_by_them_where_there_is_
 fn every_stage_on_the_longest_road_is_read_back_from_its_name() {
     let spec = JobSpec::from_json(
         r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"},
-            "recovery": {"closed_form": false}}"#,
+            "recovery": {"closed_form": false}, "judge": {}}"#,
     )
     .unwrap();
     let mut names = road(&spec, true);
@@ -425,7 +427,7 @@ fn what_version_0_1_has_stored_is_still_read() {
 fn work_and_results_of_every_stage_travel_as_they_are() {
     let spec = JobSpec::from_json(
         r#"{"target": {"latency_reduction": 0.3}, "importance": {"criterion": "taylor"}, "encoder": {"objective": "regression"},
-            "diagnostics": true, "recovery": {"closed_form": false}}"#,
+            "diagnostics": true, "recovery": {"closed_form": false}, "judge": {}}"#,
     )
     .unwrap();
     let mut done: Vec<FinishedTask> = Vec::new();

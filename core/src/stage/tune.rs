@@ -25,8 +25,8 @@ pub struct TuneWork {
     pub candidate: usize,
 }
 
-/// The network that the export takes.
-pub(super) struct Winner {
+/// A network that may be exported.
+pub(super) struct Choice {
     pub(super) candidate: usize,
     /// The stage that measured it.
     pub(super) stage: Stage,
@@ -55,8 +55,13 @@ impl<'a> JobView<'a> {
         ranked.into_iter().enumerate().filter(|(rank, _)| is_chosen(*rank)).map(|(_, contender)| contender).collect()
     }
 
-    /// The best by validation and the stage that measured it; the first of equals. Tuned candidates go before screened ones.
+    /// The best and the stage that measured it: by the judge, or else by validation, the first of equals. Tuned candidates go before
+    /// screened ones.
     pub fn best(self) -> Option<(Stage, usize)> {
+        if let Some(candidate) = self.chosen_by_judge() {
+            let is_tuned = self.tuned().iter().any(|(_, tuned)| tuned.candidate == candidate);
+            return Some((if is_tuned { Stage::Tune } else { Stage::Screen }, candidate));
+        }
         let tuned = first_of_best(self.tuned(), |(_, a), (_, b)| a.score.is_better_than(&b.score));
         let tuned = tuned.map(|(_, tuned)| (Stage::Tune, tuned.candidate));
         tuned.or_else(|| {
@@ -66,8 +71,24 @@ impl<'a> JobView<'a> {
     }
 
     /// The best with where its weights are.
-    pub(super) fn winner(self) -> Option<Winner> {
+    pub(super) fn winner(self) -> Option<Choice> {
         let (stage, candidate) = self.best()?;
+        self.choice(stage, candidate)
+    }
+
+    /// The networks that a judge chooses among, the best by validation first: what was tuned or, where nothing is, what would be.
+    pub(super) fn choices(self) -> Vec<Choice> {
+        let mut tuned = self.tuned();
+        tuned.sort_by(|(_, a), (_, b)| b.score.order(&a.score));
+        if tuned.is_empty() {
+            let screened = self.finalists().into_iter();
+            return screened.filter_map(|finalist| self.choice(Stage::Screen, finalist.candidate)).collect();
+        }
+        tuned.into_iter().filter_map(|(_, tuned)| self.choice(Stage::Tune, tuned.candidate)).collect()
+    }
+
+    /// A candidate that a stage has measured, with where its weights are.
+    fn choice(self, stage: Stage, candidate: usize) -> Option<Choice> {
         let weights = match stage {
             Stage::Tune => {
                 let (task, _) = self.tuned().into_iter().find(|(_, tuned)| tuned.candidate == candidate)?;
@@ -78,7 +99,7 @@ impl<'a> JobView<'a> {
                 screen::weights(task, candidate)
             }
         };
-        Some(Winner { candidate, stage, weights })
+        Some(Choice { candidate, stage, weights })
     }
 }
 

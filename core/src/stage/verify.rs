@@ -51,7 +51,9 @@ impl JobView<'_> {
         let (mut seconds, mut times, mut devices) = (StageSeconds::new(), StageTimes::new(), StageDevices::new());
         for task in self.finished {
             let stage = task.stage.as_str().to_owned();
-            devices.entry(stage.clone()).or_default().insert(task.device.clone());
+            if task.stage != Stage::Judge {
+                devices.entry(stage.clone()).or_default().insert(task.device.clone());
+            }
             *seconds.entry(stage.clone()).or_default() += task.time.running;
             let StageTime { waiting, setting_up, computing } = times.entry(stage).or_default();
             *waiting += task.time.waiting;
@@ -77,6 +79,7 @@ impl JobView<'_> {
             screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
             tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             channel_choice: self.channel_choice().cloned(),
+            judgement: self.judgement().cloned(),
             winner: export.candidate,
             exported: Exported {
                 bytes: export.pruned_bytes,

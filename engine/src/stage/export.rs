@@ -1,6 +1,7 @@
 //! The best network as TorchScript, beside the original written by the same exporter, and what both answered in memory.
 
 use secateur_core::archive;
+use secateur_core::configuration::Candidate;
 use secateur_core::group::Grouping;
 use secateur_core::inspection::ExportKind;
 use secateur_core::number::UnitInterval;
@@ -35,22 +36,9 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     let &ExportWork { candidate, tuned } = work;
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;
-    let cut = candidate::cut(original.graph(), &candidate)?;
-    let graph = cut.graph.clone();
-    let data = task.data(original.graph())?;
-    let tensors = if tuned {
-        weights::load(&task.path(&tuned_weights(candidate.index)), &graph, task.device)?
-    } else {
-        let ground = Ground::of(task, &original)?;
-        let validator = ground.as_ref().map(|ground| ground.validator(&original)).transpose()?;
-        let ground = ground.as_ref().zip(validator.as_ref());
-        candidate::weights_of(task, &original, &candidate, ground, &[screened_weights])?
-    };
-    let tensors = weights::flush_subnormals(&graph, &tensors)?;
-    let pruned = Network::new(graph, tensors)?;
-
-    let metric = match &data {
-        Some(data) => Some(measured(task, data, &original, &pruned)?),
+    let (cut, pruned) = network(task, &original, &candidate, tuned)?;
+    let metric = match task.data(original.graph())? {
+        Some(data) => Some(measured(task, &data, &original, &pruned)?),
         None => None,
     };
     let accuracy = metric
@@ -58,12 +46,12 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         .filter(|metric| metric.name == Measure::Accuracy)
         .map(|&MetricReport { pruned: HeldOut { val, test }, .. }| Accuracy { val, test });
 
-    let config = candidate.configuration.replay(&Grouping::of(original.graph()));
-    let versions = versions();
-    let about = serde_json::json!({ "versions": versions, "config": config }).to_string();
-    let program = write_models(task, &original, &cut, &pruned, &[("secateur.json", about.as_str())])?;
-    write_probes(task, &pruned)?;
-    task.write_json(CONFIG, &config)?;
+    let program = write_models(task, &original, &candidate, (&cut, &pruned), PRUNED_MODEL)?;
+    weights::save_named(
+        &task.path(PROBES),
+        probes(task, &pruned)?.iter().map(|(name, tensor)| (name.as_str(), tensor)),
+    )?;
+    task.write_json(CONFIG, &candidate.configuration.replay(&Grouping::of(original.graph())))?;
     task.write(PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
 
     Ok(ExportResult {
@@ -74,6 +62,28 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         metric: metric.map(Box::new),
         program: Some(program),
     })
+}
+
+/// A candidate's network as it is written: the cut, and the weights of the stage `tune`, or else of the stage `screen`.
+pub(super) fn network(
+    task: &Task,
+    original: &Network,
+    candidate: &Candidate,
+    tuned: bool,
+) -> Result<(Cut, Network), Error> {
+    let cut = candidate::cut(original.graph(), candidate)?;
+    let graph = cut.graph.clone();
+    let tensors = if tuned {
+        weights::load(&task.path(&tuned_weights(candidate.index)), &graph, task.device)?
+    } else {
+        let ground = Ground::of(task, original)?;
+        let validator = ground.as_ref().map(|ground| ground.validator(original)).transpose()?;
+        let ground = ground.as_ref().zip(validator.as_ref());
+        candidate::weights_of(task, original, candidate, ground, &[screened_weights])?
+    };
+    let tensors = weights::flush_subnormals(&graph, &tensors)?;
+    let pruned = Network::new(graph, tensors)?;
+    Ok((cut, pruned))
 }
 
 /// What the network that is exported and the original are worth on both held-out splits.
@@ -138,15 +148,18 @@ struct OfSplit {
     others: Vec<OfBoth>,
 }
 
-/// Writes both files in the same way, so that their latencies can be compared: as the user's program where that can be
-/// done, else as recordings.
-fn write_models(
+/// Writes the pruned network under a name, and the original as [`BASE_MODEL`] in the same way, so that their latencies can be compared:
+/// as the user's program where that can be done, else as recordings.
+pub(super) fn write_models(
     task: &Task,
     original: &Network,
-    cut: &Cut,
-    pruned: &Network,
-    extra: &[(&str, &str)],
+    candidate: &Candidate,
+    (cut, pruned): (&Cut, &Network),
+    name: &str,
 ) -> Result<ProgramReport, Error> {
+    let config = candidate.configuration.replay(&Grouping::of(original.graph()));
+    let about = serde_json::json!({ "versions": versions(), "config": config }).to_string();
+    let extra = &[("secateur.json", about.as_str())];
     if guard::Layer::Preflight.is_on() {
         archive::preflight(&task.path(MODEL))?;
     }
@@ -154,7 +167,7 @@ fn write_models(
         let cut = (network.graph(), network.weights());
         torch::patch(&task.path(MODEL), original.graph(), cut, &task.path(name), extra)
     };
-    let patched = patch(pruned, PRUNED_MODEL, extra).and_then(|edits| Ok((edits, patch(original, BASE_MODEL, &[])?)));
+    let patched = patch(pruned, name, extra).and_then(|edits| Ok((edits, patch(original, BASE_MODEL, &[])?)));
     match patched {
         Ok((edits, _)) => {
             task.messages.log(format!("the file is the user's program with {} changes of its text", edits.len()));
@@ -173,7 +186,7 @@ fn write_models(
         }
         Err(reason) => {
             task.messages.log(format!("the file is a recording of the program, since {reason}"));
-            record(task, pruned, PRUNED_MODEL, extra)?;
+            record(task, pruned, name, extra)?;
             record(task, original, BASE_MODEL, &[])?;
             let reason = Some(reason.to_string());
             let lost = torch::lost_by_recording(&task.path(MODEL), original.graph())?;
@@ -192,7 +205,7 @@ fn record(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) ->
 }
 
 /// Random inputs and the in-memory answers, named `BATCH.input.N` and `BATCH.output.N`.
-fn write_probes(task: &Task, pruned: &Network) -> Result<(), Error> {
+pub(super) fn probes(task: &Task, pruned: &Network) -> Result<Vec<(String, Tensor)>, Error> {
     let mut probes: Vec<(String, Tensor)> = Vec::new();
     for batch in PROBE_BATCHES {
         let inputs = random_inputs(pruned.graph(), batch, task.spec.seed as i64, task.device)?;
@@ -204,5 +217,5 @@ fn write_probes(task: &Task, pruned: &Network) -> Result<(), Error> {
         probes.extend(numbered("input", inputs));
         probes.extend(numbered("output", outputs));
     }
-    weights::save_named(&task.path(PROBES), probes.iter().map(|(name, tensor)| (name.as_str(), tensor)))
+    Ok(probes)
 }

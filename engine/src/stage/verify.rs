@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use secateur_core::graph::Graph;
 use secateur_core::report::{Reload, Verified, assemble};
 use secateur_core::stage::export::{BASE_MODEL, PROBE_BATCHES, PROBES, PRUNED_MODEL};
 use secateur_core::stage::verify::{REPORT, VerifyResult, VerifyWork};
@@ -27,13 +28,11 @@ pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error>
     let candidate = task.candidate(history.winner)?;
     let probes: HashMap<String, Tensor> = weights::load_named(&task.path(PROBES), task.device)?.into_iter().collect();
 
-    let numbers = &graph.file().numbers;
-    let open = |name| Ok(Reloaded::open(&task.path(name), task.device)?.with_numbers(numbers));
-    let pruned = || open(PRUNED_MODEL);
-    let reload = compare(pruned, &probes)?;
+    let open = |name| open(task, &graph, name);
+    let reload = compare(|| open(PRUNED_MODEL), &probes)?;
     task.messages.log(format!("the file computes what the network did, largest difference {:e}", reload.max_abs_diff));
 
-    let (base, pruned) = (open(BASE_MODEL)?, pruned()?);
+    let (base, pruned) = (open(BASE_MODEL)?, open(PRUNED_MODEL)?);
     let inputs = numbered(&probes, PROBE_BATCHES[0], "input");
     let (base_latency, pruned_latency) = latency::side_by_side(
         &mut || base.forward(&inputs).map(drop).map_err(Error::from),
@@ -52,8 +51,13 @@ pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error>
     Ok(VerifyResult { report: Box::new(report) })
 }
 
+/// A written file as a user's process loads it.
+pub(super) fn open(task: &Task, graph: &Graph, name: &str) -> Result<Reloaded, TorchError> {
+    Ok(Reloaded::open(&task.path(name), task.device)?.with_numbers(&graph.file().numbers))
+}
+
 /// The reloaded file on the probes, at both batch sizes; anew for each, since a program may keep something of a call.
-fn compare(
+pub(super) fn compare(
     pruned: impl Fn() -> Result<Reloaded, TorchError>,
     probes: &HashMap<String, Tensor>,
 ) -> Result<Reload, Error> {

@@ -49,6 +49,11 @@ pub enum Code {
     DatasetInUse,
     JobNotEnded,
     JobHasEnded,
+    NoJudge,
+    JudgementNotAsked,
+    JudgementOver,
+    InvalidScore,
+    NotAFinalist,
     PayloadTooLarge,
     UnsupportedMediaType,
     RangeNotSatisfiable,
@@ -91,6 +96,11 @@ impl Code {
             Self::DatasetInUse => (S::CONFLICT, "dataset_in_use", "Data set is in use"),
             Self::JobNotEnded => (S::CONFLICT, "job_not_ended", "Job has not ended"),
             Self::JobHasEnded => (S::CONFLICT, "job_has_ended", "Job has ended"),
+            Self::NoJudge => (S::CONFLICT, "no_judge", "Job has no judge"),
+            Self::JudgementNotAsked => (S::CONFLICT, "judgement_not_asked", "Judgement is not asked for yet"),
+            Self::JudgementOver => (S::CONFLICT, "judgement_over", "Judgement is over"),
+            Self::InvalidScore => (S::UNPROCESSABLE_ENTITY, "invalid_score", "Score is not valid"),
+            Self::NotAFinalist => (S::UNPROCESSABLE_ENTITY, "not_a_finalist", "Candidate is no finalist"),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body is too large"),
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Content type not supported")

@@ -21,11 +21,11 @@ pub(crate) async fn list(State(app): State<App>, Own(id): Own<JobId>) -> Result<
     let items = artifacts
         .into_iter()
         .map(|artifact| ArtifactOut {
+            url: format!("/v1/jobs/{id}/artifacts/{}", artifact.name),
             name: artifact.name,
             bytes: artifact.bytes,
             sha256: artifact.sha256.to_string(),
             content_type: artifact.content_type,
-            url: format!("/v1/jobs/{id}/artifacts/{}", artifact.name),
         })
         .collect();
     Ok(Json(ArtifactList { items }))

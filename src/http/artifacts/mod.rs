@@ -3,6 +3,8 @@
 pub(super) mod download;
 pub(super) mod list;
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::response::Builder;
 use axum::http::{Response, header};
@@ -20,8 +22,9 @@ use crate::table::job;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Artifact)]
 pub(super) struct ArtifactOut {
-    /// `model.pt`, `report.json`, `config.json`, `graph.json` or `log.txt`.
-    name: &'static str,
+    /// `model.pt`, `report.json`, `config.json`, `graph.json`, `log.txt`, or with a judge `finalist-N.pt`.
+    #[schema(value_type = String)]
+    name: Cow<'static, str>,
     bytes: u64,
     /// Hexadecimal.
     sha256: String,

@@ -3,6 +3,7 @@ mod candidates;
 mod delete;
 mod events;
 mod idempotency;
+mod judgements;
 mod list;
 mod show;
 mod submit;

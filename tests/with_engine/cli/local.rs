@@ -105,6 +105,61 @@ fn a_job_that_fails_is_code_1_with_its_code_and_writes_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the model is there");
 }
 
+/// Prunes with a judge and returns the report and what was said.
+fn judged_by(command: &str, timeout_s: u32) -> (Value, String) {
+    let folder = folder();
+    let model = copy_example("vgg-digits.pt", folder.path());
+    let (spec, report) = (folder.path().join("spec.json"), folder.path().join("report.json"));
+    std::fs::write(&spec, serde_json::json!({"judge": {"timeout_s": timeout_s, "name": "bytes"}}).to_string()).unwrap();
+    let output = secateur_with_engine()
+        .arg("prune")
+        .arg(&model)
+        .args(["--flops", "0.5", "--method", "uniform", "--no-fine-tune", "--input-shape", "1,8,8"])
+        .args(["--judge", command])
+        .arg("--spec")
+        .arg(&spec)
+        .arg("--report")
+        .arg(&report)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(folder.path().join("vgg-digits-pruned.pt").is_file());
+    (serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap(), stderr(&output))
+}
+
+#[test]
+fn a_command_judges_the_file_of_every_finalist() {
+    let (report, said) = judged_by("echo loading; stat -c %s", 600);
+    let judge = &report["judge"];
+    assert_eq!((&judge["name"], &judge["decided_by"]), (&"bytes".into(), &"judge".into()));
+    let score = serde_json::json!([{"candidate": 0, "score": report["pruned"]["bytes"].as_f64().unwrap()}]);
+    assert_eq!(judge["scores"], score, "the last line that was printed");
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn a_command_that_gives_no_score_in_time_leaves_the_choice_to_our_own_metric_and_says_why() {
+    for (command, timeout, reason) in [
+        ("false", 600, "For finalist 0 the command ended with exit status: 1"),
+        ("echo nan; true", 600, "For finalist 0 the command printed `nan`, not a finite number"),
+        ("true", 600, "For finalist 0 the command printed nothing"),
+        ("sleep 600; true", 1, "The judge had 1 s, and 0 of 1 finalists had a score"),
+    ] {
+        let (report, said) = judged_by(command, timeout);
+        assert_eq!(
+            (&report["judge"]["decided_by"], &report["judge"]["scores"]),
+            (&"metric".into(), &serde_json::json!([]))
+        );
+        let told = report["judge"]["reason"].as_str().unwrap();
+        assert!(told.starts_with(reason), "{told}");
+        assert!(
+            said.contains("warning: the job's own metric chose the network, not the judge.") && said.contains(told),
+            "{said}"
+        );
+        assert!(report["warnings"].as_array().unwrap().iter().any(|warning| warning.as_str().unwrap().contains(told)));
+    }
+}
+
 #[test]
 fn inspect_prints_layers_and_totals_or_the_summary_itself() {
     let model = example("resnet20-digits.pt");

@@ -3,6 +3,7 @@
 mod cancel;
 mod database_away;
 mod faults;
+mod judge;
 mod results;
 mod resume;
 mod reuse;

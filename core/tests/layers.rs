@@ -43,7 +43,7 @@ const ENGINE: &[&[&str]] = &[
     &["error"],
     &["network"],
     &["process"],
-    &["data"],
+    &["data", "prepare"],
     &["output", "proof", "reconstruction", "supervision"],
     &["measure"],
     &["encoder", "training"],

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod measure;
 pub mod network;
 pub mod output;
+pub mod prepare;
 pub mod process;
 pub mod proof;
 pub mod reconstruction;

@@ -14,6 +14,7 @@ mod array;
 mod check;
 mod container;
 mod number_type;
+pub mod source;
 mod split;
 
 #[cfg(test)]

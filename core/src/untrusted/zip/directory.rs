@@ -21,6 +21,15 @@ pub(crate) struct DirectoryLimits {
     pub directory: u64,
 }
 
+/// What a zip is the container of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Records of a program: files only, and names that differ in more than case.
+    Records,
+    /// A folder of somebody's disk: entries for folders are passed over, and case tells names apart.
+    Folder,
+}
+
 /// The entries of a zip file whose local and central headers agree, in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -44,6 +53,15 @@ struct Row {
 impl Directory {
     /// Reads the directory of a zip file and checks it against the local headers.
     pub(crate) fn read(file: &mut (impl Read + Seek), limits: DirectoryLimits) -> Result<Self, ZipError> {
+        Self::read_as(file, limits, Contents::Records)
+    }
+
+    /// The same for a zip that may be a packed folder.
+    pub(crate) fn read_as(
+        file: &mut (impl Read + Seek),
+        limits: DirectoryLimits,
+        contents: Contents,
+    ) -> Result<Self, ZipError> {
         let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
         let end = EndRecord::read(file, length)?;
         check_limits(&end, limits)?;
@@ -56,15 +74,18 @@ impl Directory {
             Self { names: String::with_capacity(names_size as usize), rows: Vec::with_capacity(end.entries as usize) };
         let mut flags = Vec::with_capacity(end.entries as usize);
         for number in 0..end.entries {
-            let header = CentralHeader::read(&mut central, number)?;
+            let header = CentralHeader::read(&mut central, number, contents)?;
             flags.push(header.flags);
             directory.push(&header);
         }
         if central.read(&mut [0]).map_err(unreadable)? != 0 {
             return Err(ZipError::damaged("the zip directory is longer than its entries"));
         }
-        directory.check_unique()?;
+        directory.check_unique(contents)?;
         directory.locate_data(file, &flags, end.directory_offset)?;
+        let names = std::mem::take(&mut directory.names);
+        directory.rows.retain(|row| !names[..row.name_start as usize + usize::from(row.name_length)].ends_with('/'));
+        directory.names = names;
         Ok(directory)
     }
 
@@ -105,25 +126,33 @@ impl Directory {
         self.names.push_str(&header.name);
     }
 
-    /// Refuses names that differ in nothing but case. They are compared by a keyed hash first, so that no second copy of
+    /// Refuses names that occur twice, or differ in nothing but case where that does not tell them apart. They are compared by a keyed hash first, so that no second copy of
     /// them is made.
-    fn check_unique(&self) -> Result<(), ZipError> {
+    fn check_unique(&self, contents: Contents) -> Result<(), ZipError> {
         let key = RandomState::new();
-        let hash = |name: &str| {
-            let mut hasher = key.build_hasher();
-            lower_case(name).for_each(|character| hasher.write_u32(character.into()));
-            hasher.finish()
+        let hash = |name: &str| match contents {
+            Contents::Folder => key.hash_one(name),
+            Contents::Records => {
+                let mut hasher = key.build_hasher();
+                lower_case(name).for_each(|character| hasher.write_u32(character.into()));
+                hasher.finish()
+            }
+        };
+        let is_same = |first: &str, second: &str| match contents {
+            Contents::Folder => first == second,
+            Contents::Records => lower_case(first).eq(lower_case(second)),
+        };
+        let why = match contents {
+            Contents::Folder => "two entries of the zip have this name",
+            Contents::Records => "two entries of the zip have this name; PyTorch does not tell upper from lower case",
         };
         let mut hashed: Vec<(u64, u32)> =
             self.entries().enumerate().map(|(index, entry)| (hash(entry.name), index as u32)).collect();
         hashed.sort_unstable();
         for pair in hashed.windows(2) {
             let [first, second] = [pair[0].1, pair[1].1].map(|index| self.entry(index as usize).name);
-            if pair[0].0 == pair[1].0 && lower_case(first).eq(lower_case(second)) {
-                return Err(ZipError::refused(
-                    "two entries of the zip have this name; PyTorch does not tell upper from lower case",
-                )
-                .at(second));
+            if pair[0].0 == pair[1].0 && is_same(first, second) {
+                return Err(ZipError::refused(why).at(second));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read, Seek};
 
 use super::fields::Fields;
-use super::{Compression, Entry, ZipError, unreadable};
+use super::{Compression, Contents, Entry, ZipError, unreadable};
 use crate::plain_text::{hidden_character, quoted};
 
 /// Bytes of a central directory entry without name and extra fields.
@@ -37,7 +37,7 @@ pub(super) fn has_descriptor(flags: u16) -> bool {
 
 impl CentralHeader {
     /// Reads the entry `number` of the central directory.
-    pub(super) fn read(directory: &mut impl Read, number: u64) -> Result<Self, ZipError> {
+    pub(super) fn read(directory: &mut impl Read, number: u64, contents: Contents) -> Result<Self, ZipError> {
         let damaged = || ZipError::damaged(format!("entry {number} of the zip directory is damaged"));
         let mut fixed = [0; CENTRAL_HEADER as usize];
         directory.read_exact(&mut fixed).map_err(|_| damaged())?;
@@ -46,15 +46,16 @@ impl CentralHeader {
             let mut bytes = vec![0; length.into()];
             directory.read_exact(&mut bytes).map(|()| bytes).map_err(|_| damaged())
         };
-        let name = entry_name(take(header.name_length)?)?;
+        let name = entry_name(take(header.name_length)?, contents)?;
         let extra = take(header.extra_length)?;
-        match Self::from_raw(&header, &extra) {
+        let is_folder = contents == Contents::Folder && name.ends_with('/');
+        match Self::from_raw(&header, &extra, is_folder) {
             Ok(read) => Ok(Self { name, ..read }),
             Err(error) => Err(error.at(&name)),
         }
     }
 
-    fn from_raw(header: &RawCentralHeader, extra: &[u8]) -> Result<Self, ZipError> {
+    fn from_raw(header: &RawCentralHeader, extra: &[u8], is_folder: bool) -> Result<Self, ZipError> {
         if header.flags & FLAG_ENCRYPTED != 0 {
             return Err(ZipError::refused("the entry is encrypted; plain entries are read"));
         }
@@ -72,7 +73,8 @@ impl CentralHeader {
         if file_type == 0o120_000 {
             return Err(ZipError::refused("the entry is a symbolic link; regular files are read"));
         }
-        if !matches!(file_type, 0 | 0o100_000) {
+        let is_expected = matches!(file_type, 0 | 0o100_000) || is_folder && file_type == 0o040_000;
+        if !is_expected {
             return Err(ZipError::refused("the entry is a device, a folder or a pipe; a regular file is read"));
         }
 
@@ -275,7 +277,7 @@ impl Zip64Sizes {
 
 /// A name that means the same file to everyone and prints as what it is: relative, UTF-8, without `.`, `..`, `\` or
 /// characters that nobody sees.
-fn entry_name(bytes: Vec<u8>) -> Result<String, ZipError> {
+fn entry_name(bytes: Vec<u8>, contents: Contents) -> Result<String, ZipError> {
     let name = String::from_utf8(bytes).map_err(|error| {
         let bytes = &error.as_bytes()[..error.as_bytes().len().min(LONGEST_NAME)];
         ZipError::refused(format!("the entry name `{}` is not UTF-8", bytes.escape_ascii()))
@@ -307,10 +309,10 @@ fn entry_name(bytes: Vec<u8>) -> Result<String, ZipError> {
     if name.starts_with('/') || name.as_bytes().get(1) == Some(&b':') {
         return refused("is absolute");
     }
-    if name.ends_with('/') {
+    if contents == Contents::Records && name.ends_with('/') {
         return refused("is a folder; only files are read");
     }
-    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    if name.strip_suffix('/').unwrap_or(&name).split('/').any(|part| matches!(part, "" | "." | "..")) {
         return refused("has an empty, `.` or `..` part");
     }
     Ok(name)

@@ -16,7 +16,7 @@ mod fields;
 mod header;
 
 pub(crate) use self::content::{Content, check_sum, read_entry};
-pub(crate) use self::directory::{Directory, DirectoryLimits};
+pub(crate) use self::directory::{Contents, Directory, DirectoryLimits};
 
 /// How the bytes of an entry are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,11 +81,12 @@ impl<S: Stream> Reader<S> {
     /// The next regular file; `None` behind the last one.
     pub(crate) fn next(&mut self) -> Result<Option<Member>, TarError> {
         let mut extension = Extension::default();
+        let mut is_announced = false;
         loop {
             self.pass(self.unread + self.padding)?;
             (self.unread, self.padding) = (0, 0);
             let Some(header) = self.header()? else {
-                return if extension.name.is_some() || extension.size.is_some() {
+                return if is_announced {
                     Err(damaged("it ends behind the records of a member that is missing"))
                 } else {
                     Ok(None)
@@ -98,14 +99,19 @@ impl<S: Stream> Reader<S> {
             let padded = size.checked_next_multiple_of(BLOCK).filter(|padded| *padded < 1 << 62);
             let padded = padded.ok_or_else(|| damaged(format!("a member has {size} bytes, which no file has")))?;
             match header[156] {
-                b'L' => extension.name = Some(without_end(&self.records(size)?).to_vec()),
+                b'L' => {
+                    extension.name = Some(without_end(&self.records(size)?).to_vec());
+                    is_announced = true;
+                }
                 b'x' => {
+                    is_announced = true;
                     let records = self.records(size)?;
                     extension.read_pax(&records)?;
                 }
                 // Records for all members that follow: comments and the like.
                 b'g' => drop(self.records(size)?),
                 b'5' => {
+                    is_announced = false;
                     (self.unread, self.padding) = (0, 0);
                     extension = Extension::default();
                 }
@@ -116,6 +122,7 @@ impl<S: Stream> Reader<S> {
                         self.unread = size;
                         self.padding = padded - size;
                         extension = Extension::default();
+                        is_announced = false;
                         continue;
                     }
                     let name = member_name(&raw)?;

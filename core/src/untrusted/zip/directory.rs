@@ -8,7 +8,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::end::EndRecord;
 use super::header::{CENTRAL_HEADER, CentralHeader, LocalReader, has_descriptor, read_local};
-use super::{Compression, Entry, ZipError, unreadable};
+use super::{Compression, Contents, Entry, ZipError, unreadable};
 
 /// A data descriptor behind the data is between 12 and 24 bytes long.
 const LONGEST_DESCRIPTOR: u64 = 24;
@@ -19,15 +19,6 @@ pub(crate) struct DirectoryLimits {
     pub entries: u64,
     /// Bytes of the central directory.
     pub directory: u64,
-}
-
-/// What a zip is the container of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contents {
-    /// Records of a program: files only, and names that differ in more than case.
-    Records,
-    /// A folder of somebody's disk: entries for folders are passed over, and case tells names apart.
-    Folder,
 }
 
 /// The entries of a zip file whose local and central headers agree, in the order of the file.

@@ -16,7 +16,16 @@ mod fields;
 mod header;
 
 pub(crate) use self::content::{Content, check_sum, read_entry};
-pub(crate) use self::directory::{Contents, Directory, DirectoryLimits};
+pub(crate) use self::directory::{Directory, DirectoryLimits};
+
+/// What a zip is the container of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Records of a program: files only, and names that differ in more than case.
+    Records,
+    /// A folder of somebody's disk: entries for folders are passed over, and case tells names apart.
+    Folder,
+}
 
 /// How the bytes of an entry are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -227,11 +228,26 @@ def texts() -> None:
         write("frame", str(number), struct.pack("<I", len(encoded)) + encoded)
 
 
+def sources() -> None:
+    """What the usual tools wrote, the smaller files, and folders without anything in them."""
+    for path in sorted((ROOT / "engine/tests/fixtures/formats").iterdir()):
+        if path.suffix not in (".py", ".txt", ".safetensors"):
+            write("source", path.name, path.read_bytes())
+    names = ["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "images/1.png", "masks/1.png", "1.cls", "a/1.wav"]
+    for start in range(len(names)):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz" if start % 2 else "w") as entries:
+            for name in names[start:] + names[:start]:
+                entries.addfile(tarfile.TarInfo(name))
+        write("source", f"names-{start}", file.getvalue())
+
+
 if __name__ == "__main__":
     parts_of_archives()
     pickles()
     archives()
     datasets()
+    sources()
     texts()
     for folder in sorted(SEEDS.iterdir()):
         print(folder.name, len(list(folder.iterdir())), "seeds")

@@ -5,6 +5,7 @@
 
 use std::io::{Cursor, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use secateur_core::archive::{ArchiveSummary, preflight_reader, traced_input_shapes_reader};
 use secateur_core::rejection::Rejection;
@@ -116,6 +117,25 @@ pub fn open_dataset(file: &[u8]) {
                 assert!(data.labels.is_none_or(|labels| labels.len() == data.count));
             }
         }
+        Err(rejection) => check_rejection(&rejection),
+    }
+}
+
+/// Recognises a data set in a format that is converted; of an archive every member is read.
+pub fn recognise_source(file: &[u8]) {
+    use secateur_core::dataset::source::{Content, Source};
+
+    let mut upload = tempfile::tempfile_in(memory_folder()).expect("a file can be made");
+    upload.write_all(file).expect("a file can be written");
+    match Source::recognise(&Arc::new(upload)) {
+        Ok(Some(source)) => {
+            if let Content::Pictures(archive, _) | Content::Sounds(archive, _) = source.content() {
+                for member in (0..archive.len()).filter(|_| archive.is_random_access()) {
+                    let _ = archive.read(member, 1 << 20);
+                }
+            }
+        }
+        Ok(None) => {}
         Err(rejection) => check_rejection(&rejection),
     }
 }

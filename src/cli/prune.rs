@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
-use secateur_core::dataset::Dataset;
+use secateur_core::dataset;
 use secateur_core::plain_text;
 use secateur_core::recovery::MetricReport;
 use secateur_core::report::Report;
@@ -143,7 +143,7 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
     }
     secateur_core::archive::preflight(&arguments.model)?;
     if let Some(data) = &arguments.data {
-        check_fit(&spec, Some(Dataset::open(data)?.summary()))?;
+        check_fit(&spec, Some(&dataset::summarise(data)?))?;
     }
     let output = arguments.output.clone().unwrap_or_else(|| default_output(&arguments.model));
     let options = LocalOptions {

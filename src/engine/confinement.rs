@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use secateur_core::sandbox::{Ceilings, Mode, Profile, Settings};
+use secateur_core::stage::Stage;
 use secateur_core::stage::import::{DATASET, MODEL};
 use secateur_core::wire::TaskRequest;
 
@@ -25,6 +26,8 @@ const LEAST_MEMORY: u64 = GIB;
 /// What one file that an engine writes may have beyond a few times its inputs.
 const FILE: u64 = GIB;
 const TIMES_THE_INPUTS: u64 = 4;
+/// Pictures and packed tables take so many times their size as arrays.
+const TIMES_UNPACKED: u64 = 32;
 /// Threads of an engine that do not compute, and pools that libtorch starts beside its own.
 const THREADS: u64 = 64;
 const THREADS_FOR_EACH: u64 = 8;
@@ -86,7 +89,10 @@ impl Confinement {
                 Profile::Task => share,
             }),
             cpu_seconds: timeout.as_secs().checked_mul(threads).and_then(|seconds| seconds.checked_add(CPU_SECONDS)),
-            file_bytes: Some(FILE + TIMES_THE_INPUTS * inputs),
+            file_bytes: Some(match request.work.stage() {
+                Stage::Prepare => FILE + TIMES_UNPACKED * inputs,
+                _ => FILE + TIMES_THE_INPUTS * inputs,
+            }),
             threads: Some(THREADS + THREADS_FOR_EACH * threads),
         }
     }

@@ -15,7 +15,8 @@ pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(),
         ));
     }
     let shapes = spec.model_inputs().unwrap_or_default().into_iter().map(|input| input.shape).collect::<Vec<_>>();
-    if shapes.is_empty() {
+    // Pictures and tables become what the model takes.
+    if shapes.is_empty() || dataset.source.is_some() {
         return Ok(());
     }
     if shapes.len() != dataset.inputs.len() {
@@ -70,6 +71,7 @@ mod tests {
             classes: labelled.then_some(10),
             labelled,
             labels: None,
+            source: None,
         }
     }
 

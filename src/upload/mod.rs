@@ -10,7 +10,7 @@ mod fit;
 use std::time::Duration;
 
 use secateur_core::archive;
-use secateur_core::dataset::Dataset as DatasetFile;
+use secateur_core::dataset::summarise;
 use secateur_core::rejection::Rejection;
 
 use crate::access::Caller;
@@ -90,7 +90,7 @@ impl Uploads {
             dataset::set_uploaded(self.database.pool(), dataset.id).await?;
             return Ok(dataset);
         }
-        let (staged, summary) = check(staged, |staged| Ok(DatasetFile::open(&staged.path)?.summary().clone())).await?;
+        let (staged, summary) = check(staged, |staged| summarise(&staged.path)).await?;
         let id = DatasetId::generate();
         let blob = BlobKey::dataset(tenant, id);
         self.store(&blob, &staged).await?;

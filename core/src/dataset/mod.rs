@@ -30,6 +30,7 @@ use utoipa::ToSchema;
 
 use self::array::Array;
 use self::check::{DatasetArrays, IGNORED, index_of, index_text};
+use self::source::{Source, SourceSummary};
 use crate::rejection::{Code, Rejection};
 
 pub use self::array::MAX_SAMPLES;
@@ -45,6 +46,8 @@ pub enum Format {
     Npz,
     /// A header in JSON, then the bytes of all arrays.
     Safetensors,
+    /// What is converted before it is used; `source` says what it is.
+    Source,
 }
 
 /// A part of a data set.
@@ -141,9 +144,57 @@ pub struct DatasetSummary {
     pub classes: Option<usize>,
     /// Whether there is a label for each sample.
     pub labelled: bool,
-    /// The labels; `null` without any.
+    /// The labels; `null` without any, and before they are read.
     #[serde(default)]
     pub labels: Option<LabelSummary>,
+    /// What becomes arrays only in a job; `null` for a file of arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSummary>,
+}
+
+/// A description of a file, whichever format it has; it is read once from front to back.
+///
+/// # Errors
+/// [`Code::InvalidDataset`] for everything that is wrong with it.
+pub fn summarise(path: &Path) -> Result<DatasetSummary, Rejection> {
+    match source_of(path)? {
+        Some(source) => Ok(DatasetSummary::of_source(source.summary())),
+        None => Ok(Dataset::open(path)?.summary),
+    }
+}
+
+/// The data set in a file that is converted before it is used; `None` for a file of arrays.
+///
+/// # Errors
+/// [`Code::InvalidDataset`] for an archive that is damaged, or that holds no data set.
+pub fn source_of(path: &Path) -> Result<Option<Source>, Rejection> {
+    let file = File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))?;
+    Source::recognise(&Arc::new(file))
+}
+
+impl DatasetSummary {
+    /// Shapes and types are known only when the model is.
+    fn of_source(source: &SourceSummary) -> Self {
+        let stored = source.samples;
+        let tenth = (stored.train + 5) / 10;
+        let or_tenth = |count: usize| if count == 0 { tenth } else { count };
+        let (val, test) = (or_tenth(stored.val), or_tenth(stored.test));
+        let taken = tenth * (usize::from(stored.val == 0) + usize::from(stored.test == 0));
+        let is_labelled = source.labels != source::Labels::None;
+        Self {
+            format: Format::Source,
+            arrays: Vec::new(),
+            samples: SplitCounts { train: stored.train.saturating_sub(taken), val, test },
+            sample_shape: Vec::new(),
+            sample_dtype: String::new(),
+            layout: Layout::AsIs,
+            inputs: Vec::new(),
+            classes: Some(source.classes.len()).filter(|&classes| classes > 0),
+            labelled: is_labelled,
+            labels: None,
+            source: Some(source.clone()),
+        }
+    }
 }
 
 /// What is stored for one input of the model.
@@ -274,7 +325,7 @@ impl Dataset {
         let file = File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))?;
         let file = Arc::new(file);
         let (format, arrays) = container::read_arrays(&file)?;
-        let array_summaries = arrays.iter().map(summarise).collect();
+        let array_summaries = arrays.iter().map(array_summary).collect();
         let mut parts = DatasetArrays::new(arrays)?;
         let samples = split::count(&parts)?;
         parts.check_values(&file)?;
@@ -313,6 +364,7 @@ impl Dataset {
             classes: classes.map(|labels| labels.range.largest as usize + 1),
             labelled: labels.is_some(),
             labels,
+            source: None,
         };
         Ok(Self { file, parts, summary })
     }
@@ -556,7 +608,7 @@ fn with_capacity<T>(count: usize) -> Result<Vec<T>, Rejection> {
     Ok(vector)
 }
 
-fn summarise(array: &Array) -> ArraySummary {
+fn array_summary(array: &Array) -> ArraySummary {
     ArraySummary { name: array.name.clone(), dtype: array.number.name().to_owned(), shape: array.shape.clone() }
 }
 

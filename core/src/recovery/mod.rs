@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::dataset::SplitCounts;
+use crate::dataset::source::SourceFormat;
 use crate::surgery::Equivalence;
 
 pub use choice::{ChannelChoice, HeldOut, Measure, MetricReport, MetricValue};
@@ -37,6 +38,31 @@ pub struct DataReport {
     /// What the labels were to the model; `null` without labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervision: Option<Supervision>,
+    /// What the arrays were made of; `null` where the user sent arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceReport>,
+}
+
+/// A data set of pictures, recordings or tables, of which arrays were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceReport {
+    /// The format of the file.
+    pub format: SourceFormat,
+    /// The names of the classes in the order of their numbers; empty where the file does not name them.
+    pub class_names: Vec<String>,
+    /// Samples that could not be read and were left out.
+    pub bad_samples: usize,
+    /// The first of them.
+    pub first_bad: Vec<UnreadSample>,
+}
+
+/// A sample that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnreadSample {
+    /// Its file in the archive, or its row in a table.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// What networks and epochs are compared by, on the validation split: the better metric, of equals the smaller loss.

@@ -25,6 +25,7 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
         latency_setting(report),
         accuracy(report),
         classes(report),
+        unread_samples(report),
         ranking(
             "similarity",
             "The encoder's similarity",
@@ -121,6 +122,17 @@ fn accuracy(report: &Report) -> Option<String> {
             None => Some("Accuracy was not measured: the job has no data set.".to_owned()),
         },
     }
+}
+
+fn unread_samples(report: &Report) -> Option<String> {
+    let source = report.data.as_ref()?.source.as_ref()?;
+    let first = source.first_bad.first()?;
+    Some(format!(
+        "{} samples could not be read and were left out; the first is `{}`: {}.",
+        source.bad_samples,
+        first.name,
+        first.reason.trim_end_matches('.')
+    ))
 }
 
 fn classes(report: &Report) -> Option<String> {
@@ -295,7 +307,7 @@ mod tests {
 
     fn data(val: usize, classes: usize, outputs: usize) -> Option<DataReport> {
         let samples = SplitCounts { train: 1000, val, test: 100 };
-        Some(DataReport { samples, classes: Some(classes), outputs: Some(outputs), supervision: None })
+        Some(DataReport { samples, classes: Some(classes), outputs: Some(outputs), supervision: None, source: None })
     }
 
     #[test]

@@ -19,6 +19,7 @@ use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::configuration::{Constraints, Origin, ReplayConfig};
+use crate::dataset::source::Resize;
 use crate::graph::DType;
 use crate::importance::ImportanceSpec;
 use crate::number::{Positive, UnitInterval};
@@ -156,6 +157,16 @@ pub(crate) fn inputs_of(inputs: Option<&[InputSpec]>, shape: Option<&InputShape>
         (None, Some(shape)) => Some(shape.shapes().into_iter().map(InputSpec::from).collect()),
         (None, None) => None,
     }
+}
+
+/// How a data set of pictures, recordings or tables becomes arrays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// What is done with pictures that do not have the model's size. Absent: they are cropped where the model takes 64 x 64 or more, and
+    /// stretched where it takes less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
 }
 
 /// The loss that fine-tuning minimises. Each of those with labels is mixed with distillation by `distill`.
@@ -331,6 +342,9 @@ pub struct JobSpec {
     /// How stored samples become inputs; absent when they are inputs already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<InputScaling>,
+    /// How a data set of pictures becomes arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataSpec>,
     /// How the widths are chosen.
     #[serde(default = "default_method")]
     pub method: Method,

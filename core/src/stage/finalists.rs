@@ -5,7 +5,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
-use super::import::ImportResult;
 use super::job::{JobView, PlanError, PlannedTask};
 use super::measurement::Measurements;
 use super::tune::Choice;
@@ -42,16 +41,15 @@ impl JobView<'_> {
         let Some(allowed) = self.spec.target.max_metric_drop else { return true };
         let tuned = self.tuned().into_iter().find(|(_, tuned)| tuned.candidate == choice.candidate);
         let screened = self.screened().into_iter().find(|(_, screened)| screened.candidate == choice.candidate);
-        let (accuracy, fidelity) = match (choice.stage, tuned, screened) {
-            (Stage::Tune, Some((_, tuned)), _) => (tuned.score.accuracy, tuned.score.fidelity),
-            (_, _, Some((_, screened))) => (screened.accuracy, screened.agreement),
+        let (accuracy, metric) = match (choice.stage, tuned, screened) {
+            (Stage::Tune, Some((_, tuned)), _) => (tuned.score.accuracy, tuned.score.metric),
+            (_, _, Some((_, screened))) => (screened.accuracy, screened.metric),
             _ => (None, None),
         };
-        let original = self.result::<ImportResult>(Stage::Import).and_then(|import| import.accuracy);
-        let drop = match (accuracy, fidelity, original) {
+        let drop = match (accuracy, metric, self.original_accuracy()) {
             (Some(accuracy), _, Some(original)) => original.val - accuracy,
-            // The original is entirely true to itself.
-            (None, Some(fidelity), _) => 1.0 - fidelity,
+            // Without labels the original is entirely true to itself.
+            (None, Some(metric), _) => self.original_metric().unwrap_or(1.0) - metric,
             _ => return true,
         };
         drop <= allowed.get()

@@ -11,7 +11,7 @@ use crate::sandbox::Profile;
 
 /// The user's TorchScript archive. Read by `import`, `inspect` and `export`, which writes the same program with less in it.
 pub const MODEL: &str = "model.pt";
-/// The user's data set, `.npz` or `.safetensors`, told apart by content.
+/// The user's data set; in the stages behind `prepare` the arrays that were made of it.
 pub const DATASET: &str = "dataset";
 /// The imported graph ([`crate::graph::GraphFile`]).
 pub const GRAPH: &str = "graph.json";
@@ -37,21 +37,20 @@ pub struct ImportResult {
     /// Accuracy of the original; `None` without labels.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,
-    /// `None` without a data set.
+    /// Any other metric of the original with the labels, on the validation split.
+    #[serde(default)]
+    pub val_metric: Option<f64>,
+    /// `None` without a data set, and before it is arrays.
     #[serde(default)]
     pub data: Option<Box<DataReport>>,
+    /// Whether the stage `prepare` makes arrays of the data set.
+    #[serde(default)]
+    pub has_source: bool,
 }
 
 /// The user's model as an input.
 pub(super) fn model() -> Input {
     Input { name: MODEL.to_owned(), source: Source::Model }
-}
-
-impl JobView<'_> {
-    /// The data set as an input, where there is one.
-    pub(super) fn dataset(self) -> Option<Input> {
-        self.has_dataset.then(|| Input { name: DATASET.to_owned(), source: Source::Dataset })
-    }
 }
 
 /// What later stages read: the graph and the weights.
@@ -82,7 +81,9 @@ impl Definition for Import {
             bytes: 1,
             sha256: "00".to_owned(),
             accuracy: Some(Accuracy { val: 0.9, test: 0.8 }),
+            val_metric: None,
             data: None,
+            has_source: false,
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod judge;
 pub mod latency;
 pub mod light_tune;
 mod measurement;
+pub mod prepare;
 pub mod repair;
 pub mod reuse;
 pub mod rung;
@@ -51,6 +52,7 @@ macro_rules! with_stages {
         $callback! {
             "The only stage of an inspection, which looks at a model and prunes nothing." inspect Inspect;
             "Reads the user's program and makes it a graph." import Import;
+            "Makes arrays of a data set of pictures, recordings or tables; with such a data set only." prepare Prepare;
             "Finds the coupled groups, the costs and the limits." graph Graph;
             "Measures the latency of every layer at many widths; with a latency target only." latency Latency;
             "Takes gradients, for a criterion that needs them; with `sacp` only." importance Importance;

@@ -38,6 +38,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         input_shape,
         inputs,
         input,
+        data,
         // In the procedure, where it matters.
         importance: _,
         recovery: _,
@@ -66,6 +67,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         "input_shape": input_shape,
         "inputs": inputs,
         "input": input,
+        "data": data,
         "seed": seed,
     })))
 }

@@ -103,7 +103,7 @@ fn sensitivities(widths: &[usize]) -> Vec<Sensitivity> {
 
 #[test]
 fn a_classical_job_with_data_screens_and_tunes() {
-    let whole = ["import", "graph", "search", "screen", "tune", "export", "verify"];
+    let whole = ["import", "prepare", "graph", "search", "screen", "tune", "export", "verify"];
     assert_eq!(road(&spec(r#", "method": "uniform""#), true), whole);
 }
 
@@ -111,6 +111,7 @@ fn a_classical_job_with_data_screens_and_tunes() {
 fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
     let whole = [
         "import",
+        "prepare",
         "graph",
         "encoder",
         "sensitivity",
@@ -139,9 +140,30 @@ fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
 }
 
 #[test]
+fn arrays_are_made_of_what_is_none_and_read_from_then_on() {
+    let spec = spec(r#", "method": "uniform""#);
+    let imported = |has_source| {
+        let TaskResult::Import(import) = Work::Import(()).sample() else { panic!("an import finds out what it is") };
+        finished(Stage::Import, 0, TaskResult::Import(crate::stage::import::ImportResult { has_source, ..import }))
+    };
+    let tasks = |finished: &[FinishedTask], stage| {
+        let view = JobView { spec: &spec, has_dataset: true, finished, reused: Measurements::NONE };
+        plan(stage, view, Measurements::NONE).unwrap().tasks
+    };
+    assert!(tasks(&[imported(false)], Stage::Prepare).is_empty());
+    let prepare = tasks(&[imported(true)], Stage::Prepare);
+    assert!(prepare[0].inputs.iter().any(|input| input.source == Source::Dataset));
+    let done = [imported(true), finished(Stage::Prepare, 0, prepare[0].work.sample()), proposed(1)];
+    let inputs = &tasks(&done, Stage::Screen)[0].inputs;
+    let arrays = Source::Output { stage: Stage::Prepare, index: 0, name: "samples.safetensors".to_owned() };
+    assert!(inputs.contains(&Input { name: "dataset".to_owned(), source: arrays }), "{inputs:?}");
+    assert!(inputs.iter().all(|input| input.source != Source::Dataset));
+}
+
+#[test]
 fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
     let taylor = spec(r#", "importance": {"criterion": "taylor"}"#);
-    assert_eq!(road(&taylor, true)[..4], ["import", "graph", "importance", "encoder"]);
+    assert_eq!(road(&taylor, true)[2..5], ["graph", "importance", "encoder"]);
     assert!(!road(&spec(r#", "importance": {"criterion": "fpgm"}"#), true).contains(&"importance"));
 
     let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 });
@@ -160,7 +182,7 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
         JobSpec::from_json(&format!(r#"{{"target": {{"latency_reduction": 0.3}}, "method": "{method}"}}"#)).unwrap()
     };
     assert_eq!(road(&spec("uniform"), false)[..4], ["import", "graph", "latency", "search"]);
-    assert_eq!(road(&spec("sacp"), true)[..5], ["import", "graph", "latency", "encoder", "sensitivity"]);
+    assert_eq!(road(&spec("sacp"), true)[2..6], ["graph", "latency", "encoder", "sensitivity"]);
     let spec = spec("global_l1");
     let planned = |stage, finished: &[FinishedTask]| {
         let view = JobView { spec: &spec, has_dataset: false, finished, reused: Measurements::NONE };
@@ -184,7 +206,7 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
 #[test]
 fn an_encoder_that_is_fitted_to_measurements_is_preceded_by_them_where_there_is_data() {
     let fitted = spec(r#", "encoder": {"objective": "regression", "samples": 70}"#);
-    assert_eq!(road(&fitted, true)[1..4], ["graph", "calibration", "encoder"]);
+    assert_eq!(road(&fitted, true)[2..5], ["graph", "calibration", "encoder"]);
     assert_eq!(road(&fitted, false)[1..3], ["graph", "encoder"]);
 
     let planned = |stage, finished: &[FinishedTask]| {
@@ -439,7 +461,10 @@ fn work_and_results_of_every_stage_travel_as_they_are() {
         for task in tasks {
             let json = serde_json::to_string(&task).unwrap();
             assert_eq!(serde_json::from_str::<PlannedTask>(&json).unwrap(), task);
-            let result = task.work.sample();
+            let mut result = task.work.sample();
+            if let TaskResult::Import(import) = &mut result {
+                import.has_source = true;
+            }
             let json = serde_json::to_string(&result).unwrap();
             assert_eq!(serde_json::from_str::<TaskResult>(&json).unwrap(), result);
             assert_eq!((task.work.stage(), result.stage()), (stage, stage));

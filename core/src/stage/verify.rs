@@ -65,9 +65,9 @@ impl JobView<'_> {
             original: Original {
                 bytes: import.bytes,
                 sha256: import.sha256.clone(),
-                accuracy: import.accuracy,
+                accuracy: self.original_accuracy(),
                 max_abs_diff: import.max_abs_diff,
-                data: import.data.as_deref().cloned(),
+                data: self.data_report().cloned(),
             },
             latency: latency.map(|result| result.table.clone()),
             encoder: self.encoder().cloned(),

@@ -109,7 +109,7 @@ impl<'a> Data<'a> {
         let supervision = self.supervision.as_ref().map(|(supervision, _)| supervision.clone());
         let are_classes = supervision.as_ref().is_none_or(|found| found.loss == SupervisionLoss::CrossEntropy);
         let classes = summary.classes.filter(|_| are_classes);
-        DataReport { samples: summary.samples, classes, outputs: self.outputs, supervision }
+        DataReport { samples: summary.samples, classes, outputs: self.outputs, supervision, source: None }
     }
 
     pub fn has_labels(&self) -> bool {

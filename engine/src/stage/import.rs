@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use secateur_core::archive;
-use secateur_core::dataset::{Dataset, InputSummary, Layout};
+use secateur_core::dataset::{self, Dataset, InputSummary, Layout};
 use secateur_core::graph::{DType, Graph};
 use secateur_core::output::{self, Objective, OutputKind};
-use secateur_core::recovery::Accuracy;
+use secateur_core::recovery::{Accuracy, DataReport};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::InputSpec;
 use secateur_core::stage::Stage;
@@ -45,22 +45,67 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     weights::save(&task.path(WEIGHTS), &graph, &weights)?;
     task.write(GRAPH, json.as_bytes())?;
 
-    if task.path(DATASET).exists() {
-        check_outputs(task, &graph)?;
-    }
-    let (accuracy, data) = match task.data(&graph)? {
-        Some(data) => {
-            if let Some(settings) = &task.spec.fine_tune {
-                training::check_labels(settings, data.has_labels())?;
-            }
-            (accuracy_of_original(task, &data, graph, weights)?, Some(Box::new(data.report())))
-        }
-        None => {
-            check_without_data(task)?;
-            (None, None)
-        }
+    let mut result = ImportResult {
+        input_shapes,
+        nodes,
+        max_abs_diff,
+        bytes,
+        sha256,
+        accuracy: None,
+        val_metric: None,
+        data: None,
+        has_source: false,
     };
-    Ok(ImportResult { input_shapes, nodes, max_abs_diff, bytes, sha256, accuracy, data })
+    let dataset = task.path(DATASET);
+    if !dataset.exists() {
+        check_without_data(task)?;
+        return Ok(result);
+    }
+    check_outputs(task, &graph)?;
+    if dataset::source_of(&dataset)?.is_some() {
+        result.has_source = true;
+        return Ok(result);
+    }
+    let measured = measured_original(task, &dataset, graph, weights)?;
+    Ok(ImportResult {
+        accuracy: measured.accuracy,
+        val_metric: measured.val_metric,
+        data: Some(Box::new(measured.data)),
+        ..result
+    })
+}
+
+/// What the original is worth on a data set of arrays.
+pub(super) struct MeasuredOriginal {
+    pub(super) accuracy: Option<Accuracy>,
+    pub(super) val_metric: Option<f64>,
+    pub(super) data: DataReport,
+}
+
+/// # Errors
+/// The data set does not fit the model or the spec.
+pub(super) fn measured_original(
+    task: &Task,
+    dataset: &Path,
+    graph: Graph,
+    weights: Vec<tch::Tensor>,
+) -> Result<MeasuredOriginal, Error> {
+    let data = Data::open(dataset, &graph, task.spec, task.device)?;
+    if let Some(settings) = &task.spec.fine_tune {
+        training::check_labels(settings, data.has_labels())?;
+    }
+    let mut measured = MeasuredOriginal { accuracy: None, val_metric: None, data: data.report() };
+    if !data.has_labels() {
+        return Ok(measured);
+    }
+    let weights = weights.iter().map(|tensor| tensor.f_to(task.device)).collect::<Result<_, _>>()?;
+    let network = Network::new(graph, weights)?;
+    let val = data.split(SplitName::Val)?;
+    measured.accuracy = evaluate::held_out(&network, &val, &data.split(SplitName::Test)?)?;
+    if measured.accuracy.is_none() {
+        measured.val_metric = evaluate::with_labels(&network, &val)?.map(|judged| judged.value);
+    }
+    Ok(measured)
 }
 
 /// Loads the model after the pre-flight and says what it is.
@@ -105,6 +150,9 @@ fn possible_inputs(
     }
     let dataset = workspace.path(DATASET);
     if !dataset.exists() {
+        return Ok(vec![None]);
+    }
+    if dataset::source_of(&dataset)?.is_some() {
         return Ok(vec![None]);
     }
     Ok(sample_inputs(&Dataset::open(&dataset)?).into_iter().map(Some).collect())
@@ -193,20 +241,6 @@ fn check_without_data(task: &Task) -> Result<(), Rejection> {
         .at("target.max_metric_drop"));
     }
     Ok(())
-}
-
-fn accuracy_of_original(
-    task: &Task,
-    data: &Data,
-    graph: Graph,
-    weights: Vec<tch::Tensor>,
-) -> Result<Option<Accuracy>, Error> {
-    if !data.has_labels() {
-        return Ok(None);
-    }
-    let weights = weights.iter().map(|tensor| tensor.f_to(task.device)).collect::<Result<_, _>>()?;
-    let network = Network::new(graph, weights)?;
-    evaluate::held_out(&network, &data.split(SplitName::Val)?, &data.split(SplitName::Test)?)
 }
 
 /// Bytes and SHA-256, hexadecimal, of a file.

@@ -17,6 +17,7 @@ mod inspect;
 mod judge;
 mod latency;
 mod light_tune;
+mod prepare;
 mod repair;
 mod rung;
 mod screen;

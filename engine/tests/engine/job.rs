@@ -8,7 +8,7 @@ use secateur_core::rejection::Rejection;
 use secateur_core::report::Report;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::import::{DATASET, MODEL};
-use secateur_core::stage::{FinishedTask, JobView, Measurements, Stage, TaskResult, TaskTime, Work, plan};
+use secateur_core::stage::{FinishedTask, JobView, Measurements, Source, Stage, TaskResult, TaskTime, Work, plan};
 use secateur_core::wire::{Device, EngineMessage, Outcome, PROTOCOL, Progress, TaskRequest, read_frame, write_frame};
 use tempfile::TempDir;
 
@@ -87,6 +87,11 @@ impl Job {
             self.reused.extend(planned.reused);
             for task in planned.tasks {
                 for input in &task.inputs {
+                    if let Source::Output { name, .. } = &input.source
+                        && *name != input.name
+                    {
+                        std::fs::copy(self.path(name), self.path(&input.name)).unwrap();
+                    }
                     assert!(self.path(&input.name).exists(), "{} reads {}", stage.as_str(), input.name);
                 }
                 match self.run(task.work) {

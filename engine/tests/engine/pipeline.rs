@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use secateur_core::configuration::Origin;
+use secateur_core::dataset::source::SourceFormat;
 use secateur_core::output::OutputKind;
 use secateur_core::recovery::{Measure, SupervisionLoss};
 use secateur_core::rejection::Code;
@@ -454,4 +455,56 @@ fn a_model_of_two_inputs_is_trained_on_both() {
     let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.train_loss).collect();
     assert!(losses[7] < losses[0], "{losses:?}");
     assert!(report.metric.unwrap().pruned.val > 0.5);
+}
+
+/// One member of a tar.
+fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let padding = vec![0; bytes.len().next_multiple_of(512) - bytes.len()];
+    [&header[..], bytes, &padding].concat()
+}
+
+/// An array of MNIST's format.
+fn idx(shape: &[i64], values: &Tensor) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, shape.len() as u8];
+    bytes.extend(shape.iter().flat_map(|&size| (size as u32).to_be_bytes()));
+    bytes.extend(Vec::<u8>::try_from(values.to_kind(Kind::Uint8).flatten(0, -1)).unwrap());
+    bytes
+}
+
+#[test]
+fn a_data_set_of_another_format_becomes_arrays_once() {
+    let arrays: HashMap<String, Tensor> = Tensor::read_npz(example("digits.npz")).unwrap().into_iter().collect();
+    let mut tar = Vec::new();
+    for (name, split) in [("train", ""), ("t10k", "_test")] {
+        let (x, y) = (&arrays[&format!("x{split}")], &arrays[&format!("y{split}")]);
+        let count = x.size()[0];
+        tar.extend(member(&format!("{name}-images-idx3-ubyte"), &idx(&[count, 8, 8], x)));
+        tar.extend(member(&format!("{name}-labels-idx1-ubyte"), &idx(&[count], y)));
+    }
+    tar.extend([0; 1024]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.tar");
+    std::fs::write(&path, tar).unwrap();
+
+    let mut arrays_job = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&example("digits.npz")));
+    arrays_job.run_through(Stage::Import).unwrap();
+    let TaskResult::Import(imported) = &arrays_job.finished[0].result else { panic!("there is an import") };
+
+    let report = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&path)).report();
+    check_consistency(&report);
+    let data = report.data.unwrap();
+    assert_eq!((data.samples.train + data.samples.val, data.samples.test), (1257, 360));
+    assert_eq!(data.source.unwrap().format, SourceFormat::Idx);
+    assert_eq!(report.base.accuracy.unwrap().test, imported.accuracy.unwrap().test, "the test pictures are the same");
+    assert!(report.seconds.contains_key("prepare"), "{:?}", report.seconds);
+    assert!(report.pruned.accuracy.unwrap().test > 0.8);
 }

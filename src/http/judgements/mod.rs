@@ -86,7 +86,7 @@ struct FinalistOut {
     val_accuracy: Option<f64>,
     /// Without labels: how true the network is to the original on the validation split.
     #[serde(skip_serializing_if = "Option::is_none")]
-    val_fidelity: Option<f64>,
+    val_metric: Option<f64>,
     /// Where its TorchScript archive can be downloaded.
     url: String,
     bytes: u64,
@@ -159,7 +159,7 @@ impl FinalistOut {
             reduction: report.reduction,
             predicted_latency_ms: report.predicted_latency_ms,
             val_accuracy: report.tuned_accuracy.or(report.screened_accuracy),
-            val_fidelity: report.tuned_fidelity.or(report.screened_fidelity),
+            val_metric: report.tuned_metric.or(report.screened_metric),
             url: format!("/v1/jobs/{id}/artifacts/{}", file.name),
             bytes: file.bytes,
             sha256: file.sha256.to_string(),

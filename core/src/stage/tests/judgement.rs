@@ -152,7 +152,7 @@ fn a_network_that_the_export_would_refuse_is_no_finalist() {
 
     // Without labels the original's fidelity is 1.
     let faithful = |task, candidate, fidelity| {
-        tuned_with(task, candidate, Score { accuracy: None, fidelity: Some(fidelity), loss: 1.0 - fidelity })
+        tuned_with(task, candidate, Score { accuracy: None, metric: Some(fidelity), loss: 1.0 - fidelity })
     };
     let done = [proposed(2), screened(0, 0, 0.9), faithful(0, 0, 0.8), faithful(1, 1, 0.95)];
     assert_eq!(plan_for(&json(0.1), Stage::Finalists, &done).unwrap().len(), 1);

@@ -1,0 +1,91 @@
+//! The stage `prepare`: pictures, recordings and tables become the arrays that training reads, in the size that the model takes.
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::Definition;
+use super::import::{self, ImportResult};
+use super::job::{Input, JobView, PlanError, PlannedTask, Source};
+use super::measurement::Measurements;
+use super::{Stage, Work};
+use crate::recovery::{Accuracy, DataReport};
+use crate::sandbox::Profile;
+use crate::spec::JobSpec;
+
+/// The arrays, as `.safetensors`.
+pub const SAMPLES: &str = "samples.safetensors";
+
+/// The stage.
+pub struct Prepare;
+
+/// What was written, and what the original is worth on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrepareResult {
+    /// Accuracy of the original; `None` where something else is measured.
+    #[serde(default)]
+    pub accuracy: Option<Accuracy>,
+    /// Any other metric of the original with the labels, on the validation split.
+    #[serde(default)]
+    pub val_metric: Option<f64>,
+    /// The data set as it is used.
+    pub data: Box<DataReport>,
+}
+
+impl<'a> JobView<'a> {
+    /// The data set as an input of the stages that compute with it, where there is one.
+    pub(super) fn dataset(self) -> Option<Input> {
+        let is_prepared = self.result::<PrepareResult>(Stage::Prepare).is_some();
+        let prepared = Source::Output { stage: Stage::Prepare, index: 0, name: SAMPLES.to_owned() };
+        let source = if is_prepared { prepared } else { Source::Dataset };
+        self.has_dataset.then(|| Input { name: import::DATASET.to_owned(), source })
+    }
+
+    /// Accuracy of the original network.
+    pub(super) fn original_accuracy(self) -> Option<Accuracy> {
+        let prepared = self.result::<PrepareResult>(Stage::Prepare).and_then(|found| found.accuracy);
+        prepared.or_else(|| self.result::<ImportResult>(Stage::Import)?.accuracy)
+    }
+
+    /// Any other metric of the original network with the labels, on the validation split.
+    pub(super) fn original_metric(self) -> Option<f64> {
+        let prepared = self.result::<PrepareResult>(Stage::Prepare).and_then(|found| found.val_metric);
+        prepared.or_else(|| self.result::<ImportResult>(Stage::Import)?.val_metric)
+    }
+
+    /// The data set as it is used; `None` without one.
+    pub(super) fn data_report(self) -> Option<&'a DataReport> {
+        let prepared = self.result::<PrepareResult>(Stage::Prepare).map(|found| &*found.data);
+        prepared.or_else(|| self.result::<ImportResult>(Stage::Import)?.data.as_deref())
+    }
+}
+
+impl Definition for Prepare {
+    type Work = ();
+    type Result = PrepareResult;
+
+    /// It decodes what somebody sent.
+    const PROFILE: Profile = Profile::Import;
+
+    fn is_part_of(_spec: &JobSpec, has_dataset: bool) -> bool {
+        has_dataset
+    }
+
+    fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
+        let import: Option<&ImportResult> = job.result(Stage::Import);
+        let import = import.ok_or(PlanError { stage: Stage::Prepare, missing: "import" })?;
+        if !import.has_source {
+            return Ok(Vec::new());
+        }
+        Ok(PlannedTask::only(Work::Prepare(()), import::network().into_iter().chain(job.dataset())))
+    }
+
+    fn files(_work: &()) -> Vec<String> {
+        vec![SAMPLES.to_owned()]
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn sample(_work: &()) -> PrepareResult {
+        let samples = crate::dataset::SplitCounts { train: 8, val: 1, test: 1 };
+        let data = DataReport { samples, classes: Some(2), outputs: Some(2), supervision: None, source: None };
+        PrepareResult { accuracy: Some(Accuracy { val: 0.9, test: 0.8 }), val_metric: None, data: Box::new(data) }
+    }
+}

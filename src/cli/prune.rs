@@ -53,7 +53,7 @@ pub(super) struct PruneArguments {
     /// Share of the latency at batch 1 on this machine to remove, by a table that is measured first
     #[arg(long, value_name = "SHARE")]
     latency: Option<f64>,
-    /// Data to fine-tune and measure with, .npz or .safetensors
+    /// Data to fine-tune and measure with: .npz, .safetensors, or a format of docs/data.md
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// A job spec as JSON; options go before what it says

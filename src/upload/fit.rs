@@ -16,7 +16,7 @@ pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(),
     }
     let shapes = spec.model_inputs().unwrap_or_default().into_iter().map(|input| input.shape).collect::<Vec<_>>();
     // Pictures and tables become what the model takes.
-    if shapes.is_empty() || dataset.source.is_some() {
+    if shapes.is_empty() || dataset.inputs.is_empty() {
         return Ok(());
     }
     if shapes.len() != dataset.inputs.len() {

@@ -68,10 +68,12 @@ proptest! {
         let encoder = random_encoder(&layers, hidden, seed);
         let scorer = Scorer::new(&layers, &space, &encoder);
         // A random encoder may map everything to zero, which has no direction.
-        prop_assume!(dense_similarity(&layers, &encoder, &space, &space.widest()) > 0.9);
+        let like_itself = dense_similarity(&layers, &encoder, &space, &space.widest());
+        prop_assume!(like_itself > 0.9);
         let mut point = space.point(space.widest());
         let mut state = scorer.state(&point.levels);
-        prop_assert!((scorer.score(&state) - 1.0).abs() < 1e-5, "the unpruned network is like itself");
+        // An embedding of next to no length is not quite like itself, since lengths are kept from zero.
+        prop_assert!((scorer.score(&state) - like_itself).abs() < 1e-5, "the unpruned network is like itself");
         for (group, level) in moves {
             let group = group % space.groups();
             let level = (level % space.widths(group).len()) as u8;

@@ -253,7 +253,8 @@ fn an_inspection_is_one_task_that_reads_the_model_and_no_job_has_it() {
 fn without_data_or_fine_tuning_nothing_is_tuned() {
     let short = ["import", "graph", "search", "screen", "export", "verify"];
     assert_eq!(road(&spec(r#", "method": "uniform""#), false), short);
-    assert_eq!(road(&spec(r#", "method": "uniform", "fine_tune": null"#), true), short);
+    let prunes_only = road(&spec(r#", "method": "uniform", "fine_tune": null"#), true);
+    assert_eq!(prunes_only, [&short[..1], &["prepare"], &short[1..]].concat());
 }
 
 #[test]
@@ -294,7 +295,7 @@ fn diagnostics_ask_for_random_channels_with_any_method_and_whatever_they_cost() 
     let uniform = |more: &str| spec(&format!(r#", "method": "uniform"{more}"#));
     assert!(!road(&uniform(""), true).contains(&"control"));
     let asked = uniform(r#", "diagnostics": true"#);
-    assert_eq!(road(&asked, true)[4..], ["tune", "control", "export", "verify"]);
+    assert_eq!(road(&asked, true)[5..], ["tune", "control", "export", "verify"]);
     assert!(!road(&asked, false).contains(&"control"), "nothing is measured without data");
     let done = [proposed(1), screened(0, 0, 0.5)];
     assert_eq!(control(&asked, &done)[0].work, Work::Control(ControlWork { candidate: 0, seconds: None }));

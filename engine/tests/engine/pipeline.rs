@@ -499,7 +499,10 @@ fn a_data_set_of_another_format_becomes_arrays_once() {
     arrays_job.run_through(Stage::Import).unwrap();
     let TaskResult::Import(imported) = &arrays_job.finished[0].result else { panic!("there is an import") };
 
-    let report = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&path)).report();
+    let without_shape = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&path)).rejection();
+    assert_eq!(without_shape.code, Code::InputShape, "the files say nothing of channels");
+    let spec = spec(0.5, r#"null, "input_shape": [1, 8, 8]"#);
+    let report = Job::new(&spec, &example("vgg-digits.pt"), Some(&path)).report();
     check_consistency(&report);
     let data = report.data.unwrap();
     assert_eq!((data.samples.train + data.samples.val, data.samples.test), (1257, 360));

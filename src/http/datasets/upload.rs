@@ -12,7 +12,8 @@ use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::multipart::receive_file;
 use crate::http::request::parameters::Parameters;
 
-/// Upload a data set, `.npz` or `.safetensors`. The same bytes give the same data set.
+/// Upload a data set: `.npz`, `.safetensors`, or pictures, recordings and tables in the formats that are usual for them. The same bytes give
+/// the same data set.
 #[utoipa::path(post, path = "/v1/datasets", operation_id = "upload_dataset", tag = "datasets",
     params(("name" = Option<String>, Query, description = "What to call it; the file's name otherwise")),
     request_body(content(

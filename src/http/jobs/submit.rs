@@ -54,7 +54,7 @@ pub(crate) struct JobForm {
     #[schema(value_type = String, format = Binary)]
     #[allow(dead_code, reason = "only described")]
     model: Vec<u8>,
-    /// `.npz` or `.safetensors`.
+    /// `.npz`, `.safetensors`, or pictures, recordings and tables as docs/data.md describes them.
     #[schema(value_type = Option<String>, format = Binary)]
     #[allow(dead_code, reason = "only described")]
     dataset: Option<Vec<u8>>,

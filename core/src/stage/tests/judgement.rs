@@ -37,10 +37,10 @@ fn exported(spec: &JobSpec, done: &[FinishedTask]) -> usize {
 #[test]
 fn a_judge_is_asked_after_all_training_and_before_the_export() {
     let judged = r#", "method": "uniform", "judge": {}"#;
-    assert_eq!(road(&spec(judged), true)[3..], ["screen", "tune", "finalists", "judge", "export", "verify"]);
+    assert_eq!(road(&spec(judged), true)[4..], ["screen", "tune", "finalists", "judge", "export", "verify"]);
     assert_eq!(road(&spec(judged), false)[3..], ["screen", "finalists", "judge", "export", "verify"]);
     let with_control = format!(r#"{judged}, "diagnostics": true"#);
-    assert_eq!(road(&spec(&with_control), true)[4..8], ["tune", "control", "finalists", "judge"]);
+    assert_eq!(road(&spec(&with_control), true)[5..9], ["tune", "control", "finalists", "judge"]);
 }
 
 #[test]

@@ -361,7 +361,8 @@ impl Dataset {
             sample_dtype: inputs[0].dtype.clone(),
             layout: guess_layout(&inputs[0].shape),
             inputs,
-            classes: classes.map(|labels| labels.range.largest as usize + 1),
+            // A float may be beyond every whole number of the machine.
+            classes: classes.map(|labels| (labels.range.largest as usize).saturating_add(1)),
             labelled: labels.is_some(),
             labels,
             source: None,

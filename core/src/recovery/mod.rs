@@ -82,8 +82,10 @@ impl Score {
     /// The loss of a network whose loss is not finite.
     pub const WORST_LOSS: f64 = f64::MAX;
 
-    /// A score by this measure; a loss that is not finite is [`Self::WORST_LOSS`].
+    /// A score by this measure. A value that is not finite is none, which is worse than any; a loss that is not finite is
+    /// [`Self::WORST_LOSS`].
     pub fn new(measure: Measure, value: Option<f64>, loss: f64) -> Self {
+        let value = value.filter(|value| value.is_finite());
         let loss = if loss.is_finite() { loss } else { Self::WORST_LOSS };
         match measure {
             Measure::Accuracy => Self { accuracy: value, metric: None, loss },
@@ -98,7 +100,7 @@ impl Score {
 
     /// `Greater` for the better one.
     pub fn order(&self, other: &Self) -> Ordering {
-        let value = |score: &Self| score.value().unwrap_or(0.0);
+        let value = |score: &Self| score.value().unwrap_or(f64::MIN);
         value(self).total_cmp(&value(other)).then(other.loss.total_cmp(&self.loss))
     }
 
@@ -146,9 +148,9 @@ pub struct ClosedFormResult {
 }
 
 impl Screened {
-    /// What candidates are compared by: the job's measure, without data nothing.
+    /// What candidates are compared by: the job's measure, where there is none, without data above all, the least number.
     pub fn value(&self) -> f64 {
-        self.accuracy.or(self.metric).unwrap_or(0.0)
+        self.accuracy.or(self.metric).unwrap_or(f64::MIN)
     }
 }
 
@@ -192,4 +194,19 @@ pub struct TuneResult {
     pub accuracy: Option<Accuracy>,
     /// Of the best epoch, which is chosen by it.
     pub score: Score,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_whose_answers_are_no_numbers_is_worse_than_any_other() {
+        let score = |value, loss| Score::new(Measure::R2, Some(value), loss);
+        let broken = score(f64::NAN, f64::NAN);
+        assert!(score(-1e9, 1e9).is_better_than(&broken) && !broken.is_better_than(&score(-1e9, 1e9)));
+        assert_eq!((broken.metric, broken.loss), (None, Score::WORST_LOSS));
+        assert!(score(0.5, 2.0).is_better_than(&score(0.4, 1.0)), "the metric comes first");
+        assert!(score(0.5, 1.0).is_better_than(&score(0.5, 2.0)), "then the loss");
+    }
 }

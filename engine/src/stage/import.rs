@@ -183,7 +183,8 @@ fn sample_inputs(dataset: &Dataset) -> Vec<Vec<InputSpec>> {
 
 /// Whole numbers of more than a byte are taken for what they are, bytes for pictures.
 fn input(stored: &InputSummary, shape: Vec<i64>) -> InputSpec {
-    let dtype = (!stored.is_float() && stored.dtype != "uint8").then_some(DType::Int64);
+    let is_picture = stored.is_float() || matches!(stored.dtype.as_str(), "uint8" | "bool");
+    let dtype = (!is_picture).then_some(DType::Int64);
     InputSpec { dtype, ..InputSpec::from(shape) }
 }
 

@@ -197,6 +197,8 @@ fn labels_of_any_shape_and_type_are_loaded() {
     let (summary, values) = load(ArrayFixture::f32("y", &[40], &[-0.5; 40]));
     assert_eq!(values, Column { elements: Elements::F32(vec![-0.5; 4]), shape: vec![] });
     assert!(!summary.are_whole && summary.range.least == -0.5 && summary.range.largest == -0.5);
+    let (summary, _) = load(ArrayFixture::f32("y", &[40], &[1e30; 40]));
+    assert!(summary.could_be_classes(), "a float of this size is a whole number");
     let (summary, _) = load(ArrayFixture::f32("y", &[40, 4], &[0.1, 0.2, 0.3, 0.4].repeat(40)));
     assert!(summary.are_distributions && !summary.could_be_classes());
     let (summary, _) = load(ArrayFixture::i64("y", &[40, 2], &[1, -100].repeat(40)));

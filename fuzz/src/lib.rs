@@ -105,16 +105,23 @@ pub fn check_rejection(rejection: &Rejection) {
 
 /// Opens a data set; what passes is loaded as a training would.
 pub fn open_dataset(file: &[u8]) {
-    use secateur_core::dataset::{Dataset, Split};
+    use secateur_core::dataset::{Dataset, Elements, InputSummary, Layout, Split};
 
     let mut upload = tempfile::NamedTempFile::new_in(memory_folder()).expect("a file can be made");
     upload.write_all(file).expect("a file can be written");
     match Dataset::open(upload.path()) {
         Ok(dataset) => {
-            let layout = dataset.summary().layout;
+            let layouts: Vec<Layout> = dataset.summary().inputs.iter().map(InputSummary::layout).collect();
             for split in [Split::Train, Split::Val, Split::Test] {
-                let data = dataset.load(split, layout, 0).expect("a data set that was checked can be loaded");
-                assert!(data.labels.is_none_or(|labels| labels.len() == data.count));
+                let data = dataset.load(split, &layouts, 0).expect("a data set that was checked can be loaded");
+                for column in data.inputs.iter().chain(&data.labels) {
+                    let elements = match &column.elements {
+                        Elements::U8(values) => values.len(),
+                        Elements::I64(values) => values.len(),
+                        Elements::F32(values) => values.len(),
+                    };
+                    assert_eq!(elements, data.count * column.shape.iter().product::<usize>());
+                }
             }
         }
         Err(rejection) => check_rejection(&rejection),

@@ -39,6 +39,7 @@ impl Net {
             state: Vec::new(),
             methods: Vec::new(),
             free_sizes: Vec::new(),
+            input_names: Vec::new(),
             numbers: Vec::new(),
         };
         Self { file, here: ValueId(0) }

@@ -3,52 +3,17 @@
 //! One test in a binary of its own, since the allocator counts for the whole process. What it counts is pessimistic: a
 //! block that grows is held twice for a moment.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod memory;
+
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secateur_core::archive;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 const MOST: usize = 64_000_000;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-struct CountingAllocator;
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-fn count(size: usize) {
-    let held = HELD.fetch_add(size, Ordering::Relaxed) + size;
-    PEAK.fetch_max(held, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to the system's allocator as it came; only sizes are counted beside it.
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller keeps `alloc`'s contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the block came from `System` with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(new_size);
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the block came from `System` with this layout, and the caller vouches for the new size.
-        unsafe { System.realloc(block, layout, new_size) }
-    }
-}
 
 /// A module whose attributes `attributes` writes, keys and values.
 fn module(attributes: &[u8]) -> Vec<u8> {
@@ -133,10 +98,7 @@ impl Upload {
 /// The most that was held during a pre-flight, and what it said.
 fn peak_of_preflight(path: &Path) -> (usize, String) {
     let mut file = BufReader::with_capacity(1, File::open(path).unwrap());
-    let before = HELD.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = archive::preflight_reader(&mut file);
-    let peak = PEAK.load(Ordering::Relaxed) - before;
+    let (result, peak) = memory::peak_of(|| archive::preflight_reader(&mut file));
     let verdict = match result {
         Ok(summary) => format!("passes with {} tensors", summary.tensors),
         Err(rejection) => rejection.detail.chars().take(100).collect(),

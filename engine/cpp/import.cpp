@@ -192,6 +192,7 @@ void Archive::describe_inputs(const std::string& path) {
   size_t required = 0;
   size_t total = 0;
   bool is_known = true;
+  std::vector<std::string> names;
   std::vector<std::string> numbers;
   const auto& declared = schema().arguments();
   for (size_t index = 1; index < declared.size(); ++index) {
@@ -213,9 +214,11 @@ void Archive::describe_inputs(const std::string& path) {
     if (is_number) numbers.push_back(json::number(static_cast<int64_t>(index - 1)));
     is_known &= is_tensor || is_number;
     if (is_known) ++total;
+    names.push_back(json::quote(argument.name()));
   }
   inputs_ = "{\"required\":" + std::to_string(required) + ",\"total\":" + std::to_string(total) +
-      ",\"numbers\":" + json::array(numbers) + ",\"traced\":" + traced_inputs(path) + "}";
+      ",\"names\":" + json::array(names) + ",\"numbers\":" + json::array(numbers) +
+      ",\"traced\":" + traced_inputs(path) + "}";
 }
 
 std::unique_ptr<Archive> load_archive(rust::Slice<const uint8_t> path, bool only_allowed_operators) {

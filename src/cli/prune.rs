@@ -75,8 +75,8 @@ pub(super) struct PruneArguments {
     #[arg(long, value_name = "SIZES", value_parser = parse_shape)]
     input_shape: Vec<Vec<i64>>,
     /// An input with its type, `7:int64`, and the largest number of an integer one, `7:int64:30521`; `=16000` for an input that takes
-    /// a number; once for each input
-    #[arg(long, value_name = "SIZES[:DTYPE[:MAX]]|=NUMBER", value_parser = parse_input, conflicts_with = "input_shape")]
+    /// a number; once for each input, in their order or with their names, `ids=7:int64`
+    #[arg(long, value_name = "[NAME=]SIZES[:DTYPE[:MAX]]|[NAME=]=NUMBER", value_parser = parse_input, conflicts_with = "input_shape")]
     input: Vec<InputSpec>,
     /// The model sees (stored - mean) / std: one number, or one for each channel
     #[arg(long, value_name = "NUMBERS", value_parser = parse_numbers, requires = "std")]
@@ -106,8 +106,18 @@ pub(super) fn parse_shape(text: &str) -> Result<Vec<i64>, String> {
     sizes.map_err(|_| format!("`{text}` is no shape: sizes with commas between, such as 3,32,32"))
 }
 
-/// `3,32,32`, `7:int64` or `7:int64:30521`; no sizes are one number for each sample. `=16000` for an input that takes a number.
+/// `3,32,32`, `7:int64` or `7:int64:30521`; no sizes are one number for each sample. `=16000` for an input that takes a number. All of
+/// these may have a name in front, `ids=7:int64`.
 pub(super) fn parse_input(text: &str) -> Result<InputSpec, String> {
+    match text.split_once('=') {
+        Some((name, rest)) if !name.is_empty() => {
+            Ok(InputSpec { name: Some(name.trim().to_owned()), ..parse_input_without_name(rest)? })
+        }
+        _ => parse_input_without_name(text),
+    }
+}
+
+fn parse_input_without_name(text: &str) -> Result<InputSpec, String> {
     if let Some(number) = text.strip_prefix('=') {
         let value = number.trim().parse().map_err(|_| format!("`{text}` gives no number, as =16000 does"))?;
         return Ok(InputSpec { value: Some(value), ..InputSpec::from(Vec::new()) });
@@ -123,7 +133,7 @@ pub(super) fn parse_input(text: &str) -> Result<InputSpec, String> {
         format!("`{text}` names no type: float32, int64, int32, int16, int8, uint8 and bool are the usual ones")
     })?;
     let max = max.map(str::parse).transpose().map_err(|_| format!("`{text}` does not end with a number"))?;
-    Ok(InputSpec { shape, dtype, max, value: None })
+    Ok(InputSpec { dtype, max, ..InputSpec::from(shape) })
 }
 
 /// `128` or `0.485,0.456,0.406`, as in the spec.

@@ -365,6 +365,9 @@ pub struct GraphFile {
     pub values: Vec<Value>,
     /// The model's inputs in calling order.
     pub inputs: Vec<ValueId>,
+    /// What `forward` calls them; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input_names: Vec<String>,
     /// In `state_dict` order, constants last.
     pub parameters: Vec<Parameter>,
     /// In program order.

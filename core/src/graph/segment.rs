@@ -80,6 +80,7 @@ impl Segment {
             state: Vec::new(),
             methods: Vec::new(),
             free_sizes: Vec::new(),
+            input_names: Vec::new(),
             numbers: Vec::new(),
         };
         Ok(Self { graph: Graph::new(file)?, inputs, outputs, parameters })

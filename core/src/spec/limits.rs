@@ -144,7 +144,13 @@ pub(super) fn check_inputs(
     }
     let shapes: Vec<Vec<i64>> = inputs.iter().map(|input| input.shape.clone()).collect();
     check_shapes("inputs", &shapes, &invalid)?;
-    for InputSpec { shape, dtype, max, value } in inputs {
+    if inputs.iter().any(|input| input.name.is_some()) && inputs.iter().any(|input| input.name.is_none()) {
+        return invalid(
+            "inputs",
+            "Some `inputs` have a `name` and some have none: all or none are allowed.".to_owned(),
+        );
+    }
+    for InputSpec { shape, dtype, max, value, .. } in inputs {
         if value.is_some() && (!shape.is_empty() || dtype.is_some() || max.is_some()) {
             let detail = "An input with a `value` has no `shape`, `dtype` or `max`: it takes a number and no tensor.";
             return invalid("inputs", detail.to_owned());

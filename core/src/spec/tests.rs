@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::cost::Metric;
 use crate::importance::Criterion;
+use crate::number::UnitInterval;
 
 fn detail(json: &str) -> String {
     JobSpec::from_json(json).expect_err("the spec is wrong").detail
@@ -256,4 +257,21 @@ fn a_judge_that_can_never_answer_is_refused_with_what_is_allowed() {
     assert!(refused(r#"{"command": "x"}"#).contains("unknown field `command`"));
     assert!(refused(r#"{"name": ""}"#).contains("`judge.name` has 0 characters: 1 to 200"));
     assert!(refused(r#"{"name": "a\u0007"}"#).contains("`judge.name` has a control character"));
+}
+
+#[test]
+fn settings_of_training_out_of_range_are_named_with_what_is_allowed() {
+    for (field, value, allowed) in [
+        ("label_smoothing", "1", "0 to below 1"),
+        ("clip_norm", "0", "above 0"),
+        ("ema", "1", "above 0 and below 1"),
+        ("patience", "0", "1 or more"),
+        ("micro_batch", "1", "2 to `batch_size`, 128"),
+        ("micro_batch", "129", "2 to `batch_size`, 128"),
+    ] {
+        let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {{"{field}": {value}}}}}"#);
+        let rejection = JobSpec::from_json(&spec).unwrap_err();
+        assert_eq!(rejection.node, Some(format!("fine_tune.{field}")));
+        assert!(rejection.detail.contains(allowed) && rejection.detail.contains(value), "{}", rejection.detail);
+    }
 }

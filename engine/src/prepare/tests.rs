@@ -1,9 +1,12 @@
 //! Every format from files that the usual tools of Python wrote, against what the usual readers make of them
 //! (`engine/tests/fixtures/formats`).
 
+#[path = "../../tests/tar/mod.rs"]
+mod tar;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -331,19 +334,7 @@ fn png(class: u8) -> Vec<u8> {
 }
 
 fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut archive = Cursor::new(Vec::new());
-    for (name, bytes) in members {
-        let mut header = vec![0; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..135].copy_from_slice(format!("{:011o}", bytes.len()).as_bytes());
-        header[148..156].fill(b' ');
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        archive.write_all(&header).unwrap();
-        archive.write_all(bytes).unwrap();
-        archive.write_all(&vec![0; bytes.len().next_multiple_of(512) - bytes.len()]).unwrap();
-    }
-    archive.into_inner()
+    members.iter().flat_map(|(name, bytes)| tar::member(name, bytes)).collect()
 }
 
 fn written(bytes: &[u8]) -> tempfile::NamedTempFile {

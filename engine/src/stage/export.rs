@@ -95,11 +95,12 @@ fn measured(task: &Task, data: &Data, original: &Network, pruned: &Network) -> R
     let of_split = |name| -> Result<OfSplit, Error> {
         let split = data.split(name)?;
         let validator = Validator::new(original, &outputs, &split)?;
+        let ((base, base_others), (pruned, others)) = (validator.scored(original)?, validator.scored(pruned)?);
         Ok(OfSplit {
             measure: validator.measure(),
-            base: validator.value(original)?,
-            pruned: validator.value(pruned)?,
-            others: validator.others(original)?.into_iter().zip(validator.others(pruned)?).collect(),
+            base: base.value().unwrap_or(0.0),
+            pruned: pruned.value().unwrap_or(0.0),
+            others: base_others.into_iter().zip(others).collect(),
         })
     };
     let (on_val, on_test) = (of_split(SplitName::Val)?, of_split(SplitName::Test)?);

@@ -166,6 +166,8 @@ struct Signature {
     /// Inputs without a default.
     required: usize,
     total: usize,
+    /// The names of all arguments, those included that are no inputs.
+    names: Vec<String>,
     /// Inputs that take a number and no tensor.
     numbers: Vec<usize>,
     traced: Vec<TracedInput>,
@@ -225,12 +227,20 @@ impl Archive {
         self.raw.pin_mut().give(&given(numbers));
     }
 
+    /// The names of those arguments that are given tensors, when so many are and these numbers.
+    pub(super) fn names(&self, inputs: usize, numbers: &[GivenNumber]) -> Vec<String> {
+        let is_number = |&(index, _): &(usize, &String)| numbers.iter().any(|number| number.input == index);
+        let tensors = self.signature.names.iter().enumerate().filter(|argument| !is_number(argument));
+        tensors.take(inputs).map(|(_, name)| name.clone()).collect()
+    }
+
     /// The inputs to evaluate with, of the given shapes or as they were traced, and what the others are given, which take numbers.
     pub(super) fn inputs(&self, specs: Option<&[InputSpec]>) -> Result<(Vec<Input>, Vec<GivenNumber>), Rejection> {
-        let Signature { required, total, numbers: takes_number, traced } = &self.signature;
+        let Signature { required, total, names, numbers: takes_number, traced } = &self.signature;
         let Some(specs) = specs else {
             return Ok((self.traced_inputs()?, Vec::new()));
         };
+        let specs = in_order_of_arguments(specs, &names[..*total])?;
         if specs.len() < *required || specs.len() > *total {
             let takes = if required == total { required.to_string() } else { format!("{required} to {total}") };
             return Err(Rejection::new(
@@ -240,7 +250,7 @@ impl Archive {
             .hint("Give `input_shape` as a list of one shape for each input, without the batch."));
         }
         let (mut inputs, mut numbers) = (Vec::new(), Vec::new());
-        for (index, InputSpec { shape, dtype, max, value }) in specs.iter().enumerate() {
+        for (index, InputSpec { shape, dtype, max, value, .. }) in specs.into_iter().enumerate() {
             match (value.as_ref().and_then(Number::as_f64), takes_number.contains(&index)) {
                 (Some(value), true) => numbers.push(GivenNumber { input: index, value }),
                 (None, true) => return Err(number_is_missing(index)),
@@ -258,7 +268,7 @@ impl Archive {
     }
 
     fn traced_inputs(&self) -> Result<Vec<Input>, Rejection> {
-        let Signature { required, total, numbers, traced } = &self.signature;
+        let Signature { required, total, numbers, traced, .. } = &self.signature;
         if let Some(&number) = numbers.iter().find(|&&number| number < *required) {
             return Err(number_is_missing(number));
         }
@@ -311,6 +321,32 @@ impl Archive {
         let outputs = all_owned(self.raw.pin_mut().forward(&all_borrowed(samples))?);
         return_small_blocks();
         Ok(outputs)
+    }
+}
+
+/// Inputs that name their arguments, in the order in which `forward` takes them; any others as they are.
+fn in_order_of_arguments<'a>(specs: &'a [InputSpec], names: &[String]) -> Result<Vec<&'a InputSpec>, Rejection> {
+    let Some(first) = specs.iter().find_map(|spec| spec.name.as_ref()) else { return Ok(specs.iter().collect()) };
+    let refused = |what: String| {
+        Rejection::new(Code::InputCount, what).at(first).hint(
+            "Name all inputs that are given after arguments of `forward`, or none of them and give them in order.",
+        )
+    };
+    let mut ordered: Vec<Option<&InputSpec>> = vec![None; names.len()];
+    for spec in specs {
+        let name = spec.name.as_deref().unwrap_or_default();
+        let place = names.iter().position(|argument| argument == name);
+        let place = place.ok_or_else(|| {
+            let takes = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            refused(format!("There is an input named `{name}`, but the arguments of `forward` are {takes}."))
+        })?;
+        if ordered[place].replace(spec).is_some() {
+            return Err(refused(format!("There are two inputs named `{name}`.")));
+        }
+    }
+    match ordered[..specs.len()].iter().position(Option::is_none) {
+        Some(missing) => Err(refused(format!("The input `{}` is missing, and a later one is given.", names[missing]))),
+        None => Ok(ordered.into_iter().flatten().collect()),
     }
 }
 

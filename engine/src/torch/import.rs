@@ -92,6 +92,7 @@ fn import_within_limits(path: &Path, specs: Option<&[InputSpec]>) -> Result<Impo
     }
     read_numbers(&mut file, &weights)?;
     bound_integers(&mut file, &mut inputs);
+    file.input_names = archive.names(inputs.len(), &numbers);
     file.numbers = numbers;
     file.methods = methods::record(&archive, &inputs)?;
     let graph = Graph::new(file)?;

@@ -122,6 +122,7 @@ pub(super) fn fit(first: &Recording, second: &Recording, batches: Batches) -> Re
         state,
         methods: Vec::new(),
         free_sizes: Vec::new(),
+        input_names: Vec::new(),
         numbers: Vec::new(),
     };
     check_batch_reaches_output(&file)?;

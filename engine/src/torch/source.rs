@@ -310,6 +310,7 @@ mod tests {
             state: Vec::new(),
             methods: Vec::new(),
             free_sizes: Vec::new(),
+            input_names: Vec::new(),
             numbers: Vec::new(),
         };
         let text = forward(&Graph::new(file).expect("the graph is valid"));

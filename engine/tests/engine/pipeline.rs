@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use secateur_core::configuration::Origin;
-use secateur_core::dataset::source::SourceFormat;
 use secateur_core::output::OutputKind;
-use secateur_core::recovery::{Measure, SupervisionLoss};
+use secateur_core::recovery::Measure;
 use secateur_core::rejection::Code;
 use secateur_core::report::{CandidateReport, Report};
 use secateur_core::search::ranking::RankingName;
@@ -17,21 +16,21 @@ use secateur_core::stage::{Stage, TaskResult, Work};
 use secateur_core::testing::Net;
 use secateur_core::wire::Outcome;
 use secateur_engine::network::weights::save_named;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 use tempfile::TempDir;
 
 use crate::job::{Job, example, fixture};
 
 const INPUT: &str = r#""input": {"mean": 4.9, "std": 6.0}"#;
 
-fn spec(target: f64, fine_tune: &str) -> String {
+pub(crate) fn spec(target: f64, fine_tune: &str) -> String {
     format!(
         r#"{{"target": {{"flops_reduction": {target}}}, "method": "global_l2", {INPUT}, "fine_tune": {fine_tune}}}"#
     )
 }
 
 /// The digits as `.safetensors`, with what `edit` changes.
-fn digits(edit: impl FnOnce(&mut HashMap<String, Tensor>)) -> (TempDir, std::path::PathBuf) {
+pub(crate) fn digits(edit: impl FnOnce(&mut HashMap<String, Tensor>)) -> (TempDir, std::path::PathBuf) {
     let mut arrays: HashMap<String, Tensor> = Tensor::read_npz(example("digits.npz")).unwrap().into_iter().collect();
     edit(&mut arrays);
     let folder = tempfile::tempdir().unwrap();
@@ -44,7 +43,7 @@ fn without_labels(arrays: &mut HashMap<String, Tensor>) {
     arrays.retain(|name, _| name.starts_with('x'));
 }
 
-fn check_consistency(report: &Report) {
+pub(crate) fn check_consistency(report: &Report) {
     assert!(report.equivalence.max_abs_diff <= report.equivalence.tolerance);
     assert!(report.reload.max_abs_diff <= report.reload.tolerance);
     assert_eq!(report.reload.batches, [1, 4]);
@@ -400,114 +399,4 @@ fn what_the_spec_says_of_outputs_is_checked_before_the_search() {
     let spec = spec(0.5, outputs);
     let rejection = Job::new(&spec, &example("vgg-digits.pt"), Some(&example("digits.npz"))).rejection();
     assert_eq!((rejection.code, rejection.node.as_deref()), (Code::UnsupportedModel, Some("fine_tune.outputs")));
-}
-
-/// What labels are to a network is found out from both, and every job of such a kind ends with a metric of its own.
-#[test]
-fn labels_of_every_kind_are_learnt_from_and_measured_with() {
-    type Edit = fn(&Tensor) -> Tensor;
-    let several: Edit =
-        |y| Tensor::arange(10, (Kind::Int64, Device::Cpu)).le_tensor(&y.unsqueeze(1)).to_kind(Kind::Uint8);
-    let values: Edit = |y| y.one_hot(10).to_kind(Kind::Float) * 6.0 - 2.0;
-    let soft: Edit = |y| y.one_hot(10).to_kind(Kind::Float) * 0.9 + 0.01;
-    for (edit, metric, loss) in [
-        (several, Measure::F1, SupervisionLoss::Bce),
-        (values, Measure::R2, SupervisionLoss::Mse),
-        (soft, Measure::Accuracy, SupervisionLoss::SoftCrossEntropy),
-    ] {
-        let (_folder, path) = digits(|arrays| {
-            for name in ["y", "y_val", "y_test"] {
-                let labels = edit(&arrays[name]);
-                arrays.insert(name.to_owned(), labels);
-            }
-        });
-        let fine_tune = r#"{"epochs": 3, "optimizer": "adamw", "lr": 0.003, "distill": 0.0, "ema": 0.9, "clip_norm": 5, "micro_batch": 50}"#;
-        let report = Job::new(&spec(0.3, fine_tune), &example("vgg-digits.pt"), Some(&path)).report();
-        check_consistency(&report);
-        let found = report.metric.expect("the job has a data set");
-        assert_eq!(found.name, metric);
-        assert_eq!(report.data.unwrap().supervision.unwrap().loss, loss);
-        assert_eq!(report.pruned.accuracy.is_some(), metric == Measure::Accuracy);
-        assert!(found.pruned.val > found.base.val.min(0.9) && found.pruned.val > 0.5, "{found:?}");
-        assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
-    }
-}
-
-#[test]
-fn training_ends_early_when_no_epoch_is_better() {
-    let fine_tune = r#"{"epochs": 40, "lr": 1e-9, "patience": 2}"#;
-    let report = Job::new(&spec(0.3, fine_tune), &example("vgg-digits.pt"), Some(&example("digits.npz"))).report();
-    let best = report.best_epoch.unwrap() as usize;
-    assert_eq!(report.epochs.len(), best + 2, "{:?}", report.epochs);
-}
-
-/// Two inputs, one of which is stored as float64, without labels.
-#[test]
-fn a_model_of_two_inputs_is_trained_on_both() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("two.safetensors");
-    tch::manual_seed(0);
-    let left = Tensor::randn([200, 4], (Kind::Float, Device::Cpu));
-    let right = Tensor::randn([200, 5], (Kind::Double, Device::Cpu));
-    save_named(&path, [("x0", &left), ("x1", &right)]).unwrap();
-    let spec = r#"{"target": {"params_reduction": 0.322}, "method": "uniform", "fine_tune": {"epochs": 8, "batch_size": 16, "lr": 0.01}}"#;
-    let report = Job::new(spec, &fixture("two-inputs.pt"), Some(&path)).report();
-    let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.train_loss).collect();
-    assert!(losses[7] < losses[0], "{losses:?}");
-    assert!(report.metric.unwrap().pruned.val > 0.5);
-}
-
-/// One member of a tar.
-fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut header = [0; 512];
-    header[..name.len()].copy_from_slice(name.as_bytes());
-    header[100..108].copy_from_slice(b"0000644\0");
-    header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
-    header[156] = b'0';
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    header[148..156].fill(b' ');
-    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let padding = vec![0; bytes.len().next_multiple_of(512) - bytes.len()];
-    [&header[..], bytes, &padding].concat()
-}
-
-/// An array of MNIST's format.
-fn idx(shape: &[i64], values: &Tensor) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, shape.len() as u8];
-    bytes.extend(shape.iter().flat_map(|&size| (size as u32).to_be_bytes()));
-    bytes.extend(Vec::<u8>::try_from(values.to_kind(Kind::Uint8).flatten(0, -1)).unwrap());
-    bytes
-}
-
-#[test]
-fn a_data_set_of_another_format_becomes_arrays_once() {
-    let arrays: HashMap<String, Tensor> = Tensor::read_npz(example("digits.npz")).unwrap().into_iter().collect();
-    let mut tar = Vec::new();
-    for (name, split) in [("train", ""), ("t10k", "_test")] {
-        let (x, y) = (&arrays[&format!("x{split}")], &arrays[&format!("y{split}")]);
-        let count = x.size()[0];
-        tar.extend(member(&format!("{name}-images-idx3-ubyte"), &idx(&[count, 8, 8], x)));
-        tar.extend(member(&format!("{name}-labels-idx1-ubyte"), &idx(&[count], y)));
-    }
-    tar.extend([0; 1024]);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("digits.tar");
-    std::fs::write(&path, tar).unwrap();
-
-    let mut arrays_job = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&example("digits.npz")));
-    arrays_job.run_through(Stage::Import).unwrap();
-    let TaskResult::Import(imported) = &arrays_job.finished[0].result else { panic!("there is an import") };
-
-    let without_shape = Job::new(&spec(0.5, "null"), &example("vgg-digits.pt"), Some(&path)).rejection();
-    assert_eq!(without_shape.code, Code::InputShape, "the files say nothing of channels");
-    let spec = spec(0.5, r#"null, "input_shape": [1, 8, 8]"#);
-    let report = Job::new(&spec, &example("vgg-digits.pt"), Some(&path)).report();
-    check_consistency(&report);
-    let data = report.data.unwrap();
-    assert_eq!((data.samples.train + data.samples.val, data.samples.test), (1257, 360));
-    assert_eq!(data.source.unwrap().format, SourceFormat::Idx);
-    assert_eq!(report.base.accuracy.unwrap().test, imported.accuracy.unwrap().test, "the test pictures are the same");
-    assert!(report.seconds.contains_key("prepare"), "{:?}", report.seconds);
-    assert!(report.pruned.accuracy.unwrap().test > 0.8);
 }

@@ -3,10 +3,11 @@
 //! 1. The frame pipe moves from descriptor 1 to a private one, and descriptor 1 becomes standard error, since TorchScript
 //!    programs may print.
 //! 2. The request is read.
-//! 3. The sandbox is entered ([`secateur_engine::process::sandbox`]) with the settings of `--sandbox`, which the worker passes as JSON.
-//! 4. A thread waits for standard input to close from now on and ends the process when it does, so that no engine outlives
+//! 3. The data set is opened, where there is one: its file may lie outside the folder, and the worker's rights are needed to reach it.
+//! 4. The sandbox is entered ([`secateur_engine::process::sandbox`]) with the settings of `--sandbox`, which the worker passes as JSON.
+//! 5. A thread waits for standard input to close from now on and ends the process when it does, so that no engine outlives
 //!    its worker.
-//! 5. libtorch starts, the stage runs, one outcome is sent.
+//! 6. libtorch starts, the stage runs, one outcome is sent.
 //!
 //! With `--probe DEVICE` the engine enters the sandbox, prints the layers in force as JSON and ends.
 //!
@@ -22,6 +23,7 @@ use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use secateur_core::sandbox::{Profile, Settings};
@@ -104,9 +106,13 @@ fn probe(entrance: Entrance, device: Device) -> ExitCode {
 fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &Messages) -> Outcome {
     let stage = request.work.stage();
     let profile = stage.profile();
+    let dataset = match open_dataset() {
+        Ok(dataset) => dataset,
+        Err(error) => return Outcome::Failed { message: format!("the data set cannot be opened: {error}") },
+    };
     // Without samples to measure, a stage that sees the user's code has nothing to compute on a GPU, and is closed tighter.
     let device = match profile {
-        Profile::Import if !Path::new(DATASET).exists() => Device::Cpu,
+        Profile::Import if dataset.is_none() => Device::Cpu,
         Profile::Import | Profile::Task => request.device,
     };
     match entrance.enter(Needs { profile, gpu: torch::runtime::may_use_gpu(device) }) {
@@ -116,7 +122,16 @@ fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &M
     exit_when_input_closes();
     match fault::inject(stage) {
         Some(outcome) => outcome,
-        None => carry_out(request, device, messages),
+        None => carry_out(request, dataset, device, messages),
+    }
+}
+
+/// The data set in the working directory, or where a link of the worker's there leads to.
+fn open_dataset() -> io::Result<Option<Arc<File>>> {
+    match File::open(DATASET) {
+        Ok(file) => Ok(Some(Arc::new(file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -130,11 +145,11 @@ fn parse(request: serde_json::Value) -> Result<TaskRequest, String> {
     serde_json::from_value(request).map_err(|error| format!("the request is not valid: {error}"))
 }
 
-fn carry_out(request: &TaskRequest, device: Device, messages: &Messages) -> Outcome {
+fn carry_out(request: &TaskRequest, dataset: Option<Arc<File>>, device: Device, messages: &Messages) -> Outcome {
     let stage = || -> Result<Outcome, Error> {
         let device = torch::runtime::initialise(request.threads, device)?;
         let started = Instant::now();
-        let result = stage::run(request, Path::new("."), device, messages)?;
+        let result = stage::run(request, Path::new("."), dataset, device, messages)?;
         let computing_s = started.elapsed().as_secs_f64();
         Ok(Outcome::Done { result, files: request.work.files(), device: device_name(device), computing_s })
     };

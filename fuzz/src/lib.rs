@@ -113,7 +113,7 @@ pub fn open_dataset(file: &[u8]) {
         Ok(dataset) => {
             let layouts: Vec<Layout> = dataset.summary().inputs.iter().map(InputSummary::layout).collect();
             for split in [Split::Train, Split::Val, Split::Test] {
-                let data = dataset.load(split, &layouts, 0).expect("a data set that was checked can be loaded");
+                let data = dataset.split(split, &layouts, 0).unwrap().read_all().expect("a data set that was checked can be loaded");
                 for column in data.inputs.iter().chain(&data.labels) {
                     let elements = match &column.elements {
                         Elements::U8(values) => values.len(),

@@ -4,6 +4,7 @@
 //! it, so a half-finished upload or the output of a stale attempt is litter, never state. In a local folder a file is
 //! synced and moved into place; S3 gets a multipart upload. Neither shows a half-written object.
 
+mod copies;
 mod disk;
 mod key;
 mod staging;
@@ -20,6 +21,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use copies::{Copies, Copy};
 pub use disk::{Disk, DiskSpace};
 pub use key::BlobKey;
 pub use staging::{Staged, Staging, StagingError};
@@ -77,6 +79,22 @@ pub struct BlobStore {
     folder: Option<Arc<LocalFileSystem>>,
     /// Of the folder, when a reserve is to be kept free on it.
     disk: Option<Disk>,
+    /// Of blobs that are elsewhere.
+    copies: Option<Copies>,
+}
+
+/// A blob as a file of this machine that nobody may change; it stays as long as this is kept.
+#[derive(Debug)]
+pub struct Loan {
+    path: PathBuf,
+    _copy: Option<Arc<Copy>>,
+}
+
+impl Loan {
+    /// Where it is, from the root.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl BlobStore {
@@ -84,7 +102,7 @@ impl BlobStore {
     pub fn local(folder: &Path) -> Result<Self, BlobError> {
         std::fs::create_dir_all(folder)?;
         let local = Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true));
-        Ok(Self { store: local.clone(), folder: Some(local), disk: None })
+        Ok(Self { store: local.clone(), folder: Some(local), disk: None, copies: None })
     }
 
     /// Takes nothing in that would leave less than the disk's reserve.
@@ -92,6 +110,14 @@ impl BlobStore {
     pub fn with_reserve(mut self, disk: Disk) -> Self {
         self.disk = Some(disk);
         self
+    }
+
+    /// Keeps copies of blobs that are elsewhere in a folder of this machine, for [`Self::lend`].
+    pub fn with_copies(mut self, folder: &Path, most_bytes: u64) -> Result<Self, BlobError> {
+        if self.folder.is_none() {
+            self.copies = Some(Copies::new(folder, most_bytes)?);
+        }
+        Ok(self)
     }
 
     /// `s3://bucket/prefix`; endpoint, region and credentials come from the usual `AWS_…` variables.
@@ -102,7 +128,7 @@ impl BlobStore {
             "" => Arc::new(bucket),
             prefix => Arc::new(PrefixStore::new(bucket, prefix)),
         };
-        Ok(Self { store, folder: None, disk: None })
+        Ok(Self { store, folder: None, disk: None, copies: None })
     }
 
     /// Puts a file under a key and removes it; putting the same twice is fine.
@@ -182,6 +208,22 @@ impl BlobStore {
         }
         file.flush().await?;
         Ok(())
+    }
+
+    /// A blob as a file to read, without a copy of its own for each reader; `None` from a remote store that keeps no copies here.
+    pub async fn lend(&self, key: &BlobKey) -> Result<Option<Loan>, BlobError> {
+        if let Some(folder) = &self.folder {
+            let path = folder.path_to_filesystem(&key.to_path())?;
+            return match blocking(move || path.canonicalize()).await {
+                Ok(path) => Ok(Some(Loan { path, _copy: None })),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(BlobError::NotFound(key.to_string())),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let Some(copies) = &self.copies else { return Ok(None) };
+        let copy = copies.lend(key, |path| async move { self.fetch(key, &path).await }).await?;
+        let path = std::path::absolute(copy.path())?;
+        Ok(Some(Loan { path, _copy: Some(copy) }))
     }
 
     /// Frees blobs; one that is gone already is fine. A key with `/` at its end stands for everything below it.

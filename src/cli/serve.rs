@@ -11,6 +11,7 @@ use super::limits::LimitOptions;
 use super::{CliError, cancelled_by_signals};
 use crate::access::{HostName, PublicUrl};
 use crate::server::{self, AccessOptions, DataFolder, Server, ServerOptions};
+use crate::worker;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
@@ -81,6 +82,9 @@ pub(super) struct WorkOptions {
     /// Seconds without a sign of life after which a task is given to another worker; the same for all workers
     #[arg(long, env = "SECATEUR_LEASE", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
     pub(super) lease: u64,
+    /// Bytes that data sets from `s3://…` may take on this machine's disk between tasks
+    #[arg(long, env = "SECATEUR_DATA_CACHE_BYTES", value_name = "BYTES", default_value_t = worker::DATA_CACHE_BYTES)]
+    pub(super) data_cache_bytes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +114,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
         quotas: limits.quotas(),
         keep: limits.keep(),
         engine,
+        data_cache_bytes: work.data_cache_bytes,
         slots: work.slots,
         device: work.engine.device(),
         task_timeout: Duration::from_secs(work.task_timeout),

@@ -63,6 +63,7 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
         task_timeout: Duration::from_secs(work.task_timeout),
         heartbeat: lease / 4,
         checkpoint_interval: CHECKPOINT_INTERVAL,
+        data_cache_bytes: work.data_cache_bytes,
         poll: Duration::from_secs(2),
     };
     options.probe_sandbox().await.map_err(StartError::from)?;

@@ -56,7 +56,11 @@ impl Account {
     /// owner may remove or replace a file.
     pub fn admit_to(&self, folder: &Path) -> io::Result<()> {
         for file in fs::read_dir(folder)? {
-            fs::set_permissions(file?.path(), fs::Permissions::from_mode(0o644))?;
+            let file = file?;
+            // Where a link leads to stays as it is: the engine opens that before it becomes the user.
+            if !file.file_type()?.is_symlink() {
+                fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
+            }
         }
         chown(folder, None, Some(self.uid))?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o1770))

@@ -26,8 +26,8 @@ const LEAST_MEMORY: u64 = GIB;
 /// What one file that an engine writes may have beyond a few times its inputs.
 const FILE: u64 = GIB;
 const TIMES_THE_INPUTS: u64 = 4;
-/// Pictures and packed tables take so many times their size as arrays.
-const TIMES_UNPACKED: u64 = 32;
+/// Pictures, packed tables and packed arrays take so many times their size as arrays at most.
+const TIMES_UNPACKED: u64 = 100;
 /// Threads of an engine that do not compute, and pools that libtorch starts beside its own.
 const THREADS: u64 = 64;
 const THREADS_FOR_EACH: u64 = 8;
@@ -80,7 +80,7 @@ impl Confinement {
         let threads = request.threads.max(1) as u64;
         let bytes = |name: &str| fs::metadata(folder.join(name)).map_or(0, |file| file.len());
         let inputs: u64 = fs::read_dir(folder)
-            .map(|files| files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum())
+            .map(|files| files.flatten().filter_map(|file| fs::metadata(file.path()).ok()).map(|file| file.len()).sum())
             .unwrap_or_default();
         let share = memory::of_this_machine().map(|bytes| share(bytes, self.engines));
         Ceilings {

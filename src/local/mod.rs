@@ -195,13 +195,18 @@ fn task_folder(job_folder: &Path, stage: Stage, index: usize) -> PathBuf {
     job_folder.join(format!("{}-{index}", stage.as_str()))
 }
 
-/// Copies an input, so that an engine cannot change what it was given; our own outputs are linked.
+/// Copies an input, so that an engine cannot change what it was given; our own outputs are linked. The engine opens the data set through a
+/// link before it gives up its rights.
 fn place_input(options: &LocalOptions, job_folder: &Path, folder: &Path, input: &Input) -> Result<(), LocalError> {
     let target = folder.join(&input.name);
     let copy = |from: &Path| std::fs::copy(from, &target).map_err(LocalError::io(from.display().to_string())).map(drop);
     match &input.source {
         Source::Model => copy(&options.model),
-        Source::Dataset => copy(options.dataset.as_deref().expect("a plan with a data set has one")),
+        Source::Dataset => {
+            let dataset = options.dataset.as_deref().expect("a plan with a data set has one");
+            let linked = dataset.canonicalize().and_then(|dataset| std::os::unix::fs::symlink(dataset, &target));
+            linked.map_err(LocalError::io(dataset.display().to_string()))
+        }
         Source::Output { stage, index, name } => {
             let from = task_folder(job_folder, *stage, *index).join(name);
             std::fs::hard_link(&from, &target)

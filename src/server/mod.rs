@@ -24,7 +24,7 @@ use crate::http::connection::ConnectionLimits;
 use crate::queue::LEASE;
 use crate::quota::Quotas;
 use crate::upkeep::Keep;
-use crate::worker::{CHECKPOINT_INTERVAL, Worker};
+use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, Worker};
 
 pub use data_folder::DataFolder;
 pub use start::{Backend, connect};
@@ -74,6 +74,8 @@ pub struct ServerOptions {
     pub heartbeat: Duration,
     /// The least time between two checkpoints of a task.
     pub checkpoint_interval: Duration,
+    /// What data sets of a remote store may take on this machine's disk between tasks.
+    pub data_cache_bytes: u64,
     pub poll: Duration,
     /// How long a request waits for a database connection before it is answered with 503.
     pub database_patience: Duration,
@@ -100,6 +102,7 @@ impl ServerOptions {
             lease: LEASE,
             heartbeat: LEASE / 4,
             checkpoint_interval: CHECKPOINT_INTERVAL,
+            data_cache_bytes: DATA_CACHE_BYTES,
             poll: Duration::from_secs(2),
             database_patience: Duration::from_secs(3),
         }

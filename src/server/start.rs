@@ -120,6 +120,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         task_timeout: options.task_timeout,
         heartbeat: options.heartbeat,
         checkpoint_interval: options.checkpoint_interval,
+        data_cache_bytes: options.data_cache_bytes,
         poll: options.poll,
     });
     let sandbox = match &mut work {

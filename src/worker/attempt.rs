@@ -6,12 +6,13 @@ use std::time::Duration;
 use secateur_core::inspection::ModelSummary;
 use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
+use secateur_core::stage::import::DATASET;
 use secateur_core::wire::{Computed, PROTOCOL, Progress, TaskRequest};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Worker, checkpoints, heartbeats};
-use crate::blob::{BlobError, BlobKey};
+use crate::blob::{BlobError, BlobKey, Loan};
 use crate::digest::Sha256;
 use crate::engine::{self, Exit, Retry, Scratch, check_outputs};
 use crate::job::JobError;
@@ -85,11 +86,12 @@ async fn work(
         Ok(scratch) => scratch,
         Err(error) => return fail(format!("No folder could be made for the task: {error}."), String::new()),
     };
-    match stop.run_until_cancelled(fetch_inputs(worker, task, &scratch)).await {
+    let _lent = match stop.run_until_cancelled(fetch_inputs(worker, task, &scratch)).await {
         None => return End::GivenBack { log: String::new() },
         Some(Err(error)) => return fail(format!("The inputs could not be fetched: {error}."), String::new()),
-        Some(Ok(())) => checkpoints::fetch(worker, task, scratch.path()).await,
-    }
+        Some(Ok(lent)) => lent,
+    };
+    checkpoints::fetch(worker, task, scratch.path()).await;
     let request = TaskRequest {
         protocol: PROTOCOL,
         spec: task.order.spec().cloned(),
@@ -166,11 +168,22 @@ async fn work(
     }
 }
 
-async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) -> Result<(), BlobError> {
+/// Copies the inputs, so that an engine cannot change what it was given. The data set may be as large as the disk: the engine opens it
+/// through a link before it gives up its rights, and can read it from then on, but not write. What is lent is to be kept until it ends.
+async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) -> Result<Option<Loan>, BlobError> {
+    let mut lent = None;
     for input in &task.inputs {
-        worker.blobs.fetch(&input.blob, &scratch.path().join(&input.name)).await?;
+        let path = scratch.path().join(&input.name);
+        if input.name == DATASET
+            && let Some(loan) = worker.blobs.lend(&input.blob).await?
+        {
+            tokio::fs::symlink(loan.path(), &path).await?;
+            lent = Some(loan);
+            continue;
+        }
+        worker.blobs.fetch(&input.blob, &path).await?;
     }
-    Ok(())
+    Ok(lent)
 }
 
 async fn upload_outputs(

@@ -29,6 +29,12 @@ use crate::queue::{Queue, Share};
 
 pub use reaper::reap_until;
 
+/// The folder of data sets among those of the tasks.
+const DATA_CACHE: &str = "data";
+
+/// What those data sets take on the disk when nobody says otherwise: 20 GiB.
+pub const DATA_CACHE_BYTES: u64 = 20 << 30;
+
 /// A crash costs a task no more than about this.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -49,6 +55,8 @@ pub struct WorkerOptions {
     pub checkpoint_interval: Duration,
     /// Time between two looks for work when no hint comes.
     pub poll: Duration,
+    /// What data sets of a remote store may take on this machine's disk between tasks.
+    pub data_cache_bytes: u64,
 }
 
 /// What every slot of a worker shares.
@@ -87,11 +95,16 @@ impl WorkerOptions {
 
 impl Worker {
     /// Runs the slots until `shutdown`; tasks that run then are given back.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         if let Err(error) = std::fs::remove_dir_all(&self.options.scratch)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(folder = %self.options.scratch.display(), %error, "scratch folder could not be emptied");
+        }
+        let copies = self.options.scratch.join(DATA_CACHE);
+        match self.blobs.clone().with_copies(&copies, self.options.data_cache_bytes) {
+            Ok(blobs) => self.blobs = blobs,
+            Err(error) => tracing::warn!(folder = %copies.display(), %error, "every task copies its data set"),
         }
         let mut slots = JoinSet::new();
         for slot in 0..self.options.slots {

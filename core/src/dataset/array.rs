@@ -144,6 +144,15 @@ impl Array {
 }
 
 impl Location {
+    /// Where the elements begin in the file; `None` when they are packed.
+    pub(super) fn start(&self) -> Option<u64> {
+        match *self {
+            Self::Plain { offset, .. } => Some(offset),
+            Self::Member { offset, deflated: false, header, .. } => Some(offset + header),
+            Self::Member { deflated: true, .. } => None,
+        }
+    }
+
     /// A reader from the first byte, an `.npy` header included.
     pub(super) fn reader(&self, file: &Arc<File>) -> Box<dyn Read> {
         match *self {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::array::Array;
-use super::{MIN_SAMPLES, Range, Split, invalid};
+use super::{DatasetSummary, MIN_SAMPLES, Range, Split, invalid};
 use crate::rejection::Rejection;
 
 /// The most inputs that a data set may have.
@@ -55,7 +55,8 @@ impl DatasetArrays {
         if let Some(array) = named.0.first() {
             // Only a numbered input beside `x` or behind a gap is left.
             return Err(invalid(format!(
-                "The array `{}` is out of place: a data set has either `x`, or `x0`, `x1` and so on without a gap, up to {MOST_INPUTS} of them.",
+                "The array `{}` is out of place: a data set has either `x`, or `x0`, `x1` and so on without a gap, up to {MOST_INPUTS} of them, \
+                 or arrays named after arguments, `x.image`.",
                 array.name
             ))
             .at(&array.name));
@@ -74,6 +75,14 @@ impl DatasetArrays {
         [Some(&self.train), self.val.as_ref(), self.test.as_ref()].into_iter().flatten()
     }
 
+    /// Puts the inputs of every split into another order: the `order[n]`-th becomes the n-th.
+    pub(super) fn reorder(&mut self, order: &[usize]) {
+        for part in [Some(&mut self.train), self.val.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            part.inputs = order.iter().map(|&input| part.inputs[input].clone()).collect();
+            part.input_ranges = order.iter().map(|&input| part.input_ranges[input]).collect();
+        }
+    }
+
     /// Reads every array: all numbers must be finite, checksums must be right.
     pub(super) fn check_values(&mut self, file: &Arc<File>) -> Result<(), Rejection> {
         for part in [Some(&mut self.train), self.val.as_mut(), self.test.as_mut()].into_iter().flatten() {
@@ -81,6 +90,19 @@ impl DatasetArrays {
             part.label_facts = part.labels.as_ref().map(|labels| label_facts(labels, file)).transpose()?;
         }
         Ok(())
+    }
+
+    /// What [`Self::check_values`] found out when the summary was made.
+    pub(super) fn take_facts(&mut self, summary: &DatasetSummary) {
+        let label_facts = summary.labels.as_ref().map(|labels| LabelFacts {
+            range: labels.range,
+            are_whole: labels.are_whole,
+            are_distributions: labels.are_distributions,
+        });
+        for part in [Some(&mut self.train), self.val.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            part.input_ranges = summary.inputs.iter().map(|input| input.range).collect();
+            part.label_facts = label_facts;
+        }
     }
 }
 
@@ -91,6 +113,7 @@ impl Named {
         for array in &arrays {
             let is_input = |split: Split| {
                 array.name == split.input_name(None)
+                    || split.argument(&array.name).is_some()
                     || (0..MOST_INPUTS).any(|number| array.name == split.input_name(Some(number)))
             };
             let allowed = [Split::Train, Split::Val, Split::Test]
@@ -103,8 +126,8 @@ impl Named {
                     _ => None,
                 };
                 let rejection = invalid(format!(
-                    "The array `{}` is unknown; allowed are `x`, `y`, `x_val`, `y_val`, `x_test` and `y_test`, with `x0`, `x1` and so on in the \
-                     place of `x` for a model with several inputs.",
+                    "The array `{}` is unknown; allowed are `x`, `y`, `x_val`, `y_val`, `x_test` and `y_test`, with `x0`, `x1` and so on, or `x.` and the names of its \
+                     arguments, in the place of `x` for a model with several inputs.",
                     array.name
                 ))
                 .at(&array.name);
@@ -123,11 +146,24 @@ impl Named {
         Some(self.0.swap_remove(index))
     }
 
+    /// Those that are named after arguments, by name.
+    fn take_named(&mut self, split: Split) -> Vec<Array> {
+        let (mut named, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(|array| split.argument(&array.name).is_some());
+        self.0 = others;
+        named.sort_by(|one, other| one.name.cmp(&other.name));
+        named
+    }
+
     fn part(&mut self, split: Split) -> Result<Option<SplitArrays>, Rejection> {
         let labels = self.take(split.labels_name());
         let inputs = match self.take(&split.input_name(None)) {
             Some(only) => vec![only],
-            None => (0..MOST_INPUTS).map_while(|number| self.take(&split.input_name(Some(number)))).collect(),
+            None => {
+                let numbered = (0..MOST_INPUTS).map_while(|number| self.take(&split.input_name(Some(number))));
+                let numbered: Vec<_> = numbered.collect();
+                if numbered.is_empty() { self.take_named(split) } else { numbered }
+            }
         };
         match (inputs.is_empty(), labels) {
             (false, labels) => Ok(Some(SplitArrays { inputs, labels, input_ranges: Vec::new(), label_facts: None })),
@@ -143,6 +179,11 @@ impl Named {
 }
 
 impl SplitArrays {
+    /// Its inputs and its labels.
+    pub(super) fn arrays(&self) -> impl Iterator<Item = &Array> {
+        self.inputs.iter().chain(&self.labels)
+    }
+
     /// Samples of the split.
     pub(super) fn samples(&self) -> usize {
         self.inputs[0].samples()
@@ -207,6 +248,14 @@ impl SplitArrays {
             .at(&self.inputs[0].name));
         }
         for (samples, train_samples) in self.inputs.iter().zip(&train.inputs) {
+            let of_split = [Split::Val, Split::Test].map(Split::suffix);
+            if !of_split.iter().any(|suffix| samples.name.strip_suffix(suffix) == Some(&train_samples.name)) {
+                return Err(invalid(format!(
+                    "`{}` is in the place of `{}`; every split needs the same inputs.",
+                    samples.name, train_samples.name
+                ))
+                .at(&samples.name));
+            }
             check_alike(samples, train_samples)?;
         }
         match (&self.labels, &train.labels) {

@@ -3,9 +3,9 @@
 //! [`Dataset::open`] recognises the format by content, reads the headers and then every array once, piece by piece: shapes
 //! fit, numbers are finite, checksums are right. It holds a few hundred kilobytes however
 //! large the file is and whatever its headers claim. The server calls it to answer a bad upload at once; the engine calls
-//! it again and then [`Dataset::load`]s a split, which is when samples come into memory.
+//! it again and reads the samples of a [`Dataset::split`] when it needs them.
 //! Arrays: `x` (samples first; bytes stay, other integers become int64, floats float32), or `x0`, `x1` and so on for a model with several
-//! inputs; `y` (what belongs to each sample, of any shape: a class, a mask, values; without it the data set is unlabelled); and all of them
+//! inputs, or `x.image`, `x.mask` by the names of its arguments; `y` (what belongs to each sample, of any shape: a class, a mask, values; without it the data set is unlabelled); and all of them
 //! with `_val` and `_test`; what is missing is taken off `x`, 10 per cent each, by seed.
 //! Pictures may lie as NCHW or NHWC; the model's input decides ([`Dataset::layouts_for`]), loading gives NCHW.
 //! Files are read by position, so one [`Dataset`] can be used by several threads. Nothing here panics on any file.
@@ -14,6 +14,7 @@ mod array;
 mod check;
 mod container;
 mod number_type;
+mod reader;
 pub mod source;
 mod split;
 mod summary;
@@ -22,7 +23,6 @@ mod summary;
 mod tests;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,15 +30,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::array::Array;
-use self::check::{DatasetArrays, IGNORED, index_of, index_text};
+use self::check::{DatasetArrays, IGNORED, SplitArrays, index_of, index_text};
+use self::reader::loaded_shape;
 use self::source::Source;
 use crate::rejection::{Code, Rejection};
 
 pub use self::array::MAX_SAMPLES;
+pub use self::reader::{Column, ColumnReader, Elements, SplitData, SplitReader, StoredArray};
 pub use self::summary::{ArraySummary, DatasetSummary, InputSummary, LabelSummary, Range};
 
 /// The fewest samples that a split may have.
 pub const MIN_SAMPLES: usize = 3;
+
+/// Samples of a split that is taken off so many.
+fn tenth(samples: usize) -> usize {
+    (samples + 5) / 10
+}
 
 /// The file format of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -79,6 +86,13 @@ impl Split {
             None => format!("x{}", self.suffix()),
             Some(number) => format!("x{number}{}", self.suffix()),
         }
+    }
+
+    /// The argument for which an array of this split is, `mask` of `x.mask_val`.
+    fn argument(self, array: &str) -> Option<&str> {
+        let is_of_another = |name: &str| self == Self::Train && (name.ends_with("_val") || name.ends_with("_test"));
+        let name = array.strip_prefix("x.")?.strip_suffix(self.suffix())?;
+        Some(name).filter(|name| !name.is_empty() && !is_of_another(name))
     }
 
     fn labels_name(self) -> &'static str {
@@ -133,37 +147,6 @@ pub fn source_of(path: &Path) -> Result<Option<Source>, Rejection> {
     Source::recognise(&Arc::new(file))
 }
 
-/// The elements of an array, one sample after the other.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Elements {
-    /// Bytes as they are stored; truth values are 0 and 1.
-    U8(Vec<u8>),
-    /// Integers of any other stored type.
-    I64(Vec<i64>),
-    /// Floats of any stored type.
-    F32(Vec<f32>),
-}
-
-/// What one split stores for one input, or as its labels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// The samples' count times the product of `shape`.
-    pub elements: Elements,
-    /// The shape of one sample; of pictures channels first.
-    pub shape: Vec<usize>,
-}
-
-/// The samples and labels of one split in memory.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SplitData {
-    /// One for each input of the model.
-    pub inputs: Vec<Column>,
-    /// How many samples there are.
-    pub count: usize,
-    /// `None` for an unlabelled data set.
-    pub labels: Option<Column>,
-}
-
 /// An open data set that was checked; no samples are held.
 #[derive(Debug)]
 pub struct Dataset {
@@ -184,7 +167,14 @@ impl Dataset {
     /// [`Code::InvalidDataset`] for everything that is wrong with it; names array, value, index and what is allowed.
     pub fn open(path: &Path) -> Result<Self, Rejection> {
         let file = File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))?;
-        let file = Arc::new(file);
+        Self::of_file(Arc::new(file))
+    }
+
+    /// The same of a file that is open already.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn of_file(file: Arc<File>) -> Result<Self, Rejection> {
         let (format, arrays) = container::read_arrays(&file)?;
         let array_summaries = arrays.iter().map(array_summary).collect();
         let mut parts = DatasetArrays::new(arrays)?;
@@ -231,9 +221,60 @@ impl Dataset {
         Ok(Self { file, parts, summary })
     }
 
+    /// A file of which [`Self::summary`] is known: only its headers are read.
+    ///
+    /// # Errors
+    /// [`Code::InvalidDataset`] when the arrays are not those of the summary.
+    pub fn of_checked_file(file: Arc<File>, summary: DatasetSummary) -> Result<Self, Rejection> {
+        let (_, arrays) = container::read_arrays(&file)?;
+        if !arrays.iter().map(array_summary).eq(summary.arrays.iter().cloned()) {
+            return Err(invalid("The data set is not the one that was checked: it has other arrays."));
+        }
+        let mut parts = DatasetArrays::new(arrays)?;
+        parts.take_facts(&summary);
+        Ok(Self { file, parts, summary })
+    }
+
     /// What the data set holds.
     pub fn summary(&self) -> &DatasetSummary {
         &self.summary
+    }
+
+    /// The same with inputs that are named after arguments in the order in which the model takes these; any others stay as they are.
+    ///
+    /// # Errors
+    /// [`Code::DatasetMismatch`] when an argument has no array, or an array no argument.
+    pub fn in_order_of(mut self, arguments: &[String]) -> Result<Self, Rejection> {
+        let Some(stored) = self.argument_names() else { return Ok(self) };
+        let order: Option<Vec<usize>> =
+            arguments.iter().map(|argument| stored.iter().position(|stored| stored == argument)).collect();
+        let Some(order) = order.filter(|order| order.len() == stored.len()) else {
+            let list = |names: &[String], before: &str| {
+                names.iter().map(|name| format!("`{before}{name}`")).collect::<Vec<_>>().join(", ")
+            };
+            return Err(Rejection::new(
+                Code::DatasetMismatch,
+                format!(
+                    "The inputs of the model are {}, and the data set has {}.",
+                    list(arguments, ""),
+                    list(&stored, "x.")
+                ),
+            )
+            .at(&self.summary.inputs[0].name)
+            .hint("Save one array for each input that the model is given, named `x.` and the argument's name."));
+        };
+        self.parts.reorder(&order);
+        self.summary.inputs = order.iter().map(|&input| self.summary.inputs[input].clone()).collect();
+        let InputSummary { shape, dtype, .. } = self.summary.inputs[0].clone();
+        self.summary.layout = guess_layout(&shape);
+        (self.summary.sample_shape, self.summary.sample_dtype) = (shape, dtype);
+        Ok(self)
+    }
+
+    /// The arguments that the inputs are named after, in the order of [`DatasetSummary::inputs`]; `None` where they are not.
+    pub fn argument_names(&self) -> Option<Vec<String>> {
+        let names = self.summary.inputs.iter().map(|input| Split::Train.argument(&input.name).map(str::to_owned));
+        names.collect()
     }
 
     /// For each input of the model the layout in which a stored sample has its shape (one sample, without batch).
@@ -330,15 +371,13 @@ impl Dataset {
         Ok(())
     }
 
-    /// Reads one split into memory, in the order of the file.
+    /// One split, in the order of the file.
     ///
     /// The splits of one seed are disjoint and together hold all samples.
     ///
     /// # Errors
-    ///
-    /// [`Code::OutOfMemory`] when the split does not fit, [`Code::DatasetMismatch`] when the stored samples do not have the
-    /// dimensions of `layout`, [`Code::InvalidDataset`] when the file can no longer be read.
-    pub fn load(&self, split: Split, layouts: &[Layout], seed: u64) -> Result<SplitData, Rejection> {
+    /// [`Code::DatasetMismatch`] when the stored samples do not have the dimensions of `layouts`.
+    pub fn split(&self, split: Split, layouts: &[Layout], seed: u64) -> Result<SplitReader, Rejection> {
         let stored = match split {
             Split::Train => None,
             Split::Val => self.parts.val.as_ref(),
@@ -350,89 +389,23 @@ impl Dataset {
             None if whole => (&self.parts.train, None),
             None => (&self.parts.train, Some(split::members(&self.parts, &self.summary.samples, split, seed))),
         };
-        let is_member = |index: usize| members.as_ref().is_none_or(|members| members[index]);
-        let count = (0..part.samples()).filter(|&index| is_member(index)).count();
-        let column = |array: &Array, layout| self.column(array, count, layout, is_member);
-        Ok(SplitData {
+        let column = |array, layout| ColumnReader::new(&self.file, array, layout, members.clone());
+        Ok(SplitReader {
             inputs: part
                 .inputs
                 .iter()
                 .zip(layouts)
                 .map(|(input, &layout)| column(input, layout))
                 .collect::<Result<_, _>>()?,
-            count,
+            count: members.as_ref().map_or(part.samples(), |members| members.len()),
             labels: part.labels.as_ref().map(|labels| column(labels, Layout::AsIs)).transpose()?,
         })
     }
 
-    /// Some samples of an array.
-    fn column(
-        &self,
-        array: &Array,
-        count: usize,
-        layout: Layout,
-        is_member: impl Fn(usize) -> bool,
-    ) -> Result<Column, Rejection> {
-        let shape = loaded_shape(array.sample_shape(), layout).ok_or_else(|| {
-            Rejection::new(
-                Code::DatasetMismatch,
-                format!(
-                    "Samples of shape {:?} have no channels-last layout; it needs two dimensions or more.",
-                    array.sample_shape()
-                ),
-            )
-            .at(&array.name)
-        })?;
-        let number = array.number;
-        let elements = if number.is_float() {
-            Elements::F32(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<f32>| {
-                number.for_each_float(bytes, |value| row.push(value));
-            })?)
-        } else if number.is_byte() {
-            Elements::U8(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<u8>| {
-                row.extend_from_slice(bytes);
-            })?)
-        } else {
-            Elements::I64(self.load_samples(array, count, layout, is_member, |bytes, row: &mut Vec<i64>| {
-                number.for_each_integer(bytes, |value| {
-                    row.push(value.expect("numbers beyond int64 are refused when the data set is opened"));
-                });
-            })?)
-        };
-        Ok(Column { elements, shape })
-    }
-
-    fn load_samples<T: Copy>(
-        &self,
-        array: &Array,
-        count: usize,
-        layout: Layout,
-        is_member: impl Fn(usize) -> bool,
-        decode: impl Fn(&[u8], &mut Vec<T>),
-    ) -> Result<Vec<T>, Rejection> {
-        let elements = array.sample_elements();
-        let mut samples = with_capacity(count.saturating_mul(elements))?;
-        let mut bytes: Vec<u8> = with_capacity(elements * array.number.bytes())?;
-        bytes.resize(elements * array.number.bytes(), 0);
-        let mut row = with_capacity(elements)?;
-        let mut reader = BufReader::with_capacity(1 << 18, array.reader(&self.file)?);
-        for index in 0..array.samples() {
-            reader.read_exact(&mut bytes).map_err(|error| array.unreadable(&error))?;
-            if !is_member(index) {
-                continue;
-            }
-            if layout == Layout::Nhwc {
-                row.clear();
-                decode(&bytes, &mut row);
-                let channels = *array.sample_shape().last().expect("a sample has a dimension");
-                for channel in 0..channels {
-                    samples.extend(row[channel..].iter().step_by(channels));
-                }
-            } else {
-                decode(&bytes, &mut samples);
-            }
-        }
-        Ok(samples)
+    /// Every array of the file.
+    pub fn arrays(&self) -> impl Iterator<Item = StoredArray<'_>> {
+        let arrays = self.parts.all().flat_map(SplitArrays::arrays);
+        arrays.map(|array| StoredArray { file: &self.file, array })
     }
 }
 
@@ -458,30 +431,8 @@ fn layout_for(stored: &InputSummary, wanted: &[i64]) -> Result<Layout, Rejection
     })
 }
 
-/// An empty vector with room for `count`, or a rejection instead of an abort.
-fn with_capacity<T>(count: usize) -> Result<Vec<T>, Rejection> {
-    let mut vector = Vec::new();
-    vector.try_reserve_exact(count).map_err(|_| {
-        Rejection::new(
-            Code::OutOfMemory,
-            format!("The split does not fit into memory: it has {count} values of {} bytes.", size_of::<T>()),
-        )
-    })?;
-    Ok(vector)
-}
-
 fn array_summary(array: &Array) -> ArraySummary {
     ArraySummary { name: array.name.clone(), dtype: array.number.name().to_owned(), shape: array.shape.clone() }
-}
-
-/// The shape of a stored sample after loading, `None` when it cannot have the layout.
-fn loaded_shape(stored: &[usize], layout: Layout) -> Option<Vec<usize>> {
-    match (layout, stored) {
-        (Layout::Nchw, &[height, width]) => Some(vec![1, height, width]),
-        (Layout::Nchw | Layout::AsIs, _) => Some(stored.to_vec()),
-        (Layout::Nhwc, [spatial @ .., channels]) if !spatial.is_empty() => Some([&[*channels], spatial].concat()),
-        (Layout::Nhwc, _) => None,
-    }
 }
 
 fn guess_layout(sample_shape: &[usize]) -> Layout {

@@ -54,6 +54,25 @@ impl NumberType {
         }
     }
 
+    /// The name of the type in `.safetensors`.
+    pub(super) fn safetensors_name(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::U8 => "U8",
+            Self::U16 => "U16",
+            Self::U32 => "U32",
+            Self::U64 => "U64",
+            Self::I8 => "I8",
+            Self::I16 => "I16",
+            Self::I32 => "I32",
+            Self::I64 => "I64",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::F32 => "F32",
+            Self::F64 => "F64",
+        }
+    }
+
     /// The bytes of one number.
     pub(super) fn bytes(self) -> usize {
         match self {

@@ -1,16 +1,18 @@
 //! Which samples of `x` belong to which split when the file does not say: 80, 10 and 10 per cent, drawn by seed.
 
+use std::sync::Arc;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::check::DatasetArrays;
-use super::{MIN_SAMPLES, Split, SplitCounts, invalid};
+use super::{MIN_SAMPLES, Split, SplitCounts, invalid, tenth};
 use crate::rejection::Rejection;
 
 /// Samples of each split. Fails when a split that is taken off `x` would have fewer than [`MIN_SAMPLES`].
 pub(super) fn count(parts: &DatasetArrays) -> Result<SplitCounts, Rejection> {
     let samples = parts.train.samples();
-    let tenth = (samples + 5) / 10;
+    let tenth = tenth(samples);
     let stored = |part: &Option<super::check::SplitArrays>| part.as_ref().map(|part| part.samples());
     let (val, test) = (stored(&parts.val), stored(&parts.test));
     let taken = tenth * (usize::from(val.is_none()) + usize::from(test.is_none()));
@@ -25,8 +27,8 @@ pub(super) fn count(parts: &DatasetArrays) -> Result<SplitCounts, Rejection> {
     Ok(SplitCounts { train: samples - taken, val: val.unwrap_or(tenth), test: test.unwrap_or(tenth) })
 }
 
-/// For each sample of `x` whether it belongs to `split`; the other splits are disjoint for the same seed.
-pub(super) fn members(parts: &DatasetArrays, counts: &SplitCounts, split: Split, seed: u64) -> Vec<bool> {
+/// The numbers of the samples of `x` that belong to `split`, ascending; the splits are disjoint for the same seed.
+pub(super) fn members(parts: &DatasetArrays, counts: &SplitCounts, split: Split, seed: u64) -> Arc<[u32]> {
     let samples = parts.train.samples();
     let order = shuffled(samples, seed);
     let val = if parts.val.is_none() { counts.val } else { 0 };
@@ -36,11 +38,9 @@ pub(super) fn members(parts: &DatasetArrays, counts: &SplitCounts, split: Split,
         Split::Test => val..val + test,
         Split::Train => val + test..samples,
     };
-    let mut members = vec![false; samples];
-    for &index in &order[range] {
-        members[index as usize] = true;
-    }
-    members
+    let mut members = order[range].to_vec();
+    members.sort_unstable();
+    members.into()
 }
 
 /// Fisher and Yates, written out: the order for a seed must not change with a version of a crate.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::source::{self, SourceSummary};
-use super::{Format, Layout, SplitCounts, guess_layout};
+use super::{Format, Layout, SplitCounts, guess_layout, tenth};
 
 /// One array of a data set as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,7 +51,7 @@ impl DatasetSummary {
     /// Shapes and types are known only when the model is.
     pub(super) fn of_source(source: &SourceSummary) -> Self {
         let stored = source.samples;
-        let tenth = (stored.train + 5) / 10;
+        let tenth = tenth(stored.train);
         let or_tenth = |count: usize| if count == 0 { tenth } else { count };
         let (val, test) = (or_tenth(stored.val), or_tenth(stored.test));
         let taken = tenth * (usize::from(stored.val == 0) + usize::from(stored.test == 0));

@@ -15,6 +15,9 @@ pub const MODEL: &str = "model.pt";
 pub const DATASET: &str = "dataset";
 /// The imported graph ([`crate::graph::GraphFile`]).
 pub const GRAPH: &str = "graph.json";
+/// What the data set holds ([`crate::dataset::DatasetSummary`]), so that later stages need not read it for that; `null` without
+/// one, and before it is arrays.
+pub const DATASET_SUMMARY: &str = "dataset.json";
 /// The original tensors by name.
 pub const WEIGHTS: &str = "weights.safetensors";
 
@@ -65,11 +68,11 @@ impl Definition for Import {
     const PROFILE: Profile = Profile::Import;
 
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
-        Ok(PlannedTask::only(Work::Import(()), [model()].into_iter().chain(job.dataset())))
+        Ok(PlannedTask::only(Work::Import(()), [model()].into_iter().chain(job.uploaded_dataset())))
     }
 
     fn files(_work: &()) -> Vec<String> {
-        vec![GRAPH.to_owned(), WEIGHTS.to_owned()]
+        vec![GRAPH.to_owned(), WEIGHTS.to_owned(), DATASET_SUMMARY.to_owned()]
     }
 
     #[cfg(any(test, feature = "testing"))]

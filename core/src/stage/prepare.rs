@@ -1,4 +1,5 @@
-//! The stage `prepare`: pictures, recordings and tables become the arrays that training reads, in the size that the model takes.
+//! The stage `prepare`: pictures, recordings and tables become the arrays that training reads, in the size that the model takes, and
+//! packed arrays that do not fit into memory are unpacked.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,12 +32,20 @@ pub struct PrepareResult {
 }
 
 impl<'a> JobView<'a> {
-    /// The data set as an input of the stages that compute with it, where there is one.
-    pub(super) fn dataset(self) -> Option<Input> {
+    /// The data set as the user gave it, where there is one.
+    pub(super) fn uploaded_dataset(self) -> Option<Input> {
+        self.has_dataset.then(|| Input { name: import::DATASET.to_owned(), source: Source::Dataset })
+    }
+
+    /// The data set and its summary as inputs of the stages that compute with it, where there is one.
+    pub(super) fn dataset(self) -> impl Iterator<Item = Input> {
         let is_prepared = self.result::<PrepareResult>(Stage::Prepare).is_some();
         let prepared = Source::Output { stage: Stage::Prepare, index: 0, name: SAMPLES.to_owned() };
-        let source = if is_prepared { prepared } else { Source::Dataset };
-        self.has_dataset.then(|| Input { name: import::DATASET.to_owned(), source })
+        let (source, checked_by) =
+            if is_prepared { (prepared, Stage::Prepare) } else { (Source::Dataset, Stage::Import) };
+        let inputs =
+            [Input { name: import::DATASET.to_owned(), source }, Input::output(checked_by, 0, import::DATASET_SUMMARY)];
+        inputs.into_iter().filter(move |_| self.has_dataset)
     }
 
     /// Accuracy of the original network.
@@ -75,11 +84,11 @@ impl Definition for Prepare {
         if !import.has_source {
             return Ok(Vec::new());
         }
-        Ok(PlannedTask::only(Work::Prepare(()), import::network().into_iter().chain(job.dataset())))
+        Ok(PlannedTask::only(Work::Prepare(()), import::network().into_iter().chain(job.uploaded_dataset())))
     }
 
     fn files(_work: &()) -> Vec<String> {
-        vec![SAMPLES.to_owned()]
+        vec![SAMPLES.to_owned(), import::DATASET_SUMMARY.to_owned()]
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -35,12 +35,13 @@ pub(crate) struct Subject {
 impl Subject {
     /// The data set must have labels.
     pub(crate) fn open(model: &Path, data: &Path, spec: &JobSpec, device: Device) -> Result<Self, Error> {
-        let shape = Dataset::open(data)?.summary().sample_shape.iter().map(|&size| size as i64).collect();
+        let dataset = Dataset::open(data)?;
+        let shape = dataset.summary().sample_shape.iter().map(|&size| size as i64).collect();
         let imported = torch::import(model, Some(&[shape]))?;
         let original = Network::new(imported.graph, imported.weights)?;
         let graph = original.graph();
         let grouping = Grouping::of(graph);
-        let data = Data::open(data, graph, spec, device)?;
+        let data = Data::of(dataset, graph, spec, device)?;
         let (train, val, test) =
             (data.split(SplitName::Train)?, data.split(SplitName::Val)?, data.split(SplitName::Test)?);
         let weights = weights::to_host(graph, original.weights())?;

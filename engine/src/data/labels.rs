@@ -3,6 +3,7 @@
 use secateur_core::recovery::{Supervision, SupervisionLoss};
 use tch::{Kind, Tensor};
 
+use super::Column;
 use crate::error::Error;
 
 /// Samples that the spread of values is measured on.
@@ -10,8 +11,7 @@ const SAMPLES: i64 = 4096;
 
 /// What belongs to every sample of a split.
 pub struct Labels {
-    /// `[N, ...]`, in the type that is stored.
-    values: Tensor,
+    values: Column,
     supervision: Supervision,
     /// Which of the network's answers they are for.
     answer: usize,
@@ -20,15 +20,21 @@ pub struct Labels {
 }
 
 impl Labels {
-    pub(crate) fn new(values: Tensor, supervision: Supervision, answer: usize) -> Result<Self, Error> {
+    pub(super) fn new(values: Column, supervision: Supervision, answer: usize) -> Result<Self, Error> {
         let deviation = match supervision.loss {
             SupervisionLoss::Mse | SupervisionLoss::L1 | SupervisionLoss::Huber => {
-                let first = values.f_narrow(0, 0, values.size()[0].min(SAMPLES))?;
+                let first = values.range(0, values.count().min(SAMPLES))?;
                 Some(deviation(&first, supervision.axis_behind_batch())?)
             }
             _ => None,
         };
         Ok(Self { values, supervision, answer, deviation })
+    }
+
+    /// Labels in memory, for the network's first output.
+    #[cfg(test)]
+    pub(crate) fn of_tensor(values: Tensor, supervision: Supervision) -> Self {
+        Self::new(Column::InMemory(values), supervision, 0).unwrap()
     }
 
     pub fn supervision(&self) -> &Supervision {
@@ -47,12 +53,12 @@ impl Labels {
 
     /// Those of consecutive samples.
     pub fn range(&self, start: i64, count: i64) -> Result<Tensor, Error> {
-        Ok(self.values.f_narrow(0, start, count)?)
+        self.values.range(start, count)
     }
 
     /// Those of samples by index.
     pub fn select(&self, indices: &Tensor) -> Result<Tensor, Error> {
-        Ok(self.values.f_index_select(0, indices)?)
+        self.values.select(indices)
     }
 }
 

@@ -4,33 +4,36 @@
 //! scaled when it is drawn: the model sees `(stored - mean) / std`. Order and augmentation are drawn on the host from
 //! seeded generators, so they are the same on every device.
 
+mod augment;
+mod column;
 mod labels;
 
 use std::ops::Range;
-use std::path::Path;
 
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::dataset::{Column, Dataset, Elements, Layout, SplitData};
+use secateur_core::dataset::{Dataset, Layout, SplitReader};
 use secateur_core::graph::{Graph, Size};
 use secateur_core::output;
 use secateur_core::recovery::{DataReport, Supervision, SupervisionLoss};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::{Augmentation, InputScaling, JobSpec, PerChannel};
+use secateur_core::spec::{InputScaling, JobSpec, PerChannel};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::network::{classes, weights};
 use crate::torch::{channels_last, kind_of};
 
+pub use augment::Augment;
+pub use column::{Column, most_bytes};
 pub use labels::Labels;
 pub use secateur_core::dataset::Split as SplitName;
 
 /// Samples per forward pass where no gradients are kept.
-pub const EVALUATION_BATCH: i64 = 128;
+const EVALUATION_BATCH: i64 = 128;
 
-/// An opened data set that fits the model; splits are loaded one by one.
+/// A data set that fits the model; splits are opened one by one.
 pub struct Data<'a> {
     dataset: Dataset,
     spec: &'a JobSpec,
@@ -53,8 +56,8 @@ struct InputKind {
 
 impl<'a> Data<'a> {
     /// # Errors
-    /// A [`Rejection`] when the file is damaged, or does not fit the model or the spec.
-    pub fn open(path: &Path, graph: &Graph, spec: &'a JobSpec, device: Device) -> Result<Self, Error> {
+    /// A [`Rejection`] when it does not fit the model or the spec.
+    pub fn of(dataset: Dataset, graph: &Graph, spec: &'a JobSpec, device: Device) -> Result<Self, Error> {
         let inputs: Vec<InputKind> = graph
             .inputs()
             .iter()
@@ -72,7 +75,7 @@ impl<'a> Data<'a> {
                 Ok(InputKind { shape, kind: kind_of(value.dtype) })
             })
             .collect::<Result<_, _>>()?;
-        let dataset = Dataset::open(path)?;
+        let dataset = dataset.in_order_of(&graph.file().input_names)?;
         let shapes: Vec<Vec<i64>> = inputs.iter().map(|input| input.shape.clone()).collect();
         let layouts = dataset.layouts_for(&shapes)?;
         for (number, (&input, kind)) in graph.inputs().iter().zip(&inputs).enumerate() {
@@ -117,12 +120,12 @@ impl<'a> Data<'a> {
     }
 
     pub fn split(&self, name: SplitName) -> Result<Split, Error> {
-        let SplitData { inputs, count, labels } = self.dataset.load(name, &self.layouts, self.spec.seed)?;
-        let on_device = |column: &Column| Ok::<_, Error>(tensor(column, count)?.f_to(self.device)?);
-        let inputs = inputs.iter().map(on_device).collect::<Result<_, _>>()?;
-        let labels = match (&labels, &self.supervision) {
+        let SplitReader { inputs, labels, .. } = self.dataset.split(name, &self.layouts, self.spec.seed)?;
+        let column = |reader| Column::of(reader, self.device);
+        let inputs = inputs.into_iter().map(column).collect::<Result<_, _>>()?;
+        let labels = match (labels, &self.supervision) {
             (Some(labels), Some((supervision, answer))) => {
-                Some(Labels::new(on_device(labels)?, supervision.clone(), *answer)?)
+                Some(Labels::new(column(labels)?, supervision.clone(), *answer)?)
             }
             _ => None,
         };
@@ -185,17 +188,6 @@ fn check_type(dataset: &Dataset, number: usize, kind: Kind) -> Result<(), Reject
         .hint(format!("Save `{}.astype(np.int64)`.", stored.name)))
 }
 
-/// `[count, ...]`, in the type that is stored.
-fn tensor(column: &Column, count: usize) -> Result<Tensor, Error> {
-    let shape: Vec<i64> = [count].iter().chain(&column.shape).map(|&size| size as i64).collect();
-    let flat = match &column.elements {
-        Elements::U8(values) => Tensor::f_from_slice(values)?,
-        Elements::I64(values) => Tensor::f_from_slice(values)?,
-        Elements::F32(values) => Tensor::f_from_slice(values)?,
-    };
-    Ok(flat.f_view(&shape[..])?)
-}
-
 struct Scaling {
     mean: Tensor,
     std: Tensor,
@@ -203,8 +195,8 @@ struct Scaling {
 
 /// One split; never empty of samples unless the data set's is.
 pub struct Split {
-    /// One for each input of the model, as they are stored.
-    inputs: Vec<Tensor>,
+    /// One for each input of the model.
+    inputs: Vec<Column>,
     labels: Option<Labels>,
     /// Of the first input.
     scaling: Option<Scaling>,
@@ -216,12 +208,27 @@ impl Split {
     /// Samples that are inputs as they are; labels are the numbers of classes.
     #[cfg(test)]
     pub(crate) fn of_tensors(samples: Tensor, labels: Option<Tensor>) -> Self {
-        let labels = labels.map(|labels| Labels::new(labels, Supervision::of_classes(), 0).unwrap());
-        Self { inputs: vec![samples], labels, scaling: None, kinds: vec![Kind::Float] }
+        let labels = labels.map(|labels| Labels::of_tensor(labels, Supervision::of_classes()));
+        Self { inputs: vec![Column::InMemory(samples)], labels, scaling: None, kinds: vec![Kind::Float] }
     }
 
     pub fn count(&self) -> i64 {
-        self.inputs.first().and_then(|input| input.size().first().copied()).unwrap_or(0)
+        self.inputs.first().map_or(0, Column::count)
+    }
+
+    /// So many samples, or fewer where they would take more memory as inputs than is had for them; 2 at least.
+    pub fn affordable(&self, samples: i64) -> i64 {
+        const FLOAT: i64 = 4;
+        let elements = |input: &Column| input.sample_shape().iter().product::<i64>();
+        let bytes = FLOAT * self.inputs.iter().map(elements).sum::<i64>().max(1);
+        samples.min(most_bytes() as i64 / bytes).max(2)
+    }
+
+    /// Consecutive ranges of its first samples, each for one forward pass without gradients.
+    pub fn ranges(&self, count: i64) -> impl Iterator<Item = Range<i64>> {
+        let count = count.min(self.count());
+        let batch = self.affordable(EVALUATION_BATCH);
+        (0..count).step_by(batch as usize).map(move |start| start..(start + batch).min(count))
     }
 
     pub fn labels(&self) -> Option<&Labels> {
@@ -230,18 +237,22 @@ impl Split {
 
     /// Consecutive samples as the model's inputs.
     pub fn range(&self, range: Range<i64>) -> Result<Vec<Tensor>, Error> {
-        let part = |input: &Tensor| Ok(input.f_narrow(0, range.start, range.end - range.start)?);
+        let part = |input: &Column| input.range(range.start, range.end - range.start);
         self.scaled(&self.inputs.iter().map(part).collect::<Result<Vec<_>, Error>>()?)
     }
 
     /// Samples by index (int64, on the split's device) as the model's inputs.
     pub fn select(&self, indices: &Tensor, augment: Option<&mut Augment>) -> Result<Vec<Tensor>, Error> {
-        let chosen = |input: &Tensor| Ok(input.f_index_select(0, indices)?);
-        let mut stored = self.inputs.iter().map(chosen).collect::<Result<Vec<_>, Error>>()?;
+        let mut stored = self.inputs.iter().map(|input| input.select(indices)).collect::<Result<Vec<_>, Error>>()?;
         if let Some(augment) = augment {
             stored[0] = augment.apply(&stored[0])?;
         }
         self.scaled(&stored)
+    }
+
+    /// Says that samples will be asked for, by index, so that they come from the disk meanwhile.
+    pub fn expect(&self, indices: &Tensor) -> Result<(), Error> {
+        self.inputs.iter().try_for_each(|input| input.expect(indices))
     }
 
     /// A seeded order of all samples, cut into batches; int64 indices on the split's device. A last batch of a single
@@ -267,74 +278,6 @@ impl Split {
             Ok(if weights::is_float(kind) { channels_last(&input)? } else { input })
         };
         stored.iter().zip(&self.kinds).enumerate().map(input).collect()
-    }
-}
-
-/// Consecutive ranges that cover `count` samples.
-pub fn ranges(count: i64, batch: i64) -> impl Iterator<Item = Range<i64>> {
-    (0..count).step_by(batch as usize).map(move |start| start..(start + batch).min(count))
-}
-
-/// Random mirroring and cropping of image batches, `[N, C, H, W]`.
-///
-/// Both happen in one gather: sample, row and column of the source of every pixel. As usual for images the padding is
-/// zero as stored, before scaling.
-pub struct Augment {
-    hflip: bool,
-    crop: bool,
-    generator: ChaCha8Rng,
-}
-
-impl Augment {
-    /// `None` when there is nothing to augment.
-    ///
-    /// # Errors
-    /// A [`Rejection`] when the samples are no images.
-    pub fn new(kinds: &[Augmentation], split: &Split, seed: u64) -> Result<Option<Self>, Error> {
-        if kinds.is_empty() {
-            return Ok(None);
-        }
-        if split.inputs[0].dim() != 4 {
-            let shape = &split.inputs[0].size()[1..];
-            return Err(Rejection::new(
-                Code::InvalidSpec,
-                format!("`fine_tune.augment` is for images of shape [C, H, W]; the samples have shape {shape:?}."),
-            )
-            .at("fine_tune.augment")
-            .into());
-        }
-        Ok(Some(Self {
-            hflip: kinds.contains(&Augmentation::Hflip),
-            crop: kinds.contains(&Augmentation::Crop),
-            generator: ChaCha8Rng::seed_from_u64(seed),
-        }))
-    }
-
-    /// From here on draws depend on seed and epoch alone.
-    pub fn begin(&mut self, epoch: u32) {
-        // Apart from the streams that order the samples, which are numbered by epoch from 0 on.
-        self.generator.set_stream(u64::MAX - u64::from(epoch));
-        self.generator.set_word_pos(0);
-    }
-
-    fn apply(&mut self, samples: &Tensor) -> Result<Tensor, Error> {
-        let (count, _, height, width) = samples.size4()?;
-        let padding = if self.crop { (width / 8).max(1) } else { 0 };
-        let mut rows = Vec::with_capacity((count * height) as usize);
-        let mut columns = Vec::with_capacity((count * width) as usize);
-        for _ in 0..count {
-            let top = self.generator.random_range(0..=2 * padding);
-            let left = self.generator.random_range(0..=2 * padding);
-            let mirrored = self.hflip && self.generator.random_bool(0.5);
-            rows.extend((0..height).map(|row| top + row));
-            columns.extend((0..width).map(|column| left + if mirrored { width - 1 - column } else { column }));
-        }
-        let device = samples.device();
-        let padded = samples.f_constant_pad_nd([padding; 4])?.f_permute([0, 2, 3, 1])?;
-        let sample = Tensor::f_arange(count, (Kind::Int64, device))?.f_view([count, 1, 1])?;
-        let rows = Tensor::f_from_slice(&rows)?.f_view([count, height, 1])?.f_to(device)?;
-        let columns = Tensor::f_from_slice(&columns)?.f_view([count, 1, width])?.f_to(device)?;
-        Ok(padded.f_index(&[Some(sample), Some(rows), Some(columns)])?.f_permute([0, 3, 1, 2])?)
     }
 }
 
@@ -365,33 +308,5 @@ mod tests {
     fn a_last_batch_of_one_sample_is_left_out() {
         assert_eq!(split(9).shuffled(4, 0, 0).unwrap().len(), 2);
         assert_eq!(split(10).shuffled(4, 0, 0).unwrap().len(), 3);
-    }
-
-    #[test]
-    fn a_mirrored_sample_is_the_sample_or_its_mirror_image() {
-        let split = split(20);
-        let mut augment = Augment::new(&[Augmentation::Hflip], &split, 1).unwrap().unwrap();
-        let augmented = augment.apply(&split.inputs[0]).unwrap();
-        let mirror = split.inputs[0].flip([3]);
-        let mut mirrored = 0;
-        for sample in 0..20 {
-            let is_same = augmented.get(sample).equal(&split.inputs[0].get(sample));
-            assert!(is_same || augmented.get(sample).equal(&mirror.get(sample)));
-            mirrored += usize::from(!is_same);
-        }
-        assert!((3..=17).contains(&mirrored), "{mirrored} of 20");
-    }
-
-    #[test]
-    fn a_crop_is_a_window_of_the_padded_sample() {
-        let split = split(1);
-        let mut augment = Augment::new(&[Augmentation::Crop], &split, 1).unwrap().unwrap();
-        let padded = split.inputs[0].constant_pad_nd([1, 1, 1, 1]);
-        for _ in 0..10 {
-            let cropped = augment.apply(&split.inputs[0]).unwrap();
-            let is_window =
-                (0..3).any(|top| (0..3).any(|left| cropped.equal(&padded.narrow(2, top, 4).narrow(3, left, 4))));
-            assert!(is_window);
-        }
     }
 }

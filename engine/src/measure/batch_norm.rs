@@ -40,7 +40,7 @@ pub fn reestimate_on(network: Network, split: &Split, seed: u64, most_batches: u
     if statistics.is_empty() {
         return Ok(network);
     }
-    let batches = split.shuffled(BATCH_SIZE, seed, 0)?;
+    let batches = split.shuffled(split.affordable(BATCH_SIZE), seed, 0)?;
     let batches = &batches[..batches.len().min(most_batches)];
     if batches.is_empty() {
         return Ok(network);

@@ -13,7 +13,7 @@ use secateur_core::importance::Importance;
 use secateur_core::search::ranking::sensitivity::{Probe, Sensitivity};
 use tch::{Kind, Tensor};
 
-use crate::data::{EVALUATION_BATCH, Split, ranges};
+use crate::data::Split;
 use crate::error::Error;
 use crate::measure::batch_norm;
 use crate::network::{Network, cut};
@@ -44,7 +44,7 @@ impl<'a> DivergenceMeter<'a> {
         split: &'a Split,
         seed: u64,
     ) -> Result<Self, Error> {
-        let samples = ranges(split.count().min(SAMPLES), EVALUATION_BATCH).map(|range| {
+        let samples = split.ranges(split.affordable(SAMPLES)).map(|range| {
             let input = split.range(range)?;
             let answers = original.answers(&input)?;
             Ok((input, answers))

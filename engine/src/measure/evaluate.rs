@@ -3,20 +3,22 @@
 use secateur_core::recovery::{Accuracy, Measure, Score};
 use tch::{Kind, Tensor};
 
-use crate::data::{EVALUATION_BATCH, Split, ranges};
+use crate::data::{Split, most_bytes};
 use crate::error::Error;
 use crate::network::Network;
 use crate::output::Outputs;
 use crate::supervision::{Judged, Tally};
 
-/// Answers of the original that are kept at most, elements: 1 GiB of float32.
-pub const KEPT_ELEMENTS: i64 = 1 << 28;
+/// Answers of the original that are kept at most, elements: 1 GiB of float32, or what a column of the data set may have in memory.
+pub fn kept_elements() -> i64 {
+    (1 << 28).min(most_bytes() as i64 / 4)
+}
 
 /// What a network is worth by the labels of a split; `None` without labels or samples.
 pub fn with_labels(network: &Network, split: &Split) -> Result<Option<Judged>, Error> {
     let Some(labels) = split.labels().filter(|_| split.count() > 0) else { return Ok(None) };
     let mut tally = Tally::new(labels);
-    for range in ranges(split.count(), EVALUATION_BATCH) {
+    for range in split.ranges(split.count()) {
         let (start, count) = (range.start, range.end - range.start);
         tally.add(&network.answers(&split.range(range)?)?, &labels.range(start, count)?)?;
     }
@@ -52,11 +54,11 @@ impl<'a> Reference<'a> {
         let first = original.answers(&split.range(0..count.min(2))?)?;
         let begins_with_batch = original.batch_axes().iter().all(|&axis| axis == Some(0));
         let elements: i64 = first.iter().map(|answer| answer.numel() as i64).sum::<i64>() / count.min(2);
-        if !begins_with_batch || elements.saturating_mul(count) > KEPT_ELEMENTS {
+        if !begins_with_batch || elements.saturating_mul(count) > kept_elements() {
             return Ok(Self::Live(original));
         }
         let mut parts: Vec<Vec<Tensor>> = Vec::new();
-        for range in ranges(count, EVALUATION_BATCH) {
+        for range in split.ranges(count) {
             let answers = original.answers(&split.range(range)?)?;
             parts.resize_with(answers.len(), Vec::new);
             parts.iter_mut().zip(answers).for_each(|(part, answer)| part.push(answer));
@@ -110,30 +112,30 @@ impl<'a> Validator<'a> {
         Ok(self.score(network)?.value().unwrap_or(0.0))
     }
 
-    /// What else is usual to measure with such labels.
-    pub fn others(&self, network: &Network) -> Result<Vec<(Measure, f64)>, Error> {
-        Ok(with_labels(network, self.split)?.map_or_else(Vec::new, |judged| judged.others))
-    }
-
     /// The metric and the loss with the labels, without labels fidelity and the distillation loss.
     pub fn score(&self, network: &Network) -> Result<Score, Error> {
+        Ok(self.scored(network)?.0)
+    }
+
+    /// The same with what else is usual to measure with such labels.
+    pub fn scored(&self, network: &Network) -> Result<(Score, Vec<(Measure, f64)>), Error> {
         if self.split.count() == 0 {
-            return Ok(Score::new(self.measure(), None, 0.0));
+            return Ok((Score::new(self.measure(), None, 0.0), Vec::new()));
         }
         if let Some(judged) = with_labels(network, self.split)? {
-            return Ok(Score::new(self.measure(), Some(judged.value), judged.loss));
+            return Ok((Score::new(self.measure(), Some(judged.value), judged.loss), judged.others));
         }
         let reference = self.reference.as_ref();
         let reference =
             reference.ok_or_else(|| Error::internal("a split without labels and without the original's answers"))?;
         let (fidelity, loss) = self.compared(network, reference)?;
-        Ok(Score::new(self.measure(), Some(fidelity), loss))
+        Ok((Score::new(self.measure(), Some(fidelity), loss), Vec::new()))
     }
 
     fn compared(&self, network: &Network, reference: &Reference) -> Result<(f64, f64), Error> {
         let _no_grad = tch::no_grad_guard();
         let (mut fidelity, mut loss) = (0.0, 0.0);
-        for range in ranges(self.split.count(), EVALUATION_BATCH) {
+        for range in self.split.ranges(self.split.count()) {
             let (start, count) = (range.start, range.end - range.start);
             let inputs = self.split.range(range)?;
             let targets = reference.range(start, count, &inputs)?;

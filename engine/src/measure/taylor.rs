@@ -52,7 +52,7 @@ pub fn saliency(
         .collect();
     let sources: Vec<&Tensor> = owned.iter().map(|&index| &leaves[index]).collect();
 
-    let batches = split.shuffled(BATCH_SIZE, seed, 0)?;
+    let batches = split.shuffled(split.affordable(BATCH_SIZE), seed, 0)?;
     let batches = &batches[..batches.len().min(BATCHES)];
     let mut progress = messages.count(batches.len() as u64, "batches");
     let (mut samples, mut total) = (0, 0.0);

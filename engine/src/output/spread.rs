@@ -33,7 +33,7 @@ pub(super) fn sample_answers(original: &Network, samples: &Split) -> Result<Vec<
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
     let (mut seen, mut elements) = (0, 0);
     while seen < samples.count().min(SAMPLES) && elements < ELEMENTS {
-        let end = (seen + BATCH).min(samples.count());
+        let end = (seen + samples.affordable(BATCH)).min(samples.count());
         let answers = original.answers(&samples.range(seen..end)?)?;
         parts.resize_with(answers.len(), Vec::new);
         for (part, answer) in parts.iter_mut().zip(answers) {

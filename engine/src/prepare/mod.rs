@@ -15,6 +15,7 @@ mod crew;
 mod read;
 mod sound;
 mod store;
+mod unpacked;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use self::store::{Element, Form, Store, Target};
 use crate::error::Error;
 
 pub use self::crew::{BadSample, BadSamples};
+pub use self::unpacked::unpack;
 
 /// What the model takes, and how the data set is to become that.
 #[derive(Debug, Clone)]

@@ -256,7 +256,7 @@ fn move_bytes(file: &File, from: u64, to: u64, bytes: u64) -> io::Result<()> {
 }
 
 /// For `map_err` on writing: a full disk says what it is full of.
-fn written(path: &Path) -> impl Fn(io::Error) -> Error {
+pub(super) fn written(path: &Path) -> impl Fn(io::Error) -> Error {
     let path = path.to_owned();
     move |error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

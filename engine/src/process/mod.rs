@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod deadline;
 pub mod fault;
+pub mod memory;
 pub mod messages;
 pub mod sandbox;
 pub mod versions;

@@ -4,21 +4,23 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secateur_core::archive;
-use secateur_core::dataset::{self, Dataset, InputSummary, Layout};
+use secateur_core::dataset::source::Source;
+use secateur_core::dataset::{Dataset, DatasetSummary, InputSummary, Layout};
 use secateur_core::graph::{DType, Graph};
 use secateur_core::output::{self, Objective, OutputKind};
 use secateur_core::recovery::{Accuracy, DataReport};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::InputSpec;
 use secateur_core::stage::Stage;
-use secateur_core::stage::import::{DATASET, GRAPH, ImportResult, MODEL, WEIGHTS};
+use secateur_core::stage::import::{DATASET_SUMMARY, GRAPH, ImportResult, MODEL, WEIGHTS};
 use sha2::{Digest, Sha256};
 
 use super::task::{Task, Workspace};
-use crate::data::{Data, SplitName};
+use crate::data::{self, Data, SplitName};
 use crate::error::Error;
 use crate::guard;
 use crate::measure::evaluate;
@@ -38,14 +40,20 @@ pub(super) const LONGEST_INSPECTION: Duration = Duration::from_secs(50);
 pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     let model = task.path(MODEL);
     let (bytes, sha256) = digest(&model)?;
-    let Imported { graph, weights, input_shapes, max_abs_diff } =
-        import(task, task.spec.model_inputs(), Stage::Import)?;
+    let dataset = task.dataset.as_ref().map(Given::of).transpose()?;
+    let inputs = match (task.spec.model_inputs(), &dataset) {
+        (None, Some(Given::Arrays(arrays) | Given::Packed(arrays))) => {
+            sample_inputs(arrays).into_iter().map(Some).collect()
+        }
+        (told, _) => vec![told],
+    };
+    let Imported { graph, weights, input_shapes, max_abs_diff } = import(task, inputs, Stage::Import)?;
     let nodes = graph.nodes().len();
     let json = graph.to_json();
     weights::save(&task.path(WEIGHTS), &graph, &weights)?;
     task.write(GRAPH, json.as_bytes())?;
 
-    let mut result = ImportResult {
+    let result = ImportResult {
         input_shapes,
         nodes,
         max_abs_diff,
@@ -54,25 +62,45 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
         accuracy: None,
         val_metric: None,
         data: None,
-        has_source: false,
+        has_source: matches!(dataset, Some(Given::Source | Given::Packed(_))),
     };
-    let dataset = task.path(DATASET);
-    if !dataset.exists() {
+    if dataset.is_some() {
+        check_outputs(task, &graph)?;
+    } else {
         check_without_data(task)?;
-        return Ok(result);
     }
-    check_outputs(task, &graph)?;
-    if dataset::source_of(&dataset)?.is_some() {
-        result.has_source = true;
+    let Some(Given::Arrays(dataset)) = dataset else {
+        task.write_json(DATASET_SUMMARY, &None::<DatasetSummary>)?;
         return Ok(result);
-    }
-    let measured = measured_original(task, &dataset, graph, weights)?;
+    };
+    task.write_json(DATASET_SUMMARY, dataset.summary())?;
+    let measured = measured_original(task, dataset, graph, weights)?;
     Ok(ImportResult {
         accuracy: measured.accuracy,
         val_metric: measured.val_metric,
         data: Some(Box::new(measured.data)),
         ..result
     })
+}
+
+/// What the user gave as a data set.
+enum Given {
+    Arrays(Dataset),
+    /// Arrays that are to be unpacked first, since they do not fit into memory.
+    Packed(Dataset),
+    /// Pictures, recordings or tables, of which arrays are made first.
+    Source,
+}
+
+impl Given {
+    fn of(file: &Arc<File>) -> Result<Self, Rejection> {
+        if Source::recognise(file)?.is_some() {
+            return Ok(Self::Source);
+        }
+        let dataset = Dataset::of_file(Arc::clone(file))?;
+        let is_too_large = dataset.arrays().any(|array| array.is_packed() && array.bytes() > data::most_bytes());
+        Ok(if is_too_large { Self::Packed(dataset) } else { Self::Arrays(dataset) })
+    }
 }
 
 /// What the original is worth on a data set of arrays.
@@ -86,11 +114,11 @@ pub(super) struct MeasuredOriginal {
 /// The data set does not fit the model or the spec.
 pub(super) fn measured_original(
     task: &Task,
-    dataset: &Path,
+    dataset: Dataset,
     graph: Graph,
     weights: Vec<tch::Tensor>,
 ) -> Result<MeasuredOriginal, Error> {
-    let data = Data::open(dataset, &graph, task.spec, task.device)?;
+    let data = Data::of(dataset, &graph, task.spec, task.device)?;
     if let Some(settings) = &task.spec.fine_tune {
         training::check_labels(settings, data.has_labels())?;
     }
@@ -108,8 +136,12 @@ pub(super) fn measured_original(
     Ok(measured)
 }
 
-/// Loads the model after the pre-flight and says what it is.
-pub(super) fn import(workspace: &Workspace, inputs: Option<Vec<InputSpec>>, stage: Stage) -> Result<Imported, Error> {
+/// Loads the model after the pre-flight and says what it is. The inputs are tried in their order; `None` are those that the archive records.
+pub(super) fn import(
+    workspace: &Workspace,
+    shapes: Vec<Option<Vec<InputSpec>>>,
+    stage: Stage,
+) -> Result<Imported, Error> {
     if let Some(ignored) = guard::ignored_switch() {
         workspace.messages.log(ignored);
     }
@@ -117,7 +149,6 @@ pub(super) fn import(workspace: &Workspace, inputs: Option<Vec<InputSpec>>, stag
         archive::preflight(&workspace.path(MODEL))?;
     }
     let model = workspace.path(MODEL);
-    let shapes = possible_inputs(workspace, inputs)?;
     let limit = match stage {
         Stage::Inspect => LONGEST_INSPECTION,
         _ => LONGEST_IMPORT,
@@ -140,24 +171,6 @@ pub(super) fn given_up(panic: &str) -> Rejection {
         .hint("Report this fault of the importer, with the model.")
 }
 
-/// The inputs to try, in the order in which they are trusted: the spec's, the data set's, the archive's own (`None`).
-fn possible_inputs(
-    workspace: &Workspace,
-    inputs: Option<Vec<InputSpec>>,
-) -> Result<Vec<Option<Vec<InputSpec>>>, Error> {
-    if inputs.is_some() {
-        return Ok(vec![inputs]);
-    }
-    let dataset = workspace.path(DATASET);
-    if !dataset.exists() {
-        return Ok(vec![None]);
-    }
-    if dataset::source_of(&dataset)?.is_some() {
-        return Ok(vec![None]);
-    }
-    Ok(sample_inputs(&Dataset::open(&dataset)?).into_iter().map(Some).collect())
-}
-
 fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<InputSpec>>]) -> Result<Imported, Error> {
     let mut refusals = Vec::new();
     for shape in shapes {
@@ -170,14 +183,18 @@ fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<InputSpec>>]) -> Re
     Err(refusals.into_iter().next().map_or_else(|| Error::internal("a data set without a sample shape"), Error::from))
 }
 
-/// The inputs that the stored samples can be, the likely ones first. Each input of several is given as it is stored, or with its channels in
+/// The inputs that the stored samples can be, the likely ones first, by their names where they have any. Each input of several is given as it is stored, or with its channels in
 /// front where that is what it looks like.
 fn sample_inputs(dataset: &Dataset) -> Vec<Vec<InputSpec>> {
     let inputs = &dataset.summary().inputs;
+    let mut names = dataset.argument_names().unwrap_or_default().into_iter();
     if let [only] = &inputs[..] {
-        return sample_shapes(only).into_iter().map(|shape| vec![input(only, shape)]).collect();
+        let name = names.next();
+        let named = |shape| vec![InputSpec { name: name.clone(), ..input(only, shape) }];
+        return sample_shapes(only).into_iter().map(named).collect();
     }
-    let likely = |stored: &InputSummary| input(stored, sample_shapes(stored).remove(0));
+    let likely =
+        |stored: &InputSummary| InputSpec { name: names.next(), ..input(stored, sample_shapes(stored).remove(0)) };
     vec![inputs.iter().map(likely).collect()]
 }
 

@@ -33,7 +33,7 @@ const TRIAL: &str = "trial.pt";
 /// The model is refused, or looking at it takes too long.
 pub(super) fn run(workspace: &Workspace, inspection: &InspectionSpec) -> Result<InspectResult, Error> {
     let began = Instant::now();
-    let Imported { graph, weights, .. } = import::import(workspace, inspection.model_inputs(), Stage::Inspect)?;
+    let Imported { graph, weights, .. } = import::import(workspace, vec![inspection.model_inputs()], Stage::Inspect)?;
     let (model, trial) = (workspace.path(MODEL), workspace.path(TRIAL));
     let look = move || {
         let grouping = Grouping::of(&graph);

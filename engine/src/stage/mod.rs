@@ -27,7 +27,9 @@ mod task;
 mod tune;
 mod verify;
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use secateur_core::stage::{TaskResult, Work};
 use secateur_core::wire::TaskRequest;
@@ -39,12 +41,18 @@ use crate::process::messages::Messages;
 
 pub use task::{Task, Workspace};
 
-/// Carries out a task in a folder. libtorch is initialised already.
+/// Carries out a task in a folder, on the job's data set where it has one. libtorch is initialised already.
 ///
 /// # Errors
 /// What the user can mend is a rejection; all else is a fault.
-pub fn run(request: &TaskRequest, folder: &Path, device: Device, messages: &Messages) -> Result<TaskResult, Error> {
-    let workspace = Workspace { folder, device, threads: request.threads, messages };
+pub fn run(
+    request: &TaskRequest,
+    folder: &Path,
+    dataset: Option<Arc<File>>,
+    device: Device,
+    messages: &Messages,
+) -> Result<TaskResult, Error> {
+    let workspace = Workspace { folder, dataset, device, threads: request.threads, messages };
     match (&request.work, &request.spec) {
         (Work::Inspect(inspection), _) => inspect::run(&workspace, inspection).map(TaskResult::Inspect),
         (work, Some(spec)) => {

@@ -1,13 +1,16 @@
 //! A task with the folder and the device that it runs on, and what is read and written there.
 
+use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secateur_core::configuration::Candidate;
+use secateur_core::dataset::{Dataset, DatasetSummary};
 use secateur_core::graph::Graph;
 use secateur_core::spec::{FineTune, JobSpec};
-use secateur_core::stage::import::{DATASET, GRAPH, WEIGHTS};
+use secateur_core::stage::import::{DATASET_SUMMARY, GRAPH, WEIGHTS};
 use secateur_core::stage::search::CANDIDATES;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +27,8 @@ use crate::process::messages::Messages;
 pub struct Workspace<'a> {
     /// Where its files are.
     pub folder: &'a Path,
+    /// The job's data set, as it was given or as `prepare` has written it.
+    pub dataset: Option<Arc<File>>,
     /// Where it computes.
     pub device: Device,
     /// Compute threads.
@@ -110,12 +115,12 @@ impl Task<'_> {
         Outputs::of(original, train, self.spec.outputs())
     }
 
-    /// The job's data set, when it has one.
+    /// The job's data set, when it has one. It was checked by an earlier stage.
     pub(super) fn data(&self, graph: &Graph) -> Result<Option<Data<'_>>, Error> {
-        let path = self.path(DATASET);
-        if !path.exists() {
-            return Ok(None);
-        }
-        Data::open(&path, graph, self.spec, self.device).map(Some)
+        let Some(file) = self.dataset.clone() else { return Ok(None) };
+        let summary: Option<DatasetSummary> = self.read_json(DATASET_SUMMARY)?;
+        let summary = summary.ok_or_else(|| Error::internal("a data set of which no summary was written"))?;
+        let dataset = Dataset::of_checked_file(file, summary)?;
+        Data::of(dataset, graph, self.spec, self.device).map(Some)
     }
 }

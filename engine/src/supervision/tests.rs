@@ -16,7 +16,7 @@ fn wave(shape: &[i64], step: f64) -> Tensor {
 fn labels(values: &Tensor, loss: SupervisionLoss, metric: Measure, axes: (usize, Option<usize>)) -> Labels {
     let (batch_axis, axis) = axes;
     let supervision = Supervision { loss, metric, batch_axis, axis, ..Supervision::of_classes() };
-    Labels::new(values.copy(), supervision, 0).unwrap()
+    Labels::of_tensor(values.copy(), supervision)
 }
 
 /// Loss, norm of its gradient with respect to the answers and the second element of that gradient.
@@ -63,7 +63,7 @@ fn classes_of_samples() {
 fn smoothed_classes() {
     let (answer, values) = (wave(&[4, 6], 1.3), Tensor::from_slice(&[1_i64, 0, 5, 2]));
     let supervision = Supervision { label_smoothing: 0.1, ..Supervision::of_classes() };
-    let smoothed = Labels::new(values.copy(), supervision, 0).unwrap();
+    let smoothed = Labels::of_tensor(values.copy(), supervision);
     assert_loss(&smoothed, &answer, &values, [1.421_930, 0.365_744, -0.093_238]);
     let plain = supervised_loss(&smoothed, &[answer], &values, Smoothing::None).unwrap();
     assert!((plain.double_value(&[]) - 1.292_149).abs() < 1e-5);
@@ -81,7 +81,7 @@ fn classes_of_pixels() {
             classes: Some(3),
             ..Supervision::of_classes()
         };
-        Labels::new(values.copy(), supervision, 0).unwrap()
+        Labels::of_tensor(values.copy(), supervision)
     };
     assert_loss(&ignoring(&values), &answer, &values, [2.390_309, 0.446_104, 0.117_220]);
     let values = Tensor::from_slice(&[1_u8, 0, 1, 255, 2, 1, 0, 255]).view([2, 2, 2]);
@@ -146,12 +146,11 @@ fn values() {
         assert_metrics(&regression, &answer, &values, -1.108_234, &others);
     }
     // One number a sample may lack the dimension that the output has.
-    let single = Labels::new(
+    let single = Labels::of_tensor(
         values.select(1, 0),
         labels(&values, SupervisionLoss::Mse, Measure::R2, (0, Some(1))).supervision().clone(),
-        0,
     );
-    let loss = supervised_loss(&single.unwrap(), &[answer.narrow(1, 0, 1)], &values.select(1, 0), Smoothing::None);
+    let loss = supervised_loss(&single, &[answer.narrow(1, 0, 1)], &values.select(1, 0), Smoothing::None);
     assert!(loss.unwrap().double_value(&[]).is_finite());
 }
 

@@ -74,7 +74,7 @@ mod tests {
 
     /// Of one sample, whose class is 1.
     fn labels() -> Labels {
-        Labels::new(Tensor::from_slice(&[1_i64]), Supervision::of_classes(), 0).unwrap()
+        Labels::of_tensor(Tensor::from_slice(&[1_i64]), Supervision::of_classes())
     }
 
     #[test]

@@ -230,9 +230,13 @@ fn attempt(
         }
         let mut sum: Option<Tensor> = None;
         let mut seen = 0;
-        for batch in train.shuffled(session.batch_size(), seed, u64::from(epoch))? {
+        let batches = train.shuffled(session.batch_size(), seed, u64::from(epoch))?;
+        for (number, batch) in batches.iter().enumerate() {
+            if let Some(next) = batches.get(number + 1) {
+                train.expect(next)?;
+            }
             let mut gradients: Option<Vec<Tensor>> = None;
-            for (part, share) in passes(&batch, pass)? {
+            for (part, share) in passes(batch, pass)? {
                 let input = train.select(&part, augment.as_mut())?;
                 let targets = reference.as_ref().map(|reference| reference.select(&part, &input)).transpose()?;
                 let value = loss.of(&student.train(&input)?, &part, targets.as_deref())?.f_mul_scalar(share)?;

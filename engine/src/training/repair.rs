@@ -13,7 +13,7 @@ use super::{trainable_copy, trained};
 use crate::data::Split;
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
-use crate::measure::evaluate::KEPT_ELEMENTS;
+use crate::measure::evaluate::kept_elements;
 use crate::network::Network;
 use crate::output::Outputs;
 
@@ -48,7 +48,7 @@ impl<'a> Repair<'a> {
         let batches = train.shuffled(settings.batch_size.get() as i64, seed, 0)?;
         let mut elements = 0;
         let lesson = |batch: Tensor| {
-            let answers = if elements < KEPT_ELEMENTS {
+            let answers = if elements < kept_elements() {
                 let answers = original.answers(&train.select(&batch, None)?)?;
                 elements += answers.iter().map(|answer| answer.numel() as i64).sum::<i64>();
                 Some(answers)

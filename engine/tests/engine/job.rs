@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use secateur_core::rejection::Rejection;
 use secateur_core::report::Report;
+use secateur_core::sandbox::Settings;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::import::{DATASET, MODEL};
 use secateur_core::stage::{FinishedTask, JobView, Measurements, Source, Stage, TaskResult, TaskTime, Work, plan};
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     /// What an earlier job has measured; the same candidates are taken for granted.
     pub known: Measurements,
     reused: Measurements,
+    /// What every engine is confined by.
+    pub sandbox: Settings,
 }
 
 impl Job {
@@ -46,6 +49,7 @@ impl Job {
             finished: Vec::new(),
             known: Measurements::default(),
             reused: Measurements::default(),
+            sandbox: Settings::default(),
         }
     }
 
@@ -66,7 +70,7 @@ impl Job {
 
     /// Runs one task to its outcome.
     pub(crate) fn run(&self, work: Work) -> Outcome {
-        let mut engine = Engine::start(self.folder.path(), &[]);
+        let mut engine = Engine::confined(self.folder.path(), &[], self.sandbox);
         engine.send(&self.request(work));
         let outcome = engine.outcome();
         assert!(engine.wait().success(), "the exit code is 0 after an outcome");
@@ -149,7 +153,12 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::confined(folder, variables, Settings::default())
+    }
+
+    fn confined(folder: &Path, variables: &[(&str, &str)], sandbox: Settings) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_secateur-engine"))
+            .args(["--sandbox", &serde_json::to_string(&sandbox).unwrap()])
             .current_dir(folder)
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())

@@ -2,9 +2,13 @@
 
 mod families;
 mod job;
+mod labels;
+mod large_data;
 mod latency;
 mod pipeline;
 mod process;
 mod recovery;
 mod resume;
 mod scoring;
+#[path = "../tar/mod.rs"]
+mod tar;

@@ -1,9 +1,8 @@
 //! Surgery, its oracle and fine-tuning on the example networks, in this process.
 
-use std::path::Path;
-
 use secateur_core::configuration::Candidate;
 use secateur_core::cost::CostModel;
+use secateur_core::dataset::Dataset;
 use secateur_core::group::Grouping;
 use secateur_core::method::propose;
 use secateur_core::number::Positive;
@@ -60,8 +59,8 @@ impl Cutting {
 }
 
 fn split(network: &Network, spec: &JobSpec, name: SplitName) -> Split {
-    let path: &Path = &example("digits.npz");
-    Data::open(path, network.graph(), spec, tch::Device::Cpu).unwrap().split(name).unwrap()
+    let dataset = Dataset::open(&example("digits.npz")).unwrap();
+    Data::of(dataset, network.graph(), spec, tch::Device::Cpu).unwrap().split(name).unwrap()
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn the_example_data_set_opens_with_its_own_splits() {
     assert_eq!((summary.format, summary.classes, summary.layout), (Format::Npz, Some(10), Layout::Nchw));
     dataset.layouts_for(&[vec![1, 8, 8]]).unwrap();
     dataset.check_classes(10, None).unwrap();
-    let test = dataset.load(Split::Test, &[Layout::Nchw], 0).unwrap();
+    let test = dataset.split(Split::Test, &[Layout::Nchw], 0).unwrap().read_all().unwrap();
     assert_eq!((test.count, test.labels.unwrap().shape.len()), (360, 0));
 }
 
@@ -28,9 +28,9 @@ fn both_formats_and_compression_give_the_same_summary_and_samples() {
     assert_eq!(stored.summary(), deflated.summary());
     assert_eq!(tensors.summary().format, Format::Safetensors);
     for split in [Split::Train, Split::Val, Split::Test] {
-        let expected = stored.load(split, &[Layout::Nchw], 7).unwrap();
-        assert_eq!(deflated.load(split, &[Layout::Nchw], 7).unwrap(), expected);
-        assert_eq!(tensors.load(split, &[Layout::Nchw], 7).unwrap(), expected);
+        let expected = stored.split(split, &[Layout::Nchw], 7).unwrap().read_all().unwrap();
+        assert_eq!(deflated.split(split, &[Layout::Nchw], 7).unwrap().read_all().unwrap(), expected);
+        assert_eq!(tensors.split(split, &[Layout::Nchw], 7).unwrap().read_all().unwrap(), expected);
     }
 }
 
@@ -39,7 +39,7 @@ fn a_data_set_without_labels_is_unlabelled() {
     let dataset = open(&npz(&[pictures("x", 40)])).unwrap();
     assert!(!dataset.summary().labelled);
     assert_eq!(dataset.summary().classes, None);
-    assert_eq!(dataset.load(Split::Val, &[Layout::AsIs], 0).unwrap().labels, None);
+    assert_eq!(dataset.split(Split::Val, &[Layout::AsIs], 0).unwrap().read_all().unwrap().labels, None);
     dataset.check_classes(1, None).unwrap();
 }
 

@@ -87,6 +87,11 @@ fn classes_that_are_negative_and_labels_that_are_no_number_are_named_with_their_
 fn inputs_that_do_not_belong_together_are_named() {
     refuse(&[pictures("x", 40), pictures("x0", 40)], "The array `x0` is out of place");
     refuse(&[pictures("x0", 40), pictures("x2", 40)], "The array `x2` is out of place");
+    refuse(&[pictures("x", 40), pictures("x.mask", 40)], "The array `x.mask` is out of place");
+    refuse(&[pictures("x.", 40)], "The array `x.` is unknown");
+    refuse(&[pictures("x.a_val", 40)], "The array `x` with the samples is missing");
+    let other_split = [pictures("x.a", 40), pictures("x.b", 40), pictures("x.a_val", 3), pictures("x.ab_val", 3)];
+    refuse(&other_split, "`x.ab_val` is in the place of `x.b`");
     refuse(&[pictures("x0", 40), pictures("x1", 39)], "`x0` has 40 samples, but `x1` has 39");
     refuse(&[pictures("x0", 40), pictures("x1", 40), pictures("x0_val", 3)], "`x0_val` is one of 1 inputs");
     let labels = [ArrayFixture::u8("y", &[40, 2], &[0; 80]), ArrayFixture::u8("y_val", &[3, 3], &[0; 9])];

@@ -1,0 +1,54 @@
+//! Seconds for an epoch of fine-tuning with labels, as a job trains: `cargo bench -p secateur-engine --bench step -- MODEL.pt DATA BATCH
+//! EPOCHS`. The network is trained as it is, uncut, and nothing is validated. `benches/step/compare.py` runs it beside PyTorch.
+//!
+//! Printed is one line of JSON: the seconds of each epoch.
+
+use std::path::Path;
+
+use secateur_core::dataset::Dataset;
+use secateur_core::spec::JobSpec;
+use secateur_engine::data::{Data, SplitName};
+use secateur_engine::error::Error;
+use secateur_engine::network::Network;
+use secateur_engine::output::Outputs;
+use secateur_engine::process::messages::Messages;
+use secateur_engine::torch::{self, runtime};
+use secateur_engine::training::{Session, fine_tune};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let [model, data, batch, epochs] = &arguments[..] else {
+        eprintln!("usage: step MODEL.pt DATA BATCH EPOCHS");
+        return;
+    };
+    let seconds = run(model.as_ref(), data.as_ref(), batch, epochs).expect("the benchmark runs");
+    println!("{}", serde_json::to_string(&seconds).expect("numbers are JSON"));
+}
+
+fn run(model: &Path, data: &Path, batch: &str, epochs: &str) -> Result<Vec<f64>, Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let device = runtime::initialise(threads, secateur_core::wire::Device::Cpu)?;
+    let spec = format!(
+        r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {{"epochs": {epochs}, "batch_size": {batch}, "distill": 0.0, "lr": 1e-4, "optimizer": "sgd", "objective": "cross_entropy"}}}}"#
+    );
+    let spec = JobSpec::from_json(&spec)?;
+    let dataset = Dataset::open(data)?;
+    let shape = dataset.summary().sample_shape.iter().map(|&size| size as i64).collect();
+    let imported = torch::import(model, Some(&[shape]))?;
+    let original = Network::new(imported.graph, imported.weights)?;
+    let data = Data::of(dataset, original.graph(), &spec, device)?;
+    let (train, val) = (data.split(SplitName::Train)?, data.split(SplitName::Val)?);
+    let outputs = Outputs::of(&original, &train, &[])?;
+    let session = Session {
+        original: &original,
+        outputs: &outputs,
+        train: &train,
+        val: &val,
+        settings: spec.fine_tune.as_ref().expect("the spec has it"),
+        seed: 0,
+        messages: &Messages::to(std::io::sink()),
+        checkpoints: None,
+    };
+    let tuned = fine_tune(&session, original.graph(), original.weights())?;
+    Ok(tuned.epochs.iter().map(|epoch| epoch.seconds).collect())
+}

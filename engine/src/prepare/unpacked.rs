@@ -1,0 +1,64 @@
+//! Packed arrays as `.safetensors`, in which any sample can be read by itself.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use secateur_core::dataset::Dataset;
+use serde_json::{Map, Value, json};
+
+use super::store::written;
+use crate::error::Error;
+
+/// The header ends at a multiple of this, so that no element straddles two words.
+const ALIGNMENT: usize = 8;
+
+/// Writes all arrays of a data set as they are, unpacked.
+///
+/// # Errors
+/// When the data set can no longer be read, or the disk is full.
+pub fn unpack(dataset: &Dataset, out: &Path) -> Result<(), Error> {
+    let mut header = Map::new();
+    let mut end = 0;
+    for array in dataset.arrays() {
+        let start = end;
+        end += array.bytes();
+        let entry = json!({"dtype": array.safetensors_type(), "shape": array.shape(), "data_offsets": [start, end]});
+        header.insert(array.name().to_owned(), entry);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(out).map_err(Error::file(out))?);
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(written(out))?;
+    file.write_all(&header).map_err(written(out))?;
+    for array in dataset.arrays() {
+        io::copy(&mut array.read()?, &mut file).map_err(written(out))?;
+    }
+    let file = file.into_inner().map_err(|error| written(out)(error.into_error()))?;
+    file.sync_all().map_err(written(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use secateur_core::dataset::{Layout, Split};
+
+    use super::*;
+
+    #[test]
+    fn packed_arrays_are_the_same_when_they_are_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("unpacked.safetensors");
+        let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits.npz");
+        let packed = Dataset::open(&digits).unwrap();
+        assert!(packed.arrays().any(|array| array.is_packed()));
+        unpack(&packed, &out).unwrap();
+
+        let unpacked = Dataset::open(&out).unwrap();
+        assert!(!unpacked.arrays().any(|array| array.is_packed()));
+        let samples = |dataset: &Dataset, split| dataset.split(split, &[Layout::Nchw], 0).unwrap().read_all().unwrap();
+        for split in [Split::Train, Split::Val, Split::Test] {
+            assert_eq!(samples(&unpacked, split), samples(&packed, split));
+            assert!(unpacked.split(split, &[Layout::Nchw], 0).unwrap().inputs[0].has_random_access());
+        }
+    }
+}

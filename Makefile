@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-recover hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-recover bench-step hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -56,6 +56,11 @@ bench-recover: ## what recovery brings back on published networks, beside an exp
 	@$(ENV); cargo build --release --workspace --bins; \
 	python="$$(scripts/setup-zoo.sh)"; packages="$$(scripts/setup-recover.sh "$$python")"; \
 	env -u LD_LIBRARY_PATH "$$python" benches/recover/compare.py "$$CARGO_TARGET_DIR/release/secateur" --packages "$$packages" $(RECOVER)
+
+bench-step: ## an epoch of fine-tuning beside PyTorch's (fetches PyTorch, 5 GB; STEP="--networks reader" for more)
+	@$(ENV); cargo build --release -p secateur-engine --bench step; \
+	step="$$(ls -t "$$CARGO_TARGET_DIR"/release/deps/step-* | grep -v '\.d$$' | head -n 1)"; \
+	"$$(scripts/setup-python.sh)" benches/step/compare.py "$$step" $(STEP)
 
 hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
 	@$(ENV); cargo build --workspace --bins; \

@@ -151,8 +151,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     threads = {"OMP_NUM_THREADS": str(arguments.threads)}
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | threads
     # The interpreter brings its own libtorch; another one on the library path would be taken instead.
-    theirs = {name: value for name, value in os.environ.items() if name not in ("LD_LIBRARY_PATH", "OMP_WAIT_POLICY")}
+    theirs = {name: value for name, value in environment.items() if name != "LD_LIBRARY_PATH"}
     for name in arguments.networks.split(","):
         with tempfile.TemporaryDirectory() as folder:
             prepare(name, Path(folder))
@@ -161,9 +162,9 @@ def main():
             taken = {"ours": [], "PyTorch": [], "PyTorch, channels last": []}
             for _ in range(arguments.rounds):
                 # As a worker starts its engines.
-                taken["ours"].append(last_epoch(ours, os.environ | threads | {"OMP_WAIT_POLICY": "PASSIVE"}))
-                taken["PyTorch"].append(last_epoch([*script, "default"], theirs | threads))
-                taken["PyTorch, channels last"].append(last_epoch([*script, "channels_last"], theirs | threads))
+                taken["ours"].append(last_epoch(ours, environment | {"GOMP_SPINCOUNT": "3000"}))
+                taken["PyTorch"].append(last_epoch([*script, "default"], theirs))
+                taken["PyTorch, channels last"].append(last_epoch([*script, "channels_last"], theirs))
         median = {who: statistics.median(seconds) for who, seconds in taken.items()}
         steps = SAMPLES[name] / BATCH[name]
         for who, seconds in median.items():

@@ -27,6 +27,7 @@ fn main() {
 
 fn run(model: &Path, data: &Path, batch: &str, epochs: &str) -> Result<Vec<f64>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    torch::memory::keep_pages();
     let device = runtime::initialise(threads, secateur_core::wire::Device::Cpu)?;
     let spec = format!(
         r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {{"epochs": {epochs}, "batch_size": {batch}, "distill": 0.0, "lr": 1e-4, "optimizer": "sgd", "objective": "cross_entropy"}}}}"#

@@ -3,6 +3,7 @@
 
 #include "program.h"
 
+#include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -67,6 +68,10 @@ struct Call {
   // Flags that are false in evaluation and true in training.
   std::vector<size_t> training_flags;
 
+  // What `torch.jit.trace` makes of every convolution. PyTorch's autocast lacks it on the CPU, since no Python function
+  // calls it.
+  bool is_traced_convolution = false;
+
   std::vector<uint32_t> outputs;
   bool returns_list = false;
   // Values that nothing reads after this call.
@@ -83,6 +88,37 @@ const c10::Argument& next_argument(const Call& call) {
   TORCH_CHECK(call.arguments.size() < call.schema->arguments().size(), "`", call.name, "` has too many arguments");
   return call.schema->arguments()[call.arguments.size()];
 }
+
+// While it lives, operators of a device compute as under `torch.autocast(device, torch.bfloat16)`.
+class Autocast {
+ public:
+  explicit Autocast(c10::DeviceType device) : device_(device), type_before_(at::autocast::get_autocast_dtype(device)) {
+    at::autocast::set_autocast_enabled(device_, true);
+    at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+    at::autocast::increment_nesting();
+  }
+
+  // Brings the tensors of a call to that type, as it does for the operators that it knows.
+  void cast(torch::jit::Stack& stack) const {
+    for (IValue& value : stack) {
+      if (value.isTensor()) value = at::autocast::cached_cast(at::kBFloat16, value.toTensor(), device_);
+    }
+  }
+
+  ~Autocast() {
+    // The weights that were converted are no use once they have changed.
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_dtype(device_, type_before_);
+    at::autocast::set_autocast_enabled(device_, false);
+  }
+
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  c10::DeviceType device_;
+  at::ScalarType type_before_;
+};
 
 IValue tensor_list(const TensorsArgument& list, const std::vector<at::Tensor>& values) {
   if (list.has_optional_elements) {
@@ -160,6 +196,7 @@ void Program::node(rust::Str name_text, rust::Str op_text, rust::Str overload_te
   }
   Call call;
   call.name = name;
+  call.is_traced_convolution = op == "aten::_convolution";
   const c10::OperatorName operator_name(op, overload);
   call.handle = c10::Dispatcher::singleton().findSchema(operator_name);
   if (call.handle) {
@@ -280,7 +317,8 @@ void Program::finish(rust::Slice<const uint32_t> outputs) {
 // `seconds`, where there is one, takes the wall time of each call, its preparation and the release of dead values
 // included; the device's queue is emptied after every call then.
 std::vector<at::Tensor> Program::interpret(
-    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, double* seconds) const {
+    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool bfloat16,
+    double* seconds) const {
   TORCH_CHECK(
       weights.size() == weights_.size(), "the program takes ", weights_.size(), " weights, ", weights.size(),
       " were given");
@@ -289,6 +327,8 @@ std::vector<at::Tensor> Program::interpret(
   TORCH_CHECK(inputs.size() > 0 && inputs[0].tensor.dim() > 0, "the first input has no batch dimension");
   const int64_t batch = inputs[0].tensor.size(0);
   const c10::Device device = inputs[0].tensor.device();
+  std::optional<Autocast> autocast;
+  if (bfloat16) autocast.emplace(device.type());
 
   std::vector<at::Tensor> values(values_);
   for (size_t index = 0; index < weights.size(); ++index) values[weights_[index]] = weights[index].tensor;
@@ -299,6 +339,7 @@ std::vector<at::Tensor> Program::interpret(
   for (const Call& call : calls_) {
     try {
       prepare(call, values, batch, device, train, stack);
+      if (autocast && call.is_traced_convolution) autocast->cast(stack);
       if (call.handle) {
         call.handle->callBoxed(stack);
       } else {
@@ -323,13 +364,13 @@ std::vector<at::Tensor> Program::interpret(
 }
 
 rust::Vec<Owned> Program::run(
-    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train) const {
-  return owned(interpret(weights, inputs, train, nullptr));
+    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool bfloat16) const {
+  return owned(interpret(weights, inputs, train, bfloat16, nullptr));
 }
 
 rust::Vec<double> Program::time(rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs) const {
   std::vector<double> seconds(calls_.size());
-  interpret(weights, inputs, false, seconds.data());
+  interpret(weights, inputs, false, false, seconds.data());
   rust::Vec<double> result;
   result.reserve(seconds.size());
   for (const double second : seconds) result.push_back(second);

@@ -13,8 +13,8 @@
 //!
 //! The exit code is 0 when an outcome was sent, whatever it was, 4 when the worker went away, 2 when no request could be
 //! read. A worker takes anything else, and a signal, as a crash. libgomp reads its settings before `main`, so the worker
-//! sets them: with `OMP_WAIT_POLICY=PASSIVE` two threads on a busy machine were four times as fast as without. A task that times
-//! networks has libgomp's default instead, as the user's process will.
+//! sets them: threads that wait give up their core soon, since engines share a machine. A task that times networks has the defaults of
+//! libgomp and of the allocator instead, as the user's process will.
 //! `SECATEUR_ENGINE_FAULT` plans faults for tests; see [`secateur_engine::process::fault`].
 
 use std::ffi::OsString;
@@ -147,6 +147,9 @@ fn parse(request: serde_json::Value) -> Result<TaskRequest, String> {
 
 fn carry_out(request: &TaskRequest, dataset: Option<Arc<File>>, device: Device, messages: &Messages) -> Outcome {
     let stage = || -> Result<Outcome, Error> {
+        if !request.work.stage().times_networks() {
+            torch::memory::keep_pages();
+        }
         let device = torch::runtime::initialise(request.threads, device)?;
         let started = Instant::now();
         let result = stage::run(request, Path::new("."), dataset, device, messages)?;

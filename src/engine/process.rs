@@ -23,6 +23,10 @@ const TIME_TO_EXIT: Duration = Duration::from_secs(10);
 
 /// Characters of a line that an engine sends for the log.
 const LONGEST_LINE: usize = 2000;
+/// How often a compute thread looks for work before it sleeps. libgomp's own number (300 000) costs two engines that share two cores nine
+/// tenths of their speed, and none (`OMP_WAIT_POLICY=PASSIVE`) costs one alone a tenth; this costs the first an eighth and the second
+/// nothing, by `make bench-step` on two cores.
+const SPINS: &str = "3000";
 
 /// What one run needs.
 #[derive(Debug, Clone, Copy)]
@@ -101,10 +105,9 @@ fn start(run: &Run<'_>) -> io::Result<Process> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    // Threads that wait by spinning take the cores from the other engines. A small network is several times as slow without, which
-    // is not what its user sees: PyTorch sets nothing.
+    // Networks are timed as their user's process runs them: PyTorch sets nothing.
     if !run.request.work.stage().times_networks() {
-        command.env("OMP_WAIT_POLICY", "PASSIVE");
+        command.env("GOMP_SPINCOUNT", SPINS);
     }
     let mut child = command.spawn()?;
     let id = child.id().expect("a child that was not waited for has an id");

@@ -55,14 +55,33 @@ pub enum Optimizer {
     Adamw,
 }
 
+/// The type that convolutions and matrix products are computed in while a network is trained; weights, gradients, validation and the
+/// report stay what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Precision {
+    /// `bfloat16` where a step is measured to be faster with it by more than an eighth, else `float32`; always `float32` for a network
+    /// of which a step takes less than a billion multiply-accumulates, where it would be over before it was measured.
+    Auto,
+    /// That of the weights.
+    Float32,
+    /// Eight bits of mantissa, as PyTorch's `autocast` uses them.
+    Bfloat16,
+}
+
 /// A random change of the training samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Augmentation {
-    /// Mirror each sample left to right with probability 1/2.
+    /// Mirror each sample left to right with probability 1/2, and its mask with it.
     Hflip,
-    /// Pad by an eighth of the width with zeros and crop a random window of the original size.
+    /// Pad by an eighth of the width with zeros and crop a random window of the original size, out of a mask too; what is padded there does
+    /// not count.
     Crop,
+    /// Change brightness, contrast and, of three channels, saturation, each by a factor between 0.6 and 1.4, as torchvision's
+    /// `ColorJitter(0.4, 0.4, 0.4)`; in that order.
+    ColorJitter,
 }
 
 /// Entries of `fine_tune.outputs` at most.
@@ -116,6 +135,8 @@ pub struct FineTune {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, minimum = 2)]
     pub micro_batch: Option<Positive>,
+    /// The type that a step is computed in.
+    pub precision: Precision,
     /// Random changes of the training samples; empty for none.
     pub augment: Vec<Augmentation>,
     /// What the spec knows better of the model's outputs than the graph tells; at most 64.
@@ -141,6 +162,7 @@ impl Default for FineTune {
             ema: None,
             patience: None,
             micro_batch: None,
+            precision: Precision::Auto,
             augment: Vec::new(),
             outputs: Vec::new(),
         }

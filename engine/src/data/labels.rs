@@ -51,6 +51,11 @@ impl Labels {
         self.deviation.as_ref()
     }
 
+    /// Of what belongs to one sample.
+    pub(super) fn shape(&self) -> Vec<i64> {
+        self.values.sample_shape()
+    }
+
     /// Those of consecutive samples.
     pub fn range(&self, start: i64, count: i64) -> Result<Tensor, Error> {
         self.values.range(start, count)

@@ -130,7 +130,9 @@ impl<'a> Data<'a> {
             _ => None,
         };
         let kinds = self.inputs.iter().map(|input| input.kind).collect();
-        Ok(Split { inputs, labels, scaling: self.scaling()?, kinds })
+        let first = &self.dataset.summary().inputs[0];
+        let range = if first.dtype == "uint8" { (0.0, 255.0) } else { (first.range.least, first.range.largest) };
+        Ok(Split { inputs, labels, scaling: self.scaling()?, range, kinds })
     }
 
     /// `None` where the spec asks for none.
@@ -200,6 +202,8 @@ pub struct Split {
     labels: Option<Labels>,
     /// Of the first input.
     scaling: Option<Scaling>,
+    /// The smallest and the largest number that is stored for it, over all splits; what colours can be where they are bytes.
+    range: (f64, f64),
     /// What each input of the model takes.
     kinds: Vec<Kind>,
 }
@@ -209,7 +213,8 @@ impl Split {
     #[cfg(test)]
     pub(crate) fn of_tensors(samples: Tensor, labels: Option<Tensor>) -> Self {
         let labels = labels.map(|labels| Labels::of_tensor(labels, Supervision::of_classes()));
-        Self { inputs: vec![Column::InMemory(samples)], labels, scaling: None, kinds: vec![Kind::Float] }
+        let range = (samples.min().double_value(&[]), samples.max().double_value(&[]));
+        Self { inputs: vec![Column::InMemory(samples)], labels, range, scaling: None, kinds: vec![Kind::Float] }
     }
 
     pub fn count(&self) -> i64 {
@@ -242,12 +247,23 @@ impl Split {
     }
 
     /// Samples by index (int64, on the split's device) as the model's inputs.
-    pub fn select(&self, indices: &Tensor, augment: Option<&mut Augment>) -> Result<Vec<Tensor>, Error> {
-        let mut stored = self.inputs.iter().map(|input| input.select(indices)).collect::<Result<Vec<_>, Error>>()?;
-        if let Some(augment) = augment {
-            stored[0] = augment.apply(&stored[0])?;
-        }
+    pub fn select(&self, indices: &Tensor) -> Result<Vec<Tensor>, Error> {
+        let stored = self.inputs.iter().map(|input| input.select(indices)).collect::<Result<Vec<_>, Error>>()?;
         self.scaled(&stored)
+    }
+
+    /// The same, changed at random, with their labels.
+    pub fn draw(
+        &self,
+        indices: &Tensor,
+        augment: Option<&mut Augment>,
+    ) -> Result<(Vec<Tensor>, Option<Tensor>), Error> {
+        let mut stored = self.inputs.iter().map(|input| input.select(indices)).collect::<Result<Vec<_>, Error>>()?;
+        let mut labels = self.labels.as_ref().map(|labels| labels.select(indices)).transpose()?;
+        if let Some(augment) = augment {
+            (stored[0], labels) = augment.apply(&stored[0], labels)?;
+        }
+        Ok((self.scaled(&stored)?, labels))
     }
 
     /// Says that samples will be asked for, by index, so that they come from the disk meanwhile.

@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 use crate::data::Split;
 use crate::error::Error;
 use crate::network::Network;
+use crate::torch::Precision;
 
 const BATCHES: usize = 16;
 const BATCH_SIZE: i64 = 128;
@@ -59,7 +60,7 @@ pub fn reestimate_on(network: Network, split: &Split, seed: u64, most_batches: u
         if seen >= LEAST_BATCHES && started.elapsed() > TIME {
             break;
         }
-        let _ = recorder.train(&split.select(batch, None)?)?;
+        let _ = recorder.train(&split.select(batch)?, Precision::Float32)?;
         for (sum, &index) in sums.iter_mut().zip(&statistics) {
             let _ = sum.f_add_(&recorder.weights()[index])?;
         }

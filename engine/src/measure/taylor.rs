@@ -57,7 +57,7 @@ pub fn saliency(
     let mut progress = messages.count(batches.len() as u64, "batches");
     let (mut samples, mut total) = (0, 0.0);
     for batch in batches {
-        let answers = network.answers_with(&leaves, &split.select(batch, None)?, Mode::Evaluate)?;
+        let answers = network.answers_with(&leaves, &split.select(batch)?, Mode::Evaluate)?;
         let loss = match split.labels() {
             Some(labels) => supervised_loss(labels, &answers, &labels.select(batch)?, Smoothing::None)?,
             None => outputs.against_own_decisions(&answers)?,

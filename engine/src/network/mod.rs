@@ -8,7 +8,7 @@ use secateur_core::output;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
-use crate::torch::{Mode, Program, kind_of};
+use crate::torch::{Mode, Precision, Program, kind_of};
 
 pub struct Network {
     graph: Graph,
@@ -77,8 +77,8 @@ impl Network {
     }
 
     /// The same in training mode: batch norm uses and updates batch statistics, dropout drops.
-    pub fn train(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        self.answers_with(&self.weights, inputs, Mode::Train)
+    pub fn train(&self, inputs: &[Tensor], precision: Precision) -> Result<Vec<Tensor>, Error> {
+        self.answers_with(&self.weights, inputs, Mode::Train(precision))
     }
 
     /// The same with other weights of the same shapes.

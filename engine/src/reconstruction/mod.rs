@@ -65,7 +65,7 @@ pub fn reconstruct(
         return Ok((network, Reconstruction { layers: 0, left: 0, samples }));
     }
     let order = Tensor::f_cat(&split.shuffled(samples, seed, 0)?[..1], 0)?;
-    let inputs = split.select(&order, None)?;
+    let inputs = split.select(&order)?;
     let (cut_graph, tensors) = network.into_parts();
     let mut tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
     let mut walks = (Walk::new(graph, &inputs), Walk::new(&cut_graph, &inputs));

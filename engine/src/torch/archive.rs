@@ -15,6 +15,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::bridge::{Guide, Reviewer, all_borrowed, all_owned, ffi};
 use super::dtype::kind_of;
+use super::memory;
 use super::message::is_out_of_memory;
 use super::recording::{Batches, Recording};
 use super::{TorchError, brief};
@@ -72,51 +73,6 @@ impl Drop for TensorLimit {
         ffi::limit_tensor_memory(0);
     }
 }
-
-/// While it lives, every large tensor has pages of its own, which go back to the system with it.
-///
-/// On the heap the activations of one evaluation leave holes that those of the next, of another batch size, do not fit into, and
-/// an import takes up to twice the memory. Pages of their own take time, so training does without.
-pub(super) struct LargeBlocksApart;
-
-impl LargeBlocksApart {
-    pub(super) fn begin() -> Self {
-        set_thresholds(1 << 20, 1 << 20);
-        Self
-    }
-}
-
-impl Drop for LargeBlocksApart {
-    fn drop(&mut self) {
-        // What glibc arrives at by itself when large blocks come and go.
-        set_thresholds(32 << 20, 64 << 20);
-    }
-}
-
-/// Bytes from which on a block has pages of its own, and bytes that are kept free at the end of the heap.
-#[cfg(target_env = "gnu")]
-fn set_thresholds(own_pages: i32, kept_free: i32) {
-    // SAFETY: takes values only.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, own_pages);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, kept_free);
-    }
-}
-
-/// Gives back the pages of the heap that nothing is left on.
-#[cfg(target_env = "gnu")]
-fn return_small_blocks() {
-    // SAFETY: takes no pointer and may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn set_thresholds(_own_pages: i32, _kept_free: i32) {}
-
-#[cfg(not(target_env = "gnu"))]
-fn return_small_blocks() {}
 
 /// The inputs that a graph was recorded with.
 pub(super) fn inputs_of(graph: &Graph) -> Vec<Input> {
@@ -291,7 +247,7 @@ impl Archive {
         let given = all_borrowed(samples);
         // A program that fails on zeros may run on what it would compute; where it fails as well, that is the better message.
         let recorded = self.raw.record(name, &given, true).or_else(|_| self.raw.record(name, &given, false))?;
-        return_small_blocks();
+        memory::return_small_blocks();
         Ok((from_json(&recorded.json)?, all_owned(recorded.weights)))
     }
 
@@ -319,7 +275,7 @@ impl Archive {
     /// `forward` as libtorch runs it.
     pub(super) fn forward(mut self, samples: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
         let outputs = all_owned(self.raw.pin_mut().forward(&all_borrowed(samples))?);
-        return_small_blocks();
+        memory::return_small_blocks();
         Ok(outputs)
     }
 }

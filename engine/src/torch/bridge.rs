@@ -156,7 +156,13 @@ pub(super) mod ffi {
         fn device(self: Pin<&mut Program>) -> Result<()>;
         fn outputs(self: Pin<&mut Program>, values: &[u32], list: bool) -> Result<()>;
         fn finish(self: Pin<&mut Program>, outputs: &[u32]) -> Result<()>;
-        fn run(self: &Program, weights: &[Borrowed], inputs: &[Borrowed], train: bool) -> Result<Vec<Owned>>;
+        fn run(
+            self: &Program,
+            weights: &[Borrowed],
+            inputs: &[Borrowed],
+            train: bool,
+            bfloat16: bool,
+        ) -> Result<Vec<Owned>>;
         fn time(self: &Program, weights: &[Borrowed], inputs: &[Borrowed]) -> Result<Vec<f64>>;
 
         type ModuleBuilder;

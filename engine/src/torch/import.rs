@@ -16,8 +16,9 @@ use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::InputSpec;
 use tch::{Kind, Tensor};
 
-use super::archive::{Archive, BATCHES, Input, LargeBlocksApart, MOST_ELEMENTS, TensorLimit, samples};
+use super::archive::{Archive, BATCHES, Input, MOST_ELEMENTS, TensorLimit, samples};
 use super::finite::{check_outputs, check_parameters};
+use super::memory::LargeBlocksApart;
 use super::methods;
 use super::recording::{Fitted, batch_is_fixed, depends_on_batch, fit};
 use super::sizes::free_sizes;

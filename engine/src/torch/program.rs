@@ -12,7 +12,16 @@ pub enum Mode {
     Evaluate,
     /// The flags `training`, `train` and `use_input_stats` that were recorded false are true: batch norm uses and updates
     /// batch statistics, dropout drops.
-    Train,
+    Train(Precision),
+}
+
+/// The type that convolutions and matrix products are computed in while a network is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// That of the weights.
+    Float32,
+    /// What PyTorch's autocast makes of it; weights and gradients stay what they are.
+    Bfloat16,
 }
 
 /// A graph that is ready to run, without its weights.
@@ -46,7 +55,8 @@ impl Program {
     /// # Errors
     /// The message of the operator that fails, with the name of its node.
     pub fn run(&self, weights: &[Tensor], inputs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, TorchError> {
-        Ok(all_owned(self.0.run(&all_borrowed(weights), &all_borrowed(inputs), mode == Mode::Train)?))
+        let (trains, in_bfloat16) = (mode != Mode::Evaluate, mode == Mode::Train(Precision::Bfloat16));
+        Ok(all_owned(self.0.run(&all_borrowed(weights), &all_borrowed(inputs), trains, in_bfloat16)?))
     }
 
     /// Runs in evaluation mode and gives the wall time of each of [`Graph::nodes`], seconds. Each node's time holds all

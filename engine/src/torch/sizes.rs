@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use secateur_core::graph::{FreeSize, Graph, InputDimension};
 
 use super::TorchError;
-use super::archive::{Archive, BATCHES, Input, LargeBlocksApart, TensorLimit, inputs_of};
+use super::archive::{Archive, BATCHES, Input, TensorLimit, inputs_of};
+use super::memory::LargeBlocksApart;
 
 /// The largest step that is tried: networks halve an image up to five times.
 const LARGEST_STEP: i64 = 32;

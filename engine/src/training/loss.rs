@@ -29,11 +29,16 @@ impl<'a> Loss<'a> {
         self.distill > 0.0
     }
 
-    /// Of the answers to a batch of samples by index; the original's `targets` are there unless nothing is distilled.
-    pub(super) fn of(&self, answers: &[Tensor], batch: &Tensor, targets: Option<&[Tensor]>) -> Result<Tensor, Error> {
-        let supervised = match self.labels {
-            Some(labels) if self.distill < 1.0 => {
-                let loss = supervised_loss(labels, answers, &labels.select(batch)?, Smoothing::AsAsked)?;
+    /// Of the answers to a batch with these labels; the original's `targets` are there unless nothing is distilled.
+    pub(super) fn of(
+        &self,
+        answers: &[Tensor],
+        labels: Option<&Tensor>,
+        targets: Option<&[Tensor]>,
+    ) -> Result<Tensor, Error> {
+        let supervised = match self.labels.zip(labels) {
+            Some((meaning, labels)) if self.distill < 1.0 => {
+                let loss = supervised_loss(meaning, answers, labels, Smoothing::AsAsked)?;
                 Some(loss.f_mul_scalar(1.0 - self.distill)?)
             }
             _ => None,
@@ -83,7 +88,7 @@ mod tests {
         let labels = labels();
         let loss = Loss::new(&outputs, Some(&labels), &settings(r#"{"distill": 0}"#));
         let answers = [Tensor::from_slice(&[0.0_f32, 0.0]).view([1, 2])];
-        let value = loss.of(&answers, &Tensor::from_slice(&[0_i64]), None).unwrap();
+        let value = loss.of(&answers, Some(&Tensor::from_slice(&[1_i64])), None).unwrap();
         assert!((value.double_value(&[]) - std::f64::consts::LN_2).abs() < 1e-6);
     }
 
@@ -93,7 +98,7 @@ mod tests {
         let labels = labels();
         let loss = Loss::new(&outputs, Some(&labels), &settings(r#"{"objective": "distill", "distill": 0.2}"#));
         let answers = [Tensor::from_slice(&[3.0_f32, 0.0]).view([1, 2])];
-        let value = loss.of(&answers, &Tensor::from_slice(&[0_i64]), Some(&answers)).unwrap();
+        let value = loss.of(&answers, Some(&Tensor::from_slice(&[1_i64])), Some(&answers)).unwrap();
         assert!(value.double_value(&[]).abs() < 1e-6);
     }
 }

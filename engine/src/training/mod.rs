@@ -9,6 +9,7 @@
 mod average;
 mod loss;
 mod optimizer;
+mod precision;
 pub mod repair;
 mod schedule;
 mod standing;
@@ -29,7 +30,7 @@ use crate::network::{Network, weights};
 use crate::output::Outputs;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::{Counter, Messages};
-use crate::torch::channels_last;
+use crate::torch::{Precision, channels_last};
 
 use average::Average;
 use loss::Loss;
@@ -86,9 +87,14 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
     if let Some(standing) = &resumed {
         progress.resume((standing.epochs.len() * batches) as u64);
     }
+    let precision = match &resumed {
+        Some(standing) => standing.precision,
+        None => precision::choose(session, graph, start)?,
+    };
+    let way = |rate| Way { rate, precision };
     let mut pass = session.settings.micro_batch.unwrap_or(session.settings.batch_size).get() as i64;
     if !resumed.as_ref().is_some_and(|standing| standing.is_lowered) {
-        match within_memory(session, graph, start, Rate::AsAsked, resumed.take(), &mut pass, &mut progress)? {
+        match within_memory(session, graph, start, way(Rate::AsAsked), resumed.take(), &mut pass, &mut progress)? {
             Attempt::Finished(tuned) => return Ok(tuned),
             Attempt::NotFinite { epoch } => session.messages.log(format!(
                 "the loss was not finite in epoch {epoch} at learning rate {peak}; starting over at {}",
@@ -97,7 +103,7 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
         }
         progress.restart();
     }
-    match within_memory(session, graph, start, Rate::Lowered, resumed, &mut pass, &mut progress)? {
+    match within_memory(session, graph, start, way(Rate::Lowered), resumed, &mut pass, &mut progress)? {
         Attempt::Finished(tuned) => Ok(tuned),
         Attempt::NotFinite { epoch } => Err(Error::internal(format!(
             "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
@@ -145,6 +151,13 @@ enum Rate {
     Lowered,
 }
 
+/// How an attempt goes about it.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    rate: Rate,
+    precision: Precision,
+}
+
 enum Attempt {
     Finished(Tuned),
     NotFinite { epoch: u32 },
@@ -155,13 +168,13 @@ fn within_memory(
     session: &Session,
     graph: &Graph,
     start: &[Tensor],
-    rate: Rate,
+    way: Way,
     mut resumed: Option<Standing>,
     pass: &mut i64,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     loop {
-        match attempt(session, graph, start, rate, resumed.take(), *pass, progress) {
+        match attempt(session, graph, start, way, resumed.take(), *pass, progress) {
             Err(error) if error.is_out_of_memory() && *pass >= 4 => {
                 *pass /= 2;
                 session.messages.log(format!(
@@ -180,12 +193,13 @@ fn attempt(
     session: &Session,
     graph: &Graph,
     start: &[Tensor],
-    rate: Rate,
+    way: Way,
     resumed: Option<Standing>,
     pass: i64,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     let Session { original, outputs, train, val, settings, seed, .. } = *session;
+    let Way { rate, precision } = way;
     let first = resumed.as_ref().map_or(start, |standing| &standing.weights);
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
     let rule = Rule::of(settings, graph, outputs);
@@ -237,9 +251,11 @@ fn attempt(
             }
             let mut gradients: Option<Vec<Tensor>> = None;
             for (part, share) in passes(batch, pass)? {
-                let input = train.select(&part, augment.as_mut())?;
+                let (input, labels) = train.draw(&part, augment.as_mut())?;
                 let targets = reference.as_ref().map(|reference| reference.select(&part, &input)).transpose()?;
-                let value = loss.of(&student.train(&input)?, &part, targets.as_deref())?.f_mul_scalar(share)?;
+                let value = loss
+                    .of(&student.train(&input, precision)?, labels.as_ref(), targets.as_deref())?
+                    .f_mul_scalar(share)?;
                 let of_part = optimizer.gradients(&value)?;
                 gradients = Some(match gradients {
                     Some(before) => added(before, of_part)?,
@@ -288,8 +304,12 @@ fn attempt(
             ),
         });
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
-            let state =
-                State { is_lowered: rate == Rate::Lowered, has_average: average.is_some(), best_epoch: best.epoch };
+            let state = State {
+                is_lowered: rate == Rate::Lowered,
+                is_bfloat16: precision == Precision::Bfloat16,
+                has_average: average.is_some(),
+                best_epoch: best.epoch,
+            };
             checkpoints.save(&format!("epoch {epoch} of {}", settings.epochs), &state, || {
                 let averages = average.as_ref().map_or(&[][..], |average| &average.tensors);
                 Standing::tensors(graph, student.weights(), &optimizer.moments(), averages, &best, &epochs)

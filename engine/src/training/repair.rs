@@ -16,6 +16,7 @@ use crate::measure::batch_norm::for_training;
 use crate::measure::evaluate::kept_elements;
 use crate::network::Network;
 use crate::output::Outputs;
+use crate::torch::Precision;
 
 /// What networks are repaired with.
 pub struct Repair<'a> {
@@ -49,7 +50,7 @@ impl<'a> Repair<'a> {
         let mut elements = 0;
         let lesson = |batch: Tensor| {
             let answers = if elements < kept_elements() {
-                let answers = original.answers(&train.select(&batch, None)?)?;
+                let answers = original.answers(&train.select(&batch)?)?;
                 elements += answers.iter().map(|answer| answer.numel() as i64).sum::<i64>();
                 Some(answers)
             } else {
@@ -76,13 +77,13 @@ impl<'a> Repair<'a> {
         tch::manual_seed(self.seed as i64);
         let mut schedule = Schedule::new(rule.rate(self.settings), self.steps());
         for Lesson { batch, answers } in &self.lessons {
-            let input = self.train.select(batch, None)?;
+            let input = self.train.select(batch)?;
             let asked = match answers {
                 Some(_) => None,
                 None => Some(self.original.answers(&input)?),
             };
             let targets = answers.as_ref().or(asked.as_ref()).map_or(&[][..], Vec::as_slice);
-            let loss = self.outputs.distillation(&student.train(&input)?, targets)?;
+            let loss = self.outputs.distillation(&student.train(&input, Precision::Float32)?, targets)?;
             if !loss.f_double_value(&[])?.is_finite() {
                 return Ok(cut);
             }

@@ -12,10 +12,12 @@ use super::{Best, trained_indices};
 use crate::error::Error;
 use crate::network::weights;
 use crate::process::checkpoint::{Saved, numbers};
+use crate::torch::Precision;
 
 /// A fine-tune between two epochs.
 pub(super) struct Standing {
     pub is_lowered: bool,
+    pub precision: Precision,
     pub weights: Vec<Tensor>,
     /// The optimiser's, of the trained parameters in the graph's order.
     pub moments: Vec<Vec<Tensor>>,
@@ -30,6 +32,9 @@ pub(super) struct Standing {
 pub(super) struct State {
     /// Whether the learning rate has been lowered, after a loss that was not finite.
     pub is_lowered: bool,
+    /// Whether steps are computed in bfloat16.
+    #[serde(default)]
+    pub is_bfloat16: bool,
     /// Whether an average of the weights is kept.
     #[serde(default)]
     pub has_average: bool,
@@ -81,7 +86,8 @@ impl Standing {
         graph: &Graph,
         start: &[Tensor],
     ) -> Result<Self, Error> {
-        let State { is_lowered, has_average, best_epoch } = state;
+        let State { is_lowered, is_bfloat16, has_average, best_epoch } = state;
+        let precision = if is_bfloat16 { Precision::Bfloat16 } else { Precision::Float32 };
         let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
         let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;
         let moments = trained_indices(graph, start)
@@ -116,7 +122,7 @@ impl Standing {
             seconds: columns[3][index],
         };
         let epochs = (0..count).map(epoch).collect();
-        Ok(Self { is_lowered, weights, moments, average: averages, best, epochs })
+        Ok(Self { is_lowered, precision, weights, moments, average: averages, best, epochs })
     }
 }
 

@@ -45,6 +45,15 @@ fn labels_of_every_kind_are_learnt_from_and_measured_with() {
 }
 
 #[test]
+fn a_job_that_is_to_train_in_bfloat16_does() {
+    let fine_tune = r#"{"epochs": 4, "precision": "bfloat16"}"#;
+    let report = Job::new(&spec(0.5, fine_tune), &example("resnet20-digits.pt"), Some(&example("digits.npz"))).report();
+    check_consistency(&report);
+    assert!(report.epochs[3].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
+    assert!(report.pruned.accuracy.unwrap().val > 0.9, "{:?}", report.pruned.accuracy);
+}
+
+#[test]
 fn training_ends_early_when_no_epoch_is_better() {
     let fine_tune = r#"{"epochs": 40, "lr": 1e-9, "patience": 2}"#;
     let report = Job::new(&spec(0.3, fine_tune), &example("vgg-digits.pt"), Some(&example("digits.npz"))).report();

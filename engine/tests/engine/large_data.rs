@@ -36,7 +36,7 @@ fn a_set_of_four_times_the_memory_is_trained_on() {
     }
 
     let spec = r#"{"target": {"flops_reduction": 0.5}, "method": "global_l2", "input": {"mean": 0.0, "std": 255.0},
-        "fine_tune": {"epochs": 1, "batch_size": 16}}"#;
+        "fine_tune": {"epochs": 1, "batch_size": 8}}"#;
     let mut job = Job::new(spec, &fixture("large-pictures.pt"), Some(&path));
     job.sandbox =
         Settings { ceilings: Ceilings { memory_bytes: Some(MEMORY), ..Ceilings::default() }, ..Settings::default() };

@@ -3,8 +3,8 @@
 use crate::fixture::{example, largest_difference, module, random};
 use secateur_core::graph::{Graph, ParameterKind};
 use secateur_core::rejection::Code;
-use secateur_engine::torch::{self, Imported, Mode, Program, TorchError};
-use tch::{Device, Tensor};
+use secateur_engine::torch::{self, Imported, Mode, Precision, Program, TorchError};
+use tch::{Device, Kind, Tensor};
 
 #[test]
 fn every_batch_size_gives_what_the_single_samples_give() {
@@ -33,13 +33,38 @@ fn training_updates_batch_statistics_and_reaches_every_parameter() {
     let mean = graph.parameters().iter().position(|parameter| parameter.name == "bn1.running_mean").unwrap();
     let before = weights[mean].copy();
 
-    let logits = program.run(&weights, &[random(&[4, 1, 8, 8])], Mode::Train).unwrap().remove(0);
+    let logits = program.run(&weights, &[random(&[4, 1, 8, 8])], Mode::Train(Precision::Float32)).unwrap().remove(0);
     logits.sum(tch::Kind::Float).backward();
 
     assert!(largest_difference(&before, &weights[mean]) > 0.0);
     for (parameter, weight) in graph.parameters().iter().zip(&weights) {
         assert_eq!(weight.grad().defined(), parameter.kind == ParameterKind::Parameter, "{}", parameter.name);
     }
+}
+
+/// As under `torch.autocast("cpu", torch.bfloat16)`: what convolutions and linear layers give has that type, weights and gradients do not.
+#[test]
+fn training_in_bfloat16_leaves_weights_and_gradients_in_float32() {
+    let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
+    let program = Program::prepare(&graph).unwrap();
+    let weights: Vec<Tensor> = graph
+        .parameters()
+        .iter()
+        .zip(&weights)
+        .map(|(parameter, weight)| weight.detach().copy().set_requires_grad(parameter.kind == ParameterKind::Parameter))
+        .collect();
+    let input = random(&[32, 1, 8, 8]);
+    let run = |mode| program.run(&weights, &[input.shallow_clone()], mode).unwrap().remove(0);
+    let half = run(Mode::Train(Precision::Bfloat16));
+    half.sum(Kind::Float).backward();
+    for weight in weights.iter().filter(|weight| weight.grad().defined()) {
+        assert_eq!((weight.kind(), weight.grad().kind()), (Kind::Float, Kind::Float));
+    }
+    // It ends with the run.
+    let exact = run(Mode::Train(Precision::Float32));
+    assert_eq!((exact.kind(), half.kind()), (Kind::Float, Kind::BFloat16));
+    let (difference, largest) = (largest_difference(&exact, &half.to_kind(Kind::Float)), exact.abs().max());
+    assert!(difference > 0.0 && difference < 0.05 * largest.double_value(&[]), "{difference} of {largest:?}");
 }
 
 #[test]
@@ -52,7 +77,7 @@ fn dropout_drops_in_training_only() {
     let evaluated = &program.run(&[], &[ones.shallow_clone()], Mode::Evaluate).unwrap()[0];
     assert_eq!(evaluated.min().double_value(&[]), 2.0);
     assert_eq!(evaluated.max().double_value(&[]), 2.0);
-    let trained = &program.run(&[], &[ones.shallow_clone()], Mode::Train).unwrap()[0];
+    let trained = &program.run(&[], &[ones.shallow_clone()], Mode::Train(Precision::Float32)).unwrap()[0];
     assert_eq!(trained.min().double_value(&[]), 1.0);
     assert_eq!(trained.max().double_value(&[]), 3.0);
     assert_eq!(ones.min().double_value(&[]), 1.0, "the caller's input is untouched");

@@ -1,0 +1,106 @@
+//! The type that the steps of a fine-tune are computed in.
+
+use std::time::Instant;
+
+use secateur_core::cost::CostModel;
+use secateur_core::graph::Graph;
+use secateur_core::group::Grouping;
+use secateur_core::spec;
+use tch::Tensor;
+
+use super::loss::Loss;
+use super::{Session, trainable_copy, trained};
+use crate::error::Error;
+use crate::measure::batch_norm::for_training;
+use crate::measure::evaluate::Reference;
+use crate::network::Network;
+use crate::torch::Precision;
+
+/// Steps in each type that are timed, after one that is not.
+const STEPS: usize = 3;
+
+/// How many times as fast bfloat16 has to be: less is noise, or not worth the bits.
+const WORTH_IT: f64 = 1.125;
+
+/// Multiply-accumulates of a step, forwards only, up to which nothing is measured.
+const SMALL: u64 = 1_000_000_000;
+
+/// What the spec asks for, or the faster one on a few steps of the network, which are forgotten.
+///
+/// # Errors
+/// libtorch's in float32.
+pub(super) fn choose(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Precision, Error> {
+    match session.settings.precision {
+        spec::Precision::Float32 => return Ok(Precision::Float32),
+        spec::Precision::Bfloat16 => return Ok(Precision::Bfloat16),
+        spec::Precision::Auto => {}
+    }
+    let macs = CostModel::of(graph, &Grouping::of(graph)).full().macs;
+    if macs.saturating_mul(session.batch_size() as u64) < SMALL {
+        return Ok(Precision::Float32);
+    }
+    let trial = Trial::new(session, graph, start)?;
+    trial.seconds(Precision::Float32)?;
+    match trial.seconds(Precision::Bfloat16) {
+        Err(error) => {
+            session.messages.log(format!("the network does not run in bfloat16: {error}"));
+            return Ok(Precision::Float32);
+        }
+        Ok(None) => {
+            session.messages.log("the loss is not finite in bfloat16");
+            return Ok(Precision::Float32);
+        }
+        Ok(Some(_)) => {}
+    }
+    let (mut full, mut half) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..STEPS {
+        full = full.min(trial.seconds(Precision::Float32)?.unwrap_or(f64::INFINITY));
+        half = half.min(trial.seconds(Precision::Bfloat16)?.unwrap_or(f64::INFINITY));
+    }
+    let chosen = if full > half * WORTH_IT { Precision::Bfloat16 } else { Precision::Float32 };
+    session.messages.log(format!(
+        "a step takes {:.0} ms in float32 and {:.0} ms in bfloat16: training in {}",
+        1000.0 * full,
+        1000.0 * half,
+        if chosen == Precision::Bfloat16 { "bfloat16" } else { "float32" }
+    ));
+    Ok(chosen)
+}
+
+/// A copy of the network and one batch.
+struct Trial<'a> {
+    student: Network,
+    trained: Vec<Tensor>,
+    loss: Loss<'a>,
+    input: Vec<Tensor>,
+    labels: Option<Tensor>,
+    targets: Option<Vec<Tensor>>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(session: &Session<'a>, graph: &Graph, start: &[Tensor]) -> Result<Self, Error> {
+        let pass = session.settings.micro_batch.unwrap_or(session.settings.batch_size).get() as i64;
+        let batches = session.train.shuffled(pass, session.seed, 0)?;
+        let batch = batches.into_iter().next().ok_or_else(|| Error::internal("a split without a batch"))?;
+        let (input, labels) = session.train.draw(&batch, None)?;
+        let student = Network::new(for_training(graph)?, trainable_copy(graph, start)?)?;
+        let trained = trained(graph, student.weights())?;
+        let loss = Loss::new(session.outputs, session.train.labels(), session.settings);
+        let reference = loss.needs_original().then_some(Reference::Live(session.original));
+        let targets = reference.map(|reference| reference.select(&batch, &input)).transpose()?;
+        Ok(Self { student, trained, loss, input, labels, targets })
+    }
+
+    /// Wall time of one pass and its gradients; `None` when the loss is not finite.
+    fn seconds(&self, precision: Precision) -> Result<Option<f64>, Error> {
+        let started = Instant::now();
+        let answers = self.student.train(&self.input, precision)?;
+        let loss = self.loss.of(&answers, self.labels.as_ref(), self.targets.as_deref())?;
+        let sources: Vec<&Tensor> = self.trained.iter().collect();
+        let gradients = Tensor::f_run_backward(&[&loss], &sources, false, false)?;
+        // Waits for a GPU, too.
+        let value = loss.f_double_value(&[])?;
+        drop(gradients);
+        Ok(value.is_finite().then(|| started.elapsed().as_secs_f64()))
+    }
+}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Takes turns at an epoch of training: ours, and PyTorch as a user's script has it, by default and with channels last.
+"""Takes turns at an epoch of training: ours in float32 and in what it chooses by itself, and PyTorch in float32 as a user's script has it,
+by default and with channels last.
 
     compare.py STEP_BENCHMARK [--networks resnet20,reader] [--rounds 3] [--threads 2]
 
@@ -159,17 +160,20 @@ def main():
             prepare(name, Path(folder))
             script = [sys.executable, __file__, "--train", name, folder]
             ours = [arguments.benchmark, f"{folder}/model.pt", f"{folder}/data.npz", str(BATCH[name]), str(EPOCHS)]
-            taken = {"ours": [], "PyTorch": [], "PyTorch, channels last": []}
+            taken = {"ours": [], "ours, float32": [], "PyTorch": [], "PyTorch, channels last": []}
             for _ in range(arguments.rounds):
                 # As a worker starts its engines.
-                taken["ours"].append(last_epoch(ours, environment | {"GOMP_SPINCOUNT": "3000"}))
+                for who, precision in (("ours", "auto"), ("ours, float32", "float32")):
+                    command = [*ours, precision, str(arguments.threads)]
+                    taken[who].append(last_epoch(command, environment | {"GOMP_SPINCOUNT": "3000"}))
                 taken["PyTorch"].append(last_epoch([*script, "default"], theirs))
                 taken["PyTorch, channels last"].append(last_epoch([*script, "channels_last"], theirs))
         median = {who: statistics.median(seconds) for who, seconds in taken.items()}
         steps = SAMPLES[name] / BATCH[name]
         for who, seconds in median.items():
             spread = f"{min(taken[who]):.2f} to {max(taken[who]):.2f}"
-            faster = f"{seconds / median['ours']:.2f} times ours" if who != "ours" else ""
+            both = f"{seconds / median['ours']:.2f} and {seconds / median['ours, float32']:.2f} times ours"
+            faster = both if who.startswith("PyTorch") else ""
             print(
                 f"{name:9} {who:23} {seconds:6.2f} s an epoch ({spread}), {1000 * seconds / steps:4.0f} ms a step {faster}"
             )

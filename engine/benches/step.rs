@@ -1,5 +1,5 @@
-//! Seconds for an epoch of fine-tuning with labels, as a job trains: `cargo bench -p secateur-engine --bench step -- MODEL.pt DATA BATCH
-//! EPOCHS`. The network is trained as it is, uncut, and nothing is validated. `benches/step/compare.py` runs it beside PyTorch.
+//! Seconds for an epoch of fine-tuning with labels, as a job trains and validates: `cargo bench -p secateur-engine --bench step -- MODEL.pt
+//! DATA BATCH EPOCHS PRECISION THREADS`. The network is trained as it is, uncut. `benches/step/compare.py` runs it beside PyTorch.
 //!
 //! Printed is one line of JSON: the seconds of each epoch.
 
@@ -17,21 +17,22 @@ use secateur_engine::training::{Session, fine_tune};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let [model, data, batch, epochs] = &arguments[..] else {
-        eprintln!("usage: step MODEL.pt DATA BATCH EPOCHS");
+    let [model, data, batch, epochs, precision, threads] = &arguments[..] else {
+        eprintln!("usage: step MODEL.pt DATA BATCH EPOCHS PRECISION THREADS");
         return;
     };
-    let seconds = run(model.as_ref(), data.as_ref(), batch, epochs).expect("the benchmark runs");
+    let settings = format!(
+        r#"{{"epochs": {epochs}, "batch_size": {batch}, "precision": "{precision}", "distill": 0.0, "lr": 1e-4, "optimizer": "sgd"}}"#
+    );
+    let threads = threads.parse().expect("a number of threads");
+    let seconds = run(model.as_ref(), data.as_ref(), &settings, threads).expect("the benchmark runs");
     println!("{}", serde_json::to_string(&seconds).expect("numbers are JSON"));
 }
 
-fn run(model: &Path, data: &Path, batch: &str, epochs: &str) -> Result<Vec<f64>, Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+fn run(model: &Path, data: &Path, settings: &str, threads: usize) -> Result<Vec<f64>, Error> {
     torch::memory::keep_pages();
     let device = runtime::initialise(threads, secateur_core::wire::Device::Cpu)?;
-    let spec = format!(
-        r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {{"epochs": {epochs}, "batch_size": {batch}, "distill": 0.0, "lr": 1e-4, "optimizer": "sgd", "objective": "cross_entropy"}}}}"#
-    );
+    let spec = format!(r#"{{"target": {{"flops_reduction": 0.5}}, "fine_tune": {settings}}}"#);
     let spec = JobSpec::from_json(&spec)?;
     let dataset = Dataset::open(data)?;
     let shape = dataset.summary().sample_shape.iter().map(|&size| size as i64).collect();

@@ -130,7 +130,10 @@ fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &M
 fn open_dataset() -> io::Result<Option<Arc<File>>> {
     match File::open(DATASET) {
         Ok(file) => Ok(Some(Arc::new(file))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A link that leads nowhere is not the same as none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && std::fs::symlink_metadata(DATASET).is_err() => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -21,7 +21,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use copies::{Copies, Copy};
+use copies::{Copies, LentCopy};
 pub use disk::{Disk, DiskSpace};
 pub use key::BlobKey;
 pub use staging::{Staged, Staging, StagingError};
@@ -87,7 +87,7 @@ pub struct BlobStore {
 #[derive(Debug)]
 pub struct Loan {
     path: PathBuf,
-    _copy: Option<Arc<Copy>>,
+    _copy: Option<LentCopy>,
 }
 
 impl Loan {

@@ -11,7 +11,7 @@ use crate::rejection::Rejection;
 const MOST_INPUTS: usize = 16;
 
 /// The number that PyTorch's losses leave out where a label would stand.
-pub(super) const IGNORED: i64 = -100;
+pub const IGNORED: i64 = -100;
 
 /// The arrays of one split.
 #[derive(Debug, Clone)]
@@ -165,6 +165,10 @@ impl Named {
                 if numbered.is_empty() { self.take_named(split) } else { numbered }
             }
         };
+        if let Some(array) = inputs.get(MOST_INPUTS) {
+            return Err(invalid(format!("There are {} inputs; at most {MOST_INPUTS} are allowed.", inputs.len()))
+                .at(&array.name));
+        }
         match (inputs.is_empty(), labels) {
             (false, labels) => Ok(Some(SplitArrays { inputs, labels, input_ranges: Vec::new(), label_facts: None })),
             (true, None) => Ok(None),

@@ -30,12 +30,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::array::Array;
-use self::check::{DatasetArrays, IGNORED, SplitArrays, index_of, index_text};
+use self::check::{DatasetArrays, SplitArrays, index_of, index_text};
 use self::reader::loaded_shape;
 use self::source::Source;
 use crate::rejection::{Code, Rejection};
 
 pub use self::array::MAX_SAMPLES;
+pub use self::check::IGNORED;
 pub use self::reader::{Column, ColumnReader, Elements, SplitData, SplitReader, StoredArray};
 pub use self::summary::{ArraySummary, DatasetSummary, InputSummary, LabelSummary, Range};
 
@@ -153,6 +154,8 @@ pub struct Dataset {
     file: Arc<File>,
     parts: DatasetArrays,
     summary: DatasetSummary,
+    /// Whether somebody has held its values against the model.
+    is_checked: bool,
 }
 
 fn invalid(detail: impl Into<String>) -> Rejection {
@@ -218,10 +221,10 @@ impl Dataset {
             labels,
             source: None,
         };
-        Ok(Self { file, parts, summary })
+        Ok(Self { file, parts, summary, is_checked: false })
     }
 
-    /// A file of which [`Self::summary`] is known: only its headers are read.
+    /// A file that was held against the same model before, and of which [`Self::summary`] is known: only its headers are read.
     ///
     /// # Errors
     /// [`Code::InvalidDataset`] when the arrays are not those of the summary.
@@ -232,7 +235,7 @@ impl Dataset {
         }
         let mut parts = DatasetArrays::new(arrays)?;
         parts.take_facts(&summary);
-        Ok(Self { file, parts, summary })
+        Ok(Self { file, parts, summary, is_checked: true })
     }
 
     /// What the data set holds.
@@ -304,6 +307,9 @@ impl Dataset {
     /// # Errors
     /// [`Code::DatasetMismatch`] with the number and where it is.
     pub fn check_tokens(&self, input: usize, max: i64) -> Result<(), Rejection> {
+        if self.is_checked {
+            return Ok(());
+        }
         for part in self.parts.all() {
             let array = &part.inputs[input];
             let range = part.input_ranges[input];
@@ -334,6 +340,9 @@ impl Dataset {
     /// # Errors
     /// [`Code::DatasetMismatch`] with the label and where it is; [`Code::InvalidDataset`] when the file can no longer be read.
     pub fn check_classes(&self, classes: usize, ignored: Option<i64>) -> Result<(), Rejection> {
+        if self.is_checked {
+            return Ok(());
+        }
         let is_class = |value: f64| value.fract() == 0.0 && value >= 0.0 && value < classes as f64;
         let is_left_out =
             |value: f64| value == IGNORED as f64 || ignored.is_some_and(|ignored| value == ignored as f64);

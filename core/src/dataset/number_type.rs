@@ -83,6 +83,15 @@ impl NumberType {
         }
     }
 
+    /// The bytes of one number in memory.
+    pub(super) fn loaded_bytes(self) -> usize {
+        match self {
+            number if number.is_byte() => 1,
+            number if number.is_float() => 4,
+            _ => 8,
+        }
+    }
+
     /// Whether the numbers are integers; truth values count as 0 and 1.
     pub(super) fn is_integer(self) -> bool {
         !self.is_float()

@@ -95,6 +95,11 @@ impl<'a> StoredArray<'a> {
         (self.array.samples() * self.array.sample_elements() * self.array.number.bytes()) as u64
     }
 
+    /// What all samples take in memory.
+    pub fn bytes_in_memory(self) -> u64 {
+        bytes_in_memory(self.array, self.array.samples())
+    }
+
     /// Whether its elements are packed, so that it is read as a whole.
     pub fn is_packed(self) -> bool {
         self.array.location.start().is_none()
@@ -160,15 +165,7 @@ impl ColumnReader {
 
     /// What all samples take in memory.
     pub fn bytes(&self) -> u64 {
-        let number = self.array.number;
-        let element = if number.is_byte() {
-            1_u64
-        } else if number.is_float() {
-            4
-        } else {
-            8
-        };
-        element.saturating_mul(self.count() as u64).saturating_mul(self.array.sample_elements() as u64)
+        bytes_in_memory(&self.array, self.count())
     }
 
     /// Whether [`Self::read`] works: nothing is packed.
@@ -257,8 +254,9 @@ impl ColumnReader {
                 self.arrange(elements, |elements| number.for_each_float(bytes, |value| elements.push(value)));
             }
             Elements::I64(elements) => self.arrange(elements, |elements| {
+                // Numbers beyond int64 are refused when the data set is opened; there are some only if the file has changed since.
                 number.for_each_integer(bytes, |value| {
-                    elements.push(value.expect("numbers beyond int64 are refused when the data set is opened"));
+                    elements.push(value.unwrap_or(i64::MAX));
                 });
             }),
         }
@@ -276,6 +274,11 @@ impl ColumnReader {
             }
         }
     }
+}
+
+fn bytes_in_memory(array: &Array, samples: usize) -> u64 {
+    let sample = (array.number.loaded_bytes() as u64).saturating_mul(array.sample_elements() as u64);
+    sample.saturating_mul(samples as u64)
 }
 
 /// The shape of a stored sample after loading, `None` when it cannot have the layout.

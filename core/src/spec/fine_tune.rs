@@ -61,8 +61,9 @@ pub enum Optimizer {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Precision {
-    /// `bfloat16` where a step is measured to be faster with it by more than an eighth, else `float32`; always `float32` for a network
-    /// of which a step takes less than a billion multiply-accumulates, where it would be over before it was measured.
+    /// `bfloat16` where a step of the network that is trained is measured to be faster with it by more than an eighth, else `float32`;
+    /// always `float32` where a step takes less than a billion multiply-accumulates, or the whole fine-tune less than 50 steps. What is
+    /// measured differs from machine to machine, and so may the weights; the two others do not.
     Auto,
     /// That of the weights.
     Float32,
@@ -139,6 +140,11 @@ pub struct FineTune {
     pub precision: Precision,
     /// Random changes of the training samples; empty for none.
     pub augment: Vec<Augmentation>,
+    /// Every sample is mixed with another one of its batch, and the loss is the mixture of both samples' (mixup, Zhang et al., 2018): alpha of
+    /// the Beta distribution that the share is drawn from, above 0 and at most 1; 0.2 is usual. Absent: samples stay apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0.0, maximum = 1.0)]
+    pub mixup: Option<f64>,
     /// What the spec knows better of the model's outputs than the graph tells; at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputSpec>,
@@ -164,6 +170,7 @@ impl Default for FineTune {
             micro_batch: None,
             precision: Precision::Auto,
             augment: Vec::new(),
+            mixup: None,
             outputs: Vec::new(),
         }
     }
@@ -234,6 +241,12 @@ pub(super) fn check(
     }
     if let Some(decay) = fine_tune.ema.filter(|&decay| !(decay > 0.0 && decay < 1.0)) {
         return invalid("fine_tune.ema", format!("`fine_tune.ema` {decay} is out of range: above 0 and below 1."));
+    }
+    if let Some(alpha) = fine_tune.mixup.filter(|&alpha| !(alpha > 0.0 && alpha <= 1.0)) {
+        return invalid(
+            "fine_tune.mixup",
+            format!("`fine_tune.mixup` {alpha} is out of range: above 0 and at most 1."),
+        );
     }
     if fine_tune.patience == Some(0) {
         return invalid("fine_tune.patience", "`fine_tune.patience` 0 is out of range: 1 or more epochs.".to_owned());

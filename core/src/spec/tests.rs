@@ -266,6 +266,7 @@ fn settings_of_training_out_of_range_are_named_with_what_is_allowed() {
         ("clip_norm", "0", "above 0"),
         ("ema", "1", "above 0 and below 1"),
         ("patience", "0", "1 or more"),
+        ("mixup", "2", "above 0 and at most 1"),
         ("micro_batch", "1", "2 to `batch_size`, 128"),
         ("micro_batch", "129", "2 to `batch_size`, 128"),
     ] {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
 use super::import::{self, ImportResult};
-use super::job::{Input, JobView, PlanError, PlannedTask, Source};
+use super::job::{FinishedTask, Input, JobView, PlanError, PlannedTask, Source};
 use super::measurement::Measurements;
 use super::{Stage, Work};
 use crate::recovery::{Accuracy, DataReport};
@@ -43,9 +43,14 @@ impl<'a> JobView<'a> {
         let prepared = Source::Output { stage: Stage::Prepare, index: 0, name: SAMPLES.to_owned() };
         let (source, checked_by) =
             if is_prepared { (prepared, Stage::Prepare) } else { (Source::Dataset, Stage::Import) };
-        let inputs =
-            [Input { name: import::DATASET.to_owned(), source }, Input::output(checked_by, 0, import::DATASET_SUMMARY)];
-        inputs.into_iter().filter(move |_| self.has_dataset)
+        let dataset = Input { name: import::DATASET.to_owned(), source };
+        // A job that an earlier version has begun has none.
+        let has_summary = |task: &FinishedTask| {
+            task.stage == checked_by && task.files.iter().any(|file| file == import::DATASET_SUMMARY)
+        };
+        let summary = Input::output(checked_by, 0, import::DATASET_SUMMARY);
+        let summary = Some(summary).filter(|_| self.finished.iter().any(has_summary));
+        [Some(dataset), summary].into_iter().flatten().filter(move |_| self.has_dataset)
     }
 
     /// Accuracy of the original network.

@@ -2,6 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use secateur_core::dataset::IGNORED;
 use secateur_core::recovery::SupervisionLoss;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::Augmentation;
@@ -9,15 +10,13 @@ use tch::{Kind, Tensor};
 
 use super::{Labels, Split};
 use crate::error::Error;
+use crate::network::weights;
 
 /// How far from 1 the factors of a colour jitter are at most.
 const JITTER: f64 = 0.4;
 
 /// What a pixel's channels weigh in its grey: ITU-R BT.601, as torchvision has them.
 const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
-
-/// Where a mask says nothing; PyTorch's losses leave it out.
-const NOTHING: i64 = -100;
 
 /// Random changes of image batches, `[N, C, H, W]`, and of the masks that belong to them.
 ///
@@ -35,11 +34,16 @@ pub struct Augment {
 }
 
 impl Augment {
-    /// `None` when there is nothing to augment.
+    /// `None` when there is nothing to augment. `labels` are those that are learnt from.
     ///
     /// # Errors
     /// A [`Rejection`] when the samples are no images, or their labels cannot be moved with them.
-    pub fn new(kinds: &[Augmentation], split: &Split, seed: u64) -> Result<Option<Self>, Error> {
+    pub fn new(
+        kinds: &[Augmentation],
+        split: &Split,
+        labels: Option<&Labels>,
+        seed: u64,
+    ) -> Result<Option<Self>, Error> {
         if kinds.is_empty() {
             return Ok(None);
         }
@@ -51,7 +55,7 @@ impl Augment {
             ));
         };
         let (hflip, crop) = (kinds.contains(&Augmentation::Hflip), kinds.contains(&Augmentation::Crop));
-        let of_label = split.labels().map(Labels::shape).unwrap_or_default();
+        let of_label = labels.map(Labels::shape).unwrap_or_default();
         let has_masks = of_label.len() >= 2;
         if has_masks && (hflip || crop) && !of_label.ends_with(&[height, width]) {
             return refused(format!(
@@ -59,10 +63,12 @@ impl Augment {
                  end with {height} x {width}."
             ));
         }
-        let are_classes =
-            split.labels().is_some_and(|labels| labels.supervision().loss == SupervisionLoss::CrossEntropy);
-        if has_masks && crop && !are_classes {
-            return refused("`crop` is for masks of classes: no other label can say where it says nothing.".to_owned());
+        let has_places = |loss| matches!(loss, SupervisionLoss::CrossEntropy | SupervisionLoss::Bce);
+        let can_say_nothing = labels.is_some_and(|labels| has_places(labels.supervision().loss));
+        if has_masks && crop && !can_say_nothing {
+            return refused(
+                "`crop` is for masks of classes or of 0 and 1: values cannot say where they say nothing.".to_owned(),
+            );
         }
         let jitter = kinds.contains(&Augmentation::ColorJitter);
         Ok(Some(Self {
@@ -96,7 +102,7 @@ impl Augment {
                 let moved = |labels: Tensor| {
                     // Bytes have no number for it.
                     let labels = if self.crop { labels.f_to_kind(Kind::Int64)? } else { labels };
-                    moves.apply(&labels, NOTHING as f64)
+                    moves.apply(&labels, IGNORED as f64)
                 };
                 labels = labels.map(moved).transpose()?;
             }
@@ -130,7 +136,7 @@ impl Augment {
 
     fn jittered(&mut self, samples: &Tensor) -> Result<Tensor, Error> {
         let (least, largest) = self.range;
-        let (kind, width) = (samples.f_kind()?, (largest - least).max(f64::MIN_POSITIVE));
+        let (kind, width) = (samples.f_kind()?, (largest - least).max(f64::from(f32::MIN_POSITIVE)));
         let mut factors = || {
             let drawn = (0..samples.size()[0]).map(|_| self.generator.random_range(1.0 - JITTER..=1.0 + JITTER) as f32);
             Ok::<_, Error>(
@@ -142,7 +148,7 @@ impl Augment {
         let contrasted = contrast(&bright, &factors()?)?;
         let jittered = saturation(&contrasted, &factors()?)?;
         let stored = jittered.f_mul_scalar(width)?.f_add_scalar(least)?;
-        Ok(if kind == Kind::Uint8 { stored.f_round()?.f_to_kind(kind)? } else { stored.f_to_kind(kind)? })
+        Ok(if !weights::is_float(kind) { stored.f_round()?.f_to_kind(kind)? } else { stored.f_to_kind(kind)? })
     }
 }
 
@@ -206,7 +212,7 @@ mod tests {
     }
 
     fn augment(kind: Augmentation, samples: &Tensor) -> Augment {
-        Augment::new(&[kind], &Split::of_tensors(samples.shallow_clone(), None), 1).unwrap().unwrap()
+        Augment::new(&[kind], &Split::of_tensors(samples.shallow_clone(), None), None, 1).unwrap().unwrap()
     }
 
     #[test]
@@ -243,12 +249,13 @@ mod tests {
         let samples = samples(20) + 1.0;
         let masks = samples.select(1, 0).to_kind(Kind::Uint8);
         let split = Split::of_tensors(samples.shallow_clone(), Some(masks.shallow_clone()));
-        let mut augment = Augment::new(&[Augmentation::Hflip, Augmentation::Crop], &split, 1).unwrap().unwrap();
+        let mut augment =
+            Augment::new(&[Augmentation::Hflip, Augmentation::Crop], &split, split.labels(), 1).unwrap().unwrap();
         let (moved, labels) = augment.apply(&samples, Some(masks)).unwrap();
         let (moved, labels) = (moved.select(1, 0), labels.unwrap());
         let is_padded = moved.eq(0.0);
         assert!(is_padded.any().int64_value(&[]) == 1);
-        assert!(labels.eq(NOTHING).equal(&is_padded));
+        assert!(labels.eq(IGNORED).equal(&is_padded));
         let counted = is_padded.logical_not();
         assert!(
             labels
@@ -261,12 +268,12 @@ mod tests {
     fn a_label_that_does_not_lie_over_the_picture_is_refused() {
         let masks = Tensor::zeros([20, 2, 2], (Kind::Int64, Device::Cpu));
         let split = Split::of_tensors(samples(20), Some(masks));
-        let refused = Augment::new(&[Augmentation::Hflip], &split, 1).err().unwrap().to_string();
+        let refused = Augment::new(&[Augmentation::Hflip], &split, split.labels(), 1).err().unwrap().to_string();
         assert!(
             refused.contains("label of shape [2, 2] does not lie over them: it would have to end with 4 x 4"),
             "{refused}"
         );
-        assert!(Augment::new(&[Augmentation::ColorJitter], &split, 1).is_ok());
+        assert!(Augment::new(&[Augmentation::ColorJitter], &split, split.labels(), 1).is_ok());
     }
 
     /// torchvision 0.26: `adjust_brightness`, `adjust_contrast` and `adjust_saturation` of the same colours.

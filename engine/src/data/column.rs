@@ -10,8 +10,8 @@ use tch::{Device, Tensor};
 use crate::error::Error;
 use crate::process::memory;
 
-/// A column takes at most this share of the memory: there are three splits of a few columns, and a network to train.
-const SHARE: u64 = 16;
+/// What a column takes at most of a GPU's memory, which nobody has told.
+const MOST_ON_GPU: u64 = 2 << 30;
 
 pub enum Column {
     /// `[N, ...]`, in the type that is stored.
@@ -26,7 +26,8 @@ impl Column {
     /// # Errors
     /// A rejection when it is packed and does not fit into memory.
     pub(super) fn of(reader: ColumnReader, device: Device) -> Result<Self, Error> {
-        Self::within(most_bytes(), reader, device)
+        let most = if device == Device::Cpu { memory::share() } else { memory::share().min(MOST_ON_GPU) };
+        Self::within(most, reader, device)
     }
 
     /// A column that is in memory when it takes no more than so many bytes.
@@ -89,11 +90,6 @@ impl Column {
         }
         Ok(())
     }
-}
-
-/// What a column may take at most to be held in memory.
-pub fn most_bytes() -> u64 {
-    memory::allowed() / SHARE
 }
 
 fn numbers(indices: &Tensor) -> Result<Vec<i64>, Error> {

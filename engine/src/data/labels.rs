@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::Column;
 use crate::error::Error;
+use crate::process::memory;
 
 /// Samples that the spread of values is measured on.
 const SAMPLES: i64 = 4096;
@@ -23,7 +24,10 @@ impl Labels {
     pub(super) fn new(values: Column, supervision: Supervision, answer: usize) -> Result<Self, Error> {
         let deviation = match supervision.loss {
             SupervisionLoss::Mse | SupervisionLoss::L1 | SupervisionLoss::Huber => {
-                let first = values.range(0, values.count().min(SAMPLES))?;
+                const FLOAT: i64 = 4;
+                let bytes = FLOAT * values.sample_shape().iter().product::<i64>().max(1);
+                let samples = SAMPLES.min((memory::share() as i64 / bytes).max(2)).min(values.count());
+                let first = values.range(0, samples)?;
                 Some(deviation(&first, supervision.axis_behind_batch())?)
             }
             _ => None,

@@ -23,10 +23,11 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
 use crate::network::{classes, weights};
+use crate::process::memory;
 use crate::torch::{channels_last, kind_of};
 
 pub use augment::Augment;
-pub use column::{Column, most_bytes};
+pub use column::Column;
 pub use labels::Labels;
 pub use secateur_core::dataset::Split as SplitName;
 
@@ -226,7 +227,7 @@ impl Split {
         const FLOAT: i64 = 4;
         let elements = |input: &Column| input.sample_shape().iter().product::<i64>();
         let bytes = FLOAT * self.inputs.iter().map(elements).sum::<i64>().max(1);
-        samples.min(most_bytes() as i64 / bytes).max(2)
+        samples.min(memory::share() as i64 / bytes).max(2)
     }
 
     /// Consecutive ranges of its first samples, each for one forward pass without gradients.

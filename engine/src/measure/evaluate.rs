@@ -3,15 +3,16 @@
 use secateur_core::recovery::{Accuracy, Measure, Score};
 use tch::{Kind, Tensor};
 
-use crate::data::{Split, most_bytes};
+use crate::data::Split;
 use crate::error::Error;
 use crate::network::Network;
 use crate::output::Outputs;
+use crate::process::memory;
 use crate::supervision::{Judged, Tally};
 
-/// Answers of the original that are kept at most, elements: 1 GiB of float32, or what a column of the data set may have in memory.
+/// Answers of the original that are kept at most, elements: 1 GiB of float32, or a share of the memory.
 pub fn kept_elements() -> i64 {
-    (1 << 28).min(most_bytes() as i64 / 4)
+    (1 << 28).min(memory::share() as i64 / 4)
 }
 
 /// What a network is worth by the labels of a split; `None` without labels or samples.

@@ -112,15 +112,7 @@ impl Store {
         let bytes = (form.sample_bytes() + form.mask_bytes()).saturating_mul(samples as u64).saturating_add(front);
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(Error::file(path))?;
-        let room = rustix::fs::fstatvfs(&file).map_err(|error| Error::file(path)(error.into()))?;
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        if bytes > free {
-            return Err(Error::internal(format!(
-                "the worker's disk has {free} bytes free, and the data set as training reads it takes {bytes}: {samples} samples of \
-                 {} bytes",
-                form.sample_bytes() + form.mask_bytes()
-            )));
-        }
+        check_room(&file, path, bytes)?;
         Ok(Self { file, path: path.to_owned(), form, front, end: front, arrays: BTreeMap::new(), labels: Vec::new() })
     }
 
@@ -251,6 +243,18 @@ fn move_bytes(file: &File, from: u64, to: u64, bytes: u64) -> io::Result<()> {
         file.read_exact_at(&mut piece[..count], from + done)?;
         file.write_all_at(&piece[..count], to + done)?;
         done += count as u64;
+    }
+    Ok(())
+}
+
+/// Refuses to begin what the disk has no room for.
+pub(super) fn check_room(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
+    let room = rustix::fs::fstatvfs(file).map_err(|error| Error::file(path)(error.into()))?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    if bytes > free {
+        return Err(Error::internal(format!(
+            "the worker's disk has {free} bytes free, and the data set as training reads it takes {bytes}"
+        )));
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use secateur_core::dataset::Dataset;
 use serde_json::{Map, Value, json};
 
-use super::store::written;
+use super::store::{check_room, written};
 use crate::error::Error;
 
-/// The header ends at a multiple of this, so that no element straddles two words.
+/// The header's length is a multiple of this, as the format's own writers have it.
 const ALIGNMENT: usize = 8;
 
 /// Writes all arrays of a data set as they are, unpacked.
@@ -28,7 +28,9 @@ pub fn unpack(dataset: &Dataset, out: &Path) -> Result<(), Error> {
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(out).map_err(Error::file(out))?);
+    let file = File::create(out).map_err(Error::file(out))?;
+    check_room(&file, out, end + header.len() as u64)?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
     file.write_all(&(header.len() as u64).to_le_bytes()).map_err(written(out))?;
     file.write_all(&header).map_err(written(out))?;
     for array in dataset.arrays() {

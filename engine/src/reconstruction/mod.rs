@@ -17,16 +17,16 @@ use secateur_core::graph::Graph;
 use secateur_core::surgery::{Consumer, Cut, Form, Goal, Intercept, consumers};
 use tch::{Kind, Tensor};
 
-use crate::data::{Split, most_bytes};
+use crate::data::Split;
 use crate::error::Error;
 use crate::network::{Network, weights};
+use crate::process::memory;
 
 use least_squares::{Fit, fit};
 use rows::Rows;
 use walk::Walk;
 
-/// Elements of all activations that are held at a time, of both networks: 1 GiB of float32, or twice what a column of the data set
-/// may have in memory.
+/// Elements of all activations that are held at a time, of both networks: 1 GiB of float32, or two shares of the memory.
 const ELEMENTS: i64 = 1 << 28;
 
 /// Inputs of a layer, per output, up to which it is fitted: its Gram matrix has the square of so many elements, in float64.
@@ -58,7 +58,7 @@ pub fn reconstruct(
     let _no_grad = tch::no_grad_guard();
     let graph = original.graph();
     let consumers = consumers(graph, cut);
-    let elements = ELEMENTS.min((most_bytes() / 2) as i64);
+    let elements = ELEMENTS.min((memory::share() / 2) as i64);
     let samples =
         split.affordable(most_samples).min(split.count()).min((elements / (2 * walk::peak(graph)?).max(1)).max(1));
     if consumers.is_empty() || samples < 2 {

@@ -20,12 +20,12 @@ use secateur_core::stage::import::{DATASET_SUMMARY, GRAPH, ImportResult, MODEL, 
 use sha2::{Digest, Sha256};
 
 use super::task::{Task, Workspace};
-use crate::data::{self, Data, SplitName};
+use crate::data::{Augment, Data, SplitName};
 use crate::error::Error;
 use crate::guard;
 use crate::measure::evaluate;
 use crate::network::{Network, weights};
-use crate::process::{deadline, fault};
+use crate::process::{deadline, fault, memory};
 use crate::torch::{self, Imported};
 use crate::training;
 
@@ -98,7 +98,7 @@ impl Given {
             return Ok(Self::Source);
         }
         let dataset = Dataset::of_file(Arc::clone(file))?;
-        let is_too_large = dataset.arrays().any(|array| array.is_packed() && array.bytes() > data::most_bytes());
+        let is_too_large = dataset.arrays().any(|array| array.is_packed() && array.bytes_in_memory() > memory::share());
         Ok(if is_too_large { Self::Packed(dataset) } else { Self::Arrays(dataset) })
     }
 }
@@ -121,6 +121,10 @@ pub(super) fn measured_original(
     let data = Data::of(dataset, &graph, task.spec, task.device)?;
     if let Some(settings) = &task.spec.fine_tune {
         training::check_labels(settings, data.has_labels())?;
+        if !settings.augment.is_empty() {
+            let val = data.split(SplitName::Val)?;
+            Augment::new(&settings.augment, &val, training::labels_learnt_from(settings, &val), task.spec.seed)?;
+        }
     }
     let mut measured = MeasuredOriginal { accuracy: None, val_metric: None, data: data.report() };
     if !data.has_labels() {

@@ -115,12 +115,15 @@ impl Task<'_> {
         Outputs::of(original, train, self.spec.outputs())
     }
 
-    /// The job's data set, when it has one. It was checked by an earlier stage.
+    /// The job's data set, when it has one. It was checked by an earlier stage, which has left a summary unless it was of an older version.
     pub(super) fn data(&self, graph: &Graph) -> Result<Option<Data<'_>>, Error> {
         let Some(file) = self.dataset.clone() else { return Ok(None) };
-        let summary: Option<DatasetSummary> = self.read_json(DATASET_SUMMARY)?;
-        let summary = summary.ok_or_else(|| Error::internal("a data set of which no summary was written"))?;
-        let dataset = Dataset::of_checked_file(file, summary)?;
+        let summary: Option<DatasetSummary> =
+            if self.path(DATASET_SUMMARY).exists() { self.read_json(DATASET_SUMMARY)? } else { None };
+        let dataset = match summary {
+            Some(summary) => Dataset::of_checked_file(file, summary)?,
+            None => Dataset::of_file(file)?,
+        };
         Data::of(dataset, graph, self.spec, self.device).map(Some)
     }
 }

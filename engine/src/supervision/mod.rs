@@ -8,14 +8,12 @@ mod tally;
 pub use loss::{Smoothing, supervised_loss};
 pub use tally::{Judged, Tally};
 
+use secateur_core::dataset::IGNORED;
 use secateur_core::recovery::{Supervision, SupervisionLoss};
 use tch::{Kind, Tensor};
 
 use crate::data::Labels;
 use crate::error::Error;
-
-/// The label that PyTorch's losses leave out.
-const IGNORED: i64 = -100;
 
 /// An answer and its labels in the shapes that losses compare.
 struct Pair {

@@ -8,6 +8,7 @@
 
 mod average;
 mod loss;
+mod mixup;
 mod optimizer;
 mod precision;
 pub mod repair;
@@ -19,10 +20,10 @@ use std::time::Instant;
 use secateur_core::graph::Graph;
 use secateur_core::recovery::{Epoch, Score};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::FineTune;
+use secateur_core::spec::{FineTune, Objective};
 use tch::{Kind, Tensor};
 
-use crate::data::{Augment, Split};
+use crate::data::{Augment, Labels, Split};
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
 use crate::measure::evaluate::{Reference, Validator};
@@ -34,6 +35,7 @@ use crate::torch::{Precision, channels_last};
 
 use average::Average;
 use loss::Loss;
+use mixup::{Mixed, Mixup};
 use optimizer::{Optimizer, Rule, added, clipped};
 use schedule::Schedule;
 use standing::{Standing, State};
@@ -132,6 +134,12 @@ pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejecti
     Ok(())
 }
 
+/// The labels of a split where training learns from them.
+pub fn labels_learnt_from<'a>(settings: &FineTune, split: &'a Split) -> Option<&'a Labels> {
+    let learns_from_labels = settings.objective != Objective::Distill && settings.distill.get() < 1.0;
+    split.labels().filter(|_| learns_from_labels)
+}
+
 impl Session<'_> {
     /// Batches of the training split.
     pub fn steps_of_an_epoch(&self) -> Result<u64, Error> {
@@ -205,12 +213,13 @@ fn attempt(
     let rule = Rule::of(settings, graph, outputs);
     let mut optimizer = Optimizer::new(rule, trained(graph, student.weights())?, settings.weight_decay)?;
     let loss = Loss::new(outputs, train.labels(), settings);
-    let mut augment = Augment::new(&settings.augment, train, seed)?;
-    let reference = match (loss.needs_original(), &augment) {
+    let mut augment = Augment::new(&settings.augment, train, labels_learnt_from(settings, train), seed)?;
+    let mut mixup = settings.mixup.map(|alpha| Mixup::new(alpha, seed));
+    let reference = match (loss.needs_original(), augment.is_some() || mixup.is_some()) {
         (false, _) => None,
         // Half the cost of an epoch.
-        (true, None) => Some(Reference::of(original, train)?),
-        (true, Some(_)) => Some(Reference::Live(original)),
+        (true, false) => Some(Reference::of(original, train)?),
+        (true, true) => Some(Reference::Live(original)),
     };
     let validator = Validator::new(original, outputs, val)?;
 
@@ -242,6 +251,9 @@ fn attempt(
         if let Some(augment) = &mut augment {
             augment.begin(epoch);
         }
+        if let Some(mixup) = &mut mixup {
+            mixup.begin(epoch);
+        }
         let mut sum: Option<Tensor> = None;
         let mut seen = 0;
         let batches = train.shuffled(session.batch_size(), seed, u64::from(epoch))?;
@@ -252,10 +264,18 @@ fn attempt(
             let mut gradients: Option<Vec<Tensor>> = None;
             for (part, share) in passes(batch, pass)? {
                 let (input, labels) = train.draw(&part, augment.as_mut())?;
+                let Mixed { inputs: input, others, share: of_sample } = match &mut mixup {
+                    Some(mixup) => mixup.mix(&input, labels.as_ref())?,
+                    None => Mixed { inputs: input, others: None, share: 1.0 },
+                };
                 let targets = reference.as_ref().map(|reference| reference.select(&part, &input)).transpose()?;
-                let value = loss
-                    .of(&student.train(&input, precision)?, labels.as_ref(), targets.as_deref())?
-                    .f_mul_scalar(share)?;
+                let answers = student.train(&input, precision)?;
+                let mut value = loss.of(&answers, labels.as_ref(), targets.as_deref())?;
+                if let Some(others) = &others {
+                    // Of the other samples' labels; what is distilled is the same in both.
+                    value = loss.of(&answers, Some(others), targets.as_deref())?.f_lerp(&value, of_sample)?;
+                }
+                let value = value.f_mul_scalar(share)?;
                 let of_part = optimizer.gradients(&value)?;
                 gradients = Some(match gradients {
                     Some(before) => added(before, of_part)?,

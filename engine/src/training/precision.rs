@@ -22,13 +22,16 @@ const STEPS: usize = 3;
 /// How many times as fast bfloat16 has to be: less is noise, or not worth the bits.
 const WORTH_IT: f64 = 1.125;
 
+/// Steps of the whole fine-tune up to which nothing is measured.
+const FEW: u64 = 50;
+
 /// Multiply-accumulates of a step, forwards only, up to which nothing is measured.
 const SMALL: u64 = 1_000_000_000;
 
 /// What the spec asks for, or the faster one on a few steps of the network, which are forgotten.
 ///
 /// # Errors
-/// libtorch's in float32.
+/// A batch cannot be drawn.
 pub(super) fn choose(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Precision, Error> {
     match session.settings.precision {
         spec::Precision::Float32 => return Ok(Precision::Float32),
@@ -39,24 +42,21 @@ pub(super) fn choose(session: &Session, graph: &Graph, start: &[Tensor]) -> Resu
     if macs.saturating_mul(session.batch_size() as u64) < SMALL {
         return Ok(Precision::Float32);
     }
-    let trial = Trial::new(session, graph, start)?;
-    trial.seconds(Precision::Float32)?;
-    match trial.seconds(Precision::Bfloat16) {
-        Err(error) => {
-            session.messages.log(format!("the network does not run in bfloat16: {error}"));
-            return Ok(Precision::Float32);
-        }
+    if session.steps_of_an_epoch()? * u64::from(session.settings.epochs) < FEW {
+        return Ok(Precision::Float32);
+    }
+    let (full, half) = match measured(session, graph, start) {
+        Ok(Some(seconds)) => seconds,
         Ok(None) => {
-            session.messages.log("the loss is not finite in bfloat16");
+            session.messages.log("training in float32: the first losses are not all finite");
             return Ok(Precision::Float32);
         }
-        Ok(Some(_)) => {}
-    }
-    let (mut full, mut half) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..STEPS {
-        full = full.min(trial.seconds(Precision::Float32)?.unwrap_or(f64::INFINITY));
-        half = half.min(trial.seconds(Precision::Bfloat16)?.unwrap_or(f64::INFINITY));
-    }
+        // Whoever trains goes on with fewer samples in a pass.
+        Err(error) => {
+            session.messages.log(format!("training in float32, since the first steps failed: {error}"));
+            return Ok(Precision::Float32);
+        }
+    };
     let chosen = if full > half * WORTH_IT { Precision::Bfloat16 } else { Precision::Float32 };
     session.messages.log(format!(
         "a step takes {:.0} ms in float32 and {:.0} ms in bfloat16: training in {}",
@@ -65,6 +65,21 @@ pub(super) fn choose(session: &Session, graph: &Graph, start: &[Tensor]) -> Resu
         if chosen == Precision::Bfloat16 { "bfloat16" } else { "float32" }
     ));
     Ok(chosen)
+}
+
+/// Seconds of a step in float32 and in bfloat16; `None` when a loss is not finite.
+fn measured(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Option<(f64, f64)>, Error> {
+    let trial = Trial::new(session, graph, start)?;
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    for step in 0..=STEPS {
+        let (Some(full), Some(half)) = (trial.seconds(Precision::Float32)?, trial.seconds(Precision::Bfloat16)?) else {
+            return Ok(None);
+        };
+        if step > 0 {
+            best = (best.0.min(full), best.1.min(half));
+        }
+    }
+    Ok(Some(best))
 }
 
 /// A copy of the network and one batch.

@@ -32,7 +32,8 @@ fn labels_of_every_kind_are_learnt_from_and_measured_with() {
                 arrays.insert(name.to_owned(), labels);
             }
         });
-        let fine_tune = r#"{"epochs": 3, "optimizer": "adamw", "lr": 0.003, "distill": 0.0, "ema": 0.9, "clip_norm": 5, "micro_batch": 50}"#;
+        let fine_tune = r#"{"epochs": 3, "optimizer": "adamw", "lr": 0.003, "distill": 0.0, "ema": 0.9, "clip_norm": 5, "micro_batch": 50,
+            "mixup": 0.1}"#;
         let report = Job::new(&spec(0.3, fine_tune), &example("vgg-digits.pt"), Some(&path)).report();
         check_consistency(&report);
         let found = report.metric.expect("the job has a data set");
@@ -46,11 +47,19 @@ fn labels_of_every_kind_are_learnt_from_and_measured_with() {
 
 #[test]
 fn a_job_that_is_to_train_in_bfloat16_does() {
-    let fine_tune = r#"{"epochs": 4, "precision": "bfloat16"}"#;
-    let report = Job::new(&spec(0.5, fine_tune), &example("resnet20-digits.pt"), Some(&example("digits.npz"))).report();
-    check_consistency(&report);
-    assert!(report.epochs[3].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
-    assert!(report.pruned.accuracy.unwrap().val > 0.9, "{:?}", report.pruned.accuracy);
+    let losses = |precision: &str| {
+        let fine_tune = format!(r#"{{"epochs": 4, "precision": "{precision}"}}"#);
+        let data = example("digits.npz");
+        let report = Job::new(&spec(0.5, &fine_tune), &example("resnet20-digits.pt"), Some(&data)).report();
+        check_consistency(&report);
+        assert!(report.pruned.accuracy.unwrap().val > 0.9, "{precision}: {:?}", report.pruned.accuracy);
+        report.epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<f64>>()
+    };
+    let (half, full) = (losses("bfloat16"), losses("float32"));
+    assert!(half[3] < half[0], "{half:?}");
+    // So small a network is trained in float32 unless it is told otherwise.
+    assert_eq!(losses("auto"), full);
+    assert_ne!(half, full);
 }
 
 #[test]

@@ -22,6 +22,8 @@ use std::sync::OnceLock;
 
 use secateur_core::sandbox::{Layer, Mode, Profile, Sandbox, Settings};
 
+use super::memory;
+
 static IN_FORCE: OnceLock<Sandbox> = OnceLock::new();
 
 /// What the process will need, apart from what its worker asks for.
@@ -65,6 +67,7 @@ impl Entrance {
     /// With [`Mode::Require`], when one of the layers that matter is missing; the process is then half confined and must end.
     pub fn enter(self, needs: Needs) -> Result<Sandbox, Incomplete> {
         let Self { settings, descriptors } = self;
+        memory::set_ceiling(settings.ceilings.memory_bytes);
         let mut layers = Layers::default();
         match settings.mode {
             Mode::Off => layers.leave_out(&Layers::ALL, "it is switched off"),

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 EPOCHS = 2
-SAMPLES = {"resnet20": 4096, "reader": 512}
+SAMPLES = {"resnet20": 4096, "reader": 1024}
 BATCH = {"resnet20": 128, "reader": 32}
 SHAPE = {"resnet20": (3, 32, 32), "reader": (1, 32, 128)}
 CLASSES = {"resnet20": 10, "reader": 97}

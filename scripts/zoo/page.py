@@ -32,8 +32,8 @@ same* as the original with the removed input columns at zero, or it only *runs* 
 compare with. A dash: the step was taken before this was written down.
 
 *refused* is an answer with a reason before anything is written; *unreachable* means that less than half can go; *failed* would be a
-crash or a wrong result; *not run* is a step that has not been taken yet. What is *pruned* by one method while the other is
-not run counts as pruned in the sums.
+crash or a wrong result; *not run* is a step that has not been taken yet. *pruned¹* is a file that has gone through one of the
+methods, {last} unless the other is named, and counts as pruned in the sums.
 """
 
 PEER = """
@@ -73,7 +73,12 @@ def write(folder: Path, engine: str) -> str:
         ("transformers, in small", TRANSFORMERS),
         ("torchaudio", AUDIO),
     ]
-    text = HEAD.format(timm=len(TIMM), target=TARGET, methods=" and ".join(f"`{method}`" for method in METHODS))
+    text = HEAD.format(
+        timm=len(TIMM),
+        target=TARGET,
+        methods=" and ".join(f"`{method}`" for method in METHODS),
+        last=f"`{METHODS[-1]}`",
+    )
     text += "\n| | models |" + "".join(f" {kind}: {outcome} |" for kind in KINDS for outcome in ("pruned", "of"))
     text += "\n|---|---|" + "---|" * (2 * len(KINDS)) + "\n"
     for title, models in sections:
@@ -134,9 +139,14 @@ def verdict(results: Results, kind: str) -> tuple[str, str]:
             hint = f" Hint: {line['hint']}." if line.get("hint") else ""
             return line["outcome"], f"{line.get('code', '')} {line['reason']}{hint}".strip()
     missing = [method for method in METHODS if method not in ran]
-    return (
-        "not run" if len(missing) == len(METHODS) else "pruned" + "".join(f", {method} not run" for method in missing)
-    ), ""
+    return ("not run" if len(missing) == len(METHODS) else pruned_by(missing)), ""
+
+
+def pruned_by(missing: list[str]) -> str:
+    """`pruned` by all methods but these."""
+    if not missing:
+        return "pruned"
+    return "pruned¹" if METHODS[-1] not in missing else f"pruned¹ by {METHODS[0]}"
 
 
 # What a patched file does at a second size of input.

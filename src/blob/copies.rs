@@ -192,9 +192,8 @@ mod tests {
         let fetches = AtomicU64::new(0);
         let kept = lend(&copies, &idle, 60, &fetches).await.path().to_owned();
         assert!(kept.exists(), "it fits");
-        let (disk, is_there) = (kept.clone(), |path: &Path| path.exists());
         let fetch = |path: PathBuf| {
-            let is_full = is_there(&disk);
+            let is_full = kept.exists();
             async move { if is_full { Err(BlobError::Full) } else { Ok(tokio::fs::write(path, b"b").await?) } }
         };
         assert!(copies.lend(&wanted, fetch).await.unwrap().path().exists());

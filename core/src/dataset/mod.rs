@@ -5,8 +5,8 @@
 //! large the file is and whatever its headers claim. The server calls it to answer a bad upload at once; the engine calls
 //! it again and reads the samples of a [`Dataset::split`] when it needs them.
 //! Arrays: `x` (samples first; bytes stay, other integers become int64, floats float32), or `x0`, `x1` and so on for a model with several
-//! inputs, or `x.image`, `x.mask` by the names of its arguments; `y` (what belongs to each sample, of any shape: a class, a mask, values; without it the data set is unlabelled); and all of them
-//! with `_val` and `_test`; what is missing is taken off `x`, 10 per cent each, by seed.
+//! inputs, or `x.image`, `x.mask` by the names of its arguments; `y` (what belongs to each sample, of any shape: a class, a mask, values;
+//! without it the data set is unlabelled); and all of them with `_val` and `_test`; what is missing is taken off `x`, 10 per cent each, by seed.
 //! Pictures may lie as NCHW or NHWC; the model's input decides ([`Dataset::layouts_for`]), loading gives NCHW.
 //! Files are read by position, so one [`Dataset`] can be used by several threads. Nothing here panics on any file.
 
@@ -133,19 +133,15 @@ pub struct SplitCounts {
 /// # Errors
 /// [`Code::InvalidDataset`] for everything that is wrong with it.
 pub fn summarise(path: &Path) -> Result<DatasetSummary, Rejection> {
-    match source_of(path)? {
+    let file = Arc::new(opened(path)?);
+    match Source::recognise(&file)? {
         Some(source) => Ok(DatasetSummary::of_source(source.summary())),
-        None => Ok(Dataset::open(path)?.summary),
+        None => Ok(Dataset::of_file(file)?.summary),
     }
 }
 
-/// The data set in a file that is converted before it is used; `None` for a file of arrays.
-///
-/// # Errors
-/// [`Code::InvalidDataset`] for an archive that is damaged, or that holds no data set.
-pub fn source_of(path: &Path) -> Result<Option<Source>, Rejection> {
-    let file = File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))?;
-    Source::recognise(&Arc::new(file))
+fn opened(path: &Path) -> Result<File, Rejection> {
+    File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))
 }
 
 /// An open data set that was checked; no samples are held.
@@ -169,8 +165,7 @@ impl Dataset {
     ///
     /// [`Code::InvalidDataset`] for everything that is wrong with it; names array, value, index and what is allowed.
     pub fn open(path: &Path) -> Result<Self, Rejection> {
-        let file = File::open(path).map_err(|error| invalid(format!("The file could not be read: {error}.")))?;
-        Self::of_file(Arc::new(file))
+        Self::of_file(Arc::new(opened(path)?))
     }
 
     /// The same of a file that is open already.

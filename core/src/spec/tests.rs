@@ -260,6 +260,16 @@ fn a_judge_that_can_never_answer_is_refused_with_what_is_allowed() {
 }
 
 #[test]
+fn inputs_have_names_all_or_none() {
+    let spec =
+        |inputs: &str| JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, "inputs": {inputs}}}"#));
+    let named = spec(r#"[{"name": "mask", "shape": [7]}, {"name": "ids", "shape": [7]}]"#).unwrap();
+    assert_eq!(named.inputs.unwrap()[1].name.as_deref(), Some("ids"));
+    let refused = spec(r#"[{"name": "mask", "shape": [7]}, {"shape": [7]}]"#).unwrap_err();
+    assert!(refused.detail.contains("all or none are allowed"), "{}", refused.detail);
+}
+
+#[test]
 fn settings_of_training_out_of_range_are_named_with_what_is_allowed() {
     for (field, value, allowed) in [
         ("label_smoothing", "1", "0 to below 1"),

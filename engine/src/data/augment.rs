@@ -29,7 +29,7 @@ pub struct Augment {
     /// Whether the labels lie over the picture's pixels.
     has_masks: bool,
     /// The smallest and the largest number of the samples, between which colours are.
-    range: (f64, f64),
+    value_range: (f64, f64),
     generator: ChaCha8Rng,
 }
 
@@ -47,28 +47,33 @@ impl Augment {
         if kinds.is_empty() {
             return Ok(None);
         }
-        let refused = |why: String| Err(Rejection::new(Code::InvalidSpec, why).at("fine_tune.augment").into());
+        let refused = |why: String, hint: &str| {
+            Err(Rejection::new(Code::InvalidSpec, why).at("fine_tune.augment").hint(hint).into())
+        };
         let shape = split.inputs[0].sample_shape();
         let [_, height, width] = shape[..] else {
-            return refused(format!(
-                "`fine_tune.augment` is for images of shape [C, H, W]; the samples have shape {shape:?}."
-            ));
+            let why =
+                format!("`fine_tune.augment` is for images of shape [C, H, W]; the samples have shape {shape:?}.");
+            return refused(why, "Leave `fine_tune.augment` out.");
         };
         let (hflip, crop) = (kinds.contains(&Augmentation::Hflip), kinds.contains(&Augmentation::Crop));
         let of_label = labels.map(Labels::shape).unwrap_or_default();
         let has_masks = of_label.len() >= 2;
         if has_masks && (hflip || crop) && !of_label.ends_with(&[height, width]) {
-            return refused(format!(
+            let why = format!(
                 "`hflip` and `crop` move a picture's pixels, and its label of shape {of_label:?} does not lie over them: it would have to \
                  end with {height} x {width}."
-            ));
+            );
+            return refused(
+                why,
+                "Leave `hflip` and `crop` out, or learn from the original alone: `\"objective\": \"distill\"`.",
+            );
         }
         let has_places = |loss| matches!(loss, SupervisionLoss::CrossEntropy | SupervisionLoss::Bce);
         let can_say_nothing = labels.is_some_and(|labels| has_places(labels.supervision().loss));
         if has_masks && crop && !can_say_nothing {
-            return refused(
-                "`crop` is for masks of classes or of 0 and 1: values cannot say where they say nothing.".to_owned(),
-            );
+            let why = "`crop` is for masks of classes or of 0 and 1: values cannot say where they say nothing.";
+            return refused(why.to_owned(), "Leave `crop` out; `hflip` and `color_jitter` are allowed.");
         }
         let jitter = kinds.contains(&Augmentation::ColorJitter);
         Ok(Some(Self {
@@ -76,7 +81,7 @@ impl Augment {
             crop,
             jitter,
             has_masks,
-            range: split.range,
+            value_range: split.value_range,
             generator: ChaCha8Rng::seed_from_u64(seed),
         }))
     }
@@ -101,7 +106,7 @@ impl Augment {
             if self.has_masks {
                 let moved = |labels: Tensor| {
                     // Bytes have no number for it.
-                    let labels = if self.crop { labels.f_to_kind(Kind::Int64)? } else { labels };
+                    let labels = if labels.f_kind()? == Kind::Uint8 { labels.f_to_kind(Kind::Int64)? } else { labels };
                     moves.apply(&labels, IGNORED as f64)
                 };
                 labels = labels.map(moved).transpose()?;
@@ -135,7 +140,7 @@ impl Augment {
     }
 
     fn jittered(&mut self, samples: &Tensor) -> Result<Tensor, Error> {
-        let (least, largest) = self.range;
+        let (least, largest) = self.value_range;
         let (kind, width) = (samples.f_kind()?, (largest - least).max(f64::from(f32::MIN_POSITIVE)));
         let mut factors = || {
             let drawn = (0..samples.size()[0]).map(|_| self.generator.random_range(1.0 - JITTER..=1.0 + JITTER) as f32);
@@ -262,6 +267,19 @@ mod tests {
                 .masked_select(&counted)
                 .equal(&moved.masked_select(&counted).to_kind(Kind::Uint8).to_kind(Kind::Int64))
         );
+    }
+
+    /// Probabilities stay what they are.
+    #[test]
+    fn a_mask_of_floats_is_not_rounded() {
+        let samples = samples(3) + 1.0;
+        let masks = samples.select(1, 0) / 64.0;
+        let split = Split::of_tensors(samples.shallow_clone(), Some(masks.to_kind(Kind::Int64)));
+        let mut augment = Augment::new(&[Augmentation::Crop], &split, split.labels(), 1).unwrap().unwrap();
+        let (moved, labels) = augment.apply(&samples, Some(masks)).unwrap();
+        let (moved, labels) = (moved.select(1, 0), labels.unwrap());
+        let counted = moved.ne(0.0);
+        assert!(labels.masked_select(&counted).equal(&(moved.masked_select(&counted) / 64.0)));
     }
 
     #[test]

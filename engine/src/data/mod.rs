@@ -132,8 +132,8 @@ impl<'a> Data<'a> {
         };
         let kinds = self.inputs.iter().map(|input| input.kind).collect();
         let first = &self.dataset.summary().inputs[0];
-        let range = if first.dtype == "uint8" { (0.0, 255.0) } else { (first.range.least, first.range.largest) };
-        Ok(Split { inputs, labels, scaling: self.scaling()?, range, kinds })
+        let value_range = if first.dtype == "uint8" { (0.0, 255.0) } else { (first.range.least, first.range.largest) };
+        Ok(Split { inputs, labels, scaling: self.scaling()?, value_range, kinds })
     }
 
     /// `None` where the spec asks for none.
@@ -204,7 +204,7 @@ pub struct Split {
     /// Of the first input.
     scaling: Option<Scaling>,
     /// The smallest and the largest number that is stored for it, over all splits; what colours can be where they are bytes.
-    range: (f64, f64),
+    value_range: (f64, f64),
     /// What each input of the model takes.
     kinds: Vec<Kind>,
 }
@@ -214,8 +214,8 @@ impl Split {
     #[cfg(test)]
     pub(crate) fn of_tensors(samples: Tensor, labels: Option<Tensor>) -> Self {
         let labels = labels.map(|labels| Labels::of_tensor(labels, Supervision::of_classes()));
-        let range = (samples.min().double_value(&[]), samples.max().double_value(&[]));
-        Self { inputs: vec![Column::InMemory(samples)], labels, range, scaling: None, kinds: vec![Kind::Float] }
+        let value_range = (samples.min().double_value(&[]), samples.max().double_value(&[]));
+        Self { inputs: vec![Column::InMemory(samples)], labels, value_range, scaling: None, kinds: vec![Kind::Float] }
     }
 
     pub fn count(&self) -> i64 {
@@ -249,8 +249,7 @@ impl Split {
 
     /// Samples by index (int64, on the split's device) as the model's inputs.
     pub fn select(&self, indices: &Tensor) -> Result<Vec<Tensor>, Error> {
-        let stored = self.inputs.iter().map(|input| input.select(indices)).collect::<Result<Vec<_>, Error>>()?;
-        self.scaled(&stored)
+        self.scaled(&self.stored(indices)?)
     }
 
     /// The same, changed at random, with their labels.
@@ -259,7 +258,7 @@ impl Split {
         indices: &Tensor,
         augment: Option<&mut Augment>,
     ) -> Result<(Vec<Tensor>, Option<Tensor>), Error> {
-        let mut stored = self.inputs.iter().map(|input| input.select(indices)).collect::<Result<Vec<_>, Error>>()?;
+        let mut stored = self.stored(indices)?;
         let mut labels = self.labels.as_ref().map(|labels| labels.select(indices)).transpose()?;
         if let Some(augment) = augment {
             (stored[0], labels) = augment.apply(&stored[0], labels)?;
@@ -284,6 +283,10 @@ impl Split {
             .filter(|batch| batch.len() > 1)
             .map(|batch| Ok(Tensor::f_from_slice(batch)?.f_to(self.inputs[0].device())?))
             .collect()
+    }
+
+    fn stored(&self, indices: &Tensor) -> Result<Vec<Tensor>, Error> {
+        self.inputs.iter().map(|input| input.select(indices)).collect()
     }
 
     fn scaled(&self, stored: &[Tensor]) -> Result<Vec<Tensor>, Error> {

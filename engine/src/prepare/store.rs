@@ -6,11 +6,13 @@
 //! white space at the end of the header, which the format allows.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::error::Error;
 
@@ -186,19 +188,13 @@ impl Store {
             self.arrays.insert(name, (Element::I64, vec![labels.len()], at, end));
             at = end;
         }
-        let mut header = "{".to_owned();
-        for (name, (element, shape, start, end)) in &self.arrays {
-            let comma = if header.len() > 1 { "," } else { "" };
-            write!(
-                header,
-                "{comma}\"{name}\":{{\"dtype\":\"{}\",\"shape\":{shape:?},\"data_offsets\":[{},{}]}}",
-                element.name(),
-                start - data,
-                end - data
-            )
-            .expect("a text takes what is written");
-        }
-        header.push('}');
+        let arrays = self.arrays.iter();
+        let header = header(arrays.map(|(&name, (element, shape, start, end))| Entry {
+            name,
+            dtype: element.name(),
+            shape,
+            bytes: start - data..end - data,
+        }));
         let length = data - 8;
         assert!(header.len() as u64 <= length, "room was left for the header");
         let mut bytes = length.to_le_bytes().to_vec();
@@ -245,6 +241,22 @@ fn move_bytes(file: &File, from: u64, to: u64, bytes: u64) -> io::Result<()> {
         done += count as u64;
     }
     Ok(())
+}
+
+/// An array in the header of a `.safetensors` file; its bytes are counted from the end of the header.
+pub(super) struct Entry<'a> {
+    pub name: &'a str,
+    pub dtype: &'static str,
+    pub shape: &'a [usize],
+    pub bytes: Range<u64>,
+}
+
+/// The header of a `.safetensors` file, without its length.
+pub(super) fn header<'a>(entries: impl Iterator<Item = Entry<'a>>) -> String {
+    let entry = |Entry { name, dtype, shape, bytes }: Entry| {
+        (name.to_owned(), json!({"dtype": dtype, "shape": shape, "data_offsets": [bytes.start, bytes.end]}))
+    };
+    Value::Object(entries.map(entry).collect()).to_string()
 }
 
 /// Refuses to begin what the disk has no room for.

@@ -5,9 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use secateur_core::dataset::Dataset;
-use serde_json::{Map, Value, json};
 
-use super::store::{check_room, written};
+use super::store::{Entry, check_room, header, written};
 use crate::error::Error;
 
 /// The header's length is a multiple of this, as the format's own writers have it.
@@ -18,15 +17,13 @@ const ALIGNMENT: usize = 8;
 /// # Errors
 /// When the data set can no longer be read, or the disk is full.
 pub fn unpack(dataset: &Dataset, out: &Path) -> Result<(), Error> {
-    let mut header = Map::new();
     let mut end = 0;
-    for array in dataset.arrays() {
+    let entries = dataset.arrays().map(|array| {
         let start = end;
         end += array.bytes();
-        let entry = json!({"dtype": array.safetensors_type(), "shape": array.shape(), "data_offsets": [start, end]});
-        header.insert(array.name().to_owned(), entry);
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
+        Entry { name: array.name(), dtype: array.safetensors_type(), shape: array.shape(), bytes: start..end }
+    });
+    let mut header = header(entries).into_bytes();
     header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
     let file = File::create(out).map_err(Error::file(out))?;
     check_room(&file, out, end + header.len() as u64)?;

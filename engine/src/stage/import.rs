@@ -119,12 +119,10 @@ pub(super) fn measured_original(
     weights: Vec<tch::Tensor>,
 ) -> Result<MeasuredOriginal, Error> {
     let data = Data::of(dataset, &graph, task.spec, task.device)?;
+    let val = data.split(SplitName::Val)?;
     if let Some(settings) = &task.spec.fine_tune {
         training::check_labels(settings, data.has_labels())?;
-        if !settings.augment.is_empty() {
-            let val = data.split(SplitName::Val)?;
-            Augment::new(&settings.augment, &val, training::labels_learnt_from(settings, &val), task.spec.seed)?;
-        }
+        Augment::new(&settings.augment, &val, training::labels_learnt_from(settings, &val), task.spec.seed)?;
     }
     let mut measured = MeasuredOriginal { accuracy: None, val_metric: None, data: data.report() };
     if !data.has_labels() {
@@ -132,7 +130,6 @@ pub(super) fn measured_original(
     }
     let weights = weights.iter().map(|tensor| tensor.f_to(task.device)).collect::<Result<_, _>>()?;
     let network = Network::new(graph, weights)?;
-    let val = data.split(SplitName::Val)?;
     measured.accuracy = evaluate::held_out(&network, &val, &data.split(SplitName::Test)?)?;
     if measured.accuracy.is_none() {
         measured.val_metric = evaluate::with_labels(&network, &val)?.map(|judged| judged.value);

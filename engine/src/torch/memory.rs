@@ -20,7 +20,7 @@ impl Drop for LargeBlocksApart {
 }
 
 /// Large tensors come from the heap from now on, and the heap keeps what they leave for the next step. Pages that go back to the system
-/// with every tensor come back one by one and cleared: on pictures of 512 x 512 two thirds of the time of an epoch.
+/// with every tensor come back one by one and cleared: two thirds of the time of the job in `engine/tests/engine/large_data.rs`.
 pub fn keep_pages() {
     set(Keep { own_pages_from: 32 << 20, mappings: 0, free_at_the_end: i32::MAX });
 }

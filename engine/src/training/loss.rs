@@ -1,9 +1,10 @@
 //! The training loss: (1 − d) · the loss with the labels + d · distillation from the original.
 
-use secateur_core::spec::{FineTune, Objective};
+use secateur_core::spec::FineTune;
 use tch::Tensor;
 
-use crate::data::Labels;
+use super::labels_learnt_from;
+use crate::data::{Labels, Split};
 use crate::error::Error;
 use crate::output::Outputs;
 use crate::supervision::{Smoothing, supervised_loss};
@@ -15,13 +16,10 @@ pub(super) struct Loss<'a> {
 }
 
 impl<'a> Loss<'a> {
-    /// For samples that have these labels.
-    pub(super) fn new(outputs: &'a Outputs, labels: Option<&'a Labels>, settings: &FineTune) -> Self {
-        let distill = match settings.objective {
-            Objective::Distill => 1.0,
-            _ if labels.is_none() => 1.0,
-            _ => settings.distill.get(),
-        };
+    /// For samples of a split.
+    pub(super) fn new(outputs: &'a Outputs, split: &'a Split, settings: &FineTune) -> Self {
+        let labels = labels_learnt_from(settings, split);
+        let distill = if labels.is_some() { settings.distill.get() } else { 1.0 };
         Self { outputs, labels, distill }
     }
 
@@ -37,11 +35,11 @@ impl<'a> Loss<'a> {
         targets: Option<&[Tensor]>,
     ) -> Result<Tensor, Error> {
         let supervised = match self.labels.zip(labels) {
-            Some((meaning, labels)) if self.distill < 1.0 => {
+            Some((meaning, labels)) => {
                 let loss = supervised_loss(meaning, answers, labels, Smoothing::AsAsked)?;
                 Some(loss.f_mul_scalar(1.0 - self.distill)?)
             }
-            _ => None,
+            None => None,
         };
         let distilled = match targets {
             Some(targets) => Some(self.outputs.distillation(answers, targets)?.f_mul_scalar(self.distill)?),
@@ -57,12 +55,10 @@ impl<'a> Loss<'a> {
 
 #[cfg(test)]
 mod tests {
-    use secateur_core::recovery::Supervision;
     use secateur_core::testing::Net;
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::data::Split;
     use crate::network::Network;
 
     fn settings(json: &str) -> FineTune {
@@ -77,16 +73,16 @@ mod tests {
         Outputs::of(&network, &Split::of_tensors(random(&[8, 2]), None), &[]).unwrap()
     }
 
-    /// Of one sample, whose class is 1.
-    fn labels() -> Labels {
-        Labels::of_tensor(Tensor::from_slice(&[1_i64]), Supervision::of_classes())
+    /// One sample, whose class is 1.
+    fn sample() -> Split {
+        Split::of_tensors(Tensor::zeros([1, 2], (Kind::Float, Device::Cpu)), Some(Tensor::from_slice(&[1_i64])))
     }
 
     #[test]
     fn without_distillation_the_loss_is_the_cross_entropy() {
         let outputs = two_classes();
-        let labels = labels();
-        let loss = Loss::new(&outputs, Some(&labels), &settings(r#"{"distill": 0}"#));
+        let sample = sample();
+        let loss = Loss::new(&outputs, &sample, &settings(r#"{"distill": 0}"#));
         let answers = [Tensor::from_slice(&[0.0_f32, 0.0]).view([1, 2])];
         let value = loss.of(&answers, Some(&Tensor::from_slice(&[1_i64])), None).unwrap();
         assert!((value.double_value(&[]) - std::f64::consts::LN_2).abs() < 1e-6);
@@ -95,8 +91,8 @@ mod tests {
     #[test]
     fn the_distill_objective_ignores_labels() {
         let outputs = two_classes();
-        let labels = labels();
-        let loss = Loss::new(&outputs, Some(&labels), &settings(r#"{"objective": "distill", "distill": 0.2}"#));
+        let sample = sample();
+        let loss = Loss::new(&outputs, &sample, &settings(r#"{"objective": "distill", "distill": 0.2}"#));
         let answers = [Tensor::from_slice(&[3.0_f32, 0.0]).view([1, 2])];
         let value = loss.of(&answers, Some(&Tensor::from_slice(&[1_i64])), Some(&answers)).unwrap();
         assert!(value.double_value(&[]).abs() < 1e-6);

@@ -212,7 +212,7 @@ fn attempt(
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
     let rule = Rule::of(settings, graph, outputs);
     let mut optimizer = Optimizer::new(rule, trained(graph, student.weights())?, settings.weight_decay)?;
-    let loss = Loss::new(outputs, train.labels(), settings);
+    let loss = Loss::new(outputs, train, settings);
     let mut augment = Augment::new(&settings.augment, train, labels_learnt_from(settings, train), seed)?;
     let mut mixup = settings.mixup.map(|alpha| Mixup::new(alpha, seed));
     let reference = match (loss.needs_original(), augment.is_some() || mixup.is_some()) {

@@ -100,7 +100,7 @@ impl<'a> Trial<'a> {
         let (input, labels) = session.train.draw(&batch, None)?;
         let student = Network::new(for_training(graph)?, trainable_copy(graph, start)?)?;
         let trained = trained(graph, student.weights())?;
-        let loss = Loss::new(session.outputs, session.train.labels(), session.settings);
+        let loss = Loss::new(session.outputs, session.train, session.settings);
         let reference = loss.needs_original().then_some(Reference::Live(session.original));
         let targets = reference.map(|reference| reference.select(&batch, &input)).transpose()?;
         Ok(Self { student, trained, loss, input, labels, targets })

@@ -3,6 +3,7 @@
 use crate::fixture::{example, fixture, module, names, node, operators, peak_mebibytes, random};
 use secateur_core::graph::{DType, Literal, Output, ParameterKind, Size};
 use secateur_core::rejection::Code;
+use secateur_core::spec::InputSpec;
 use secateur_engine::torch::{self, TorchError};
 use tch::Tensor;
 
@@ -364,4 +365,23 @@ fn a_python_number_in_a_trace_is_a_number_and_leaves_the_dtype_to_the_tensor() {
     let sum = graph.nodes().iter().find(|node| node.op == "aten::add").expect("the grid is shifted");
     assert_eq!((sum.overload.as_str(), sum.arg("other")), ("Scalar", Some(&Literal::Float(0.5))));
     assert!(graph.parameters().iter().all(|parameter| parameter.kind != ParameterKind::Constant));
+}
+
+#[test]
+fn inputs_are_told_apart_by_the_names_of_arguments() {
+    let path = fixture("two-inputs.pt");
+    let input = |name: &str, size: i64| InputSpec { name: Some(name.to_owned()), ..InputSpec::from(vec![size]) };
+    let imported = torch::import_with(&path, Some(&[input("right", 5), input("left", 4)])).unwrap();
+    assert_eq!(imported.input_shapes, [[4], [5]]);
+    assert_eq!(imported.graph.file().input_names, ["left", "right"]);
+
+    for (inputs, why) in [
+        (vec![input("left", 4), input("left", 4)], "There are two inputs named `left`"),
+        (vec![input("left", 4), input("middle", 5)], "the arguments of `forward` are `left`, `right`"),
+    ] {
+        match torch::import_with(&path, Some(&inputs)) {
+            Err(TorchError::Rejected(rejection)) => assert!(rejection.detail.contains(why), "{}", rejection.detail),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The interpreter: modes, gradients, batches, in-place operators.
 
 use crate::fixture::{example, largest_difference, module, random};
-use secateur_core::graph::{Graph, ParameterKind};
+use secateur_core::graph::{Graph, Parameter, ParameterKind};
 use secateur_core::rejection::Code;
 use secateur_engine::torch::{self, Imported, Mode, Precision, Program, TorchError};
 use tch::{Device, Kind, Tensor};
@@ -20,16 +20,18 @@ fn every_batch_size_gives_what_the_single_samples_give() {
     }
 }
 
+/// Copies of the weights, of which the parameters record gradients.
+fn leaves(graph: &Graph, weights: &[Tensor]) -> Vec<Tensor> {
+    let is_trained = |parameter: &Parameter| parameter.kind == ParameterKind::Parameter;
+    let pairs = graph.parameters().iter().zip(weights);
+    pairs.map(|(parameter, weight)| weight.detach().copy().set_requires_grad(is_trained(parameter))).collect()
+}
+
 #[test]
 fn training_updates_batch_statistics_and_reaches_every_parameter() {
     let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
     let program = Program::prepare(&graph).unwrap();
-    let weights: Vec<Tensor> = graph
-        .parameters()
-        .iter()
-        .zip(&weights)
-        .map(|(parameter, weight)| weight.detach().copy().set_requires_grad(parameter.kind == ParameterKind::Parameter))
-        .collect();
+    let weights = leaves(&graph, &weights);
     let mean = graph.parameters().iter().position(|parameter| parameter.name == "bn1.running_mean").unwrap();
     let before = weights[mean].copy();
 
@@ -47,12 +49,7 @@ fn training_updates_batch_statistics_and_reaches_every_parameter() {
 fn training_in_bfloat16_leaves_weights_and_gradients_in_float32() {
     let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
     let program = Program::prepare(&graph).unwrap();
-    let weights: Vec<Tensor> = graph
-        .parameters()
-        .iter()
-        .zip(&weights)
-        .map(|(parameter, weight)| weight.detach().copy().set_requires_grad(parameter.kind == ParameterKind::Parameter))
-        .collect();
+    let weights = leaves(&graph, &weights);
     let input = random(&[32, 1, 8, 8]);
     let run = |mode| program.run(&weights, &[input.shallow_clone()], mode).unwrap().remove(0);
     let half = run(Mode::Train(Precision::Bfloat16));

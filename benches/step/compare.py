@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Takes turns at an epoch of training: ours in float32 and in what it chooses by itself, and PyTorch in float32 as a user's script has it,
-by default and with channels last.
+by default, with channels last, and with channels last in bfloat16 by `torch.autocast`.
 
-    compare.py STEP_BENCHMARK [--networks resnet20,reader] [--rounds 3] [--threads 2]
+    compare.py STEP_BENCHMARK [--networks resnet20,reader] [--rounds 3] [--threads 2] [--device cpu]
 
 All train the same weights on the same samples with SGD and cross-entropy, batch 128 at 32 x 32 pixels for the ResNet-20 of He et al.
 and batch 32 at 32 x 128 for a reader of words: convolutions, two bidirectional LSTM, a class for each of 31 places. Every run is a
@@ -110,7 +110,7 @@ def prepare(name, folder):
     torch.jit.trace(model.eval(), torch.randn(2, *shape)).save(folder / "model.pt")
 
 
-def train(name, folder, layout):
+def train(name, folder, layout, device):
     """What a user would write; prints the seconds of each epoch."""
     torch.manual_seed(0)
     model = NETWORKS[name]()
@@ -119,16 +119,19 @@ def train(name, folder, layout):
     data = np.load(folder / "data.npz")
     x, y = torch.from_numpy(data["x"]), torch.from_numpy(data["y"])
     x_val, y_val = torch.from_numpy(data["x_val"]), torch.from_numpy(data["y_val"])
-    format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    model = model.to(memory_format=format)
+    format = torch.contiguous_format if layout == "default" else torch.channels_last
+    autocast = torch.autocast(device, torch.bfloat16, enabled=layout == "bfloat16")
+    model = model.to(device, memory_format=format)
+    x, y, x_val, y_val = (tensor.to(device) for tensor in (x, y, x_val, y_val))
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9, weight_decay=5e-4, nesterov=True)
     seconds = []
     for _ in range(EPOCHS):
         started = time.perf_counter()
         model.train()
-        for batch in torch.randperm(len(x)).split(BATCH[name]):
-            logits = model(x[batch].contiguous(memory_format=format))
-            loss = F.cross_entropy(logits.flatten(0, -2), y[batch].flatten())
+        for batch in torch.randperm(len(x), device=device).split(BATCH[name]):
+            with autocast:
+                logits = model(x[batch].contiguous(memory_format=format))
+            loss = F.cross_entropy(logits.float().flatten(0, -2), y[batch].flatten())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -136,6 +139,7 @@ def train(name, folder, layout):
         with torch.no_grad():
             logits = model(x_val.contiguous(memory_format=format))
             F.cross_entropy(logits.flatten(0, -2), y_val.flatten()).item()
+        # The loss was read, so a GPU has ended too.
         seconds.append(time.perf_counter() - started)
     print(json.dumps(seconds))
 
@@ -150,6 +154,7 @@ def main():
     parser.add_argument("--networks", default="resnet20,reader")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
     threads = {"OMP_NUM_THREADS": str(arguments.threads)}
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | threads
@@ -160,14 +165,15 @@ def main():
             prepare(name, Path(folder))
             script = [sys.executable, __file__, "--train", name, folder]
             ours = [arguments.benchmark, f"{folder}/model.pt", f"{folder}/data.npz", str(BATCH[name]), str(EPOCHS)]
-            taken = {"ours": [], "ours, float32": [], "PyTorch": [], "PyTorch, channels last": []}
+            taken = {"ours": [], "ours, float32": [], "PyTorch": [], "PyTorch, channels last": [], "PyTorch, bfloat16": []}
             for _ in range(arguments.rounds):
                 # As a worker starts its engines.
                 for who, precision in (("ours", "auto"), ("ours, float32", "float32")):
-                    command = [*ours, precision, str(arguments.threads)]
+                    command = [*ours, precision, str(arguments.threads), arguments.device]
                     taken[who].append(last_epoch(command, environment | {"GOMP_SPINCOUNT": "3000"}))
-                taken["PyTorch"].append(last_epoch([*script, "default"], theirs))
-                taken["PyTorch, channels last"].append(last_epoch([*script, "channels_last"], theirs))
+                taken["PyTorch"].append(last_epoch([*script, "default", arguments.device], theirs))
+                taken["PyTorch, channels last"].append(last_epoch([*script, "channels_last", arguments.device], theirs))
+                taken["PyTorch, bfloat16"].append(last_epoch([*script, "bfloat16", arguments.device], theirs))
         median = {who: statistics.median(seconds) for who, seconds in taken.items()}
         steps = SAMPLES[name] / BATCH[name]
         for who, seconds in median.items():
@@ -181,6 +187,6 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1] == "--train":
-        train(sys.argv[2], Path(sys.argv[3]), sys.argv[4])
+        train(sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
     else:
         main()

@@ -31,7 +31,7 @@ use secateur_engine::process::messages::Messages;
 use secateur_engine::reconstruction::reconstruct;
 use secateur_engine::torch::runtime;
 use secateur_engine::training::repair::Repair;
-use secateur_engine::training::{Session, fine_tune};
+use secateur_engine::training::{Session, Start, fine_tune};
 
 use subject::Subject;
 
@@ -136,7 +136,7 @@ fn run(study: &Study) -> Result<(), Error> {
             before.push((format!("divergence, {} steps", repair.steps()), -on_val.divergence(&repaired)?));
         }
         let graph = cut.graph().clone();
-        let tuned = fine_tune(&session, &graph, cut.weights())?;
+        let tuned = fine_tune(&session, Start { graph: &graph, weights: cut.weights(), hints: &[] })?;
         let tuned = Network::new(graph, tuned.weights)?;
         let row = Row { origin, before, accuracy: subject.held_out(&tuned)?, divergence: on_val.divergence(&tuned)? };
         println!("{origin}: accuracy {:.4}, divergence {:.4}", row.accuracy, row.divergence);

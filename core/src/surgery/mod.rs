@@ -1,6 +1,7 @@
 //! Physical surgery: from a configuration to the cut graph and the kept indices of every tensor.
 
 mod consumer;
+mod hint;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::group::Grouping;
 use crate::operator::{self, Shapes};
 
 pub use consumer::{Consumer, Form, Goal, Intercept, consumers};
+pub use hint::{Hint, hints};
 pub use reference::{Constant, Reference};
 
 /// Indices of tensors by parameter name and axis; the format of `kept` in `report.json`.

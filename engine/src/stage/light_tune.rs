@@ -10,7 +10,7 @@ use super::candidate::Ground;
 use super::rung::{Rung, climb};
 use super::task::Task;
 use crate::error::Error;
-use crate::training::{Session, Tuned, fine_tune};
+use crate::training::{Session, Start, Tuned, fine_tune};
 
 const LIGHT_TUNE: Rung = Rung { from: &[repaired_weights, screened_weights], to: lightly_tuned_weights };
 
@@ -35,7 +35,7 @@ pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error
         checkpoints: None,
     };
     let rated = climb(task, &original, (&ground, &validator), &work.candidates, &LIGHT_TUNE, |graph, start| {
-        let Tuned { weights, score, .. } = fine_tune(&session, graph, &start)?;
+        let Tuned { weights, score, .. } = fine_tune(&session, Start { graph, weights: &start, hints: &[] })?;
         Ok((weights, score))
     })?;
     let steps = session.steps_of_an_epoch()? * u64::from(settings.epochs);

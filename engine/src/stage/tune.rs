@@ -5,6 +5,7 @@ use secateur_core::stage::light_tune::lightly_tuned_weights;
 use secateur_core::stage::repair::repaired_weights;
 use secateur_core::stage::screen::screened_weights;
 use secateur_core::stage::tune::{TuneWork, tuned_weights};
+use secateur_core::surgery::hints;
 
 use super::candidate::{self, Ground};
 use super::task::Task;
@@ -12,7 +13,7 @@ use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::measure::evaluate;
 use crate::network::{Network, weights};
-use crate::training::{Session, Tuned, fine_tune};
+use crate::training::{Session, Start, Tuned, fine_tune};
 
 /// Trains one candidate.
 ///
@@ -26,7 +27,9 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
     let Ground { outputs, train, val } = &ground;
 
     let proposed = task.candidate(work.candidate)?;
-    let graph = candidate::cut(original.graph(), &proposed)?.graph;
+    let cut = candidate::cut(original.graph(), &proposed)?;
+    let hints = hints(original.graph(), &cut);
+    let graph = cut.graph;
     let left: [fn(usize) -> String; 3] = [lightly_tuned_weights, repaired_weights, screened_weights];
     let start = candidate::weights_of(task, &original, &proposed, Some((&ground, &validator)), &left)?;
     let session = Session {
@@ -39,7 +42,8 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
         messages: task.messages,
         checkpoints: Some(&task.checkpoints),
     };
-    let Tuned { weights, epochs, best_epoch, score } = fine_tune(&session, &graph, &start)?;
+    let Tuned { weights, epochs, best_epoch, score } =
+        fine_tune(&session, Start { graph: &graph, weights: &start, hints: &hints })?;
     weights::save(&task.path(&tuned_weights(work.candidate)), &graph, &weights)?;
 
     let tuned = Network::new(graph, weights)?;

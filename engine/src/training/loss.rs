@@ -23,6 +23,11 @@ impl<'a> Loss<'a> {
         Self { outputs, labels, distill }
     }
 
+    /// The weight of what is learnt from the original.
+    pub(super) fn distill(&self) -> f64 {
+        self.distill
+    }
+
     pub(super) fn needs_original(&self) -> bool {
         self.distill > 0.0
     }

@@ -7,10 +7,12 @@
 //! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
 
 mod average;
+mod hints;
 mod loss;
 mod mixup;
 mod optimizer;
 mod precision;
+mod probe;
 pub mod repair;
 mod schedule;
 mod standing;
@@ -21,6 +23,7 @@ use secateur_core::graph::Graph;
 use secateur_core::recovery::{Epoch, Score};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::{FineTune, Objective};
+use secateur_core::surgery::Hint;
 use tch::{Kind, Tensor};
 
 use crate::data::{Augment, Labels, Split};
@@ -31,9 +34,10 @@ use crate::network::{Network, weights};
 use crate::output::Outputs;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::{Counter, Messages};
-use crate::torch::{Precision, channels_last};
+use crate::torch::{Mode, Precision, Program, channels_last};
 
 use average::Average;
+use hints::Hints;
 use loss::Loss;
 use mixup::{Mixed, Mixup};
 use optimizer::{Optimizer, Rule, added, clipped};
@@ -62,17 +66,24 @@ pub struct Session<'a> {
     pub checkpoints: Option<&'a Checkpoints<'a>>,
 }
 
-/// Fine-tunes a network from these weights.
+/// A cut network before its fine-tune.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    pub graph: &'a Graph,
+    pub weights: &'a [Tensor],
+    /// Where it can be compared with the original besides its answers.
+    pub hints: &'a [Hint],
+}
+
+/// Fine-tunes a network.
 ///
 /// # Errors
 /// A [`Rejection`] when the data set or the model allows no training of this kind; a failure when the loss is not finite
 /// at the lowered learning rate either.
-pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Tuned, Error> {
+pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
     check_labels(session.settings, session.train.labels().is_some())?;
     let batches = session.steps_of_an_epoch()? as usize;
-    let rule = Rule::of(session.settings, graph, session.outputs);
-    let peak = rule.rate(session.settings);
-    session.messages.log(format!("training with {} at a learning rate of {peak}", rule.as_str()));
+    let rule = Rule::of(session.settings, start.graph, session.outputs);
     if batches == 0 {
         let count = session.train.count();
         return Err(Rejection::new(
@@ -84,19 +95,24 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
     let total = u64::from(session.settings.epochs) * batches as u64;
     let mut progress = session.messages.count(total, "steps");
     let mut resumed = session.checkpoints.and_then(|checkpoints| {
-        checkpoints.resume(|state: State, saved| Standing::restore(state, saved, rule, graph, start))
+        checkpoints.resume(|state: State, saved| Standing::restore(state, saved, rule, start.graph, start.weights))
     });
     if let Some(standing) = &resumed {
         progress.resume((standing.epochs.len() * batches) as u64);
     }
     let precision = match &resumed {
         Some(standing) => standing.precision,
-        None => precision::choose(session, graph, start)?,
+        None => precision::choose(session, start)?,
     };
-    let way = |rate| Way { rate, precision };
+    let peak = match &resumed {
+        Some(standing) => standing.peak,
+        None => probe::rate(session, start, rule, precision)?,
+    };
+    session.messages.log(format!("training with {} at a learning rate of {peak}", rule.as_str()));
+    let way = |rate| Way { peak, rate, precision };
     let mut pass = session.settings.micro_batch.unwrap_or(session.settings.batch_size).get() as i64;
     if !resumed.as_ref().is_some_and(|standing| standing.is_lowered) {
-        match within_memory(session, graph, start, way(Rate::AsAsked), resumed.take(), &mut pass, &mut progress)? {
+        match within_memory(session, start, way(Rate::AsAsked), resumed.take(), &mut pass, &mut progress)? {
             Attempt::Finished(tuned) => return Ok(tuned),
             Attempt::NotFinite { epoch } => session.messages.log(format!(
                 "the loss was not finite in epoch {epoch} at learning rate {peak}; starting over at {}",
@@ -105,7 +121,7 @@ pub fn fine_tune(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<T
         }
         progress.restart();
     }
-    match within_memory(session, graph, start, way(Rate::Lowered), resumed, &mut pass, &mut progress)? {
+    match within_memory(session, start, way(Rate::Lowered), resumed, &mut pass, &mut progress)? {
         Attempt::Finished(tuned) => Ok(tuned),
         Attempt::NotFinite { epoch } => Err(Error::internal(format!(
             "fine-tuning diverged: the loss was not finite in epoch {epoch} at learning rate {}, after it had not been at {}",
@@ -162,6 +178,8 @@ enum Rate {
 /// How an attempt goes about it.
 #[derive(Debug, Clone, Copy)]
 struct Way {
+    /// As asked.
+    peak: f64,
     rate: Rate,
     precision: Precision,
 }
@@ -174,15 +192,14 @@ enum Attempt {
 /// An attempt, again with half as many samples in a pass as long as memory runs out. A step has the same samples and the same rate.
 fn within_memory(
     session: &Session,
-    graph: &Graph,
-    start: &[Tensor],
+    start: Start,
     way: Way,
     mut resumed: Option<Standing>,
     pass: &mut i64,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     loop {
-        match attempt(session, graph, start, way, resumed.take(), *pass, progress) {
+        match attempt(session, start, way, resumed.take(), *pass, progress) {
             Err(error) if error.is_out_of_memory() && *pass >= 4 => {
                 *pass /= 2;
                 session.messages.log(format!(
@@ -199,23 +216,31 @@ fn within_memory(
 /// `pass`: samples that run through the network at once.
 fn attempt(
     session: &Session,
-    graph: &Graph,
-    start: &[Tensor],
+    start: Start,
     way: Way,
     resumed: Option<Standing>,
     pass: i64,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     let Session { original, outputs, train, val, settings, seed, .. } = *session;
-    let Way { rate, precision } = way;
-    let first = resumed.as_ref().map_or(start, |standing| &standing.weights);
+    let Way { peak, rate, precision } = way;
+    let graph = start.graph;
+    let first = resumed.as_ref().map_or(start.weights, |standing| &standing.weights);
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
     let rule = Rule::of(settings, graph, outputs);
     let mut optimizer = Optimizer::new(rule, trained(graph, student.weights())?, settings.weight_decay)?;
     let loss = Loss::new(outputs, train, settings);
     let mut augment = Augment::new(&settings.augment, train, labels_learnt_from(settings, train), seed)?;
     let mut mixup = settings.mixup.map(|alpha| Mixup::new(alpha, seed));
-    let reference = match (loss.needs_original(), augment.is_some() || mixup.is_some()) {
+    let hints = match loss.needs_original() && settings.hints > 0.0 {
+        true => Hints::of(original, start.hints, train)?,
+        false => None,
+    };
+    let with_hints = match &hints {
+        Some(_) => Some(Program::prepare(&hints::returning(student.graph(), start.hints)?)?),
+        None => None,
+    };
+    let reference = match (loss.needs_original() && hints.is_none(), augment.is_some() || mixup.is_some()) {
         (false, _) => None,
         // Half the cost of an epoch.
         (true, false) => Some(Reference::of(original, train)?),
@@ -224,8 +249,8 @@ fn attempt(
     let validator = Validator::new(original, outputs, val)?;
 
     let steps = session.steps_of_an_epoch()?;
-    let peak = rule.rate(settings) / if rate == Rate::Lowered { 10.0 } else { 1.0 };
-    let mut schedule = Schedule::new(peak, steps * u64::from(settings.epochs));
+    let highest = peak / if rate == Rate::Lowered { 10.0 } else { 1.0 };
+    let mut schedule = Schedule::new(highest, steps * u64::from(settings.epochs));
     let mut average = settings.ema.map(|decay| Average::new(decay, graph, &student)).transpose()?;
     let (mut best, mut epochs) = match resumed {
         Some(standing) => {
@@ -237,7 +262,7 @@ fn attempt(
         }
         None => {
             let score = validator.score(&student)?;
-            (Best { weights: weights::deep_copy(graph, start)?, epoch: 0, score }, Vec::new())
+            (Best { weights: weights::deep_copy(graph, start.weights)?, epoch: 0, score }, Vec::new())
         }
     };
     for epoch in epochs.len() as u32 + 1..=settings.epochs {
@@ -268,12 +293,27 @@ fn attempt(
                     Some(mixup) => mixup.mix(&input, labels.as_ref())?,
                     None => Mixed { inputs: input, others: None, share: 1.0 },
                 };
-                let targets = reference.as_ref().map(|reference| reference.select(&part, &input)).transpose()?;
-                let answers = student.train(&input, precision)?;
+                let (targets, hidden_targets) = match (&hints, &reference) {
+                    (Some(hints), _) => {
+                        let (answers, hidden) = hints.of_original(&input)?;
+                        (Some(answers), hidden)
+                    }
+                    (None, Some(reference)) => (Some(reference.select(&part, &input)?), Vec::new()),
+                    (None, None) => (None, Vec::new()),
+                };
+                let mut answers = match &with_hints {
+                    Some(program) => program.run(student.weights(), &input, Mode::Train(precision))?,
+                    None => student.train(&input, precision)?,
+                };
+                let hidden = answers.split_off(answers.len() - hidden_targets.len());
                 let mut value = loss.of(&answers, labels.as_ref(), targets.as_deref())?;
                 if let Some(others) = &others {
                     // Of the other samples' labels; what is distilled is the same in both.
                     value = loss.of(&answers, Some(others), targets.as_deref())?.f_lerp(&value, of_sample)?;
+                }
+                if let Some(hints) = &hints {
+                    let of_hidden = hints.loss(&hidden, &hidden_targets)?;
+                    value = value.f_add(&of_hidden.f_mul_scalar(settings.hints * loss.distill())?)?;
                 }
                 let value = value.f_mul_scalar(share)?;
                 let of_part = optimizer.gradients(&value)?;
@@ -327,6 +367,7 @@ fn attempt(
             let state = State {
                 is_lowered: rate == Rate::Lowered,
                 is_bfloat16: precision == Precision::Bfloat16,
+                peak,
                 has_average: average.is_some(),
                 best_epoch: best.epoch,
             };

@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use secateur_core::cost::CostModel;
-use secateur_core::graph::Graph;
 use secateur_core::group::Grouping;
 use secateur_core::spec;
 use tch::Tensor;
 
 use super::loss::Loss;
-use super::{Session, trainable_copy, trained};
+use super::{Session, Start, trainable_copy, trained};
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
 use crate::measure::evaluate::Reference;
@@ -32,20 +31,20 @@ const SMALL: u64 = 1_000_000_000;
 ///
 /// # Errors
 /// A batch cannot be drawn.
-pub(super) fn choose(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Precision, Error> {
+pub(super) fn choose(session: &Session, start: Start) -> Result<Precision, Error> {
     match session.settings.precision {
         spec::Precision::Float32 => return Ok(Precision::Float32),
         spec::Precision::Bfloat16 => return Ok(Precision::Bfloat16),
         spec::Precision::Auto => {}
     }
-    let macs = CostModel::of(graph, &Grouping::of(graph)).full().macs;
+    let macs = CostModel::of(start.graph, &Grouping::of(start.graph)).full().macs;
     if macs.saturating_mul(session.batch_size() as u64) < SMALL {
         return Ok(Precision::Float32);
     }
     if session.steps_of_an_epoch()? * u64::from(session.settings.epochs) < FEW {
         return Ok(Precision::Float32);
     }
-    let (full, half) = match measured(session, graph, start) {
+    let (full, half) = match measured(session, start) {
         Ok(Some(seconds)) => seconds,
         Ok(None) => {
             session.messages.log("training in float32: the first losses are not all finite");
@@ -68,8 +67,8 @@ pub(super) fn choose(session: &Session, graph: &Graph, start: &[Tensor]) -> Resu
 }
 
 /// Seconds of a step in float32 and in bfloat16; `None` when a loss is not finite.
-fn measured(session: &Session, graph: &Graph, start: &[Tensor]) -> Result<Option<(f64, f64)>, Error> {
-    let trial = Trial::new(session, graph, start)?;
+fn measured(session: &Session, start: Start) -> Result<Option<(f64, f64)>, Error> {
+    let trial = Trial::new(session, start)?;
     let mut best = (f64::INFINITY, f64::INFINITY);
     for step in 0..=STEPS {
         let (Some(full), Some(half)) = (trial.seconds(Precision::Float32)?, trial.seconds(Precision::Bfloat16)?) else {
@@ -93,12 +92,12 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(session: &Session<'a>, graph: &Graph, start: &[Tensor]) -> Result<Self, Error> {
+    fn new(session: &Session<'a>, Start { graph, weights, .. }: Start) -> Result<Self, Error> {
         let pass = session.settings.micro_batch.unwrap_or(session.settings.batch_size).get() as i64;
         let batches = session.train.shuffled(pass, session.seed, 0)?;
         let batch = batches.into_iter().next().ok_or_else(|| Error::internal("a split without a batch"))?;
         let (input, labels) = session.train.draw(&batch, None)?;
-        let student = Network::new(for_training(graph)?, trainable_copy(graph, start)?)?;
+        let student = Network::new(for_training(graph)?, trainable_copy(graph, weights)?)?;
         let trained = trained(graph, student.weights())?;
         let loss = Loss::new(session.outputs, session.train, session.settings);
         let reference = loss.needs_original().then_some(Reference::Live(session.original));

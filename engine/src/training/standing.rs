@@ -18,6 +18,8 @@ use crate::torch::Precision;
 pub(super) struct Standing {
     pub is_lowered: bool,
     pub precision: Precision,
+    /// The learning rate that the schedule rises to.
+    pub peak: f64,
     pub weights: Vec<Tensor>,
     /// The optimiser's, of the trained parameters in the graph's order.
     pub moments: Vec<Vec<Tensor>>,
@@ -35,6 +37,8 @@ pub(super) struct State {
     /// Whether steps are computed in bfloat16.
     #[serde(default)]
     pub is_bfloat16: bool,
+    /// The learning rate that the schedule rises to.
+    pub peak: f64,
     /// Whether an average of the weights is kept.
     #[serde(default)]
     pub has_average: bool,
@@ -86,7 +90,7 @@ impl Standing {
         graph: &Graph,
         start: &[Tensor],
     ) -> Result<Self, Error> {
-        let State { is_lowered, is_bfloat16, has_average, best_epoch } = state;
+        let State { is_lowered, is_bfloat16, peak, has_average, best_epoch } = state;
         let precision = if is_bfloat16 { Precision::Bfloat16 } else { Precision::Float32 };
         let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
         let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;
@@ -122,7 +126,7 @@ impl Standing {
             seconds: columns[3][index],
         };
         let epochs = (0..count).map(epoch).collect();
-        Ok(Self { is_lowered, precision, weights, moments, average: averages, best, epochs })
+        Ok(Self { is_lowered, precision, peak, weights, moments, average: averages, best, epochs })
     }
 }
 

@@ -20,7 +20,7 @@ use secateur_engine::proof::oracle;
 use secateur_engine::reconstruction::reconstruct;
 use secateur_engine::torch;
 use secateur_engine::training::repair::Repair;
-use secateur_engine::training::{Session, Tuned, fine_tune};
+use secateur_engine::training::{Session, Start, Tuned, fine_tune};
 use tch::Tensor;
 
 use crate::job::example;
@@ -163,7 +163,7 @@ fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
         messages: &messages,
         checkpoints: None,
     };
-    fine_tune(&session, start.graph(), start.weights())
+    fine_tune(&session, Start { graph: start.graph(), weights: start.weights(), hints: &[] })
 }
 
 #[test]

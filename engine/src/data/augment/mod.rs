@@ -1,5 +1,9 @@
 //! Samples that are changed at random before a network learns from them.
 
+mod colours;
+mod operations;
+mod rand_augment;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use secateur_core::dataset::IGNORED;
@@ -12,11 +16,10 @@ use super::{Labels, Split};
 use crate::error::Error;
 use crate::network::weights;
 
+use colours::{brightness, contrast, saturation};
+
 /// How far from 1 the factors of a colour jitter are at most.
 const JITTER: f64 = 0.4;
-
-/// What a pixel's channels weigh in its grey: ITU-R BT.601, as torchvision has them.
-const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
 
 /// Random changes of image batches, `[N, C, H, W]`, and of the masks that belong to them.
 ///
@@ -25,6 +28,7 @@ const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
 pub struct Augment {
     hflip: bool,
     crop: bool,
+    rand_augment: bool,
     jitter: bool,
     /// Whether the labels lie over the picture's pixels.
     has_masks: bool,
@@ -56,29 +60,29 @@ impl Augment {
                 format!("`fine_tune.augment` is for images of shape [C, H, W]; the samples have shape {shape:?}.");
             return refused(why, "Leave `fine_tune.augment` out.");
         };
-        let (hflip, crop) = (kinds.contains(&Augmentation::Hflip), kinds.contains(&Augmentation::Crop));
+        let [hflip, crop, rand_augment, jitter] =
+            [Augmentation::Hflip, Augmentation::Crop, Augmentation::RandAugment, Augmentation::ColorJitter]
+                .map(|kind| kinds.contains(&kind));
+        let moves = hflip || crop || rand_augment;
         let of_label = labels.map(Labels::shape).unwrap_or_default();
         let has_masks = of_label.len() >= 2;
-        if has_masks && (hflip || crop) && !of_label.ends_with(&[height, width]) {
+        if has_masks && moves && !of_label.ends_with(&[height, width]) {
             let why = format!(
-                "`hflip` and `crop` move a picture's pixels, and its label of shape {of_label:?} does not lie over them: it would have to \
+                "`hflip`, `crop` and `rand_augment` move a picture's pixels, and its label of shape {of_label:?} does not lie over them: it would have to \
                  end with {height} x {width}."
             );
-            return refused(
-                why,
-                "Leave `hflip` and `crop` out, or learn from the original alone: `\"objective\": \"distill\"`.",
-            );
+            return refused(why, "Leave them out, or learn from the original alone: `\"objective\": \"distill\"`.");
         }
         let has_places = |loss| matches!(loss, SupervisionLoss::CrossEntropy | SupervisionLoss::Bce);
         let can_say_nothing = labels.is_some_and(|labels| has_places(labels.supervision().loss));
-        if has_masks && crop && !can_say_nothing {
-            let why = "`crop` is for masks of classes or of 0 and 1: values cannot say where they say nothing.";
-            return refused(why.to_owned(), "Leave `crop` out; `hflip` and `color_jitter` are allowed.");
+        if has_masks && (crop || rand_augment) && !can_say_nothing {
+            let why = "`crop` and `rand_augment` are for masks of classes or of 0 and 1: values cannot say where they say nothing.";
+            return refused(why.to_owned(), "Leave them out; `hflip` and `color_jitter` are allowed.");
         }
-        let jitter = kinds.contains(&Augmentation::ColorJitter);
         Ok(Some(Self {
             hflip,
             crop,
+            rand_augment,
             jitter,
             has_masks,
             value_range: split.value_range,
@@ -104,13 +108,16 @@ impl Augment {
             let moves = self.moves(&samples)?;
             samples = moves.apply(&samples, 0.0)?;
             if self.has_masks {
-                let moved = |labels: Tensor| {
-                    // Bytes have no number for it.
-                    let labels = if labels.f_kind()? == Kind::Uint8 { labels.f_to_kind(Kind::Int64)? } else { labels };
-                    moves.apply(&labels, IGNORED as f64)
-                };
-                labels = labels.map(moved).transpose()?;
+                labels = labels.map(|labels| moves.apply(&wide(labels)?, IGNORED as f64)).transpose()?;
             }
+        }
+        if self.rand_augment {
+            let masks = if self.has_masks { labels.take().map(wide).transpose()? } else { None };
+            let colours = self.colours(&samples)?;
+            let pixels = colours.unit(&samples)?.f_mul_scalar(255.0)?.f_round_()?;
+            let (pixels, masks) = rand_augment::apply(&pixels, masks, &mut self.generator)?;
+            samples = colours.stored(&pixels.f_div_scalar(255.0)?)?;
+            labels = masks.or(labels);
         }
         if self.jitter {
             samples = self.jittered(&samples)?;
@@ -140,21 +147,49 @@ impl Augment {
     }
 
     fn jittered(&mut self, samples: &Tensor) -> Result<Tensor, Error> {
-        let (least, largest) = self.value_range;
-        let (kind, width) = (samples.f_kind()?, (largest - least).max(f64::from(f32::MIN_POSITIVE)));
         let mut factors = || {
-            let drawn = (0..samples.size()[0]).map(|_| self.generator.random_range(1.0 - JITTER..=1.0 + JITTER) as f32);
-            Ok::<_, Error>(
-                Tensor::f_from_slice(&drawn.collect::<Vec<_>>())?.f_view([-1, 1, 1, 1])?.f_to(samples.device())?,
-            )
+            let drawn = (0..samples.size()[0]).map(|_| self.generator.random_range(1.0 - JITTER..=1.0 + JITTER));
+            let drawn: Vec<f64> = drawn.collect();
+            Ok::<_, Error>(Tensor::f_from_slice(&drawn)?.f_view([-1, 1, 1, 1])?.f_to(samples.device())?)
         };
-        let unit = samples.f_to_kind(Kind::Float)?.f_sub_scalar(least)?.f_div_scalar(width)?;
-        let bright = brightness(&unit, &factors()?)?;
-        let contrasted = contrast(&bright, &factors()?)?;
-        let jittered = saturation(&contrasted, &factors()?)?;
-        let stored = jittered.f_mul_scalar(width)?.f_add_scalar(least)?;
-        Ok(if !weights::is_float(kind) { stored.f_round()?.f_to_kind(kind)? } else { stored.f_to_kind(kind)? })
+        let factors = [factors()?, factors()?, factors()?];
+        let colours = self.colours(samples)?;
+        let bright = brightness(&colours.unit(samples)?, &factors[0], 1.0)?;
+        let contrasted = contrast(&bright, &factors[1], 1.0)?;
+        colours.stored(&saturation(&contrasted, &factors[2], 1.0)?)
     }
+
+    fn colours(&self, samples: &Tensor) -> Result<Colours, Error> {
+        let (least, largest) = self.value_range;
+        Ok(Colours { least, width: (largest - least).max(f64::from(f32::MIN_POSITIVE)), kind: samples.f_kind()? })
+    }
+}
+
+/// How samples hold colours.
+struct Colours {
+    /// The number of black.
+    least: f64,
+    /// From black to white.
+    width: f64,
+    kind: Kind,
+}
+
+impl Colours {
+    /// From 0 to 1, as float32.
+    fn unit(&self, samples: &Tensor) -> Result<Tensor, Error> {
+        Ok(samples.f_to_kind(Kind::Float)?.f_sub_scalar(self.least)?.f_div_scalar(self.width)?)
+    }
+
+    fn stored(&self, unit: &Tensor) -> Result<Tensor, Error> {
+        let stored = unit.f_mul_scalar(self.width)?.f_add_scalar(self.least)?;
+        let stored = if weights::is_float(self.kind) { stored } else { stored.f_round()? };
+        Ok(stored.f_to_kind(self.kind)?)
+    }
+}
+
+/// Labels that can hold [`IGNORED`], for which bytes have no number.
+fn wide(labels: Tensor) -> Result<Tensor, Error> {
+    Ok(if labels.f_kind()? == Kind::Uint8 { labels.f_to_kind(Kind::Int64)? } else { labels })
 }
 
 /// Where the pixels of a batch come from.
@@ -177,33 +212,6 @@ impl Moves {
         let moved = padded.f_index(&[Some(&self.sample), Some(&self.rows), Some(&self.columns)])?;
         Ok(moved.f_permute([0, 3, 1, 2])?.f_reshape(&size)?)
     }
-}
-
-/// What torchvision's `_blend` makes of colours from 0 to 1.
-fn blend(image: &Tensor, other: &Tensor, factors: &Tensor) -> Result<Tensor, Error> {
-    Ok(image.f_sub(other)?.f_mul(factors)?.f_add(other)?.f_clamp(0.0, 1.0)?)
-}
-
-fn brightness(image: &Tensor, factors: &Tensor) -> Result<Tensor, Error> {
-    blend(image, &image.f_zeros_like()?, factors)
-}
-
-fn contrast(image: &Tensor, factors: &Tensor) -> Result<Tensor, Error> {
-    let mean = grey(image)?.f_mean_dim(&[1_i64, 2, 3][..], true, Kind::Float)?;
-    blend(image, &mean, factors)
-}
-
-fn saturation(image: &Tensor, factors: &Tensor) -> Result<Tensor, Error> {
-    blend(image, &grey(image)?, factors)
-}
-
-/// `[N, 1, H, W]`; of anything but three channels what it is.
-fn grey(image: &Tensor) -> Result<Tensor, Error> {
-    if image.size()[1] != 3 {
-        return Ok(image.shallow_clone());
-    }
-    let weights = Tensor::f_from_slice(&GREY)?.f_view([1, 3, 1, 1])?.f_to(image.device())?;
-    Ok(image.f_mul(&weights)?.f_sum_dim_intlist(&[1_i64][..], true, Kind::Float)?)
 }
 
 #[cfg(test)]
@@ -298,24 +306,24 @@ mod tests {
     #[test]
     fn colours_change_as_torchvisions_do() {
         let image = Tensor::arange(12, (Kind::Float, Device::Cpu)).view([1, 3, 2, 2]) / 12.0;
-        let factor = Tensor::from_slice(&[1.3_f32]).view([1, 1, 1, 1]);
+        let factor = Tensor::from_slice(&[1.3_f64]).view([1, 1, 1, 1]);
         let close = |actual: Tensor, expected: [f32; 12]| {
             let difference = (actual.flatten(0, -1) - Tensor::from_slice(&expected)).abs().max().double_value(&[]);
             assert!(difference < 1e-4, "{actual:?}");
         };
         close(
-            brightness(&image, &factor).unwrap(),
+            brightness(&image, &factor, 1.0).unwrap(),
             [0.0, 0.108_333, 0.216_667, 0.325, 0.433_333, 0.541_667, 0.65, 0.758_333, 0.866_667, 0.975, 1.0, 1.0],
         );
         close(
-            contrast(&image, &factor).unwrap(),
+            contrast(&image, &factor, 1.0).unwrap(),
             [
                 0.0, 0.0, 0.097_67, 0.206_004, 0.314_337, 0.422_67, 0.531_004, 0.639_337, 0.747_67, 0.856_004,
                 0.964_337, 1.0,
             ],
         );
         close(
-            saturation(&image, &factor).unwrap(),
+            saturation(&image, &factor, 1.0).unwrap(),
             [
                 0.0, 0.001_836, 0.085_172, 0.168_507, 0.351_833, 0.435_169, 0.518_505, 0.601_841, 0.785_167, 0.868_502,
                 0.951_838, 1.0,

@@ -3,7 +3,7 @@
 //! How well a cut network does, and what it is trained for, hangs on that. The graph tells: a `softmax` at the end makes its axis one of
 //! classes, a `sigmoid` makes every element a probability, a division by a norm makes the axis of the norm a direction. Steps that only
 //! move or join elements are looked through. Where a network returns what a layer computed, the shape is all there is to go by: such an
-//! output is taken for scores of classes where it may be one, and is marked as presumed.
+//! output is taken for scores of classes where it may be one and no other output is a softmax, and is marked as presumed.
 //!
 //! Losses and metrics work on the tensor before a final softmax or sigmoid ([`before_squashing`]), so that nothing is squashed twice.
 
@@ -169,7 +169,15 @@ pub struct Objective {
 pub fn outputs(graph: &Graph) -> Vec<ModelOutput> {
     let mut reader = Reader::new(graph);
     let places = places(graph.output()).into_iter().enumerate();
-    places.map(|(index, (name, value))| reader.output(index, name, value)).collect()
+    let mut outputs: Vec<ModelOutput> =
+        places.map(|(index, (name, value))| reader.output(index, name, value)).collect();
+    // Whoever returns probabilities of classes returns no scores beside them: what stands there are boxes, points, angles.
+    if outputs.iter().any(|output| matches!(output.squashing, Squashing::Softmax | Squashing::LogSoftmax)) {
+        for output in outputs.iter_mut().filter(|output| output.presumed) {
+            output.kind = OutputKind::Values;
+        }
+    }
+    outputs
 }
 
 /// The same with what the spec says of them.

@@ -104,6 +104,25 @@ fn what_a_layer_returns_is_taken_for_scores_by_its_shape_and_marked() {
     assert_eq!(of(&one).kind, OutputKind::Values);
 }
 
+/// A detector of faces: a box beside the probabilities of face and none.
+#[test]
+fn what_stands_beside_a_softmax_is_no_scores() {
+    let mut net = Net::new(&[16]);
+    net.linear("trunk", 16).relu();
+    let trunk = net.here();
+    net.linear("box", 4);
+    let corners = net.here();
+    softmax(net.at(trunk).linear("scores", 2), "aten::softmax", 1);
+    let kinds = |net: &Net, returned: &[ValueId]| {
+        let mut file: GraphFile = net.graph().into_file();
+        file.output = Output::Tuple(returned.iter().map(|&value| Output::Tensor(value)).collect());
+        outputs(&Graph::new(file).unwrap()).iter().map(|output| (output.kind, output.presumed)).collect::<Vec<_>>()
+    };
+    let found = kinds(&net, &[corners, net.here()]);
+    assert_eq!(found, [(OutputKind::Values, true), (OutputKind::Categorical, false)]);
+    assert_eq!(kinds(&net, &[corners]), [(OutputKind::Categorical, true)], "alone it may be scores");
+}
+
 #[test]
 fn scores_are_what_stands_before_the_squashing_in_the_shape_of_the_output() {
     let mut net = Net::new(&[3, 8, 8]);

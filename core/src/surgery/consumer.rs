@@ -46,16 +46,42 @@ pub enum Form {
         is_transposed: bool,
     },
     /// Windows of the input with a kernel `[out, in / groups, ...]`.
-    Convolution {
-        /// By spatial dimension.
-        stride: Vec<i64>,
-        /// By spatial dimension, on both sides, with zeros.
-        padding: Vec<i64>,
-        /// By spatial dimension.
-        dilation: Vec<i64>,
-        /// Groups of channels that do not meet.
-        groups: i64,
-    },
+    Convolution(Windows),
+    /// What of the input meets a place of the output through a kernel `[in, out / groups, ...]`.
+    TransposedConvolution(Windows),
+}
+
+/// How a convolution's windows lie; those of a transposed one lie on its output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows {
+    /// The size by spatial dimension.
+    pub kernel: Vec<i64>,
+    /// By spatial dimension.
+    pub stride: Vec<i64>,
+    /// By spatial dimension, before the first place; zeros.
+    pub padding: Vec<i64>,
+    /// By spatial dimension.
+    pub dilation: Vec<i64>,
+    /// Groups of channels that do not meet.
+    pub groups: i64,
+}
+
+impl Form {
+    /// The axis of the weight by which the input is read.
+    pub fn input_axis(&self) -> usize {
+        match self {
+            Self::Linear { is_transposed: true } | Self::TransposedConvolution(_) => 0,
+            Self::Linear { is_transposed: false } | Self::Convolution(_) => 1,
+        }
+    }
+
+    /// Groups of channels that do not meet.
+    pub fn groups(&self) -> i64 {
+        match self {
+            Self::Linear { .. } => 1,
+            Self::Convolution(windows) | Self::TransposedConvolution(windows) => windows.groups,
+        }
+    }
 }
 
 /// Where a shift of a layer's results goes.
@@ -103,12 +129,9 @@ fn recurrent(graph: &Graph, cut: &Cut, index: usize, node: &Node) -> Vec<Consume
 
 fn consumer(graph: &Graph, cut: &Cut, index: usize, node: &Node) -> Option<Consumer> {
     let (form, input) = form(graph, node)?;
-    let parameter = operator::weight(graph, node)?;
-    let axis = match form {
-        Form::Linear { is_transposed: true } => 0,
-        Form::Linear { is_transposed: false } | Form::Convolution { .. } => 1,
-    };
-    cut.kept.0.get(&parameter.name)?.get(&axis)?;
+    let factor = || operator::parameter_behind(graph, node.tensor("other")?);
+    let parameter = operator::weight(graph, node).or_else(factor)?;
+    cut.kept.0.get(&parameter.name)?.get(&form.input_axis())?;
     let weight = sole_owner(graph, parameter.value)?;
     Some(Consumer { node: index, input, weight, form, goal: Goal::Output, intercept: intercept(graph, node) })
 }
@@ -126,23 +149,50 @@ fn form(graph: &Graph, node: &Node) -> Option<(Form, ValueId)> {
             let is_matrix = graph.value(other).shape.len() == 2;
             is_matrix.then_some((Form::Linear { is_transposed: is_parameter(other) }, node.tensor("self")?))
         }
-        "aten::conv1d" | "aten::conv2d" | "aten::conv3d" | "aten::convolution" | "aten::_convolution" => {
-            let (input, weight) = (node.tensor("input")?, node.tensor("weight")?);
-            let kernel = &graph.value(weight).shape;
-            let spatial = kernel.len().checked_sub(2)?;
-            if node.bool("transposed") == Some(true) || graph.value(input).shape.len() != kernel.len() {
-                return None;
-            }
-            let numbers = |name: &str, usual: i64| match node.arg(name) {
-                Some(Literal::Ints(sizes)) => spread(sizes, spatial),
-                Some(_) => None,
-                None => Some(vec![usual; spatial]),
-            };
-            let (stride, padding, dilation) = (numbers("stride", 1)?, numbers("padding", 0)?, numbers("dilation", 1)?);
-            Some((Form::Convolution { stride, padding, dilation, groups: node.int("groups")? }, input))
+        "aten::conv_transpose1d" | "aten::conv_transpose2d" | "aten::conv_transpose3d" => transposed(graph, node),
+        "aten::convolution" | "aten::_convolution" if node.bool("transposed") == Some(true) => transposed(graph, node),
+        "aten::conv1d"
+        | "aten::conv2d"
+        | "aten::conv3d"
+        | "aten::convolution"
+        | "aten::_convolution"
+        | "aten::_convolution_mode" => {
+            let (windows, input) = windows(graph, node)?;
+            Some((Form::Convolution(windows), input))
         }
         _ => None,
     }
+}
+
+/// One that sums over channels: with a group for each, it does not.
+fn transposed(graph: &Graph, node: &Node) -> Option<(Form, ValueId)> {
+    let (windows, input) = windows(graph, node)?;
+    let channels = graph.value(node.tensor("weight")?).shape[0].as_fixed()?;
+    (channels > windows.groups).then_some((Form::TransposedConvolution(windows), input))
+}
+
+fn windows(graph: &Graph, node: &Node) -> Option<(Windows, ValueId)> {
+    let (input, weight) = (node.tensor("input")?, node.tensor("weight")?);
+    let shape = &graph.value(weight).shape;
+    if graph.value(input).shape.len() != shape.len() {
+        return None;
+    }
+    let kernel: Vec<i64> = shape.get(2..)?.iter().map(|size| size.as_fixed()).collect::<Option<_>>()?;
+    let numbers = |name: &str, usual: i64| match node.arg(name) {
+        Some(Literal::Ints(sizes)) => spread(sizes, kernel.len()),
+        Some(_) => None,
+        None => Some(vec![usual; kernel.len()]),
+    };
+    let (stride, dilation) = (numbers("stride", 1)?, numbers("dilation", 1)?);
+    let padding = match node.arg("padding") {
+        // What does not halve is more at the end.
+        Some(Literal::Str(mode)) if mode == "same" => {
+            kernel.iter().zip(&dilation).map(|(kernel, dilation)| dilation * (kernel - 1) / 2).collect()
+        }
+        Some(Literal::Str(mode)) if mode == "valid" => vec![0; kernel.len()],
+        _ => numbers("padding", 0)?,
+    };
+    Some((Windows { kernel, stride, padding, dilation, groups: node.int("groups")? }, input))
 }
 
 /// One number stands for all spatial dimensions.
@@ -202,7 +252,7 @@ fn sole_owner(graph: &Graph, value: ValueId) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Net;
+    use crate::testing::{Net, int, ints};
 
     fn found(net: &Net) -> Vec<(String, Intercept)> {
         let graph = net.graph();
@@ -227,11 +277,49 @@ mod tests {
         assert_eq!(consumers[1].1, Intercept::Bias(index(&net, "fc.bias")));
     }
 
+    fn names(net: &Net) -> Vec<String> {
+        found(net).into_iter().map(|(name, _)| name).collect()
+    }
+
     #[test]
     fn a_depthwise_convolution_sums_over_no_channels() {
         let mut net = Net::new(&[3, 8, 8]);
         net.conv("a", 8, 3, 1).conv("depthwise", 8, 3, 8).conv("b", 4, 1, 1);
-        let names: Vec<String> = found(&net).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["b.weight"]);
+        assert_eq!(names(&net), ["b.weight"]);
+        let mut net = Net::new(&[3, 8, 8]);
+        net.conv("a", 8, 3, 1).conv_transpose("depthwise", 8, 2, 8).conv_transpose("b", 4, 2, 2);
+        assert_eq!(names(&net), ["b.weight"]);
+    }
+
+    #[test]
+    fn a_product_with_a_parameter_is_a_layer() {
+        let mut net = Net::new(&[12]);
+        net.linear("a", 6).relu();
+        let other = net.weight("b", &[6, 4]);
+        net.apply("aten::matmul", &[("other", other)], &[4]);
+        assert_eq!(found(&net), [("b".to_owned(), Intercept::None)]);
+    }
+
+    /// `padding="same"` of an even kernel pads one place less in front.
+    #[test]
+    fn words_for_padding_are_numbers() {
+        for (words, padding) in [("same", vec![1, 2]), ("valid", vec![0, 0])] {
+            let mut net = Net::new(&[3, 8, 8]);
+            net.conv("a", 8, 3, 1);
+            let (input, weight) = (Literal::Tensor(net.here()), net.weight("b", &[4, 8, 4, 3]));
+            let args = [
+                ("input", input),
+                ("weight", weight),
+                ("padding", Literal::Str(words.to_owned())),
+                ("dilation", ints(&[1, 2])),
+                ("groups", int(1)),
+            ];
+            net.node("b", "aten::conv2d", &args, vec![Size::BATCH, Size::fixed(4), Size::fixed(8), Size::fixed(8)]);
+            let cut = net.cut(&[vec![0, 1, 2]]);
+            let [Consumer { form: Form::Convolution(windows), .. }] = &consumers(&net.graph(), &cut)[..] else {
+                panic!("{words} is not found");
+            };
+            assert_eq!(windows.padding, padding, "{words}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Both networks run once, piece by piece from layer to layer, on one batch that is as large as [`ELEMENTS`] allows.
 
+mod layout;
 mod least_squares;
 mod rows;
 mod walk;
@@ -92,7 +93,7 @@ pub fn reconstruct(
                 (chosen(&states, states.dim() as i64 - 1, kept.inputs.as_ref())?, product(&states)?)
             }
         };
-        let axis = if matches!(consumer.form, Form::Convolution { .. }) { 1 } else { targets.dim() as i64 - 1 };
+        let axis = if matches!(consumer.form, Form::Linear { .. }) { targets.dim() as i64 - 1 } else { 1 };
         let (inputs, targets) = (&inputs, chosen(&targets, axis, kept.outputs.as_ref())?);
         match fitted(consumer, &tensors, inputs, &targets, generator)? {
             Some(changes) => {
@@ -115,14 +116,19 @@ struct KeptIndices {
 }
 
 fn kept_indices(graph: &Graph, cut: &Cut, consumer: &Consumer) -> Result<KeptIndices, Error> {
-    let is_transposed = matches!(consumer.form, Form::Linear { is_transposed: true });
-    let name = &graph.parameters()[consumer.weight].name;
-    let of_axis = |axis: usize| -> Result<Option<Tensor>, Error> {
-        let Some(indices) = cut.kept.0.get(name).and_then(|axes| axes.get(&axis)) else { return Ok(None) };
-        let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
-        Ok(Some(Tensor::f_from_slice(&indices)?))
+    let parameter = &graph.parameters()[consumer.weight];
+    let of_axis = |axis: usize| cut.kept.0.get(&parameter.name).and_then(|axes| axes.get(&axis));
+    let per_group = |axis: usize| graph.value(parameter.value).shape[axis].fixed;
+    let input_axis = consumer.form.input_axis();
+    let output_axis = 1 - input_axis;
+    // The second axis of a convolution counts inside a group.
+    let channels = |axis: usize| -> Result<Option<Tensor>, Error> {
+        let Some(indices) = of_axis(axis) else { return Ok(None) };
+        let groups = if axis == 1 { consumer.form.groups() } else { 1 };
+        let of_group = |group: i64| indices.iter().map(move |&index| group * per_group(axis) + i64::from(index));
+        Ok(Some(Tensor::f_from_slice(&(0..groups).flat_map(of_group).collect::<Vec<i64>>())?))
     };
-    Ok(KeptIndices { inputs: of_axis(usize::from(!is_transposed))?, outputs: of_axis(usize::from(is_transposed))? })
+    Ok(KeptIndices { inputs: channels(input_axis)?, outputs: channels(output_axis)? })
 }
 
 fn chosen(tensor: &Tensor, axis: i64, indices: Option<&Tensor>) -> Result<Tensor, Error> {
@@ -146,15 +152,9 @@ fn fitted(
         return Ok(None);
     }
     let shape = weight.size();
-    let groups = match &consumer.form {
-        Form::Convolution { groups, .. } => *groups,
-        Form::Linear { .. } => 1,
-    };
-    let (columns, outputs) = match consumer.form {
-        Form::Linear { is_transposed: true } => (shape[0], shape[1]),
-        Form::Linear { is_transposed: false } | Form::Convolution { .. } => (shape[1..].iter().product(), shape[0]),
-    };
-    if columns > WIDEST || columns == 0 || outputs % groups != 0 {
+    let groups = consumer.form.groups();
+    let (columns, per_group) = layout::size(&consumer.form, &shape);
+    if columns > WIDEST || columns == 0 {
         return Ok(None);
     }
     let bias = match consumer.intercept {
@@ -162,29 +162,19 @@ fn fitted(
         Intercept::Bias(index) if consumer.goal == Goal::Output => Some(tensors[index].f_to_kind(Kind::Float)?),
         Intercept::Bias(_) | Intercept::RunningMean(_) | Intercept::None => None,
     };
-    let mut rows = Rows::of(&consumer.form, &shape, inputs, targets, columns, seed)?;
+    let mut rows = Rows::of(&consumer.form, inputs, targets, columns, seed)?;
     let (mut matrices, mut shifts) = (Vec::new(), Vec::new());
-    let per_group = outputs / groups;
+    let is_centred = consumer.intercept != Intercept::None;
     for group in 0..groups {
-        let own = weight.f_to_kind(Kind::Float)?.f_narrow(0, 0, shape[0])?;
-        let own = match consumer.form {
-            Form::Linear { is_transposed: true } => own,
-            Form::Linear { is_transposed: false } | Form::Convolution { .. } => {
-                own.f_narrow(0, group * per_group, per_group)?.f_reshape([per_group, columns])?.f_transpose(0, 1)?
-            }
-        };
+        let own = layout::matrix(&consumer.form, &weight.f_to_kind(Kind::Float)?, group)?;
         let own_bias = bias.as_ref().map(|bias| bias.f_narrow(0, group * per_group, per_group)).transpose()?;
-        let is_centred = consumer.intercept != Intercept::None;
         let Some(Fit { matrix, shift }) = fit(&mut rows, group, &own, own_bias.as_ref(), is_centred)? else {
             return Ok(None);
         };
-        matrices.push(match consumer.form {
-            Form::Linear { is_transposed: true } => matrix,
-            Form::Linear { is_transposed: false } | Form::Convolution { .. } => matrix.f_transpose(0, 1)?,
-        });
+        matrices.push(matrix);
         shifts.push(shift);
     }
-    let matrix = Tensor::f_cat(&matrices, 0)?.f_reshape(&shape[..])?.f_to_kind(kind)?;
+    let matrix = layout::weight(&consumer.form, &shape, &matrices)?.f_to_kind(kind)?;
     let mut changes = vec![(consumer.weight, like(&matrix, weight)?)];
     let shift = Tensor::f_cat(&shifts, 0)?;
     match consumer.intercept {

@@ -3,7 +3,7 @@
 use rand::seq::index::sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use secateur_core::surgery::Form;
+use secateur_core::surgery::{Form, Windows};
 use tch::{Kind, Tensor};
 
 use crate::error::Error;
@@ -33,23 +33,15 @@ enum Source<'a> {
     Windows {
         inputs: Tensor,
         targets: &'a Tensor,
-        form: Windows,
+        form: &'a Form,
+        windows: &'a Windows,
         places: i64,
     },
 }
 
-/// How windows lie on the padded input.
-struct Windows {
-    kernel: Vec<i64>,
-    stride: Vec<i64>,
-    dilation: Vec<i64>,
-    groups: i64,
-}
-
 impl<'a> Rows<'a> {
     pub(super) fn of(
-        form: &Form,
-        weight: &[i64],
+        form: &'a Form,
         inputs: &Tensor,
         targets: &'a Tensor,
         columns: i64,
@@ -73,15 +65,11 @@ impl<'a> Rows<'a> {
                 }
                 Source::Matrix { inputs, targets }
             }
-            Form::Convolution { stride, padding, dilation, groups } => {
-                let both_sides: Vec<i64> = padding.iter().rev().flat_map(|&size| [size, size]).collect();
-                let padded = inputs.f_constant_pad_nd(&both_sides[..])?;
+            Form::Convolution(windows) | Form::TransposedConvolution(windows) => {
                 let places: i64 = targets.size()[2..].iter().product();
                 let samples = inputs.size()[0].max(1);
-                let (stride, dilation) = (stride.clone(), dilation.clone());
-                let form = Windows { kernel: weight[2..].to_vec(), stride, dilation, groups: *groups };
                 let places = places.min((wanted + samples - 1) / samples);
-                Source::Windows { inputs: padded, targets, form, places }
+                Source::Windows { inputs: inputs.shallow_clone(), targets, form, windows, places }
             }
         };
         Ok(Self { source, generator, seed })
@@ -102,7 +90,7 @@ impl<'a> Rows<'a> {
                     take(&part(inputs)?, &part(targets)?)?;
                 }
             }
-            Source::Windows { inputs, targets, form, places } => {
+            Source::Windows { inputs, targets, form, windows, places } => {
                 // The same places for every group and on every pass.
                 self.generator = ChaCha8Rng::seed_from_u64(self.seed);
                 let samples = inputs.size()[0];
@@ -112,10 +100,10 @@ impl<'a> Rows<'a> {
                     let (inputs, targets) = (part(inputs)?, part(targets)?);
                     let positions = positions(&mut self.generator, &targets.size()[2..], *places);
                     let own = |tensor: &Tensor| {
-                        let channels = tensor.size()[1] / form.groups;
+                        let channels = tensor.size()[1] / windows.groups;
                         tensor.f_narrow(1, group * channels, channels)
                     };
-                    take(&form.gather(&own(&inputs)?, &positions)?, &at(&own(&targets)?, &positions)?)?;
+                    take(&gathered(form, windows, &own(&inputs)?, &positions)?, &at(&own(&targets)?, &positions)?)?;
                 }
             }
         }
@@ -149,25 +137,36 @@ fn positions(generator: &mut ChaCha8Rng, grid: &[i64], count: i64) -> Vec<Vec<i6
     chosen.into_iter().map(coordinates).collect()
 }
 
-impl Windows {
-    /// The windows `[N, C, ...]` at these places of the output, `[N · places, C · kernel]`.
-    fn gather(&self, padded: &Tensor, positions: &[Vec<i64>]) -> Result<Tensor, Error> {
-        let offsets = grid(&self.kernel);
-        let places = |offset: &Vec<i64>| -> Vec<Vec<i64>> {
-            let place = |position: &Vec<i64>| {
-                let along = |dim: usize| position[dim] * self.stride[dim] + offset[dim] * self.dilation[dim];
-                (0..position.len()).map(along).collect()
-            };
-            positions.iter().map(place).collect()
-        };
-        let size = padded.size();
-        let flat: Vec<i64> = offsets.iter().flat_map(places).map(|place| flat_index(&place, &size[2..])).collect();
-        let index = Tensor::f_from_slice(&flat)?.f_to(padded.device())?;
-        let (samples, channels) = (size[0], size[1]);
-        let (kernel, count) = (offsets.len() as i64, positions.len() as i64);
-        let values = padded.f_contiguous()?.f_view([samples, channels, -1])?.f_index_select(2, &index)?;
-        let values = values.f_view([samples, channels, kernel, count])?.f_permute([0, 3, 1, 2])?;
-        Ok(values.f_reshape([samples * count, channels * kernel])?)
+/// What the kernel meets at these places of the output, of an input `[N, C, ...]`: `[N · places, C · kernel]`.
+fn gathered(form: &Form, windows: &Windows, input: &Tensor, positions: &[Vec<i64>]) -> Result<Tensor, Error> {
+    let size = input.size();
+    let (samples, channels, grid_size) = (size[0], size[1], &size[2..]);
+    // Behind the last place stands a zero for all that lie outside.
+    let outside: i64 = grid_size.iter().product();
+    let offsets = grid(&windows.kernel);
+    let met = |offset: &Vec<i64>, position: &Vec<i64>| -> Option<i64> {
+        let along = |dim: usize| met_along(form, windows, dim, position[dim], offset[dim]);
+        let place: Vec<i64> = (0..position.len()).map(along).collect::<Option<_>>()?;
+        let is_inside = place.iter().zip(grid_size).all(|(at, size)| (0..*size).contains(at));
+        is_inside.then(|| flat_index(&place, grid_size))
+    };
+    let index: Vec<i64> = offsets
+        .iter()
+        .flat_map(|offset| positions.iter().map(move |position| met(offset, position).unwrap_or(outside)))
+        .collect();
+    let index = Tensor::f_from_slice(&index)?.f_to(input.device())?;
+    let (kernel, count) = (offsets.len() as i64, positions.len() as i64);
+    let values = input.f_reshape([samples, channels, outside])?.f_constant_pad_nd([0, 1])?.f_index_select(2, &index)?;
+    let values = values.f_view([samples, channels, kernel, count])?.f_permute([0, 3, 1, 2])?;
+    Ok(values.f_reshape([samples * count, channels * kernel])?)
+}
+
+/// Where along a dimension of the input the kernel's entry at `offset` reads for the output at `position`.
+fn met_along(form: &Form, windows: &Windows, dim: usize, position: i64, offset: i64) -> Option<i64> {
+    let (stride, reach) = (windows.stride[dim], offset * windows.dilation[dim] - windows.padding[dim]);
+    match form {
+        Form::TransposedConvolution(_) => ((position - reach) % stride == 0).then(|| (position - reach) / stride),
+        Form::Convolution(_) | Form::Linear { .. } => Some(position * stride + reach),
     }
 }
 

@@ -1,7 +1,8 @@
 use secateur_core::configuration::Configuration;
+use secateur_core::graph::{Literal, Size};
 use secateur_core::group::Grouping;
-use secateur_core::surgery;
-use secateur_core::testing::Net;
+use secateur_core::surgery::{self, Windows};
+use secateur_core::testing::{Net, int, ints};
 use tch::Device;
 
 use super::*;
@@ -84,24 +85,171 @@ fn layers_come_nearer_to_the_original_one_after_the_other() {
     assert!(share < 0.8, "{share} of the loss is left");
 }
 
-/// The windows that rows are made of, against the convolution itself.
-#[test]
-fn rows_times_the_kernel_are_the_convolution() {
-    let (input, weight) = (random(&[3, 4, 9, 7]), random(&[6, 2, 3, 2]));
-    let (stride, padding, dilation, groups) = (vec![2, 1], vec![1, 2], vec![1, 2], 2);
-    let output =
-        input.conv2d(&weight, None::<Tensor>, stride.as_slice(), padding.as_slice(), dilation.as_slice(), groups);
-    let form = Form::Convolution { stride, padding, dilation, groups };
-    let mut rows = Rows::of(&form, &weight.size(), &input, &output, 12, 5).unwrap();
-    for group in 0..2 {
-        let kernel = weight.narrow(0, group * 3, 3).reshape([3, 12]).transpose(0, 1);
+/// Sizes of a convolution: of the input without the batch, of the weight, and how the kernel lies.
+struct Sizes {
+    input: &'static [i64],
+    weight: &'static [i64],
+    stride: &'static [i64],
+    padding: &'static [i64],
+    output_padding: &'static [i64],
+    dilation: &'static [i64],
+    groups: i64,
+}
+
+impl Sizes {
+    fn windows(&self) -> Windows {
+        let [kernel, stride, padding, dilation] =
+            [&self.weight[2..], self.stride, self.padding, self.dilation].map(<[i64]>::to_vec);
+        Windows { kernel, stride, padding, dilation, groups: self.groups }
+    }
+}
+
+/// Every place of the output once, and the weights come back out of their matrices.
+fn assert_rows_times_the_matrix_are(form: &Form, input: &Tensor, weight: &Tensor, output: &Tensor) {
+    let (columns, outputs) = layout::size(form, &weight.size());
+    let mut rows = Rows::of(form, input, output, columns, 5).unwrap();
+    let matrices: Vec<Tensor> = (0..form.groups()).map(|group| layout::matrix(form, weight, group).unwrap()).collect();
+    for (group, matrix) in matrices.iter().enumerate() {
+        assert_eq!(matrix.size(), [columns, outputs]);
         let mut seen = 0;
-        rows.each(group, |inputs, targets| {
+        rows.each(group as i64, |inputs, targets| {
             seen += inputs.size()[0];
-            assert!(inputs.matmul(&kernel).allclose(targets, 1e-4, 1e-4, false));
+            assert!(inputs.matmul(matrix).allclose(targets, 1e-4, 1e-4, false), "{form:?}, group {group}");
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, output.size()[0] * output.size()[2] * output.size()[3]);
+        assert_eq!(seen, output.size()[0] * output.size()[2..].iter().product::<i64>(), "{form:?}");
     }
+    assert!(layout::weight(form, &weight.size(), &matrices).unwrap().equal(weight), "{form:?}");
+}
+
+/// The windows that rows are made of, against the convolution itself.
+#[test]
+fn rows_times_the_kernel_are_the_convolution() {
+    let sizes = Sizes {
+        input: &[4, 9, 7],
+        weight: &[6, 2, 3, 2],
+        stride: &[2, 1],
+        padding: &[1, 2],
+        output_padding: &[],
+        dilation: &[1, 2],
+        groups: 2,
+    };
+    let (input, weight) = (random(&[&[3], sizes.input].concat()), random(sizes.weight));
+    let Sizes { stride, padding, dilation, groups, .. } = sizes;
+    let output = input.conv2d(&weight, None::<Tensor>, stride, padding, dilation, groups);
+    assert_rows_times_the_matrix_are(&Form::Convolution(sizes.windows()), &input, &weight, &output);
+}
+
+#[test]
+fn rows_times_the_kernel_are_the_convolution_that_pads_to_the_same_size() {
+    let (input, weight) = (random(&[3, 4, 9]), random(&[6, 4, 4]));
+    let output = input.conv1d_padding(&weight, None::<Tensor>, [1], "same", [1], 1);
+    let windows = Windows { kernel: vec![4], stride: vec![1], padding: vec![1], dilation: vec![1], groups: 1 };
+    assert_rows_times_the_matrix_are(&Form::Convolution(windows), &input, &weight, &output);
+}
+
+#[test]
+fn rows_times_the_kernel_are_the_transposed_convolution() {
+    let plane = Sizes {
+        input: &[4, 5, 6],
+        weight: &[4, 3, 3, 2],
+        stride: &[2, 3],
+        padding: &[1, 0],
+        output_padding: &[1, 2],
+        dilation: &[2, 1],
+        groups: 2,
+    };
+    let line = Sizes {
+        input: &[4, 9],
+        weight: &[4, 6, 5],
+        stride: &[1],
+        padding: &[3],
+        output_padding: &[0],
+        dilation: &[1],
+        groups: 1,
+    };
+    let space = Sizes {
+        input: &[4, 3, 4, 2],
+        weight: &[4, 1, 2, 2, 3],
+        stride: &[2, 2, 1],
+        padding: &[0, 1, 1],
+        output_padding: &[0, 1, 0],
+        dilation: &[1, 1, 1],
+        groups: 2,
+    };
+    for sizes in [line, plane, space] {
+        let (input, weight) = (random(&[&[3], sizes.input].concat()), random(sizes.weight));
+        let Sizes { stride, padding, output_padding, dilation, groups, .. } = sizes;
+        let none = None::<Tensor>;
+        let output = match stride.len() {
+            1 => input.conv_transpose1d(&weight, none, stride, padding, output_padding, groups, dilation),
+            2 => input.conv_transpose2d(&weight, none, stride, padding, output_padding, groups, dilation),
+            _ => input.conv_transpose3d(&weight, none, stride, padding, output_padding, groups, dilation),
+        };
+        assert_rows_times_the_matrix_are(&Form::TransposedConvolution(sizes.windows()), &input, &weight, &output);
+    }
+}
+
+/// What a layer that is linear in its weight leaves at the least: every column is what one entry of the weight alone gives.
+fn least_loss(weight: &[i64], targets: &Tensor, apply: impl Fn(&Tensor) -> Tensor) -> f64 {
+    let entries: i64 = weight.iter().product();
+    let bias = |channel: i64| {
+        let only = Tensor::zeros_like(targets);
+        let _ = only.narrow(1, channel, 1).fill_(1.0);
+        only.reshape([-1])
+    };
+    let of_entry = |entry: i64| {
+        let only = Tensor::zeros([entries], (Kind::Float, Device::Cpu));
+        let _ = only.narrow(0, entry, 1).fill_(1.0);
+        apply(&only.reshape(weight)).reshape([-1])
+    };
+    let columns: Vec<Tensor> = (0..entries).map(of_entry).chain((0..targets.size()[1]).map(bias)).collect();
+    let (matrix, target) =
+        (Tensor::stack(&columns, 1).to_kind(Kind::Double), targets.reshape([-1, 1]).to_kind(Kind::Double));
+    let (solution, ..) = matrix.linalg_lstsq(&target, None, "gelsd");
+    (matrix.matmul(&solution) - target).square().mean(Kind::Double).double_value(&[])
+}
+
+/// A decoder's end: the fit is as good as an exact one that never heard of windows.
+#[test]
+fn a_transposed_convolution_comes_as_near_as_it_can() {
+    let mut net = Net::new(&[3, 6, 6]);
+    let size =
+        |channels: i64, side: i64| [Size::BATCH, Size::fixed(channels), Size::fixed(side), Size::fixed(side)].to_vec();
+    let first = [
+        ("input", Literal::Tensor(net.here())),
+        ("weight", net.weight("a", &[8, 3, 1, 1])),
+        ("bias", Literal::None),
+        ("stride", ints(&[1, 1])),
+        ("padding", ints(&[0, 0])),
+        ("dilation", ints(&[1, 1])),
+        ("groups", int(1)),
+    ];
+    let up = net.node("a", "aten::conv2d", &first, size(8, 6)).relu().here();
+    let (weight, bias) = (net.weight("up.weight", &[8, 2, 3, 3]), net.weight("up.bias", &[4]));
+    let args = [
+        ("input", Literal::Tensor(up)),
+        ("weight", weight),
+        ("bias", bias),
+        ("stride", ints(&[2, 2])),
+        ("padding", ints(&[1, 1])),
+        ("dilation", ints(&[1, 1])),
+        ("transposed", Literal::Bool(true)),
+        ("output_padding", ints(&[1, 1])),
+        ("groups", int(2)),
+    ];
+    net.node("up", "aten::convolution", &args, size(4, 12));
+    let case = case(&net, &[3, 6, 6]);
+    let input = case.split.range(0..200).unwrap();
+    let targets = case.original.answers(&input).unwrap().remove(0);
+    let mut walk = Walk::new(&case.cut.graph, &input);
+    walk.to(2, &[up], case.pruned.weights()).unwrap();
+    let read = walk.value(up).unwrap();
+    let apply = |weight: &Tensor| read.conv_transpose2d(weight, None::<Tensor>, [2, 2], [1, 1], [1, 1], 2, [1, 1]);
+    let least = least_loss(&[4, 2, 3, 3], &targets, apply);
+    let (repaired, found) = reconstruct(&case.original, &case.cut, case.pruned, &case.split, 200, 0).unwrap();
+    let after = (repaired.answers(&input).unwrap().remove(0) - &targets).square().mean(Kind::Double).double_value(&[]);
+    assert_eq!((found.layers, found.left), (1, 0));
+    assert!(after < 1.01 * least, "{after} is left, {least} would do");
 }

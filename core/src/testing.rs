@@ -237,6 +237,54 @@ impl Net {
         self.node(name, "aten::conv_transpose2d", &args, shape)
     }
 
+    /// Recurrent layers over sequences `[B, steps, features]` that start at zero: an LSTM when there are four gates, a GRU when there are
+    /// three, else plain ones. The weights of layer 0 and direction 0 are `ih_0_0`, `hh_0_0`, `b_0_0` and `c_0_0`.
+    pub fn recurrent(&mut self, hidden: i64, gates: i64, layers: i64, directions: i64) -> &mut Self {
+        let (input, mut shape) = (Literal::Tensor(self.here), self.shape());
+        let mut params = Vec::new();
+        for (layer, direction) in (0..layers).flat_map(|layer| (0..directions).map(move |direction| (layer, direction)))
+        {
+            let read = if layer == 0 { shape[2].fixed } else { hidden * directions };
+            let shapes =
+                [vec![gates * hidden, read], vec![gates * hidden, hidden], vec![gates * hidden], vec![gates * hidden]];
+            for (name, shape) in ["ih", "hh", "b", "c"].into_iter().zip(shapes) {
+                let Literal::Tensor(weight) = self.weight(&format!("{name}_{layer}_{direction}"), &shape) else {
+                    continue;
+                };
+                params.push(Some(weight));
+            }
+        }
+        let state = vec![Size::fixed(layers * directions), Size::BATCH, Size::fixed(hidden)];
+        let mut zeros = vec![("size", Literal::Ints(state.clone()))];
+        zeros.extend(["dtype", "layout", "device", "pin_memory"].map(|name| (name, Literal::None)));
+        self.node("state", "aten::zeros", &zeros, state.clone());
+        let zeros = self.here;
+        let hx = if gates == 4 { Literal::Tensors(vec![Some(zeros); 2]) } else { Literal::Tensor(zeros) };
+        let args = [
+            ("input", input),
+            ("hx", hx),
+            ("params", Literal::Tensors(params)),
+            ("has_biases", Literal::Bool(true)),
+            ("num_layers", int(layers)),
+            ("dropout", Literal::Float(0.0)),
+            ("train", Literal::Bool(false)),
+            ("bidirectional", Literal::Bool(directions == 2)),
+            ("batch_first", Literal::Bool(true)),
+        ];
+        shape[2] = Size::fixed(hidden * directions);
+        let op = match gates {
+            4 => "aten::lstm",
+            3 => "aten::gru",
+            _ => "aten::rnn_tanh",
+        };
+        self.node("rnn", op, &args, shape);
+        let states: Vec<ValueId> = (0..if gates == 4 { 2 } else { 1 }).map(|_| self.value(state.clone())).collect();
+        let node = self.file.nodes.last_mut().expect("it was appended above");
+        "input".clone_into(&mut node.overload);
+        node.outputs.extend(states);
+        self
+    }
+
     /// Adds `layer_norm` over the last dimension.
     ///
     /// # Panics

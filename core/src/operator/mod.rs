@@ -39,7 +39,7 @@ mod write;
 pub use layer_kind::LayerKind;
 pub use layout::parameter_behind;
 pub use lookup::{places_numbered_by, renumbered};
-pub use recurrent::{RecurrentMatrices, recurrent_matrices};
+pub use recurrent::{RecurrentMatrices, layer_by_layer, recurrent_matrices};
 
 use crate::axes::{Axes, Contraction, Remaining};
 use crate::graph::{Graph, Node, Parameter, Size, ValueId};

@@ -6,7 +6,7 @@
 
 use super::{Macs, Operator, operand, per_sample, sum_over_columns};
 use crate::axes::{Axes, Cause, Dim, Reason};
-use crate::graph::{Graph, Literal, Node, ValueId};
+use crate::graph::{Argument, Graph, GraphFile, Literal, Node, Size, ValueId};
 
 /// `lstm`, `gru`, `rnn_tanh` and `rnn_relu` over sequences that are not packed.
 pub(super) struct Recurrent;
@@ -108,13 +108,17 @@ struct Matrices {
 }
 
 impl Matrices {
+    fn all(&self) -> Vec<ValueId> {
+        [&[self.input, self.recurrent], &self.biases[..]].concat()
+    }
+
     /// `read` is what the layer's input has for features.
     fn relate(&self, node: &Node, graph: &Graph, axes: &mut Axes, read: &Dim, hidden: &Dim) -> Result<(), String> {
         let (columns, own) = (axes.dims(self.input)[1].clone(), axes.dims(self.recurrent)[1].clone());
         axes.unify(read, &columns)?;
         axes.unify(hidden, &own)?;
         let rows = repeated(axes, graph, hidden, self.recurrent, gates(node));
-        for weight in [&[self.input, self.recurrent], &self.biases[..]].concat() {
+        for weight in self.all() {
             let of_weight = axes.dims(weight)[0].clone();
             axes.unify(&rows, &of_weight)?;
         }
@@ -130,33 +134,117 @@ impl Matrices {
     }
 }
 
-/// The matrices of a whole recurrent layer whose inputs and results the graph has: those of its first layer, by direction.
+/// The matrices of one recurrent layer in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecurrentMatrices {
     /// `[gates · hidden, in]`
     pub input: ValueId,
-    /// `[gates · hidden, hidden]`; `None` where further layers follow, so that its states are no result.
-    pub recurrent: Option<ValueId>,
+    /// `[gates · hidden, hidden]`
+    pub recurrent: ValueId,
     /// What is added to the product with the input.
     pub input_bias: Option<ValueId>,
     /// What is added to the product with the state.
     pub recurrent_bias: Option<ValueId>,
 }
 
-/// The matrices of a recurrent layer that reads whole sequences; empty for every other node.
-pub fn recurrent_matrices(node: &Node) -> Vec<RecurrentMatrices> {
-    if !Recurrent.names().contains(&super::functional_name(&node.op)) {
-        return Vec::new();
+impl From<&Matrices> for RecurrentMatrices {
+    fn from(Matrices { input, recurrent, biases }: &Matrices) -> Self {
+        let (input_bias, recurrent_bias) = (biases.first().copied(), biases.get(1).copied());
+        Self { input: *input, recurrent: *recurrent, input_bias, recurrent_bias }
     }
-    let Ok(layers) = layers(node) else { return Vec::new() };
-    let is_alone = layers.len() == 1;
-    let of_direction = |Matrices { input, recurrent, biases }: &Matrices| RecurrentMatrices {
-        input: *input,
-        recurrent: is_alone.then_some(*recurrent),
-        input_bias: biases.first().copied(),
-        recurrent_bias: biases.get(1).copied(),
+}
+
+/// The matrices, by direction, of a node that is a single recurrent layer over whole sequences; empty for every other node, see
+/// [`layer_by_layer`].
+pub fn recurrent_matrices(node: &Node) -> Vec<RecurrentMatrices> {
+    match &stack(node)[..] {
+        [directions] => directions.iter().map(RecurrentMatrices::from).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The parameters of a node that goes along sequences, by layer and direction; empty for every other node.
+fn stack(node: &Node) -> Vec<Vec<Matrices>> {
+    let is_recurrent = Recurrent.names().contains(&super::functional_name(&node.op));
+    if is_recurrent { layers(node).unwrap_or_default() } else { Vec::new() }
+}
+
+/// The same computation with a node for each layer of a recurrent stack, so that what each layer reads and gives is a value. Parameters and
+/// all other nodes stay as they are.
+///
+/// # Panics
+/// Never: the parts of a stack read what stands before it.
+pub fn layer_by_layer(graph: &Graph) -> Graph {
+    let mut file = graph.file().clone();
+    for node in std::mem::take(&mut file.nodes) {
+        let layers = stack(&node);
+        if layers.len() > 1 { unstack(&mut file, &node, &layers) } else { file.nodes.push(node) }
+    }
+    Graph::new(file).expect("each layer reads the one before it, and later nodes what the stack gave")
+}
+
+fn unstack(file: &mut GraphFile, node: &Node, layers: &[Vec<Matrices>]) {
+    let (Some(mut input), Some((&output, states_after))) = (node.tensor("input"), node.outputs.split_first()) else {
+        return file.nodes.push(node.clone());
     };
-    layers.first().map(|directions| directions.iter().map(of_direction).collect()).unwrap_or_default()
+    let mut after: Vec<Vec<Option<ValueId>>> = vec![Vec::new(); states_after.len()];
+    for (layer, directions) in layers.iter().enumerate() {
+        let name = format!("{}.layer{layer}", node.name);
+        let (count, first) = (directions.len() as i64, (layer * directions.len()) as i64);
+        let before: Vec<ValueId> = states(node)
+            .into_iter()
+            .enumerate()
+            .map(|(number, state)| narrowed(file, &format!("{name}.state{number}"), state, first, count))
+            .collect();
+        let given = match layer + 1 == layers.len() {
+            true => output,
+            false => added(file, output, None),
+        };
+        let left: Vec<ValueId> = states_after.iter().map(|&state| added(file, state, Some(count))).collect();
+        let mut own = Node { name, outputs: [&[given], &left[..]].concat(), ..node.clone() };
+        own.set("input", Literal::Tensor(input));
+        own.set("num_layers", Literal::Int(Size::fixed(1)));
+        own.set("params", Literal::Tensors(directions.iter().flat_map(Matrices::all).map(Some).collect()));
+        let is_list = matches!(node.arg("hx"), Some(Literal::Tensors(_)));
+        own.set(
+            "hx",
+            match before[..] {
+                [state] if !is_list => Literal::Tensor(state),
+                _ => Literal::Tensors(before.into_iter().map(Some).collect()),
+            },
+        );
+        file.nodes.push(own);
+        after.iter_mut().zip(left).for_each(|(states, state)| states.push(Some(state)));
+        input = given;
+    }
+    for (number, (states, &output)) in after.into_iter().zip(states_after).enumerate() {
+        let args = [("tensors", Literal::Tensors(states)), ("dim", Literal::Int(Size::fixed(0)))];
+        file.nodes.push(call(format!("{}.states{number}", node.name), "aten::cat", &args, output));
+    }
+}
+
+/// So many layers and directions of a state, from the first one.
+fn narrowed(file: &mut GraphFile, name: &str, state: ValueId, first: i64, count: i64) -> ValueId {
+    let output = added(file, state, Some(count));
+    let [dim, start, length] = [0, first, count].map(|number| Literal::Int(Size::fixed(number)));
+    let args = [("self", Literal::Tensor(state)), ("dim", dim), ("start", start), ("length", length)];
+    file.nodes.push(call(name.to_owned(), "aten::narrow", &args, output));
+    output
+}
+
+/// A new value that is like this one, or has so many rows of it.
+fn added(file: &mut GraphFile, like: ValueId, rows: Option<i64>) -> ValueId {
+    let mut value = file.values[like.index()].clone();
+    if let (Some(rows), Some(size)) = (rows, value.shape.first_mut()) {
+        *size = Size::fixed(rows);
+    }
+    file.values.push(value);
+    ValueId(file.values.len() as u32 - 1)
+}
+
+fn call(name: String, op: &str, args: &[(&str, Literal)], output: ValueId) -> Node {
+    let args = args.iter().map(|(name, value)| Argument::positional(name, value.clone())).collect();
+    Node { name, op: op.to_owned(), overload: String::new(), args, outputs: vec![output], list: false }
 }
 
 /// Vectors that are multiplied for one sample: the steps of a sequence.
@@ -225,51 +313,14 @@ fn cell(node: &Node) -> Result<Matrices, String> {
 #[cfg(test)]
 mod tests {
     use crate::graph::{Literal, Size};
-    use crate::testing::{Net, int, ints};
+    use crate::testing::{Net, ints};
 
     const STEPS: i64 = 5;
-
-    /// Appends a recurrent layer to sequences `[B, 5, in]`; an LSTM when it has four gates.
-    fn recurrent(net: &mut Net, hidden: i64, gates: i64, layers: i64, directions: i64) {
-        let input = net.here();
-        let mut features = net.graph().value(input).shape[2].fixed;
-        let mut params = Vec::new();
-        for layer in 0..layers {
-            for direction in 0..directions {
-                let mut weight =
-                    |name: &str, shape: &[i64]| match net.weight(&format!("{name}_{layer}_{direction}"), shape) {
-                        Literal::Tensor(value) => params.push(Some(value)),
-                        other => panic!("{other:?}"),
-                    };
-                weight("ih", &[gates * hidden, features]);
-                weight("hh", &[gates * hidden, hidden]);
-                weight("b", &[gates * hidden]);
-                weight("c", &[gates * hidden]);
-            }
-            features = hidden * directions;
-        }
-        let state = [Size::fixed(layers * directions), Size::BATCH, Size::fixed(hidden)];
-        net.node("state", "aten::zeros", &[("size", Literal::Ints(state.to_vec()))], state.to_vec());
-        let state = net.here();
-        let hx = if gates == 4 { Literal::Tensors(vec![Some(state); 2]) } else { Literal::Tensor(state) };
-        let args = [
-            ("input", Literal::Tensor(input)),
-            ("hx", hx),
-            ("params", Literal::Tensors(params)),
-            ("has_biases", Literal::Bool(true)),
-            ("num_layers", int(layers)),
-            ("bidirectional", Literal::Bool(directions == 2)),
-            ("batch_first", Literal::Bool(true)),
-        ];
-        let op = if gates == 4 { "aten::lstm" } else { "aten::gru" };
-        let shape = [Size::BATCH, Size::fixed(STEPS), Size::fixed(hidden * directions)];
-        net.node("rnn", op, &args, shape.to_vec());
-    }
 
     #[test]
     fn a_hidden_unit_goes_with_its_rows_in_every_gate_and_its_columns() {
         let mut net = Net::new(&[STEPS, 3]);
-        recurrent(&mut net, 4, 4, 1, 1);
+        net.recurrent(4, 4, 1, 1);
         net.linear("out", 2);
         let [group] = &net.groups()[..] else { panic!("{:?}", net.groups()) };
         assert_eq!(group.channels(), 4);
@@ -287,7 +338,7 @@ mod tests {
     #[test]
     fn layers_and_directions_share_their_units() {
         let mut net = Net::new(&[STEPS, 3]);
-        recurrent(&mut net, 4, 3, 2, 2);
+        net.recurrent(4, 3, 2, 2);
         net.linear("out", 2);
         let [group] = &net.groups()[..] else { panic!("{:?}", net.groups()) };
         assert_eq!(group.channels(), 4);
@@ -300,17 +351,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stack_becomes_a_node_for_each_layer_between_the_same_values() {
+        let mut net = Net::new(&[STEPS, 3]);
+        net.recurrent(4, 4, 3, 2).linear("out", 2);
+        let (graph, apart) = (net.graph(), super::layer_by_layer(&net.graph()));
+        let stack = graph.nodes().iter().find(|node| node.op == "aten::lstm").unwrap();
+        assert!(super::recurrent_matrices(stack).is_empty());
+        let layers: Vec<_> = apart.nodes().iter().filter(|node| node.op == "aten::lstm").collect();
+        assert_eq!(layers.len(), 3);
+        for (layer, node) in layers.iter().enumerate() {
+            let name = |value| &graph.as_parameter(value).unwrap().name;
+            let matrices = super::recurrent_matrices(node);
+            assert_eq!(name(matrices[1].input), &format!("ih_{layer}_1"));
+            assert_eq!(name(matrices[0].recurrent_bias.unwrap()), &format!("c_{layer}_0"));
+            let read = layer.checked_sub(1).map_or(stack.tensor("input").unwrap(), |before| layers[before].outputs[0]);
+            assert_eq!(node.tensor("input"), Some(read));
+        }
+        assert_eq!(layers[2].outputs[0], stack.outputs[0], "later nodes read what they did");
+    }
+
+    #[test]
     fn what_the_layer_reads_is_cut_and_what_it_goes_along_is_not() {
         let mut net = Net::new(&[3, STEPS, 6]);
         net.conv("a", 4, 3, 1).mean(&[3], false).apply("aten::permute", &[("dims", ints(&[0, 2, 1]))], &[STEPS, 4]);
-        recurrent(&mut net, 4, 4, 1, 1);
+        net.recurrent(4, 4, 1, 1);
         net.linear("out", 2);
         assert_eq!(net.groups()[0].tensors(), ["a.weight:0", "a.bias:0", "ih_0_0:1"]);
 
         // Channels as time.
         let mut net = Net::new(&[3, 4, 4]);
         net.conv("a", STEPS, 3, 1).mean(&[3], false);
-        recurrent(&mut net, 4, 4, 1, 1);
+        net.recurrent(4, 4, 1, 1);
         net.linear("out", 2);
         assert!(net.reasons("a.weight", 0).contains("step by step"), "{}", net.reasons("a.weight", 0));
     }

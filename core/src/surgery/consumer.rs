@@ -95,7 +95,8 @@ pub enum Intercept {
     None,
 }
 
-/// The layers of a cut network whose inputs were cut, in program order. Those whose weights other nodes read too are left out, since there is
+/// The layers of a cut network whose inputs were cut, in program order; of recurrent stacks only where each layer has its node
+/// ([`operator::layer_by_layer`]). Those whose weights other nodes read too are left out, since there is
 /// more than one input to fit them to.
 pub fn consumers(graph: &Graph, cut: &Cut) -> Vec<Consumer> {
     let nodes = graph.nodes().iter().enumerate();
@@ -121,8 +122,10 @@ fn recurrent(graph: &Graph, cut: &Cut, index: usize, node: &Node) -> Vec<Consume
     };
     let of_direction = |(direction, own): (usize, &operator::RecurrentMatrices)| {
         let states = Goal::States { direction, directions };
-        let with_states = own.recurrent.and_then(|weight| consumer(weight, own.recurrent_bias, output, states));
-        [consumer(own.input, own.input_bias, read, Goal::Product), with_states]
+        [
+            consumer(own.input, own.input_bias, read, Goal::Product),
+            consumer(own.recurrent, own.recurrent_bias, output, states),
+        ]
     };
     matrices.iter().enumerate().flat_map(of_direction).flatten().collect()
 }

@@ -15,6 +15,7 @@ mod rows;
 mod walk;
 
 use secateur_core::graph::Graph;
+use secateur_core::operator::layer_by_layer;
 use secateur_core::surgery::{Consumer, Cut, Form, Goal, Intercept, consumers};
 use tch::{Kind, Tensor};
 
@@ -57,7 +58,7 @@ pub fn reconstruct(
     seed: u64,
 ) -> Result<(Network, Reconstruction), Error> {
     let _no_grad = tch::no_grad_guard();
-    let graph = original.graph();
+    let graph = &layer_by_layer(original.graph());
     let consumers = consumers(graph, cut);
     let elements = ELEMENTS.min((memory::share() / 2) as i64);
     let samples =
@@ -69,7 +70,8 @@ pub fn reconstruct(
     let inputs = split.select(&order)?;
     let (cut_graph, tensors) = network.into_parts();
     let mut tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
-    let mut walks = (Walk::new(graph, &inputs), Walk::new(&cut_graph, &inputs));
+    let cut_layers = layer_by_layer(&cut_graph);
+    let mut walks = (Walk::new(graph, &inputs), Walk::new(&cut_layers, &inputs));
     let mut found = Reconstruction { layers: 0, left: 0, samples };
     let mut generator = seed;
     for consumer in &consumers {

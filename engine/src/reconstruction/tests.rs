@@ -1,6 +1,7 @@
 use secateur_core::configuration::Configuration;
 use secateur_core::graph::{Literal, Size};
 use secateur_core::group::Grouping;
+use secateur_core::operator::layer_by_layer;
 use secateur_core::surgery::{self, Windows};
 use secateur_core::testing::{Net, int, ints};
 use tch::Device;
@@ -83,6 +84,35 @@ fn layers_come_nearer_to_the_original_one_after_the_other() {
     let (share, found) = remaining(case(&net, &[12]));
     assert_eq!((found.layers, found.left), (2, 0));
     assert!(share < 0.8, "{share} of the loss is left");
+}
+
+#[test]
+fn a_recurrent_stack_computes_the_same_layer_by_layer() {
+    for (gates, directions) in [(4, 2), (3, 1), (1, 2)] {
+        let mut net = Net::new(&[6, 5]);
+        net.recurrent(4, gates, 3, directions);
+        let network = network(&net);
+        let apart = Network::new(
+            layer_by_layer(network.graph()),
+            network.weights().iter().map(Tensor::shallow_clone).collect(),
+        )
+        .unwrap();
+        let input = [random(&[7, 6, 5])];
+        let (whole, parts) = (network.answers(&input).unwrap().remove(0), apart.answers(&input).unwrap().remove(0));
+        assert!(whole.allclose(&parts, 1e-5, 1e-6, false), "{gates} gates, {directions} directions");
+    }
+}
+
+#[test]
+fn every_layer_of_a_recurrent_stack_is_fitted() {
+    for (gates, directions) in [(4, 2), (3, 1)] {
+        let mut net = Net::new(&[6, 5]);
+        net.recurrent(24, gates, 3, directions).linear("out", 4);
+        let (share, found) = remaining(case(&net, &[6, 5]));
+        // The first layer lost no inputs, each has states, and the last linear layer reads them.
+        assert_eq!((found.layers as i64, found.left), (5 * directions + 1, 0));
+        assert!(share < 0.6, "{gates} gates, {directions} directions: {share} of the loss is left");
+    }
 }
 
 /// Sizes of a convolution: of the input without the batch, of the weight, and how the kernel lies.

@@ -210,7 +210,7 @@ fn layers_of_every_sort_are_fitted_in_closed_form() {
     tch::manual_seed(0);
     let samples = tch::Tensor::randn([600, 3, 16, 16], (tch::Kind::Float, tch::Device::Cpu));
     save_named(&data, [("x", &samples)]).unwrap();
-    for (family, layers) in [("channels-last", 5), ("recurrent", 3), ("attention", 5), ("u-net", 6)] {
+    for (family, layers) in [("channels-last", 5), ("recurrent", 9), ("attention", 5), ("u-net", 6)] {
         let spec = format!(
             r#"{{"target": {{"flops_reduction": 0.5}}, "method": "uniform", "input_shape": {IMAGE}, "fine_tune": null}}"#
         );

@@ -24,14 +24,14 @@ use crate::error::Error;
 use crate::network::{Network, weights};
 use crate::process::memory;
 
-use least_squares::{Fit, fit};
+use least_squares::{Part, Place, Problem};
 use rows::Rows;
 use walk::Walk;
 
 /// Elements of all activations that are held at a time, of both networks: 1 GiB of float32, or two shares of the memory.
 const ELEMENTS: i64 = 1 << 28;
 
-/// Inputs of a layer, per output, up to which it is fitted: its Gram matrix has the square of so many elements, in float64.
+/// Inputs of a layer, per output, up to which it is solved at once: their Gram matrix has the square of so many elements, in float64.
 const WIDEST: i64 = 8192;
 
 /// What a repair did.
@@ -39,7 +39,7 @@ const WIDEST: i64 = 8192;
 pub struct Reconstruction {
     /// Layers that were fitted.
     pub layers: usize,
-    /// Layers that lost inputs and were left: too wide, or not of a kind that is fitted.
+    /// Layers that lost inputs and were left: without a solution in numbers.
     pub left: usize,
     /// Samples that they were fitted on.
     pub samples: i64,
@@ -155,8 +155,8 @@ fn fitted(
     }
     let shape = weight.size();
     let groups = consumer.form.groups();
-    let (columns, per_group) = layout::size(&consumer.form, &shape);
-    if columns > WIDEST || columns == 0 {
+    let (columns, _) = layout::size(&consumer.form, &shape);
+    if columns == 0 {
         return Ok(None);
     }
     let bias = match consumer.intercept {
@@ -164,17 +164,17 @@ fn fitted(
         Intercept::Bias(index) if consumer.goal == Goal::Output => Some(tensors[index].f_to_kind(Kind::Float)?),
         Intercept::Bias(_) | Intercept::RunningMean(_) | Intercept::None => None,
     };
-    let mut rows = Rows::of(&consumer.form, inputs, targets, columns, seed)?;
-    let (mut matrices, mut shifts) = (Vec::new(), Vec::new());
+    let rows = Rows::of(&consumer.form, inputs, targets, rows::wanted(columns), seed)?;
     let is_centred = consumer.intercept != Intercept::None;
+    let mut places = [Place { is_centred, parts: vec![Part { rows, bias }] }];
+    let (mut matrices, mut shifts) = (Vec::new(), Vec::new());
     for group in 0..groups {
-        let own = layout::matrix(&consumer.form, &weight.f_to_kind(Kind::Float)?, group)?;
-        let own_bias = bias.as_ref().map(|bias| bias.f_narrow(0, group * per_group, per_group)).transpose()?;
-        let Some(Fit { matrix, shift }) = fit(&mut rows, group, &own, own_bias.as_ref(), is_centred)? else {
+        let matrix = layout::matrix(&consumer.form, &weight.f_to_kind(Kind::Float)?, group)?;
+        let Some(fit) = (Problem { group, matrix: &matrix, widest: WIDEST }).solve(&mut places)? else {
             return Ok(None);
         };
-        matrices.push(matrix);
-        shifts.push(shift);
+        matrices.push(fit.matrix);
+        shifts.extend(fit.shifts);
     }
     let matrix = layout::weight(&consumer.form, &shape, &matrices)?.f_to_kind(kind)?;
     let mut changes = vec![(consumer.weight, like(&matrix, weight)?)];

@@ -18,6 +18,11 @@ const SAMPLES: i64 = 32;
 /// Rows of a matrix that are given at a time.
 const CHUNK: i64 = 4096;
 
+/// How many rows a problem of so many columns should have.
+pub(super) fn wanted(columns: i64) -> i64 {
+    (ROWS_PER_COLUMN * columns).clamp(ROWS.0, ROWS.1)
+}
+
 pub(super) struct Rows<'a> {
     source: Source<'a>,
     generator: ChaCha8Rng,
@@ -32,7 +37,7 @@ enum Source<'a> {
     },
     Windows {
         inputs: Tensor,
-        targets: &'a Tensor,
+        targets: Tensor,
         form: &'a Form,
         windows: &'a Windows,
         places: i64,
@@ -40,22 +45,16 @@ enum Source<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn of(
-        form: &'a Form,
-        inputs: &Tensor,
-        targets: &'a Tensor,
-        columns: i64,
-        seed: u64,
-    ) -> Result<Self, Error> {
-        let wanted = (ROWS_PER_COLUMN * columns).clamp(ROWS.0, ROWS.1);
+    /// So many at the most.
+    pub(super) fn of(form: &'a Form, inputs: &Tensor, targets: &Tensor, most: i64, seed: u64) -> Result<Self, Error> {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let source = match form {
             Form::Linear { .. } => {
                 let flat = |tensor: &Tensor| tensor.f_reshape([-1, tensor.size().last().copied().unwrap_or(1)]);
                 let (mut inputs, mut targets) = (flat(inputs)?, flat(targets)?);
                 let rows = inputs.size()[0];
-                if rows > wanted {
-                    let chosen: Vec<i64> = sample(&mut generator, rows as usize, wanted as usize)
+                if rows > most {
+                    let chosen: Vec<i64> = sample(&mut generator, rows as usize, most as usize)
                         .into_iter()
                         .map(|row| row as i64)
                         .collect();
@@ -68,11 +67,25 @@ impl<'a> Rows<'a> {
             Form::Convolution(windows) | Form::TransposedConvolution(windows) => {
                 let places: i64 = targets.size()[2..].iter().product();
                 let samples = inputs.size()[0].max(1);
-                let places = places.min((wanted + samples - 1) / samples);
-                Source::Windows { inputs: inputs.shallow_clone(), targets, form, windows, places }
+                let places = places.min((most + samples - 1) / samples);
+                Source::Windows {
+                    inputs: inputs.shallow_clone(),
+                    targets: targets.shallow_clone(),
+                    form,
+                    windows,
+                    places,
+                }
             }
         };
         Ok(Self { source, generator, seed })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> i64 {
+        match &self.source {
+            Source::Matrix { inputs, .. } => inputs.size()[0],
+            Source::Windows { inputs, places, .. } => inputs.size()[0] * places,
+        }
     }
 
     /// Gives all rows of a group of channels, some at a time: inputs `[rows, columns]`, targets `[rows, outputs]`.

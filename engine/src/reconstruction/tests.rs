@@ -6,6 +6,7 @@ use secateur_core::surgery::{self, Windows};
 use secateur_core::testing::{Net, int, ints};
 use tch::Device;
 
+use super::least_squares::Fit;
 use super::*;
 use crate::network::cut;
 
@@ -86,6 +87,70 @@ fn layers_come_nearer_to_the_original_one_after_the_other() {
     assert!(share < 0.8, "{share} of the loss is left");
 }
 
+/// Rows whose columns are correlated, as those of a layer behind a ReLU are, and targets that they nearly say.
+fn correlated(rows: i64, columns: i64) -> (Tensor, Tensor) {
+    tch::manual_seed(5);
+    let inputs =
+        (random(&[rows, columns / 2]).matmul(&random(&[columns / 2, columns])) * 0.3 + random(&[rows, columns])).relu();
+    let targets = inputs.matmul(&random(&[columns, 3])) + random(&[rows, 3]) * 0.1 + 2.0;
+    (inputs, targets)
+}
+
+/// Mean square of what a fit leaves.
+fn left_by(fit: &Fit, inputs: &Tensor, targets: &Tensor) -> f64 {
+    (inputs.matmul(&fit.matrix) + &fit.shifts[0] - targets).square().mean(Kind::Double).double_value(&[])
+}
+
+fn fit_with(inputs: &Tensor, targets: &Tensor, widest: i64, is_centred: bool) -> Fit {
+    let matrix = Tensor::zeros([inputs.size()[1], 3], (Kind::Float, Device::Cpu));
+    let form = Form::Linear { is_transposed: false };
+    let rows = Rows::of(&form, inputs, targets, inputs.size()[0], 0).unwrap();
+    let mut places = [Place { is_centred, parts: vec![Part { rows, bias: None }] }];
+    Problem { group: 0, matrix: &matrix, widest }.solve(&mut places).unwrap().unwrap()
+}
+
+#[test]
+fn a_wide_layer_is_fitted_as_well_as_at_once() {
+    let (inputs, targets) = correlated(2000, 40);
+    let nothing = (&targets - targets.mean_dim(0, true, Kind::Float)).square().mean(Kind::Double).double_value(&[]);
+    for is_centred in [true, false] {
+        let left = |widest| left_by(&fit_with(&inputs, &targets, widest, is_centred), &inputs, &targets);
+        // Blocks of eight columns along the diagonal.
+        let (at_once, in_blocks) = (left(40), left(18));
+        assert!(in_blocks < 1.05 * at_once, "{nothing} unfitted, {at_once} at once, {in_blocks} in blocks");
+    }
+}
+
+/// Against the same ridge, solved with the Gram matrix of the columns by another routine.
+#[test]
+fn fewer_rows_than_columns_give_the_same_as_the_gram_matrix_of_the_columns() {
+    let (inputs, targets) = correlated(30, 80);
+    for is_centred in [true, false] {
+        let fit = fit_with(&inputs, &targets, 80, is_centred);
+        let centred = |tensor: &Tensor| {
+            let tensor = tensor.to_kind(Kind::Double);
+            if is_centred { &tensor - tensor.mean_dim(0, true, Kind::Double) } else { tensor }
+        };
+        let (x, y) = (centred(&inputs), centred(&targets));
+        let gram = x.transpose(0, 1).matmul(&x);
+        let ridge = Tensor::eye(80, (Kind::Double, Device::Cpu)) * gram.diagonal(0, 0, 1).mean(Kind::Double) * 1e-3;
+        let expected = (gram + ridge).inverse().matmul(&x.transpose(0, 1).matmul(&y));
+        assert!(fit.matrix.to_kind(Kind::Double).allclose(&expected, 1e-4, 1e-5, false), "{is_centred}");
+        let shift = (&targets - inputs.matmul(&fit.matrix)).mean_dim(0, false, Kind::Float);
+        let expected = if is_centred { shift } else { shift.zeros_like() };
+        assert!(fit.shifts[0].allclose(&expected, 1e-4, 1e-4, false), "{is_centred}");
+    }
+}
+
+#[test]
+fn a_layer_of_more_inputs_than_a_gram_matrix_may_have_is_fitted() {
+    let mut net = Net::new(&[12]);
+    net.linear("a", 2 * (WIDEST + 800)).relu().linear("b", 3);
+    let (share, found) = remaining(case(&net, &[12]));
+    assert_eq!((found.layers, found.left), (1, 0));
+    assert!(share < 0.01, "{share} of the loss is left");
+}
+
 #[test]
 fn a_recurrent_stack_computes_the_same_layer_by_layer() {
     for (gates, directions) in [(4, 2), (3, 1), (1, 2)] {
@@ -137,7 +202,7 @@ impl Sizes {
 /// Every place of the output once, and the weights come back out of their matrices.
 fn assert_rows_times_the_matrix_are(form: &Form, input: &Tensor, weight: &Tensor, output: &Tensor) {
     let (columns, outputs) = layout::size(form, &weight.size());
-    let mut rows = Rows::of(form, input, output, columns, 5).unwrap();
+    let mut rows = Rows::of(form, input, output, rows::wanted(columns), 5).unwrap();
     let matrices: Vec<Tensor> = (0..form.groups()).map(|group| layout::matrix(form, weight, group).unwrap()).collect();
     for (group, matrix) in matrices.iter().enumerate() {
         assert_eq!(matrix.size(), [columns, outputs]);

@@ -39,7 +39,7 @@ mod write;
 pub use layer_kind::LayerKind;
 pub use layout::parameter_behind;
 pub use lookup::{places_numbered_by, renumbered};
-pub use recurrent::{RecurrentMatrices, layer_by_layer, recurrent_matrices};
+pub use recurrent::{RecurrentMatrices, layer_by_layer, recurrent_cell, recurrent_matrices};
 
 use crate::axes::{Axes, Contraction, Remaining};
 use crate::graph::{Graph, Node, Parameter, Size, ValueId};
@@ -246,7 +246,7 @@ pub fn short_name(op: &str) -> &str {
 }
 
 /// `aten::relu_` is `aten::relu` in place; dunder names are left alone.
-fn functional_name(op: &str) -> &str {
+pub(crate) fn functional_name(op: &str) -> &str {
     match op.strip_suffix('_') {
         Some(name) if !name.ends_with('_') => name,
         _ => op,

@@ -163,6 +163,13 @@ pub fn recurrent_matrices(node: &Node) -> Vec<RecurrentMatrices> {
     }
 }
 
+/// The matrices of a node that is one step of a recurrent layer, and the state that it starts from.
+pub fn recurrent_cell(node: &Node) -> Option<(RecurrentMatrices, ValueId)> {
+    let is_cell = Cell.names().contains(&super::functional_name(&node.op));
+    let matrices = is_cell.then(|| cell(node).ok()).flatten()?;
+    Some((RecurrentMatrices::from(&matrices), *states(node).first()?))
+}
+
 /// The parameters of a node that goes along sequences, by layer and direction; empty for every other node.
 fn stack(node: &Node) -> Vec<Vec<Matrices>> {
     let is_recurrent = Recurrent.names().contains(&super::functional_name(&node.op));

@@ -16,7 +16,7 @@ use crate::graph::{Graph, Size, ValueId};
 use crate::group::Grouping;
 use crate::operator::{self, Shapes};
 
-pub use consumer::{Consumer, Form, Goal, Intercept, Windows, consumers};
+pub use consumer::{Consumer, Direction, Form, Goal, Intercept, Source, Use, Windows, arranged, consumers};
 pub use hint::{Hint, hints};
 pub use reference::{Constant, Reference};
 

@@ -1,5 +1,5 @@
 use secateur_core::configuration::Configuration;
-use secateur_core::graph::{Literal, Size};
+use secateur_core::graph::{Literal, Size, ValueId};
 use secateur_core::group::Grouping;
 use secateur_core::operator::layer_by_layer;
 use secateur_core::surgery::{self, Windows};
@@ -178,6 +178,125 @@ fn every_layer_of_a_recurrent_stack_is_fitted() {
         assert_eq!((found.layers as i64, found.left), (5 * directions + 1, 0));
         assert!(share < 0.6, "{gates} gates, {directions} directions: {share} of the loss is left");
     }
+}
+
+/// What a linear layer without bias gives on a value.
+fn call(net: &mut Net, name: &str, weight: &Literal, input: ValueId) -> ValueId {
+    let shape = net.graph().value(input).shape.clone();
+    let args = [("input", Literal::Tensor(input)), ("weight", weight.clone()), ("bias", Literal::None)];
+    net.node(name, "aten::linear", &args, shape).here()
+}
+
+/// Batch norm as it stands in a network that is not trained.
+fn frozen_norm(net: &mut Net, name: &str, input: ValueId) -> ValueId {
+    let shape = net.graph().value(input).shape.clone();
+    let mut args = vec![("input", Literal::Tensor(input))];
+    for part in ["weight", "bias", "running_mean", "running_var"] {
+        args.push((part, net.weight(&format!("{name}.{part}"), &[shape[1].fixed])));
+    }
+    let (training, momentum, eps) = (Literal::Bool(false), Literal::Float(0.1), Literal::Float(1e-5));
+    args.extend([
+        ("training", training),
+        ("momentum", momentum),
+        ("eps", eps),
+        ("cudnn_enabled", Literal::Bool(false)),
+    ]);
+    net.node(name, "aten::batch_norm", &args, shape).here()
+}
+
+/// A layer that is called on two branches, before a batch norm of its own for each.
+fn with_two_branches() -> Net {
+    let mut net = Net::new(&[12]);
+    let stem = net.linear("a", 16).here();
+    let one = net.at(stem).relu().here();
+    let weight = net.weight("b.weight", &[16, 16]);
+    let first = call(&mut net, "b.0", &weight, one);
+    let first = frozen_norm(&mut net, "bn.0", first);
+    let other = net.at(stem).unary("aten::sigmoid").here();
+    let second = call(&mut net, "b.1", &weight, other);
+    let second = frozen_norm(&mut net, "bn.1", second);
+    net.at(first).cat(second);
+    net
+}
+
+/// The output is as good as a routine of its own finds it with the rows of both calls, and each call's mean is the original's.
+#[test]
+fn a_weight_of_two_calls_is_fitted_to_both() {
+    let net = with_two_branches();
+    let case = case(&net, &[12]);
+    let input = case.split.range(0..200).unwrap();
+    let position =
+        |network: &Network, name: &str| network.graph().nodes().iter().position(|node| node.name == name).unwrap();
+    // What stands before and behind each call.
+    let around = |network: &Network, name: &str| {
+        let node = position(network, name);
+        let (read, given) =
+            (network.graph().nodes()[node].tensor("input").unwrap(), network.graph().nodes()[node].outputs[0]);
+        let mut walk = Walk::new(network.graph(), &input);
+        walk.to(node + 1, &[read, given], network.weights()).unwrap();
+        [walk.value(read).unwrap().to_kind(Kind::Double), walk.value(given).unwrap().to_kind(Kind::Double)]
+    };
+    let centred = |tensor: &Tensor| tensor - tensor.mean_dim(0, true, Kind::Double);
+    let [x, y]: [Vec<Tensor>; 2] = [
+        ["b.0", "b.1"].map(|name| centred(&around(&case.pruned, name)[0])).into(),
+        ["b.0", "b.1"].map(|name| centred(&around(&case.original, name)[1])).into(),
+    ];
+    let (x, y) = (Tensor::cat(&x, 0), Tensor::cat(&y, 0));
+    let (solution, ..) = x.linalg_lstsq(&y, None, "gelsd");
+    let least = (x.matmul(&solution) - &y).square().mean(Kind::Double).double_value(&[]);
+
+    let target = case.original.answers(&input).unwrap().remove(0);
+    let before = case.original.weights().len();
+    let (repaired, found) = reconstruct(&case.original, &case.cut, case.pruned, &case.split, 200, 0).unwrap();
+    assert_eq!((found.layers, found.left, repaired.weights().len()), (1, 0, before));
+    let fitted = Tensor::cat(&["b.0", "b.1"].map(|name| centred(&around(&repaired, name)[1])), 0);
+    let after = (fitted - y).square().mean(Kind::Double).double_value(&[]);
+    assert!(after < 1.01 * least, "{after} is left, {least} would do");
+    let means = |answers: &Tensor| answers.mean_dim(0, false, Kind::Double);
+    let answers = repaired.answers(&input).unwrap().remove(0);
+    assert!(means(&answers).allclose(&means(&target), 1e-3, 1e-3, false), "a running mean for each call");
+}
+
+/// What is written over in the program is still there when the layer is fitted.
+#[test]
+fn a_weight_that_reads_what_it_gave_is_fitted_whether_or_not_the_program_writes_in_place() {
+    let repaired = |activation: &str| {
+        let mut net = Net::new(&[12]);
+        let mut value = net.linear("a", 16).relu().here();
+        let weight = net.weight("b.weight", &[16, 16]);
+        for number in 0..3 {
+            call(&mut net, &format!("b.{number}"), &weight, value);
+            value = net.unary(activation).here();
+        }
+        net.linear("c", 4);
+        let case = case(&net, &[12]);
+        let (share, _) = remaining(self::case(&net, &[12]));
+        let (repaired, found) = reconstruct(&case.original, &case.cut, case.pruned, &case.split, 200, 0).unwrap();
+        assert_eq!((found.layers, found.left), (2, 0));
+        assert!(share < 0.5, "{share} of the loss is left");
+        repaired.into_parts().1
+    };
+    let (one, other) = (repaired("aten::relu"), repaired("aten::relu_"));
+    assert!(one.iter().zip(&other).all(|(one, other)| one.equal(other)));
+}
+
+#[test]
+fn steps_of_a_recurrent_cell_are_one_layer() {
+    let mut net = Net::new(&[12]);
+    let input = net.linear("a", 8).relu().here();
+    let weights = [("w_ih", [48, 8]), ("w_hh", [48, 16])].map(|(name, shape)| (name, net.weight(name, &shape)));
+    let biases = ["b_ih", "b_hh"].map(|name| (name, net.weight(name, &[48])));
+    let mut state = net.linear("start", 16).here();
+    for number in 0..3 {
+        let mut args = vec![("input", Literal::Tensor(input)), ("hx", Literal::Tensor(state))];
+        args.extend(weights.iter().chain(&biases).cloned());
+        let shape = net.graph().value(state).shape.clone();
+        state = net.node(&format!("cell.{number}"), "aten::gru_cell", &args, shape).here();
+    }
+    net.linear("out", 4);
+    let (share, found) = remaining(case(&net, &[12]));
+    assert_eq!((found.layers, found.left), (4, 0), "both matrices of the cell, its start and what reads it");
+    assert!(share < 0.6, "{share} of the loss is left");
 }
 
 /// Sizes of a convolution: of the input without the batch, of the weight, and how the kernel lies.

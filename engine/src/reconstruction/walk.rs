@@ -44,28 +44,38 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    pub(super) fn holds(&self, value: ValueId) -> bool {
+        self.values.contains_key(&value)
+    }
+
     pub(super) fn value(&self, value: ValueId) -> Result<&Tensor, Error> {
         self.values.get(&value).ok_or_else(|| Error::internal(format!("value {} is not held", value.0)))
     }
 }
 
+/// Elements of these values of one sample.
+pub(super) fn elements(graph: &Graph, values: &[ValueId]) -> i64 {
+    let elements =
+        |value: &ValueId| graph.value(*value).shape.iter().map(|size| size.at_batch(1).max(1)).product::<i64>();
+    values.iter().map(elements).sum()
+}
+
 /// Elements of the activations of one sample that are needed at one time, at the most.
-pub(super) fn peak(graph: &Graph) -> Result<i64, Error> {
+pub(super) fn peak(graph: &Graph) -> i64 {
     let mut last_read: HashMap<ValueId, usize> = HashMap::new();
     for (index, node) in graph.nodes().iter().enumerate() {
         last_read.extend(node.inputs().into_iter().map(|value| (value, index)));
     }
-    let elements =
-        |value: ValueId| graph.value(value).shape.iter().map(|size| size.at_batch(1).max(1)).product::<i64>();
     let mut ends: HashMap<usize, i64> = HashMap::new();
     let (mut now, mut most) = (0, 0);
     for (index, node) in graph.nodes().iter().enumerate() {
         for &output in &node.outputs {
-            now += elements(output);
-            *ends.entry(last_read.get(&output).copied().unwrap_or(index)).or_default() += elements(output);
+            let size = elements(graph, &[output]);
+            now += size;
+            *ends.entry(last_read.get(&output).copied().unwrap_or(index)).or_default() += size;
         }
         most = most.max(now);
         now -= ends.remove(&index).unwrap_or(0);
     }
-    Ok(most)
+    most
 }

@@ -120,7 +120,7 @@ pub struct FineTune {
     /// The optimiser; its learning rate follows a cosine after a linear warm-up.
     pub optimizer: Optimizer,
     /// Peak learning rate, above 0 and at most 10. Absent: 0.05 with `sgd` and 0.001 with `adamw`, or a third, a tenth or a thirtieth of that
-    /// where a trial of a few steps with the network ends at a loss lower by more than a twentieth; a fine-tune of less than 300 steps
+    /// where a trial of a few steps with the network ends at a loss lower by more than a twentieth; a fine-tune of less than 40 steps
     /// has no trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0.0, maximum = 10.0)]

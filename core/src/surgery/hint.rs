@@ -1,6 +1,6 @@
 //! Hidden values that a cut network shares with its original.
 
-use super::{Cut, Form, Goal, consumers};
+use super::{Cut, Form, consumers};
 use crate::graph::{Graph, ValueId};
 
 /// A value of which some channels are left, each of which means what it meant in the original.
@@ -14,23 +14,21 @@ pub struct Hint {
     pub kept: Vec<u32>,
 }
 
-/// What the layers read that lost inputs, in program order.
+/// What the layers read that lost inputs, in program order; recurrent layers' own states are left out.
 pub fn hints(graph: &Graph, cut: &Cut) -> Vec<Hint> {
     let mut hints: Vec<Hint> = Vec::new();
     for consumer in consumers(graph, cut) {
-        let (of_weight, axis) = match consumer.form {
-            Form::Linear { is_transposed } => {
-                (usize::from(!is_transposed), graph.value(consumer.input).shape.len() - 1)
-            }
-            Form::Convolution { groups: 1, .. } => (1, 1),
-            Form::Convolution { .. } => continue,
-        };
-        if matches!(consumer.goal, Goal::States { .. }) || hints.iter().any(|hint| hint.value == consumer.input) {
-            continue;
-        }
         let name = &graph.parameters()[consumer.weight].name;
-        let kept = cut.kept.0.get(name).and_then(|axes| axes.get(&of_weight));
-        hints.extend(kept.map(|kept| Hint { value: consumer.input, axis, kept: kept.clone() }));
+        for place in consumer.uses.iter().filter(|place| place.form.groups() == 1 && place.direction.is_none()) {
+            let axis = match place.form {
+                Form::Linear { .. } => graph.value(place.input).shape.len() - 1,
+                Form::Convolution(_) | Form::TransposedConvolution(_) => 1,
+            };
+            let kept = cut.kept.0.get(name).and_then(|axes| axes.get(&place.form.input_axis()));
+            if let Some(kept) = kept.filter(|_| hints.iter().all(|hint| hint.value != place.input)) {
+                hints.push(Hint { value: place.input, axis, kept: kept.clone() });
+            }
+        }
     }
     hints
 }

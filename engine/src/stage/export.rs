@@ -208,8 +208,10 @@ fn record(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) ->
 /// Random inputs and the in-memory answers, named `BATCH.input.N` and `BATCH.output.N`.
 pub(super) fn probes(task: &Task, pruned: &Network) -> Result<Vec<(String, Tensor)>, Error> {
     let mut probes: Vec<(String, Tensor)> = Vec::new();
+    let weights = weights::for_each_owned(pruned.graph(), |index, _| Ok(pruned.weights()[index].f_to(Device::Cpu)?))?;
+    let pruned = Network::new(pruned.graph().clone(), weights)?;
     for batch in PROBE_BATCHES {
-        let inputs = random_inputs(pruned.graph(), batch, task.spec.seed as i64, task.device)?;
+        let inputs = random_inputs(pruned.graph(), batch, task.spec.seed as i64, Device::Cpu)?;
         let outputs = pruned.evaluate(&inputs)?;
         let numbered = |kind: &str, tensors: Vec<Tensor>| {
             let name = |(number, tensor)| (format!("{batch}.{kind}.{number}"), tensor);

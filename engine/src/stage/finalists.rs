@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use secateur_core::stage::finalists::{FinalistsResult, FinalistsWork, finalist_model};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::task::Task;
 use super::{export, verify};
@@ -21,7 +21,7 @@ pub(super) fn run(task: &Task, work: &FinalistsWork) -> Result<FinalistsResult, 
     let name = finalist_model(index);
     export::write_models(task, &original, &candidate, (&cut, &pruned), &name)?;
     let probes: HashMap<String, Tensor> = export::probes(task, &pruned)?.into_iter().collect();
-    let reload = verify::compare(|| verify::open(task, original.graph(), &name), &probes)?;
+    let reload = verify::compare(|| verify::open(task, original.graph(), &name, Device::Cpu), &probes)?;
     let difference = reload.max_abs_diff;
     task.messages.log(format!("finalist {index} computes what the network does, largest difference {difference:e}"));
     Ok(FinalistsResult { candidate: index })

@@ -7,7 +7,7 @@ use secateur_core::report::{Reload, Verified, assemble};
 use secateur_core::stage::export::{BASE_MODEL, PROBE_BATCHES, PROBES, PRUNED_MODEL};
 use secateur_core::stage::verify::{REPORT, VerifyResult, VerifyWork};
 use secateur_core::surgery::Equivalence;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::task::Task;
 use crate::error::Error;
@@ -26,14 +26,15 @@ pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error>
     let history = &work.history;
     let graph = task.graph()?;
     let candidate = task.candidate(history.winner)?;
-    let probes: HashMap<String, Tensor> = weights::load_named(&task.path(PROBES), task.device)?.into_iter().collect();
+    let probes: HashMap<String, Tensor> = weights::load_named(&task.path(PROBES), Device::Cpu)?.into_iter().collect();
 
-    let open = |name| open(task, &graph, name);
-    let reload = compare(|| open(PRUNED_MODEL), &probes)?;
+    let reload = compare(|| open(task, &graph, PRUNED_MODEL, Device::Cpu), &probes)?;
     task.messages.log(format!("the file computes what the network did, largest difference {:e}", reload.max_abs_diff));
 
-    let (base, pruned) = (open(BASE_MODEL)?, open(PRUNED_MODEL)?);
+    let timed = |name| open(task, &graph, name, task.device);
+    let (base, pruned) = (timed(BASE_MODEL)?, timed(PRUNED_MODEL)?);
     let inputs = numbered(&probes, PROBE_BATCHES[0], "input");
+    let inputs: Vec<Tensor> = inputs.iter().map(|input| Ok(input.f_to(task.device)?)).collect::<Result<_, Error>>()?;
     let (base_latency, pruned_latency) = latency::side_by_side(
         &mut || base.forward(&inputs).map(drop).map_err(Error::from),
         &mut || pruned.forward(&inputs).map(drop).map_err(Error::from),
@@ -52,8 +53,8 @@ pub(super) fn run(task: &Task, work: &VerifyWork) -> Result<VerifyResult, Error>
 }
 
 /// A written file as a user's process loads it.
-pub(super) fn open(task: &Task, graph: &Graph, name: &str) -> Result<Reloaded, TorchError> {
-    Ok(Reloaded::open(&task.path(name), task.device)?.with_numbers(&graph.file().numbers))
+pub(super) fn open(task: &Task, graph: &Graph, name: &str, device: Device) -> Result<Reloaded, TorchError> {
+    Ok(Reloaded::open(&task.path(name), device)?.with_numbers(&graph.file().numbers))
 }
 
 /// The reloaded file on the probes, at both batch sizes; anew for each, since a program may keep something of a call.

@@ -16,10 +16,13 @@ use crate::torch::Precision;
 /// What the usual rate is divided by.
 const DIVISORS: [f64; 4] = [1.0, 3.0, 10.0, 30.0];
 
-/// Steps of a trial: so many of the fine-tune's steps to one of them, and how many at the least and the most.
+/// Steps of a trial: so many of the fine-tune's steps to one of them, but so many at the least and at the most.
 const SHARE: u64 = 25;
-const FEWEST: u64 = 12;
+const FEWEST: u64 = 8;
 const MOST: u64 = 40;
+
+/// Steps of the whole fine-tune up to which nothing is tried.
+const FEW: u64 = 40;
 
 /// How much larger than the smallest loss that of a higher rate may be: what it loses in a few steps it makes up for in many.
 const TOLERANCE: f64 = 1.05;
@@ -31,8 +34,8 @@ const TOLERANCE: f64 = 1.05;
 pub(super) fn rate(session: &Session, start: Start, rule: Rule, precision: Precision) -> Result<f64, Error> {
     let usual = rule.rate(session.settings);
     let total = session.steps_of_an_epoch()? * u64::from(session.settings.epochs);
-    let steps = (total / SHARE).min(MOST);
-    if session.settings.lr.is_some() || steps < FEWEST {
+    let steps = (total / SHARE).clamp(FEWEST, MOST);
+    if session.settings.lr.is_some() || total < FEW {
         return Ok(usual);
     }
     let mut losses: Vec<(f64, f64)> = Vec::new();

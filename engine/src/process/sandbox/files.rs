@@ -48,7 +48,7 @@ const READ_WITH_GPU: [&str; 13] = [
     "/proc/sys/vm/mmap_min_addr",
 ];
 
-/// The driver of a GPU gives its threads names, and does not start where it cannot.
+/// The driver of a GPU gives its threads names, by a file that it opens to empty and fill it, and does not start where it cannot.
 const WRITE_WITH_GPU: &str = "/proc/self/task";
 
 /// Files outside of the task's folder that a process may open.
@@ -106,7 +106,9 @@ fn restrict(reachable: &Reachable) -> Result<Result<i32, String>, RulesetError> 
             rules = rules.add_rule(rule)?;
         }
     }
-    if let Some(rule) = reachable.own.as_deref().and_then(|path| beneath(path, read | AccessFs::WriteFile)) {
+    if let Some(rule) =
+        reachable.own.as_deref().and_then(|path| beneath(path, read | AccessFs::WriteFile | AccessFs::Truncate))
+    {
         rules = rules.add_rule(rule)?;
     }
     let status = rules.restrict_self()?;

@@ -63,10 +63,8 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
     }
 }
 
-/// No program that the process might start gains anything, and no other process of its user may look into it. With a GPU it may: the files
-/// of a process that shows nothing belong to root, and the driver writes those that name its threads.
-pub(super) fn gain_nothing_and_show_nothing(gpu: bool) -> io::Result<()> {
+/// No program that the process might start gains anything, and no other process of its user may look into it.
+pub(super) fn gain_nothing_and_show_nothing() -> io::Result<()> {
     set_no_new_privs(true)?;
-    let behavior = if gpu { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable };
-    Ok(set_dumpable_behavior(behavior)?)
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }

@@ -120,7 +120,7 @@ impl Layers {
             Ok(()) => self.apply_to_this_thread(settings.account, needs),
             Err(why) => {
                 self.leave_out(&Self::OF_ONE_THREAD, &why);
-                self.note(Layer::NoNewPrivileges, identity::gain_nothing_and_show_nothing(needs.gpu));
+                self.note(Layer::NoNewPrivileges, identity::gain_nothing_and_show_nothing());
             }
         }
         // This one reaches threads that run already, and takes their way to new privileges too.
@@ -145,7 +145,7 @@ impl Layers {
             identity::empty_the_bounding_set();
         }
         self.note(Layer::Capabilities, identity::drop_capabilities());
-        self.note(Layer::NoNewPrivileges, identity::gain_nothing_and_show_nothing(needs.gpu));
+        self.note(Layer::NoNewPrivileges, identity::gain_nothing_and_show_nothing());
         match files::fence(&reachable) {
             Ok(version) => self.applied.push(Layer::Landlock(version)),
             Err(error) => self.missing.push((Layer::Landlock(0), error)),

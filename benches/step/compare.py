@@ -165,7 +165,13 @@ def main():
             prepare(name, Path(folder))
             script = [sys.executable, __file__, "--train", name, folder]
             ours = [arguments.benchmark, f"{folder}/model.pt", f"{folder}/data.npz", str(BATCH[name]), str(EPOCHS)]
-            taken = {"ours": [], "ours, float32": [], "PyTorch": [], "PyTorch, channels last": [], "PyTorch, bfloat16": []}
+            taken = {
+                "ours": [],
+                "ours, float32": [],
+                "PyTorch": [],
+                "PyTorch, channels last": [],
+                "PyTorch, bfloat16": [],
+            }
             for _ in range(arguments.rounds):
                 # As a worker starts its engines.
                 for who, precision in (("ours", "auto"), ("ours, float32", "float32")):

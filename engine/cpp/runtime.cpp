@@ -19,8 +19,8 @@ void initialise(int threads, bool deterministic) {
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   at::globalContext().setBenchmarkCuDNN(!deterministic);
   at::globalContext().setDeterministicCuDNN(deterministic);
-  // A GPU would round the factors of convolutions to ten bits; proofs and figures are those of the weights' type. Training may ask for
-  // bfloat16.
+  // A GPU would round the factors of convolutions to ten bits; proofs and figures are those of the weights' type.
+  // Training may ask for bfloat16.
   at::globalContext().setAllowTF32CuDNN(false);
   at::globalContext().setAllowTF32CuBLAS(false);
   // Exported files run as written: profiling runs and fusion would only add noise to latencies.

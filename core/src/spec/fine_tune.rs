@@ -121,7 +121,7 @@ pub struct FineTune {
     pub optimizer: Optimizer,
     /// Peak learning rate, above 0 and at most 10. Absent: 0.05 with `sgd` and 0.001 with `adamw`, or a third, a tenth or a thirtieth of that
     /// where a trial of a few steps with the network ends at a loss lower by more than a twentieth; a fine-tune of less than 40 steps
-    /// has no trial.
+    /// and the light one have no trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0.0, maximum = 10.0)]
     pub lr: Option<f64>,

@@ -10,7 +10,7 @@ use super::candidate::Ground;
 use super::rung::{Rung, climb};
 use super::task::Task;
 use crate::error::Error;
-use crate::training::{Session, Start, Tuned, fine_tune};
+use crate::training::{Session, Start, Tuned, fine_tune, usual_rate};
 
 const LIGHT_TUNE: Rung = Rung { from: &[repaired_weights, screened_weights], to: lightly_tuned_weights };
 
@@ -23,7 +23,9 @@ pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error
     let ground = Ground::needed(task, &original)?;
     let validator = ground.validator(&original)?;
     let settings = task.fine_tune()?;
-    let settings = FineTune { epochs: settings.light_epochs, ..settings.clone() };
+    // One for all, so that they differ by the networks; a trial for each would cost half as much again.
+    let lr = usual_rate(settings, original.graph(), &ground.outputs);
+    let settings = FineTune { epochs: settings.light_epochs, lr: Some(lr), ..settings.clone() };
     let session = Session {
         original: &original,
         outputs: &ground.outputs,

@@ -131,6 +131,11 @@ pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
     }
 }
 
+/// The peak learning rate of a network where nothing is tried.
+pub fn usual_rate(settings: &FineTune, graph: &Graph, outputs: &Outputs) -> f64 {
+    Rule::of(settings, graph, outputs).rate(settings)
+}
+
 /// # Errors
 /// A [`Rejection`] when the objective wants labels and there are none.
 pub fn check_labels(settings: &FineTune, has_labels: bool) -> Result<(), Rejection> {

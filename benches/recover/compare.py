@@ -15,7 +15,7 @@ Every number is of the written file in stock PyTorch, on samples that nothing wa
 what was taken from packages, and the network that was trained, is kept there, and the rest is made anew from seeds each time. So a
 machine without the packages can run what another one has prepared: `--prepare-only` also writes `prepared.tar.xz`, which is unpacked into
 the other machine's `--folder`. In it the reader's weights are rounded to bfloat16 and CRAFT's to six significant bits, so that all fits
-into 45 MiB; that network is the original there. On the first 150 test samples neither its F1 nor the reader's words change by more than
+into an estimated 45 MiB; that network is the original there. On the first 150 test samples neither its F1 nor the reader's words change by more than
 0.2 points.
 
 Each row is appended to `results.jsonl` in the folder, and a table in Markdown ends the run; `--table-only` prints the table of all rows

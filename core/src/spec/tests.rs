@@ -273,6 +273,7 @@ fn inputs_have_names_all_or_none() {
 fn settings_of_training_out_of_range_are_named_with_what_is_allowed() {
     for (field, value, allowed) in [
         ("label_smoothing", "1", "0 to below 1"),
+        ("hints", "-1", "0 to 100"),
         ("clip_norm", "0", "above 0"),
         ("ema", "1", "above 0 and below 1"),
         ("patience", "0", "1 or more"),

@@ -198,18 +198,21 @@ pub(super) fn write_models(
 }
 
 fn record(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) -> Result<(), Error> {
-    let weights = weights::for_each_owned(network.graph(), |index, _| {
-        Ok(network.weights()[index].f_to(Device::Cpu)?.f_contiguous()?)
-    })?;
+    let weights = on_cpu(network)?;
     torch::export(network.graph(), &weights, &task.path(name), extra)?;
     Ok(())
 }
 
-/// Random inputs and the in-memory answers, named `BATCH.input.N` and `BATCH.output.N`.
+fn on_cpu(network: &Network) -> Result<Vec<Tensor>, Error> {
+    weights::for_each_owned(network.graph(), |index, _| {
+        Ok(network.weights()[index].f_to(Device::Cpu)?.f_contiguous()?)
+    })
+}
+
+/// Random inputs and the in-memory answers, on the CPU wherever the job runs; named `BATCH.input.N` and `BATCH.output.N`.
 pub(super) fn probes(task: &Task, pruned: &Network) -> Result<Vec<(String, Tensor)>, Error> {
     let mut probes: Vec<(String, Tensor)> = Vec::new();
-    let weights = weights::for_each_owned(pruned.graph(), |index, _| Ok(pruned.weights()[index].f_to(Device::Cpu)?))?;
-    let pruned = Network::new(pruned.graph().clone(), weights)?;
+    let pruned = Network::new(pruned.graph().clone(), on_cpu(pruned)?)?;
     for batch in PROBE_BATCHES {
         let inputs = random_inputs(pruned.graph(), batch, task.spec.seed as i64, Device::Cpu)?;
         let outputs = pruned.evaluate(&inputs)?;

@@ -291,9 +291,8 @@ fn attempt(
             if let Some(next) = batches.get(number + 1) {
                 train.expect(next)?;
             }
-            let mut gradients: Option<Vec<Tensor>> = None;
-            for (part, share) in passes(batch, pass)? {
-                let (input, labels) = train.draw(&part, augment.as_mut())?;
+            let of_part = |part: &Tensor| -> Result<Tensor, Error> {
+                let (input, labels) = train.draw(part, augment.as_mut())?;
                 let Mixed { inputs: input, others, share: of_sample } = match &mut mixup {
                     Some(mixup) => mixup.mix(&input, labels.as_ref())?,
                     None => Mixed { inputs: input, others: None, share: 1.0 },
@@ -303,7 +302,7 @@ fn attempt(
                         let (answers, hidden) = hints.of_original(&input)?;
                         (Some(answers), hidden)
                     }
-                    (None, Some(reference)) => (Some(reference.select(&part, &input)?), Vec::new()),
+                    (None, Some(reference)) => (Some(reference.select(part, &input)?), Vec::new()),
                     (None, None) => (None, Vec::new()),
                 };
                 let mut answers = match &with_hints {
@@ -320,23 +319,14 @@ fn attempt(
                     let of_hidden = hints.loss(&hidden, &hidden_targets)?;
                     value = value.f_add(&of_hidden.f_mul_scalar(settings.hints * loss.distill())?)?;
                 }
-                let value = value.f_mul_scalar(share)?;
-                let of_part = optimizer.gradients(&value)?;
-                gradients = Some(match gradients {
-                    Some(before) => added(before, of_part)?,
-                    None => of_part,
-                });
-                let value = value.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(batch.numel() as i64)?;
-                sum = Some(match sum {
-                    Some(sum) => sum.f_add(&value)?,
-                    None => value,
-                });
-            }
-            let gradients = gradients.unwrap_or_default();
-            let gradients = match settings.clip_norm {
-                Some(norm) => clipped(gradients, norm)?,
-                None => gradients,
+                Ok(value)
             };
+            let Slope { loss: value, gradients } = slope(&optimizer, batch, pass, settings.clip_norm, of_part)?;
+            let value = value.f_mul_scalar(batch.numel() as i64)?;
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(&value)?,
+                None => value,
+            });
             optimizer.follow(gradients, schedule.next())?;
             if let Some(average) = &mut average {
                 average.add(graph, &student)?;
@@ -383,6 +373,39 @@ fn attempt(
         }
     }
     Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
+}
+
+/// Where a batch leads.
+struct Slope {
+    /// float64.
+    loss: Tensor,
+    gradients: Vec<Tensor>,
+}
+
+/// The mean loss of a batch and its gradients, in passes of so many samples whose gradients add up.
+fn slope(
+    optimizer: &Optimizer,
+    batch: &Tensor,
+    pass: i64,
+    clip_norm: Option<f64>,
+    mut loss_of: impl FnMut(&Tensor) -> Result<Tensor, Error>,
+) -> Result<Slope, Error> {
+    let mut sums: Option<Slope> = None;
+    for (part, share) in passes(batch, pass)? {
+        let value = loss_of(&part)?.f_mul_scalar(share)?;
+        let gradients = optimizer.gradients(&value)?;
+        let loss = value.f_detach()?.f_to_kind(Kind::Double)?;
+        sums = Some(match sums {
+            Some(before) => Slope { loss: before.loss.f_add(&loss)?, gradients: added(before.gradients, gradients)? },
+            None => Slope { loss, gradients },
+        });
+    }
+    let Slope { loss, gradients } = sums.ok_or_else(|| Error::internal("a batch without samples"))?;
+    let gradients = match clip_norm {
+        Some(norm) => clipped(gradients, norm)?,
+        None => gradients,
+    };
+    Ok(Slope { loss, gradients })
 }
 
 /// A batch in passes of so many samples, each with its share of the batch. A single sample goes with those before it, since batch norm

@@ -7,7 +7,7 @@ use secateur_core::group::Grouping;
 use secateur_core::method::propose;
 use secateur_core::number::Positive;
 use secateur_core::spec::{FineTune, JobSpec};
-use secateur_core::surgery::{self, Cut};
+use secateur_core::surgery::{self, Cut, Hint};
 use secateur_core::wire::Device;
 use secateur_engine::data::{Data, Split, SplitName};
 use secateur_engine::error::Error;
@@ -147,6 +147,10 @@ fn recalibrating_the_uncut_network_hardly_changes_it() {
 }
 
 fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
+    tune_with_hints(cutting, settings, &[])
+}
+
+fn tune_with_hints(cutting: &Cutting, settings: &FineTune, hints: &[Hint]) -> Result<Tuned, Error> {
     let spec = spec();
     let (train, val) =
         (split(&cutting.original, &spec, SplitName::Train), split(&cutting.original, &spec, SplitName::Val));
@@ -163,7 +167,21 @@ fn tune(cutting: &Cutting, settings: &FineTune) -> Result<Tuned, Error> {
         messages: &messages,
         checkpoints: None,
     };
-    fine_tune(&session, Start { graph: start.graph(), weights: start.weights(), hints: &[] })
+    fine_tune(&session, Start { graph: start.graph(), weights: start.weights(), hints })
+}
+
+#[test]
+fn hints_change_what_is_learnt_where_they_have_a_weight() {
+    let cutting = cut_example("vgg-digits.pt");
+    let hints = surgery::hints(cutting.original.graph(), &cutting.cut);
+    assert!(hints.len() > 3, "{hints:?}");
+    let settings = |hints: f64| FineTune { epochs: 1, lr: Some(0.02), hints, ..FineTune::default() };
+    let without = tune(&cutting, &settings(0.0)).unwrap();
+    let are_equal = |tuned: &Tuned| tuned.weights.iter().zip(&without.weights).all(|(one, other)| one.equal(other));
+    assert!(are_equal(&tune_with_hints(&cutting, &settings(0.0), &hints).unwrap()));
+    let with = tune_with_hints(&cutting, &settings(1.0), &hints).unwrap();
+    assert!(!are_equal(&with) && with.best_epoch == 1);
+    assert!(with.epochs[0].train_loss > without.epochs[0].train_loss, "it has a part more");
 }
 
 #[test]

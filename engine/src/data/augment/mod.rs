@@ -114,7 +114,8 @@ impl Augment {
         if self.rand_augment {
             let masks = if self.has_masks { labels.take().map(wide).transpose()? } else { None };
             let colours = self.colours(&samples)?;
-            let pixels = colours.unit(&samples)?.f_mul_scalar(255.0)?.f_round_()?;
+            // What a crop padded with zeros may lie outside of the samples' own numbers.
+            let pixels = colours.unit(&samples)?.f_mul_scalar(255.0)?.f_round_()?.f_clamp_(0.0, 255.0)?;
             let (pixels, masks) = rand_augment::apply(&pixels, masks, &mut self.generator)?;
             samples = colours.stored(&pixels.f_div_scalar(255.0)?)?;
             labels = masks.or(labels);
@@ -288,6 +289,18 @@ mod tests {
         let (moved, labels) = (moved.select(1, 0), labels.unwrap());
         let counted = moved.ne(0.0);
         assert!(labels.masked_select(&counted).equal(&(moved.masked_select(&counted) / 64.0)));
+    }
+
+    /// Zeros are far below the samples' own numbers, which have 256 steps.
+    #[test]
+    fn samples_that_are_no_bytes_stay_between_their_own_numbers() {
+        let samples = samples(40) + 1000.0;
+        let split = Split::of_tensors(samples.shallow_clone(), None);
+        let kinds = [Augmentation::Crop, Augmentation::RandAugment];
+        let changed = Augment::new(&kinds, &split, None, 1).unwrap().unwrap().apply(&samples, None).unwrap().0;
+        let (least, largest) = (changed.min().double_value(&[]), changed.max().double_value(&[]));
+        assert!((1000.0..=1639.0).contains(&least) && (1000.0..=1639.01).contains(&largest), "{least} to {largest}");
+        assert!(!changed.equal(&samples));
     }
 
     #[test]

@@ -153,3 +153,28 @@ fn devices_of_gpus() -> BTreeSet<PathBuf> {
     let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().starts_with("/dev/nvidia")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Whether a thread with these files can empty and fill the file that has its name. The fence holds for that thread alone.
+    fn names_itself(reachable: Reachable) -> io::Result<()> {
+        let thread = std::thread::spawn(move || {
+            fence(&reachable).expect("this kernel has Landlock");
+            let own = rustix::thread::gettid().as_raw_nonzero();
+            std::fs::write(format!("/proc/self/task/{own}/comm"), "driver")
+        });
+        thread.join().expect("it does not panic")
+    }
+
+    #[test]
+    fn the_driver_of_a_gpu_can_name_its_threads() {
+        let own = Some(PathBuf::from(WRITE_WITH_GPU));
+        names_itself(Reachable { own, ..Reachable::default() }).unwrap();
+        let refused = names_itself(Reachable::default()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    }
+}

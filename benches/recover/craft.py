@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch.nn import functional as F
 
 from lettering import LETTERS, keep_fonts, kept_fonts
-from network import load, package, trace
+from network import load, package, published, trace
 from subject import Subject, split
 
 SIDE = 128
@@ -23,8 +22,7 @@ def prepare(folder: Path, packages: Path, _device: str) -> None:
     from easyocr.craft import CRAFT
 
     network = CRAFT()
-    weights = torch.load(packages / "easyocr_en_models/models/craft_mlt_25k.pth", map_location="cpu", weights_only=True)
-    network.load_state_dict({name.removeprefix("module."): tensor for name, tensor in weights.items()})
+    network.load_state_dict(published(packages / "easyocr_en_models/models/craft_mlt_25k.pth"))
     keep_fonts(folder.parent)
     trace(network, (3, SIDE, SIDE), folder / "network.pt")
 

@@ -21,6 +21,12 @@ def package(folder: Path, name: str, **attributes: object) -> None:
     sys.modules[name] = module
 
 
+def published(file: Path) -> dict[str, torch.Tensor]:
+    """The weights of a file, without the prefix of a network that was trained on several GPUs."""
+    weights = torch.load(file, map_location="cpu", weights_only=True)
+    return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+
+
 def trace(network: torch.nn.Module, shape: tuple[int, ...], file: Path) -> None:
     """Writes a network that takes batches of samples of this shape. The file appears whole, and tells that all is prepared."""
     file.parent.mkdir(parents=True, exist_ok=True)

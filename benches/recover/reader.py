@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch.nn import functional as F
 
 from lettering import LETTERS, keep_fonts, kept_fonts
-from network import load, package, trace
-from subject import Subject, split
+from network import load, package, published, trace
+from subject import Subject, categorical, split
 
 SYMBOLS = "0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ €"
 CHARACTERS = SYMBOLS + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -21,8 +20,7 @@ def prepare(folder: Path, packages: Path, _device: str) -> None:
     from easyocr.model.vgg_model import Model
 
     inner = Model(1, 256, 256, len(CHARACTERS) + 1)
-    weights = torch.load(packages / "easyocr_en_models/models/english_g2.pth", map_location="cpu", weights_only=True)
-    inner.load_state_dict({name.removeprefix("module."): tensor for name, tensor in weights.items()})
+    inner.load_state_dict(published(packages / "easyocr_en_models/models/english_g2.pth"))
 
     class Reader(torch.nn.Module):
         def __init__(self) -> None:
@@ -42,10 +40,6 @@ def subject(folder: Path) -> Subject:
     words = ["".join(random.choice(list(LETTERS), random.integers(3, 9))) for _ in range(2600)]
     pictures = np.stack([rendered(word, random, fonts) for word in words])[:, None].astype(np.float32)
 
-    def loss(outputs: list[torch.Tensor], originals: list[torch.Tensor]) -> torch.Tensor:
-        new, old = F.log_softmax(outputs[0], 2), F.log_softmax(originals[0], 2)
-        return F.kl_div(new.flatten(0, 1), old.flatten(0, 1), log_target=True, reduction="batchmean")
-
     return Subject(
         name="reader",
         network=load(folder / "network.pt"),
@@ -53,7 +47,7 @@ def subject(folder: Path) -> Subject:
         truth=words[:500],
         score=words_without_error,
         unit="words without error, of 500",
-        loss=loss,
+        loss=lambda outputs, originals: categorical(outputs[0], originals[0], 2),
         lr=5e-4,
         epochs=2,
     )

@@ -415,10 +415,12 @@ pub async fn is_stage_done(executor: impl PgExecutor<'_>, job: JobId, stage: Sta
     Ok(unfinished == 0)
 }
 
-/// The tasks of a job that have succeeded, without the names of their files, as the planner wants them.
+/// The tasks of a job that have succeeded, as the planner wants them.
 pub async fn finished(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<FinishedTask>, DatabaseError> {
     let rows = sqlx::query!(
         r#"select stage, index, result as "result!",
+                  array(select name from artifact where artifact.job_id = task.job_id and artifact.stage = task.stage
+                            and artifact.index = task.index order by name) as "files!",
                   extract(epoch from finished_at - started_at)::float8 as "running!",
                   extract(epoch from started_at - created_at)::float8 as "waiting!"
            from task where job_id = $1 and state = 'succeeded' order by created_at, index"#,
@@ -433,7 +435,7 @@ pub async fn finished(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<F
                 stage: stage_of(&row.stage)?,
                 index: row.index as usize,
                 result,
-                files: Vec::new(),
+                files: row.files,
                 time: TaskTime {
                     waiting: row.waiting.max(0.0),
                     running: row.running,

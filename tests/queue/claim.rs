@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use secateur_core::stage::Stage;
+use secateur_core::stage::import::{DATASET, DATASET_SUMMARY};
+use serde_json::json;
 
 use crate::harness::{Hand, TestServer};
 
@@ -62,4 +64,14 @@ async fn inputs_are_the_blobs_of_what_was_recorded() {
     let graph = hand.claim().await;
     let expected = format!("jobs/{}/import/0/1/graph.json", graph.lease.job);
     assert_eq!(graph.inputs[0].blob.as_str(), expected);
+}
+
+/// With it the engine need not read the whole data set to know what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_computes_with_the_data_set_is_given_what_import_found_in_it() {
+    let server = TestServer::start().await;
+    server.client().submit_sacp(json!({})).await;
+    let task = Hand::of(&server).claim_at(Stage::Sensitivity).await;
+    let names: Vec<&str> = task.inputs.iter().map(|input| input.name.as_str()).collect();
+    assert!(names.contains(&DATASET) && names.contains(&DATASET_SUMMARY), "{names:?}");
 }

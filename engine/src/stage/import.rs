@@ -45,6 +45,14 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
         (None, Some(Given::Arrays(arrays) | Given::Packed(arrays))) => {
             sample_inputs(arrays).into_iter().map(Some).collect()
         }
+        // Samples are converted to whatever the archive records; where it records nothing, they can stay as they are.
+        (None, Some(Given::Source(source))) => {
+            let as_stored = source.sample_shapes().into_iter().map(|shape| {
+                let shape: Vec<i64> = shape.into_iter().map(|size| size as i64).collect();
+                Some(vec![InputSpec::from(shape)])
+            });
+            std::iter::once(None).chain(as_stored).collect()
+        }
         (told, _) => vec![told],
     };
     let Imported { graph, weights, input_shapes, max_abs_diff } = import(task, inputs, Stage::Import)?;
@@ -62,7 +70,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
         accuracy: None,
         val_metric: None,
         data: None,
-        has_source: matches!(dataset, Some(Given::Source | Given::Packed(_))),
+        has_source: matches!(dataset, Some(Given::Source(_) | Given::Packed(_))),
     };
     if dataset.is_some() {
         check_outputs(task, &graph)?;
@@ -89,13 +97,13 @@ enum Given {
     /// Arrays that are to be unpacked first, since they do not fit into memory.
     Packed(Dataset),
     /// Pictures, recordings or tables, of which arrays are made first.
-    Source,
+    Source(Box<Source>),
 }
 
 impl Given {
     fn of(file: &Arc<File>) -> Result<Self, Rejection> {
-        if Source::recognise(file)?.is_some() {
-            return Ok(Self::Source);
+        if let Some(source) = Source::recognise(file)? {
+            return Ok(Self::Source(Box::new(source)));
         }
         let dataset = Dataset::of_file(Arc::clone(file))?;
         let is_too_large = dataset.arrays().any(|array| array.is_packed() && array.bytes_in_memory() > memory::share());
@@ -176,12 +184,16 @@ fn import_with_some_shape(model: &Path, shapes: &[Option<Vec<InputSpec>>]) -> Re
     let mut refusals = Vec::new();
     for shape in shapes {
         match torch::import_with(model, shape.as_deref()).map_err(Error::from) {
-            Err(Error::Rejected(rejection)) if rejection.code == Code::InputShape => refusals.push(rejection),
+            Err(Error::Rejected(rejection)) if rejection.code == Code::InputShape => {
+                refusals.push((shape.is_some(), rejection));
+            }
             other => return other,
         }
     }
-    // The first layout is the likely one, so its refusal tells most.
-    Err(refusals.into_iter().next().map_or_else(|| Error::internal("a data set without a sample shape"), Error::from))
+    // The first shape is the likely one, so its refusal tells most; that the archive records none says less than any.
+    let is_unknown = |(is_a_shape, _): &(bool, Rejection)| !is_a_shape;
+    let refusal = refusals.into_iter().min_by_key(is_unknown).map(|(_, rejection)| rejection);
+    Err(refusal.map_or_else(|| Error::internal("a data set without a sample shape"), Error::from))
 }
 
 /// The inputs that the stored samples can be, the likely ones first, by their names where they have any. Each input of several is given as it is stored, or with its channels in

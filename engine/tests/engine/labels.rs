@@ -135,3 +135,28 @@ fn a_data_set_of_another_format_becomes_arrays_once() {
     assert!(report.seconds.contains_key("prepare"), "{:?}", report.seconds);
     assert!(report.pruned.accuracy.unwrap().test > 0.8);
 }
+
+/// IDX and CIFAR say in their headers how large a sample is, folders do not.
+#[test]
+fn samples_of_one_size_are_the_input_of_a_file_that_records_none() {
+    let spec = r#"{"target": {"flops_reduction": 0.3}, "method": "uniform", "fine_tune": null}"#;
+    let job = |model, data| Job::new(spec, model, Some(&fixture("formats").join(data)));
+    let (grey, colour) = (example("vgg-digits.pt"), fixture("families/branches.pt"));
+    for (model, data, shape) in [
+        (&grey, "mnist.zip", [1, 28, 28]),
+        (&colour, "cifar-10.tar.gz", [3, 32, 32]),
+        // What the file records is preferred, and the pictures are resized.
+        (&example("resnet20-digits.pt"), "mnist.zip", [1, 8, 8]),
+    ] {
+        let mut job = job(model, data);
+        job.run_through(Stage::Import).unwrap();
+        let TaskResult::Import(import) = &job.finished[0].result else { panic!("import comes first") };
+        assert_eq!(import.input_shapes, [shape.map(i64::from)], "{data}");
+    }
+    let rejection = job(&grey, "folders.zip").rejection();
+    assert_eq!(rejection.code, Code::InputShape);
+    assert!(rejection.detail.contains("is not known"), "{}", rejection.detail);
+    let rejection = job(&grey, "cifar-10.tar.gz").rejection();
+    assert_eq!(rejection.code, Code::InputShape);
+    assert!(rejection.detail.contains("[3, 32, 32]"), "what was tried is said: {}", rejection.detail);
+}

@@ -6,8 +6,10 @@ use super::path::base;
 use crate::plain_text::escaped;
 use crate::rejection::Rejection;
 
-/// Bytes of a picture: a plane of 32 · 32 for red, green and blue.
-const PICTURE: u64 = 3 * 32 * 32;
+/// A picture: a plane for red, green and blue.
+pub(super) const SHAPE: [usize; 3] = [3, 32, 32];
+/// Its bytes.
+const PICTURE: u64 = (SHAPE[0] * SHAPE[1] * SHAPE[2]) as u64;
 
 /// The files of the set.
 #[derive(Debug)]

@@ -252,6 +252,24 @@ impl Source {
         &self.summary
     }
 
+    /// The shapes in which a model can be given the samples as they are stored, the likely one first; none where the format lets
+    /// every sample have a size of its own.
+    pub fn sample_shapes(&self) -> Vec<Vec<usize>> {
+        match &self.content {
+            Content::Cifar(..) => vec![cifar::SHAPE.to_vec()],
+            Content::Idx(_, pairs) => {
+                let mut sizes = pairs.iter().flatten().map(|pair| pair.size);
+                match sizes.next() {
+                    Some([height, width]) if sizes.all(|size| size == [height, width]) => {
+                        vec![vec![1, height, width], vec![height, width]]
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            Content::Pictures(..) | Content::Sounds(..) | Content::Tables(_) => Vec::new(),
+        }
+    }
+
     /// Where the samples are.
     pub fn content(&self) -> &Content {
         &self.content

@@ -117,3 +117,14 @@ fn folders_of_recordings_have_classes_too() {
     assert_eq!((summary.format, summary.samples), (SourceFormat::SoundFolder, counts(5, 5, 0)));
     assert_eq!(summary.classes, ["no", "yes"]);
 }
+
+#[test]
+fn samples_of_one_size_have_a_shape_before_any_model_is_known() {
+    let shapes = |name| source(&committed(name)).sample_shapes();
+    assert_eq!(shapes("mnist.zip"), [vec![1, 28, 28], vec![28, 28]]);
+    assert_eq!(shapes("cifar-10.tar.gz"), [[3, 32, 32]]);
+    assert_eq!(shapes("cifar-100.tar.gz"), [[3, 32, 32]]);
+    for name in ["folders.zip", "webdataset.tar", "sounds.tar", "tables.zip", "tokens.parquet"] {
+        assert_eq!(shapes(name), Vec::<Vec<usize>>::new(), "{name}");
+    }
+}

@@ -1,4 +1,5 @@
-//! Upkeep: frees blobs to which no row refers, and deletes uploads and jobs that nobody has used for long.
+//! Upkeep: frees blobs to which no row refers, and deletes uploads and jobs that nobody has used for long, and what was prepared of data sets
+//! beyond the bytes that it may take.
 //!
 //! Every server runs it; they do not disturb each other. Each deletion is a transaction that looks again under the lock, so
 //! whoever comes second finds nothing. A blob is freed while its row in `loose_blob` is locked, and the row goes after it: a crash
@@ -41,6 +42,8 @@ pub struct Upkeep {
     pub uploads: Uploads,
     pub blobs: BlobStore,
     pub keep: Keep,
+    /// What is prepared of data sets may take so many bytes, beside what unfinished jobs need.
+    pub prepared_cache_bytes: u64,
 }
 
 impl Upkeep {
@@ -59,6 +62,11 @@ impl Upkeep {
     /// Deletes what has expired and frees what is loose, within bounds.
     pub async fn round(&self) -> Result<(), UpkeepError> {
         self.expire().await?;
+        for _ in 0..BATCH {
+            if !self.queue.evict_prepared(self.prepared_cache_bytes).await? {
+                break;
+            }
+        }
         self.free_blobs().await
     }
 

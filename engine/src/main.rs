@@ -3,7 +3,8 @@
 //! 1. The frame pipe moves from descriptor 1 to a private one, and descriptor 1 becomes standard error, since TorchScript
 //!    programs may print.
 //! 2. The request is read.
-//! 3. The data set is opened, where there is one: its file may lie outside the folder, and the worker's rights are needed to reach it.
+//! 3. The data set and what an earlier job has made of it are opened, where there are any: the files may lie outside the folder, and the
+//!    worker's rights are needed to reach them.
 //! 4. The sandbox is entered ([`secateur_engine::process::sandbox`]) with the settings of `--sandbox`, which the worker passes as JSON.
 //! 5. A thread waits for standard input to close from now on and ends the process when it does, so that no engine outlives
 //!    its worker.
@@ -28,12 +29,14 @@ use std::time::Instant;
 
 use secateur_core::sandbox::{Profile, Settings};
 use secateur_core::stage::import::DATASET;
+use secateur_core::stage::prepare::EARLIER_SAMPLES;
 use secateur_core::wire::{Device, Outcome, PROTOCOL, TaskRequest, read_frame};
 use secateur_engine::error::{self, Error};
 use secateur_engine::measure::latency::device_name;
 use secateur_engine::process::fault;
 use secateur_engine::process::messages::Messages;
 use secateur_engine::process::sandbox::{Entrance, Needs};
+use secateur_engine::stage::GivenFiles;
 use secateur_engine::{stage, torch};
 
 const NO_REQUEST: u8 = 2;
@@ -106,13 +109,14 @@ fn probe(entrance: Entrance, device: Device) -> ExitCode {
 fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &Messages) -> Outcome {
     let stage = request.work.stage();
     let profile = stage.profile();
-    let dataset = match open_dataset() {
-        Ok(dataset) => dataset,
+    let files = match open_given(DATASET) {
+        // What an earlier job has left is not worth failing for.
+        Ok(dataset) => GivenFiles { dataset, earlier_samples: open_given(EARLIER_SAMPLES).unwrap_or_default() },
         Err(error) => return Outcome::Failed { message: format!("the data set cannot be opened: {error}") },
     };
     // Without samples to measure, a stage that sees the user's code has nothing to compute on a GPU, and is closed tighter.
     let device = match profile {
-        Profile::Import if dataset.is_none() => Device::Cpu,
+        Profile::Import if files.dataset.is_none() => Device::Cpu,
         Profile::Import | Profile::Task => request.device,
     };
     match entrance.enter(Needs { profile, gpu: torch::runtime::may_use_gpu(device) }) {
@@ -122,18 +126,16 @@ fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &M
     exit_when_input_closes();
     match fault::inject(stage) {
         Some(outcome) => outcome,
-        None => carry_out(request, dataset, device, messages),
+        None => carry_out(request, files, device, messages),
     }
 }
 
-/// The data set in the working directory, or where a link of the worker's there leads to.
-fn open_dataset() -> io::Result<Option<Arc<File>>> {
-    match File::open(DATASET) {
+/// A file in the working directory, or where a link of the worker's there leads to.
+fn open_given(name: &str) -> io::Result<Option<Arc<File>>> {
+    match File::open(name) {
         Ok(file) => Ok(Some(Arc::new(file))),
         // A link that leads nowhere is not the same as none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && std::fs::symlink_metadata(DATASET).is_err() => {
-            Ok(None)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && std::fs::symlink_metadata(name).is_err() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -148,16 +150,17 @@ fn parse(request: serde_json::Value) -> Result<TaskRequest, String> {
     serde_json::from_value(request).map_err(|error| format!("the request is not valid: {error}"))
 }
 
-fn carry_out(request: &TaskRequest, dataset: Option<Arc<File>>, device: Device, messages: &Messages) -> Outcome {
+fn carry_out(request: &TaskRequest, files: GivenFiles, device: Device, messages: &Messages) -> Outcome {
     let stage = || -> Result<Outcome, Error> {
         if !request.work.stage().times_networks() {
             torch::memory::keep_pages();
         }
         let device = torch::runtime::initialise(request.threads, device)?;
         let started = Instant::now();
-        let result = stage::run(request, Path::new("."), dataset, device, messages)?;
+        let result = stage::run(request, Path::new("."), files, device, messages)?;
         let computing_s = started.elapsed().as_secs_f64();
-        Ok(Outcome::Done { result, files: request.work.files(), device: device_name(device), computing_s })
+        let files = result.files(&request.work);
+        Ok(Outcome::Done { result, files, device: device_name(device), computing_s })
     };
     match catch_unwind(AssertUnwindSafe(stage)) {
         Ok(Ok(outcome)) => outcome,

@@ -5,7 +5,7 @@ use std::fmt;
 use secateur_core::stage::Stage;
 
 use crate::access::Tenant;
-use crate::id::{DatasetId, JobId, ModelId};
+use crate::id::{DatasetId, JobId, ModelId, TaskId};
 
 /// The name of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +19,11 @@ impl BlobKey {
 
     pub fn dataset(tenant: &Tenant, id: DatasetId) -> Self {
         Self(format!("datasets/{tenant}/{id}"))
+    }
+
+    /// What a task has prepared of a data set, for its job and later ones; each attempt at it has its own.
+    pub fn prepared(dataset: DatasetId, task: TaskId, attempt: i32) -> Self {
+        Self(format!("prepared/{dataset}/{task}-{attempt}"))
     }
 
     /// An output; the attempt is part of the key, so a stale one never overwrites what counts.

@@ -226,6 +226,16 @@ impl BlobStore {
         Ok(Some(Loan { path, _copy: Some(copy) }))
     }
 
+    /// Puts a blob that may be as large as the disk where a task reads it: a link to what is lent, or a copy where nothing is.
+    pub async fn place(&self, key: &BlobKey, path: &Path) -> Result<Option<Loan>, BlobError> {
+        let lent = self.lend(key).await?;
+        match &lent {
+            Some(loan) => tokio::fs::symlink(loan.path(), path).await?,
+            None => self.fetch(key, path).await?,
+        }
+        Ok(lent)
+    }
+
     /// Frees blobs; one that is gone already is fine. A key with `/` at its end stands for everything below it.
     pub async fn delete(&self, keys: &[BlobKey]) -> Result<(), BlobError> {
         for key in keys {

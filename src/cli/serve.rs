@@ -85,6 +85,10 @@ pub(super) struct WorkOptions {
     /// Bytes that data sets from `s3://…` may take on this machine's disk between tasks
     #[arg(long, env = "SECATEUR_DATA_CACHE_BYTES", value_name = "BYTES", default_value_t = worker::DATA_CACHE_BYTES)]
     pub(super) data_cache_bytes: u64,
+    /// Bytes that samples prepared of data sets may take among the blobs, for later jobs on the same data set; with 0 every job prepares
+    /// its own. The same for the server and all workers
+    #[arg(long, env = "SECATEUR_PREPARED_CACHE_BYTES", value_name = "BYTES", default_value_t = worker::PREPARED_CACHE_BYTES)]
+    pub(super) prepared_cache_bytes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +119,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
         keep: limits.keep(),
         engine,
         data_cache_bytes: work.data_cache_bytes,
+        prepared_cache_bytes: work.prepared_cache_bytes,
         slots: work.slots,
         device: work.engine.device(),
         task_timeout: Duration::from_secs(work.task_timeout),

@@ -64,6 +64,7 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
         heartbeat: lease / 4,
         checkpoint_interval: CHECKPOINT_INTERVAL,
         data_cache_bytes: work.data_cache_bytes,
+        keeps_prepared: work.prepared_cache_bytes > 0,
         poll: Duration::from_secs(2),
     };
     options.probe_sandbox().await.map_err(StartError::from)?;

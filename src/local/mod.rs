@@ -207,6 +207,8 @@ fn place_input(options: &LocalOptions, job_folder: &Path, folder: &Path, input: 
             let linked = dataset.canonicalize().and_then(|dataset| std::os::unix::fs::symlink(dataset, &target));
             linked.map_err(LocalError::io(dataset.display().to_string()))
         }
+        // There are no earlier jobs here.
+        Source::Prepared { .. } => Ok(()),
         Source::Output { stage, index, name } => {
             let from = task_folder(job_folder, *stage, *index).join(name);
             std::fs::hard_link(&from, &target)

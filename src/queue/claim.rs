@@ -1,12 +1,14 @@
 //! Claim: a worker takes the first task of the oldest job, or of the oldest inspection.
 
+use secateur_core::stage::prepare::SAMPLES;
 use secateur_core::stage::{PlannedTask, Source, Stage};
 
-use super::{Queue, events};
+use super::{Queue, events, prepared};
 use crate::blob::BlobKey;
 use crate::database::{DatabaseError, Transaction};
-use crate::id::ModelId;
+use crate::id::{DatasetId, ModelId};
 use crate::job::{Event, JobStatus, Order};
+use crate::table::prepared::Prepared;
 use crate::table::task::{self, ClaimedRow, Lease, Share};
 use crate::table::{artifact, dataset, job, model};
 
@@ -18,7 +20,10 @@ pub struct ClaimedTask {
     pub plan: PlannedTask,
     pub order: Order,
     pub model_id: ModelId,
+    pub dataset_id: Option<DatasetId>,
     pub inputs: Vec<InputBlob>,
+    /// What an earlier job has prepared of the same data set, for a task that would prepare the same.
+    pub earlier: Option<Prepared>,
     /// What an earlier attempt left.
     pub checkpoint: Option<BlobKey>,
 }
@@ -69,18 +74,21 @@ async fn complete(transaction: &mut Transaction, row: ClaimedRow) -> Result<Opti
         }
     }
     let inputs = resolve(transaction, &job, &row.plan).await?;
+    let earlier = prepared::offer(transaction, &job, &row.lease, &row.plan).await?;
     Ok(Some(ClaimedTask {
         lease: row.lease,
         stage: row.stage,
         plan: row.plan,
         order: job.order,
         model_id: job.model_id,
+        dataset_id: job.dataset_id,
         inputs,
+        earlier,
         checkpoint: row.checkpoint,
     }))
 }
 
-/// The blobs of a task's inputs.
+/// The blobs of a task's inputs; what is only offered is not among them.
 async fn resolve(
     transaction: &mut Transaction,
     job: &job::Job,
@@ -100,12 +108,17 @@ async fn resolve(
                 let dataset = dataset::find(&mut **transaction, id).await?;
                 dataset.ok_or_else(|| missing("dataset".to_owned()))?.blob
             }
+            Source::Prepared { .. } => continue,
             Source::Output { stage, index, name } => {
                 let output = artifacts
                     .iter()
                     .find(|artifact| artifact.stage == *stage && artifact.index == *index && artifact.name == *name);
-                let output = output.ok_or_else(|| missing(format!("{}/{index}/{name}", stage.as_str())))?;
-                output.blob.clone()
+                let blob = match output {
+                    Some(output) => Some(output.blob.clone()),
+                    None if name == SAMPLES => task::prepared(&mut **transaction, job.id).await?,
+                    None => None,
+                };
+                blob.ok_or_else(|| missing(format!("{}/{index}/{name}", stage.as_str())))?
             }
         };
         inputs.push(InputBlob { name: input.name.clone(), blob });

@@ -1,7 +1,7 @@
 //! Finish: a task's outputs become real and, with the last task of a stage, so does the next stage.
 //!
 //! In the order of the code: lock the job; check the lease; record result and outputs; keep what later jobs may want to
-//! know; update the best so far; if the stage is done, [`advance`](super::advance): insert the tasks of the next one whose results are
+//! have or know; update the best so far; if the stage is done, [`advance`](super::advance): insert the tasks of the next one whose results are
 //! not all known from earlier jobs, or mark the job as succeeded. All of it in one transaction: two workers
 //! that finish the last two tasks at once go one after the other, and only the second sees the stage done.
 
@@ -10,7 +10,7 @@ use secateur_core::stage::Stage;
 use secateur_core::wire::Computed;
 
 use super::advance::{Last, advance, succeed, update_best};
-use super::{LONGEST_LOG, Queue, Written, events, lock_for, measurements};
+use super::{ForLaterJobs, LONGEST_LOG, Queue, Written, events, lock_for, measurements, prepared};
 use crate::database::{DatabaseError, Transaction};
 use crate::job::{Event, Order};
 use crate::table::artifact::Output;
@@ -26,6 +26,8 @@ pub struct Finished {
     pub outputs: Vec<Output>,
     /// What an inspection or the graph stage learnt about the model itself.
     pub summary: Option<ModelSummary>,
+    /// The arrays of the stage `prepare`.
+    pub for_later_jobs: ForLaterJobs,
     pub log: String,
 }
 
@@ -57,6 +59,7 @@ pub async fn finish_in(
     for output in &finished.outputs {
         artifact::insert(&mut **transaction, job.id, finished.stage, finished.index, output).await?;
     }
+    prepared::record(transaction, lease, &finished.computed.result, &finished.for_later_jobs).await?;
     if let Some(summary) = &finished.summary {
         model::set_summary(&mut **transaction, job.model_id, summary).await?;
     }

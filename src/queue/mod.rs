@@ -22,6 +22,7 @@ mod finish;
 mod heartbeat;
 mod judge;
 mod measurements;
+mod prepared;
 mod reap;
 mod submit;
 
@@ -39,6 +40,7 @@ pub use delete::Deletion;
 pub use fail::{Failure, MAX_CRASHES, MAX_FAILURES};
 pub use finish::{Finished, finish_in};
 pub use judge::Judging;
+pub use prepared::{ForLaterJobs, fingerprint};
 pub use submit::{NewSubmission, Submitted};
 
 /// How long a claim lasts without a heartbeat.

@@ -16,7 +16,7 @@ use crate::table::usage;
 pub struct Quotas {
     /// Jobs of a tenant that are queued or running.
     pub open_jobs: Option<u64>,
-    /// Bytes of a tenant's models, data sets and artifacts.
+    /// Bytes of a tenant's models, data sets and artifacts, and of what its unfinished jobs have prepared of data sets.
     pub stored_bytes: Option<u64>,
     /// Requests of a key, as many at once and so many again in every minute.
     pub requests_per_minute: Option<u64>,

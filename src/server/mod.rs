@@ -24,7 +24,7 @@ use crate::http::connection::ConnectionLimits;
 use crate::queue::LEASE;
 use crate::quota::Quotas;
 use crate::upkeep::Keep;
-use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, Worker};
+use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, PREPARED_CACHE_BYTES, Worker};
 
 pub use data_folder::DataFolder;
 pub use start::{Backend, connect};
@@ -76,6 +76,8 @@ pub struct ServerOptions {
     pub checkpoint_interval: Duration,
     /// What data sets of a remote store may take on this machine's disk between tasks.
     pub data_cache_bytes: u64,
+    /// What is prepared of data sets may take in the store between jobs; with 0 every job prepares its own.
+    pub prepared_cache_bytes: u64,
     pub poll: Duration,
     /// How long a request waits for a database connection before it is answered with 503.
     pub database_patience: Duration,
@@ -103,6 +105,7 @@ impl ServerOptions {
             heartbeat: LEASE / 4,
             checkpoint_interval: CHECKPOINT_INTERVAL,
             data_cache_bytes: DATA_CACHE_BYTES,
+            prepared_cache_bytes: PREPARED_CACHE_BYTES,
             poll: Duration::from_secs(2),
             database_patience: Duration::from_secs(3),
         }

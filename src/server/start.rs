@@ -121,6 +121,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         heartbeat: options.heartbeat,
         checkpoint_interval: options.checkpoint_interval,
         data_cache_bytes: options.data_cache_bytes,
+        keeps_prepared: options.prepared_cache_bytes > 0,
         poll: options.poll,
     });
     let sandbox = match &mut work {
@@ -155,7 +156,13 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     };
 
     let uploads = Uploads { database: database.clone(), blobs: blobs.clone(), quotas: options.quotas };
-    let upkeep = Upkeep { queue: queue.clone(), uploads: uploads.clone(), blobs: blobs.clone(), keep: options.keep };
+    let upkeep = Upkeep {
+        queue: queue.clone(),
+        uploads: uploads.clone(),
+        blobs: blobs.clone(),
+        keep: options.keep,
+        prepared_cache_bytes: options.prepared_cache_bytes,
+    };
     let upkept = tokio::spawn(upkeep.clone().run_until(options.upkeep_interval, stop_working.clone()));
     let app = App {
         database: queue.database().clone(),

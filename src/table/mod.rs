@@ -12,6 +12,7 @@ pub mod judgement;
 pub mod loose_blob;
 pub mod measurement;
 pub mod model;
+pub mod prepared;
 pub mod request_allowance;
 pub mod session;
 pub mod task;

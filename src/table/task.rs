@@ -282,6 +282,29 @@ pub async fn set_checkpoint(executor: impl PgExecutor<'_>, lease: &Lease, blob: 
     Ok(())
 }
 
+/// Records what arrays of `prepared` a task is offered or has used; they stay until its job has ended.
+pub async fn set_prepared(
+    executor: impl PgExecutor<'_>,
+    task: TaskId,
+    prepared: Option<&BlobKey>,
+) -> Result<(), DatabaseError> {
+    sqlx::query!("update task set prepared = $2 where id = $1", task.uuid(), prepared.map(BlobKey::as_str))
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// The arrays of `prepared` that a job uses.
+pub async fn prepared(executor: impl PgExecutor<'_>, job: JobId) -> Result<Option<BlobKey>, DatabaseError> {
+    let blob = sqlx::query_scalar!(
+        r#"select prepared as "prepared!" from task where job_id = $1 and stage = 'prepare' and prepared is not null"#,
+        job.uuid()
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(blob.map(BlobKey::from_row))
+}
+
 pub async fn standing(executor: impl PgExecutor<'_>, task: TaskId) -> Result<Option<Standing>, DatabaseError> {
     let row = sqlx::query!("select state, attempt, failures from task where id = $1", task.uuid())
         .fetch_optional(executor)

@@ -1,12 +1,12 @@
 //! Deleting what was uploaded. Its row becomes a tombstone, since jobs that have ended refer to it and keep their reports; what was
-//! measured of it, its inspections and its blob go. A job that has not ended keeps what it needs.
+//! measured and prepared of it, its inspections and its blobs go. A job that has not ended keeps what it needs.
 
 use std::time::Duration;
 
 use super::Uploads;
 use crate::database::DatabaseError;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::table::{dataset, job, loose_blob, measurement, model};
+use crate::table::{dataset, job, loose_blob, measurement, model, prepared};
 
 /// Jobs that are named when something cannot be deleted.
 const MOST_NAMED: i64 = 20;
@@ -53,6 +53,9 @@ impl Uploads {
             return Ok(UploadDeletion::NeededBy(jobs));
         }
         measurement::delete_of_dataset(&mut *transaction, id).await?;
+        for blob in prepared::delete_of_dataset(&mut *transaction, id).await? {
+            loose_blob::insert(&mut *transaction, &blob, Duration::ZERO).await?;
+        }
         dataset::bury(&mut *transaction, id).await?;
         loose_blob::insert(&mut *transaction, &blob, Duration::ZERO).await?;
         transaction.commit().await?;

@@ -11,7 +11,7 @@ use secateur_core::wire::{Computed, PROTOCOL, Progress, TaskRequest};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Worker, checkpoints, heartbeats};
+use super::{Worker, checkpoints, heartbeats, prepared};
 use crate::blob::{BlobError, BlobKey, Loan};
 use crate::digest::Sha256;
 use crate::engine::{self, Exit, Retry, Scratch, check_outputs};
@@ -140,6 +140,9 @@ async fn work(
         let detail = format!("The engine sent a result of stage {} for another one.", result.stage().as_str());
         return fail(detail, ended.log);
     }
+    if !prepared::is_possible(worker, task, &result) {
+        return fail("The engine says that it took over what it was not offered.".to_owned(), ended.log);
+    }
     let written = match check_outputs(scratch.path(), &files) {
         Ok(written) => written,
         Err(detail) => return fail(format!("An output is not taken: {detail}."), ended.log),
@@ -149,20 +152,25 @@ async fn work(
         _ => None,
     };
     // An inspection leaves nothing but the summary on the model.
-    let kept = if task.stage == Stage::Inspect { Vec::new() } else { written };
-    match stop.run_until_cancelled(upload_outputs(worker, task, kept)).await {
+    let mut kept = if task.stage == Stage::Inspect { Vec::new() } else { written };
+    let upload = async {
+        let for_later_jobs = prepared::keep(worker, task, &result, &mut kept).await?;
+        Ok((for_later_jobs, upload_outputs(worker, task, kept).await?))
+    };
+    match stop.run_until_cancelled(upload).await {
         None => End::GivenBack { log: ended.log },
         Some(Err(BlobError::Full)) => {
             let detail = "The outputs could not be stored: the disk is full, or only its reserve is free.";
             fail(detail.to_owned(), ended.log)
         }
         Some(Err(error)) => fail(format!("The outputs could not be stored: {error}."), ended.log),
-        Some(Ok(outputs)) => End::Finished(Box::new(Finished {
+        Some(Ok((for_later_jobs, outputs))) => End::Finished(Box::new(Finished {
             stage: task.stage,
             index: task.plan.index,
             computed: Computed { result, device, computing_s: Some(computing_s) },
             outputs,
             summary,
+            for_later_jobs,
             log: ended.log,
         })),
     }
@@ -170,19 +178,17 @@ async fn work(
 
 /// Copies the inputs, so that an engine cannot change what it was given. The data set may be as large as the disk: the engine opens it
 /// through a link before it gives up its rights, and can read it from then on, but not write. What is lent is to be kept until it ends.
-async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) -> Result<Option<Loan>, BlobError> {
-    let mut lent = None;
+async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) -> Result<Vec<Loan>, BlobError> {
+    let mut lent = Vec::new();
     for input in &task.inputs {
         let path = scratch.path().join(&input.name);
-        if input.name == DATASET
-            && let Some(loan) = worker.blobs.lend(&input.blob).await?
-        {
-            tokio::fs::symlink(loan.path(), &path).await?;
-            lent = Some(loan);
-            continue;
+        if input.name == DATASET {
+            lent.extend(worker.blobs.place(&input.blob, &path).await?);
+        } else {
+            worker.blobs.fetch(&input.blob, &path).await?;
         }
-        worker.blobs.fetch(&input.blob, &path).await?;
     }
+    lent.extend(prepared::fetch(worker, task, scratch.path()).await?);
     Ok(lent)
 }
 
@@ -193,10 +199,7 @@ async fn upload_outputs(
 ) -> Result<Vec<Output>, BlobError> {
     let mut outputs = Vec::new();
     for (name, path) in written {
-        let digested = path.clone();
-        let (sha256, bytes) = tokio::task::spawn_blocking(move || Sha256::of_file(&digested))
-            .await
-            .expect("reading a file does not panic")?;
+        let (sha256, bytes) = Sha256::of_file_aside(&path).await?;
         let lease = &task.lease;
         let blob = BlobKey::output(lease.job, task.stage, task.plan.index, lease.attempt, &name);
         worker.blobs.put_file(&blob, &path).await?;

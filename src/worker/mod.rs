@@ -11,6 +11,7 @@
 mod attempt;
 mod checkpoints;
 mod heartbeats;
+mod prepared;
 mod reaper;
 mod slot;
 
@@ -35,6 +36,9 @@ const DATA_CACHE: &str = "data";
 /// What those data sets take on the disk when nobody says otherwise: 20 GiB.
 pub const DATA_CACHE_BYTES: u64 = 20 << 30;
 
+/// What is prepared of data sets takes in the store between jobs when nobody says otherwise: 20 GiB.
+pub const PREPARED_CACHE_BYTES: u64 = 20 << 30;
+
 /// A crash costs a task no more than about this.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -57,6 +61,8 @@ pub struct WorkerOptions {
     pub poll: Duration,
     /// What data sets of a remote store may take on this machine's disk between tasks.
     pub data_cache_bytes: u64,
+    /// Whether what is prepared of a data set is kept for later jobs and taken over from earlier ones.
+    pub keeps_prepared: bool,
 }
 
 /// What every slot of a worker shares.

@@ -106,7 +106,8 @@ async fn tell_within(
 /// Frees the blobs of an attempt that does not count.
 async fn forget_outputs(worker: &Worker, end: &End) {
     let End::Finished(finished) = end else { return };
-    let keys: Vec<_> = finished.outputs.iter().map(|output| output.blob.clone()).collect();
+    let prepared = finished.for_later_jobs.made.iter().map(|made| made.blob.clone());
+    let keys: Vec<_> = finished.outputs.iter().map(|output| output.blob.clone()).chain(prepared).collect();
     if let Err(error) = worker.blobs.delete(&keys).await {
         tracing::warn!(%error, "outputs of a task that does not count could not be freed");
     }

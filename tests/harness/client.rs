@@ -5,7 +5,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
-use super::example;
+use super::{example, pictures_part};
 
 /// Talks to one server, with or without a key.
 #[derive(Clone)]
@@ -101,6 +101,14 @@ impl Client {
         let fields = change.as_object().expect("the change is an object").clone();
         spec.as_object_mut().expect("a spec is an object").extend(fields);
         self.submit_form(form(&spec).part("dataset", file_part("digits.npz"))).await
+    }
+
+    /// Submits a job on the example model and pictures that have to be prepared, with what `change` changes, and returns its id.
+    pub(crate) async fn submit_pictures(&self, change: Value) -> String {
+        let mut spec = serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "uniform", "fine_tune": null});
+        let fields = change.as_object().expect("the change is an object").clone();
+        spec.as_object_mut().expect("a spec is an object").extend(fields);
+        self.submit_form(form(&spec).part("dataset", pictures_part())).await
     }
 
     /// Submits a job on the example model without data and returns its id.

@@ -5,12 +5,20 @@ use std::time::Duration;
 
 use secateur::blob::{BlobKey, BlobStore};
 use secateur::digest::Sha256;
-use secateur::queue::{ClaimedTask, Finished, Queue, Share, Written};
+use secateur::queue::{ClaimedTask, Finished, ForLaterJobs, Queue, Share, Written, fingerprint};
 use secateur::table::artifact::Output;
+use secateur::table::loose_blob;
+use secateur::table::prepared::NewPrepared;
+use secateur_core::dataset::summarise;
+use secateur_core::stage::import::Preparation;
+use secateur_core::stage::prepare::SAMPLES;
 use secateur_core::stage::{Stage, TaskResult};
 use secateur_core::wire::Computed;
 
-use super::TestServer;
+use super::{TestServer, example};
+
+/// Bytes of the samples that a hand prepares.
+pub(crate) const PREPARED_BYTES: u64 = 1000;
 
 /// A worker by hand.
 pub(crate) struct Hand {
@@ -19,6 +27,10 @@ pub(crate) struct Hand {
     folder: tempfile::TempDir,
     /// What it measures as every sensitivity.
     pub divergence: f64,
+    /// What it finds that a data set needs before it is arrays.
+    pub preparation: Option<Preparation>,
+    /// Whether it finds the samples of earlier jobs damaged.
+    pub finds_damage: bool,
 }
 
 impl Hand {
@@ -33,7 +45,8 @@ impl Hand {
 
     fn with_queue(server: &TestServer, queue: Queue) -> Self {
         let blobs = BlobStore::local(&server.data_folder().join("blobs")).unwrap();
-        Self { queue, blobs, folder: tempfile::tempdir().unwrap(), divergence: 0.5 }
+        let folder = tempfile::tempdir().unwrap();
+        Self { queue, blobs, folder, divergence: 0.5, preparation: None, finds_damage: false }
     }
 
     /// Takes a task that must be there.
@@ -81,7 +94,12 @@ impl Hand {
         let index = task.plan.index;
         let result = self.result(task);
         let mut outputs = Vec::new();
-        for name in task.plan.work.files() {
+        let mut for_later_jobs = ForLaterJobs::default();
+        for name in result.files(&task.plan.work) {
+            if name == SAMPLES {
+                for_later_jobs = self.prepare(task).await;
+                continue;
+            }
             let content = format!("{} {index} {name}", task.stage.as_str()).into_bytes();
             let path = self.folder.path().join(format!("{}-{name}", task.lease.task));
             std::fs::write(&path, &content).unwrap();
@@ -92,7 +110,28 @@ impl Hand {
         }
         let log = format!("worked on {} {index}\n", task.stage.as_str());
         let computed = Computed { result, device: "cpu".to_owned(), computing_s: Some(0.25) };
-        Finished { stage: task.stage, index, computed, outputs, summary: None, log }
+        Finished { stage: task.stage, index, computed, outputs, summary: None, for_later_jobs, log }
+    }
+
+    /// Stores samples for this and for later jobs.
+    async fn prepare(&self, task: &ClaimedTask) -> ForLaterJobs {
+        let blob = BlobKey::prepared(task.dataset_id.unwrap(), task.lease.task, task.lease.attempt);
+        loose_blob::insert(self.queue.database().pool(), &blob, Duration::from_mins(1)).await.unwrap();
+        let path = self.folder.path().join(task.lease.task.to_string());
+        let content = vec![1; PREPARED_BYTES as usize];
+        std::fs::write(&path, &content).unwrap();
+        self.blobs.put_file(&blob, &path).await.unwrap();
+        let made = NewPrepared {
+            blob,
+            dataset: task.dataset_id.unwrap(),
+            fingerprint: fingerprint(&task.plan).unwrap().to_owned(),
+            sha256: Sha256::of(&content),
+            bytes: PREPARED_BYTES,
+            summary: summarise(&example("digits.npz")).unwrap(),
+            source: None,
+        };
+        let refused = task.earlier.as_ref().map(|earlier| earlier.blob.clone());
+        ForLaterJobs { made: Some(made), refused }
     }
 
     /// The stage's own made-up result, in which the divergences and the spec are this test's.
@@ -102,6 +141,11 @@ impl Hand {
             TaskResult::Sensitivity(result) => {
                 result.measured.iter_mut().for_each(|sensitivity| sensitivity.divergence = self.divergence);
             }
+            TaskResult::Import(result) => {
+                result.has_source = self.preparation.is_some();
+                result.preparation.clone_from(&self.preparation);
+            }
+            TaskResult::Prepare(result) => result.is_taken_over = task.earlier.is_some() && !self.finds_damage,
             TaskResult::Verify(result) => result.report.spec = task.order.spec().expect("a job has a spec").clone(),
             _ => {}
         }

@@ -4,6 +4,7 @@ mod away;
 mod browser;
 mod client;
 mod hand;
+mod pictures;
 mod postgres;
 
 use std::future::Future;
@@ -22,7 +23,8 @@ use postgres::TestDatabase;
 pub(crate) use away::Away;
 pub(crate) use browser::{Attacker, Chromium, EVIL, Relay};
 pub(crate) use client::{Answer, Client, file_part, form, json_body, send};
-pub(crate) use hand::Hand;
+pub(crate) use hand::{Hand, PREPARED_BYTES};
+pub(crate) use pictures::{cifar_part, idx_part, pictures_part, undecodable};
 pub(crate) use postgres::copy_cluster_to;
 
 /// Nothing that a test waits for takes longer, on a slow machine either.

@@ -8,6 +8,7 @@ mod finish;
 mod judge;
 mod lease;
 mod measurements;
+mod prepared;
 mod restart;
 
 use std::sync::Arc;

@@ -224,13 +224,21 @@ impl Dataset {
     /// # Errors
     /// [`Code::InvalidDataset`] when the arrays are not those of the summary.
     pub fn of_checked_file(file: Arc<File>, summary: DatasetSummary) -> Result<Self, Rejection> {
+        Ok(Self { is_checked: true, ..Self::of_known_file(file, summary)? })
+    }
+
+    /// A file of which [`Self::summary`] is known, for a model that it was not held against yet: only its headers are read.
+    ///
+    /// # Errors
+    /// Those of [`Self::of_checked_file`].
+    pub fn of_known_file(file: Arc<File>, summary: DatasetSummary) -> Result<Self, Rejection> {
         let (_, arrays) = container::read_arrays(&file)?;
         if !arrays.iter().map(array_summary).eq(summary.arrays.iter().cloned()) {
             return Err(invalid("The data set is not the one that was checked: it has other arrays."));
         }
         let mut parts = DatasetArrays::new(arrays)?;
         parts.take_facts(&summary);
-        Ok(Self { file, parts, summary, is_checked: true })
+        Ok(Self { file, parts, summary, is_checked: false })
     }
 
     /// What the data set holds.

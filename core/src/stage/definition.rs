@@ -43,6 +43,11 @@ pub trait Definition {
     /// Names of the files that a task writes for later stages and for the user.
     fn files(work: &Self::Work) -> Vec<String>;
 
+    /// Of these files, those that a task with this result has not written, since it uses an earlier job's.
+    fn left_out(_result: &Self::Result) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What its measurements depend on beside the model, the data set, the groups and the inputs; `None` when they are not kept.
     fn procedure(_spec: &JobSpec) -> Option<Value> {
         None

@@ -6,6 +6,7 @@ use super::definition::Definition;
 use super::job::{Input, JobView, PlanError, PlannedTask, Source};
 use super::measurement::Measurements;
 use super::{Stage, Work};
+use crate::graph::{DType, Graph};
 use crate::recovery::{Accuracy, DataReport};
 use crate::sandbox::Profile;
 
@@ -49,6 +50,34 @@ pub struct ImportResult {
     /// Whether the stage `prepare` makes arrays of the data set.
     #[serde(default)]
     pub has_source: bool,
+    /// What `prepare` does; `None` without that stage, for a model that it refuses, and in results of earlier versions.
+    #[serde(default)]
+    pub preparation: Option<Preparation>,
+}
+
+/// How the stage `prepare` makes arrays of a data set, as far as the model decides it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preparation {
+    /// Samples become what the model's only input takes.
+    Convert {
+        /// One sample without the batch.
+        shape: Vec<usize>,
+        /// The type of the input.
+        dtype: DType,
+    },
+    /// Packed arrays are unpacked as they are.
+    Unpack,
+}
+
+impl Preparation {
+    /// A conversion to what the model's only input takes; `None` for a model with several.
+    pub fn conversion(graph: &Graph) -> Option<Self> {
+        let &[input] = graph.inputs() else { return None };
+        let input = graph.value(input);
+        let shape = input.shape.iter().skip(1).map(|size| usize::try_from(size.fixed).unwrap_or(0)).collect();
+        Some(Self::Convert { shape, dtype: input.dtype })
+    }
 }
 
 /// The user's model as an input.
@@ -87,6 +116,7 @@ impl Definition for Import {
             val_metric: None,
             data: None,
             has_source: false,
+            preparation: None,
         }
     }
 }

@@ -14,6 +14,11 @@ pub enum Source {
     Model,
     /// The user's data set.
     Dataset,
+    /// The samples that an earlier job has prepared of the same data set in the same way. Where there are none the task goes without them.
+    Prepared {
+        /// Digest of all that they depend on beside the data set.
+        fingerprint: String,
+    },
     /// An output of a finished task of the same job.
     Output {
         /// The stage of that task.

@@ -175,7 +175,7 @@ macro_rules! define_stages {
                 }
             }
 
-            /// Names of the files that the task writes.
+            /// Names of the files that the task writes, unless its result is that it did without one.
             pub fn files(&self) -> Vec<String> {
                 match self {
                     $(Self::$Variant(work) => $module::$Variant::files(work),)*
@@ -196,6 +196,13 @@ macro_rules! define_stages {
             pub fn stage(&self) -> Stage {
                 match self {
                     $(Self::$Variant(_) => Stage::$Variant,)*
+                }
+            }
+
+            /// Of the files of a task, those that one with this result has not written.
+            fn left_out(&self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$Variant(result) => $module::$Variant::left_out(result),)*
                 }
             }
 
@@ -237,6 +244,14 @@ impl Stage {
         }
         let later = Self::ALL.iter().copied().filter(|&stage| stage > self);
         later.into_iter().find(|stage| stage.is_part_of(spec, has_dataset))
+    }
+}
+
+impl TaskResult {
+    /// Names of the files that a task with this result has written.
+    pub fn files(&self, work: &Work) -> Vec<String> {
+        let left_out = self.left_out();
+        work.files().into_iter().filter(|file| !left_out.contains(&file.as_str())).collect()
     }
 }
 

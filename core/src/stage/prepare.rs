@@ -1,19 +1,33 @@
 //! The stage `prepare`: pictures, recordings and tables become the arrays that training reads, in the size that the model takes, and
 //! packed arrays that do not fit into memory are unpacked.
+//!
+//! What it writes follows from the data set, the model's input, `data.resize` and `seed` alone, so a server keeps it for later jobs. A
+//! task is offered what an earlier job has left ([`Source::Prepared`]): the arrays as [`EARLIER_SAMPLES`] and what is known of them as
+//! [`EARLIER_FACTS`]. It uses them when they are whole, and converts the data set otherwise.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::definition::Definition;
-use super::import::{self, ImportResult};
+use super::import::{self, ImportResult, Preparation};
 use super::job::{FinishedTask, Input, JobView, PlanError, PlannedTask, Source};
 use super::measurement::Measurements;
 use super::{Stage, Work};
-use crate::recovery::{Accuracy, DataReport};
+use crate::dataset::DatasetSummary;
+use crate::digest::digest;
+use crate::recovery::{Accuracy, DataReport, SourceReport};
 use crate::sandbox::Profile;
 use crate::spec::JobSpec;
 
 /// The arrays, as `.safetensors`.
 pub const SAMPLES: &str = "samples.safetensors";
+/// SAMPLES of an earlier job; missing where they are gone.
+pub const EARLIER_SAMPLES: &str = "earlier-samples";
+/// [`EarlierFacts`]; there only where an earlier job has left something.
+pub const EARLIER_FACTS: &str = "earlier.json";
+
+/// Raise it with every change of the bytes that a data set becomes, so that what older versions have left is not used.
+pub const VERSION: u32 = 1;
 
 /// The stage.
 pub struct Prepare;
@@ -29,6 +43,34 @@ pub struct PrepareResult {
     pub val_metric: Option<f64>,
     /// The data set as it is used.
     pub data: Box<DataReport>,
+    /// Whether the arrays are those of an earlier job. SAMPLES is not written then.
+    #[serde(default)]
+    pub is_taken_over: bool,
+}
+
+/// What is known of the arrays of an earlier job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EarlierFacts {
+    /// Of the file, hexadecimal.
+    pub sha256: String,
+    /// What DATASET_SUMMARY was.
+    pub summary: DatasetSummary,
+    /// What was said of the source; `None` where arrays were unpacked.
+    pub source: Option<SourceReport>,
+}
+
+/// Digest of all that the arrays depend on beside the data set.
+fn fingerprint(preparation: &Preparation, spec: &JobSpec) -> String {
+    match preparation {
+        Preparation::Convert { shape, dtype } => digest(&json!({
+            "version": VERSION,
+            "shape": shape,
+            "dtype": dtype,
+            "resize": spec.data.as_ref().and_then(|data| data.resize),
+            "seed": spec.seed,
+        })),
+        Preparation::Unpack => digest(&json!({"version": VERSION, "unpack": true})),
+    }
 }
 
 impl<'a> JobView<'a> {
@@ -89,17 +131,27 @@ impl Definition for Prepare {
         if !import.has_source {
             return Ok(Vec::new());
         }
-        Ok(PlannedTask::only(Work::Prepare(()), import::network().into_iter().chain(job.uploaded_dataset())))
+        let earlier = import.preparation.as_ref().map(|preparation| Input {
+            name: EARLIER_SAMPLES.to_owned(),
+            source: Source::Prepared { fingerprint: fingerprint(preparation, job.spec) },
+        });
+        let inputs = import::network().into_iter().chain(job.uploaded_dataset()).chain(earlier);
+        Ok(PlannedTask::only(Work::Prepare(()), inputs))
     }
 
     fn files(_work: &()) -> Vec<String> {
         vec![SAMPLES.to_owned(), import::DATASET_SUMMARY.to_owned()]
     }
 
+    fn left_out(result: &PrepareResult) -> &'static [&'static str] {
+        if result.is_taken_over { &[SAMPLES] } else { &[] }
+    }
+
     #[cfg(any(test, feature = "testing"))]
     fn sample(_work: &()) -> PrepareResult {
         let samples = crate::dataset::SplitCounts { train: 8, val: 1, test: 1 };
         let data = DataReport { samples, classes: Some(2), outputs: Some(2), supervision: None, source: None };
-        PrepareResult { accuracy: Some(Accuracy { val: 0.9, test: 0.8 }), val_metric: None, data: Box::new(data) }
+        let accuracy = Some(Accuracy { val: 0.9, test: 0.8 });
+        PrepareResult { accuracy, val_metric: None, data: Box::new(data), is_taken_over: false }
     }
 }

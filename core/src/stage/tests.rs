@@ -7,6 +7,7 @@ use control::ControlWork;
 use encoder::EncoderWork;
 use export::ExportWork;
 use graph::GraphResult;
+use import::{ImportResult, Preparation};
 use importance::ImportanceResult;
 use latency::LatencyResult;
 use light_tune::LightTuneWork;
@@ -21,6 +22,7 @@ use verify::VerifyWork;
 use super::*;
 use crate::configuration::{CandidateCosts, Origin};
 use crate::cost::Costs;
+use crate::graph::DType;
 use crate::latency::LatencyTable;
 use crate::recovery::{Rated, Score, Screened, TuneResult};
 use crate::report::StageTime;
@@ -144,7 +146,7 @@ fn arrays_are_made_of_what_is_none_and_read_from_then_on() {
     let spec = spec(r#", "method": "uniform""#);
     let imported = |has_source| {
         let TaskResult::Import(import) = Work::Import(()).sample() else { panic!("an import finds out what it is") };
-        finished(Stage::Import, 0, TaskResult::Import(crate::stage::import::ImportResult { has_source, ..import }))
+        finished(Stage::Import, 0, TaskResult::Import(ImportResult { has_source, ..import }))
     };
     let tasks = |finished: &[FinishedTask], stage| {
         let view = JobView { spec: &spec, has_dataset: true, finished, reused: Measurements::NONE };
@@ -158,6 +160,43 @@ fn arrays_are_made_of_what_is_none_and_read_from_then_on() {
     let arrays = Source::Output { stage: Stage::Prepare, index: 0, name: "samples.safetensors".to_owned() };
     assert!(inputs.contains(&Input { name: "dataset".to_owned(), source: arrays }), "{inputs:?}");
     assert!(inputs.iter().all(|input| input.source != Source::Dataset));
+}
+
+/// Everything that reaches the arrays, and nothing that does not: a job with another target uses the same ones.
+#[test]
+fn arrays_are_offered_to_jobs_that_want_the_same() {
+    let fingerprint = |change: &str, preparation: Option<Preparation>| {
+        let TaskResult::Import(import) = Work::Import(()).sample() else { panic!("an import finds out what it is") };
+        let import = ImportResult { has_source: true, preparation, ..import };
+        let finished = [finished(Stage::Import, 0, TaskResult::Import(import))];
+        let view = JobView { spec: &spec(change), has_dataset: true, finished: &finished, reused: Measurements::NONE };
+        let inputs = plan(Stage::Prepare, view, Measurements::NONE).unwrap().tasks.remove(0).inputs;
+        inputs.into_iter().find_map(|input| match input.source {
+            Source::Prepared { fingerprint } => Some(fingerprint),
+            _ => None,
+        })
+    };
+    let converts = |shape: &[usize], dtype| Some(Preparation::Convert { shape: shape.to_vec(), dtype });
+    let usual = || converts(&[3, 8, 8], DType::Float32);
+    let first = fingerprint("", usual());
+    assert!(first.is_some());
+    assert_eq!(fingerprint("", None), None, "what an earlier version has imported is prepared as it was");
+    for same in [r#", "method": "uniform""#, r#", "input": {"mean": 1, "std": 2}"#, r#", "fine_tune": null"#] {
+        assert_eq!(fingerprint(same, usual()), first, "{same}");
+    }
+    let resize = |size: usize| format!(r#", "data": {{"resize": {{"policy": "crop", "size": {size}}}}}"#);
+    let others = [
+        fingerprint(r#", "seed": 1"#, usual()),
+        fingerprint(&resize(9), usual()),
+        fingerprint(&resize(10), usual()),
+        fingerprint(r#", "data": {"resize": {"policy": "stretch"}}"#, usual()),
+        fingerprint("", converts(&[1, 8, 8], DType::Float32)),
+        fingerprint("", converts(&[3, 8, 8], DType::Int64)),
+        fingerprint("", Some(Preparation::Unpack)),
+    ];
+    let all: BTreeSet<_> = others.iter().chain([&first]).collect();
+    assert_eq!(all.len(), others.len() + 1);
+    assert_eq!(fingerprint(&resize(9), Some(Preparation::Unpack)), others[6], "what is unpacked is not changed");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use secateur_core::dataset::SplitCounts;
 use secateur_core::dataset::source::{Content, Resize, ResizePolicy, Source};
 use secateur_core::graph::DType;
 use secateur_core::rejection::{Code, Rejection};
+use secateur_core::stage::prepare::VERSION;
+use sha2::{Digest, Sha256};
 
 use super::{BadSamples, Converted, Wanted, convert};
 use crate::error::Error;
@@ -432,4 +434,26 @@ fn a_damaged_table_is_refused() {
         refused += usize::from(convert(&source, &wanted, &out, &mut |_, _| {}).is_err());
     }
     assert!(refused > 50, "{refused} of {} changes were refused", whole.len());
+}
+
+/// What one version leaves another one takes over, so these digests change with `VERSION` and never without it. Pictures in JPEG are not among
+/// them, since another processor may decode them otherwise.
+#[test]
+fn a_version_always_writes_the_same_bytes() {
+    let mut digests = Vec::new();
+    let tokens = Wanted { dtype: DType::Int64, ..wanted(&[4]) };
+    for (name, wanted) in [
+        ("masks.zip", cropped(&[3, 16, 16], 19)),
+        ("mnist.zip", wanted(&[1, 16, 16])),
+        ("cifar-10.tar.gz", wanted(&[3, 32, 32])),
+        ("sounds.tar", wanted(&[1, 200])),
+        ("tokens.parquet", tokens),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("store");
+        convert(&source(&fixture(name)), &wanted, &out, &mut |_, _| {}).unwrap();
+        let digest = Sha256::digest(std::fs::read(&out).unwrap());
+        digests.push(digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>());
+    }
+    assert_eq!((VERSION, digests.join(" ").as_str()), (1, "65ccc79f 88aed6b0 b190bcb1 af9c1fc9 03d78063"));
 }

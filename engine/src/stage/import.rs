@@ -2,7 +2,7 @@
 //! server runs at upload: the engine trusts nobody's word for it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use secateur_core::recovery::{Accuracy, DataReport};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::InputSpec;
 use secateur_core::stage::Stage;
-use secateur_core::stage::import::{DATASET_SUMMARY, GRAPH, ImportResult, MODEL, WEIGHTS};
+use secateur_core::stage::import::{DATASET_SUMMARY, GRAPH, ImportResult, MODEL, Preparation, WEIGHTS};
 use sha2::{Digest, Sha256};
 
 use super::task::{Task, Workspace};
@@ -39,8 +39,8 @@ pub(super) const LONGEST_INSPECTION: Duration = Duration::from_secs(50);
 /// The model or the data set is refused.
 pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     let model = task.path(MODEL);
-    let (bytes, sha256) = digest(&model)?;
-    let dataset = task.dataset.as_ref().map(Given::of).transpose()?;
+    let (bytes, sha256) = File::open(&model).and_then(digest).map_err(Error::file(&model))?;
+    let dataset = task.files.dataset.as_ref().map(Given::of).transpose()?;
     let inputs = match (task.spec.model_inputs(), &dataset) {
         (None, Some(Given::Arrays(arrays) | Given::Packed(arrays))) => {
             sample_inputs(arrays).into_iter().map(Some).collect()
@@ -71,6 +71,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
         val_metric: None,
         data: None,
         has_source: matches!(dataset, Some(Given::Source(_) | Given::Packed(_))),
+        preparation: dataset.as_ref().and_then(|given| given.preparation(&graph)),
     };
     if dataset.is_some() {
         check_outputs(task, &graph)?;
@@ -108,6 +109,15 @@ impl Given {
         let dataset = Dataset::of_file(Arc::clone(file))?;
         let is_too_large = dataset.arrays().any(|array| array.is_packed() && array.bytes_in_memory() > memory::share());
         Ok(if is_too_large { Self::Packed(dataset) } else { Self::Arrays(dataset) })
+    }
+
+    /// What the stage `prepare` will do.
+    fn preparation(&self, graph: &Graph) -> Option<Preparation> {
+        match self {
+            Self::Arrays(_) => None,
+            Self::Packed(_) => Some(Preparation::Unpack),
+            Self::Source(_) => Preparation::conversion(graph),
+        }
     }
 }
 
@@ -274,14 +284,13 @@ fn check_without_data(task: &Task) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Bytes and SHA-256, hexadecimal, of a file.
-fn digest(path: &Path) -> Result<(u64, String), Error> {
-    let mut source = File::open(path).map_err(Error::file(path))?;
+/// Bytes and SHA-256, hexadecimal, of a file that was just opened.
+pub(super) fn digest(mut file: impl Read) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
-        let read = source.read(&mut buffer).map_err(Error::file(path))?;
+        let read = file.read(&mut buffer)?;
         if read == 0 {
             break;
         }
@@ -298,10 +307,7 @@ mod tests {
 
     #[test]
     fn the_digest_is_that_of_sha256sum() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        std::fs::write(&path, "abc").unwrap();
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(&path).unwrap(), (3, expected.to_owned()));
+        assert_eq!(digest(&b"abc"[..]).unwrap(), (3, expected.to_owned()));
     }
 }

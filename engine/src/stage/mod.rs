@@ -27,9 +27,7 @@ mod task;
 mod tune;
 mod verify;
 
-use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use secateur_core::stage::{TaskResult, Work};
 use secateur_core::wire::TaskRequest;
@@ -39,20 +37,20 @@ use crate::error::Error;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::Messages;
 
-pub use task::{Task, Workspace};
+pub use task::{GivenFiles, Task, Workspace};
 
-/// Carries out a task in a folder, on the job's data set where it has one. libtorch is initialised already.
+/// Carries out a task in a folder. libtorch is initialised already.
 ///
 /// # Errors
 /// What the user can mend is a rejection; all else is a fault.
 pub fn run(
     request: &TaskRequest,
     folder: &Path,
-    dataset: Option<Arc<File>>,
+    files: GivenFiles,
     device: Device,
     messages: &Messages,
 ) -> Result<TaskResult, Error> {
-    let workspace = Workspace { folder, dataset, device, threads: request.threads, messages };
+    let workspace = Workspace { folder, files, device, threads: request.threads, messages };
     match (&request.work, &request.spec) {
         (Work::Inspect(inspection), _) => inspect::run(&workspace, inspection).map(TaskResult::Inspect),
         (work, Some(spec)) => {

@@ -23,12 +23,21 @@ use crate::output::Outputs;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::Messages;
 
+/// Files that lie where only the worker's rights reach, so they are opened before the sandbox is entered.
+#[derive(Debug, Clone, Default)]
+pub struct GivenFiles {
+    /// The job's data set, as it was given or as `prepare` has written it.
+    pub dataset: Option<Arc<File>>,
+    /// The arrays that an earlier job has prepared, in a task that may use them.
+    pub earlier_samples: Option<Arc<File>>,
+}
+
 /// Where a task runs.
 pub struct Workspace<'a> {
     /// Where its files are.
     pub folder: &'a Path,
-    /// The job's data set, as it was given or as `prepare` has written it.
-    pub dataset: Option<Arc<File>>,
+    /// Its files that may be elsewhere.
+    pub files: GivenFiles,
     /// Where it computes.
     pub device: Device,
     /// Compute threads.
@@ -117,7 +126,7 @@ impl Task<'_> {
 
     /// The job's data set, when it has one. It was checked by an earlier stage, which has left a summary unless it was of an older version.
     pub(super) fn data(&self, graph: &Graph) -> Result<Option<Data<'_>>, Error> {
-        let Some(file) = self.dataset.clone() else { return Ok(None) };
+        let Some(file) = self.files.dataset.clone() else { return Ok(None) };
         let summary: Option<DatasetSummary> =
             if self.path(DATASET_SUMMARY).exists() { self.read_json(DATASET_SUMMARY)? } else { None };
         let dataset = match summary {

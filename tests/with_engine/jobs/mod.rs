@@ -4,6 +4,7 @@ mod cancel;
 mod database_away;
 mod faults;
 mod judge;
+mod prepared;
 mod results;
 mod resume;
 mod reuse;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "batch_norm.h"
 #include "failure.h"
 #include "operators.h"
 #include "secateur-engine/src/torch/bridge.rs.h"
@@ -71,6 +72,7 @@ struct Call {
   // What `torch.jit.trace` makes of every convolution. PyTorch's autocast lacks it on the CPU, since no Python function
   // calls it.
   bool is_traced_convolution = false;
+  bool is_batch_norm = false;
 
   std::vector<uint32_t> outputs;
   bool returns_list = false;
@@ -197,6 +199,7 @@ void Program::node(rust::Str name_text, rust::Str op_text, rust::Str overload_te
   Call call;
   call.name = name;
   call.is_traced_convolution = op == "aten::_convolution";
+  call.is_batch_norm = op == "aten::batch_norm";
   const c10::OperatorName operator_name(op, overload);
   call.handle = c10::Dispatcher::singleton().findSchema(operator_name);
   if (call.handle) {
@@ -340,7 +343,11 @@ std::vector<at::Tensor> Program::interpret(
     try {
       prepare(call, values, batch, device, train, stack);
       if (autocast && call.is_traced_convolution) autocast->cast(stack);
-      if (call.handle) {
+      // What is timed is what a user's PyTorch will do.
+      const bool is_done = call.is_batch_norm && seconds == nullptr && batch_norm(stack);
+      if (is_done) {
+        // Nothing is left to call.
+      } else if (call.handle) {
         call.handle->callBoxed(stack);
       } else {
         (*call.jit_operation)(stack);

@@ -5,7 +5,7 @@
                                        [--results FILE.jsonl]
 
 SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of a classical method
-gets at least the epochs that SACP's got on its way (repair, light fine-tune, --epochs); what SACP spends in all, on networks
+gets the epochs that SACP's got on its way (light fine-tune, --epochs); what SACP spends in all, on networks
 that lose too, is a column of its own. A finished run is one line of the results file and is not done again, so an interrupted
 comparison goes on where it was; the line below the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
 validation split. docs/evaluation.md says what was found.
@@ -30,8 +30,8 @@ EXAMPLES = ROOT / "examples"
 BASELINES = ("uniform", "global_l1", "global_l2")
 # Origins of candidates that take part in SACP's screen without having been searched.
 CLASSICAL = (*BASELINES, "sensitivity")
-# SACP's finalists have had a light epoch and at most one of repair before their --epochs.
-EARLIER_EPOCHS = 2
+# SACP's finalists have had a light epoch before their --epochs.
+EARLIER_EPOCHS = 1
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 // Batch norm over activations with channels innermost.
 //
-// libtorch walks over the places of a picture and over the channels of each with vectors of 8 or 16, and takes a call of `memmove` for what
-// is left of them. A cut network has 3, 11 or 45 channels: most of that is what is left, and this operator alone takes several times as long as
-// all convolutions. Here so many places are taken together that their channels fill whole vectors. Statistics are summed up in float64.
+// libtorch walks over the places of a picture and over the channels of each with vectors of 8 or 16, and takes a call
+// of `memmove` for what is left of them. A cut network has 3, 11 or 45 channels: most of that is what is left, and this
+// operator alone takes several times as long as all convolutions. Here so many places are taken together that their
+// channels fill whole vectors. Statistics are summed up in float64.
 
 #include "batch_norm.h"
 
@@ -17,7 +18,8 @@
 #include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define SECATEUR_VECTORS __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
+#define SECATEUR_VECTORS \
+  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
 #else
 #define SECATEUR_VECTORS
 #endif
@@ -136,8 +138,8 @@ struct Rows {
     });
   }
 
-  // Sums by channel, each of `kinds` of them: `some(first block, blocks, sums)` adds up blocks, `one(element, channel, sums)` an element of
-  // the rest.
+  // Sums by channel, each of `kinds` of them: `some(first block, blocks, sums)` adds up blocks, `one(element, channel,
+  // sums)` an element of the rest.
   template <typename Some, typename One>
   std::vector<std::vector<double>> sums(int64_t kinds, const Some& some, const One& one) const {
     const int threads = at::get_num_threads();
@@ -270,8 +272,7 @@ Slopes slopes(
   T* to = mutable_elements<T>(found.input);
   rows.everywhere([&](int64_t first, int64_t blocks) {
     const int64_t at = first * rows.size;
-    combine(
-        x + at, slope + at, blocks, rows.size, slope_factors.data(), x_factors.data(), shifts.data(), to + at);
+    combine(x + at, slope + at, blocks, rows.size, slope_factors.data(), x_factors.data(), shifts.data(), to + at);
   });
   for (int64_t i = 0, at = rows.blocks() * rows.size; i < rows.rest(); ++i, ++at) {
     store(to[at], load(slope[at]) * slope_factors[i] + load(x[at]) * x_factors[i] + shifts[i]);

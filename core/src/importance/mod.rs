@@ -3,7 +3,7 @@
 //! A channel owns slices of several tensors: filters of the layers that produce it, columns of the layers that read it, and the
 //! scale of its batch norms. A [`Criterion`] scores the slices of those tensors that it looks at (each has a file of
 //! its own here), and a channel's importance is the sum of its slices' scores, which [`Normalisation`] may bring to one scale
-//! first. In the end every group is divided by its mean, so that groups compare; that changes no order inside a group.
+//! first. [`Criterion::Reconstruction`] is measured for a group as a whole. In the end every group is divided by its mean, so that groups compare; that changes no order inside a group.
 //! A group with nothing that the criterion looks at, a convolution without a batch norm for `bn_scale`, is scored by L1.
 
 mod bn_scale;
@@ -45,6 +45,10 @@ pub enum Criterion {
     /// Sum of |weight · gradient| of the loss over filters and columns (Molchanov et al., "Importance Estimation for Neural
     /// Network Pruning", CVPR 2019); needs a data set.
     Taylor,
+    /// What the layers that read the channel lose of their outputs' variance when it goes and they are fitted anew, after all channels
+    /// of the group that matter less (the optimal brain surgeon of Hassibi and Stork, NIPS 1992, on structures as in ZipLM, Kurtic et
+    /// al., NeurIPS 2023); needs a data set, without one it is `l1`.
+    Reconstruction,
 }
 
 impl Criterion {
@@ -53,9 +57,9 @@ impl Criterion {
         self.into()
     }
 
-    /// Whether it takes gradients of a loss on samples.
-    pub fn needs_data(self) -> bool {
-        self == Self::Taylor
+    /// Whether it is measured on samples.
+    pub fn is_measured(self) -> bool {
+        matches!(self, Self::Taylor | Self::Reconstruction)
     }
 }
 
@@ -82,8 +86,19 @@ pub struct Evidence<'a> {
     pub grouping: &'a Grouping,
     /// Elements of every parameter, by name.
     pub weights: &'a Weights,
-    /// Mean |weight · gradient| of every element, in the form of `weights`; for [`Criterion::Taylor`].
-    pub saliency: Option<&'a Weights>,
+    /// What was measured on samples, for the criteria that are.
+    pub on_samples: OnSamples<'a>,
+}
+
+/// What a criterion has measured on samples.
+#[derive(Debug, Clone, Copy)]
+pub enum OnSamples<'a> {
+    /// Nothing.
+    Nothing,
+    /// Mean |weight · gradient| of every element, in the form of the weights.
+    Saliency(&'a Weights),
+    /// For each channel what is lost once it has gone, by the names of the groups; those that no layer reads are left out.
+    Losses(&'a HashMap<String, Vec<f64>>),
 }
 
 /// The importance of every channel of every group, and the order that it gives.
@@ -99,8 +114,8 @@ impl Importance {
     /// Measures all groups.
     ///
     /// # Panics
-    /// When a tensor is missing or holds another number of elements than its shape says, or when [`Criterion::Taylor`] is asked
-    /// for without saliencies.
+    /// When a tensor is missing or holds another number of elements than its shape says, or when a criterion that is measured on
+    /// samples is asked for without what it has measured; [`Criterion::Reconstruction`] is [`Criterion::L1`] then.
     pub fn measure(evidence: &Evidence<'_>, spec: ImportanceSpec) -> Self {
         let groups = evidence.grouping.groups();
         let normalised: Vec<Vec<f64>> = groups.iter().map(|group| of_group(evidence, group, spec)).collect();
@@ -146,6 +161,7 @@ fn looks_at(criterion: Criterion, normalisation: Normalisation, slices: &Slices<
     match criterion {
         Criterion::L1 | Criterion::L2 => magnitude::looks_at(slices, counts_scales),
         Criterion::Taylor => taylor::looks_at(slices, counts_scales),
+        Criterion::Reconstruction => slices.is_read(),
         Criterion::BnScale => bn_scale::looks_at(slices),
         Criterion::Fpgm => fpgm::looks_at(slices),
     }
@@ -158,8 +174,11 @@ fn scored(criterion: Criterion, evidence: &Evidence<'_>, slices: &Slices<'_>) ->
         Criterion::L2 => magnitude::l2(slices, slices.tensor(evidence.weights)),
         Criterion::BnScale => bn_scale::score(slices, slices.tensor(evidence.weights)),
         Criterion::Fpgm => fpgm::score(slices, slices.tensor(evidence.weights)),
+        Criterion::Reconstruction => unreachable!("what layers lose is measured for a group as a whole"),
         Criterion::Taylor => {
-            let saliency = evidence.saliency.expect("the importance stage ran before for `taylor`");
+            let OnSamples::Saliency(saliency) = evidence.on_samples else {
+                panic!("the importance stage ran before for `taylor`")
+            };
             taylor::score(slices, slices.tensor(saliency))
         }
     }
@@ -167,8 +186,18 @@ fn scored(criterion: Criterion, evidence: &Evidence<'_>, slices: &Slices<'_>) ->
 
 fn of_group(evidence: &Evidence<'_>, group: &Group, spec: ImportanceSpec) -> Vec<f64> {
     let ImportanceSpec { mut criterion, normalisation } = spec;
+    if criterion == Criterion::Reconstruction
+        && let OnSamples::Losses(losses) = evidence.on_samples
+        && let Some(of_group) = losses.get(&group.name)
+    {
+        let mut scores = of_group.clone();
+        divide_by_mean(&mut scores);
+        return scores;
+    }
     let all = slices::of_group(evidence.graph, evidence.grouping, group);
-    if !all.iter().any(|slices| looks_at(criterion, Normalisation::None, slices)) {
+    if criterion == Criterion::Reconstruction
+        || !all.iter().any(|slices| looks_at(criterion, Normalisation::None, slices))
+    {
         criterion = Criterion::L1;
     }
     let mut sum = vec![0.0; group.channels()];

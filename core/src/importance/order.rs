@@ -19,7 +19,7 @@ pub struct ImportanceSpec {
 
 impl Default for ImportanceSpec {
     fn default() -> Self {
-        Self::plain(Criterion::L1)
+        Self::plain(Criterion::Reconstruction)
     }
 }
 

@@ -64,6 +64,11 @@ fn is_batch_norm_scale(graph: &Graph, name: &str) -> bool {
 }
 
 impl Slices<'_> {
+    /// Whether a layer reads the channels through it.
+    pub(super) fn is_read(&self) -> bool {
+        self.role == Role::Column
+    }
+
     /// The tensor that is sliced.
     pub(super) fn tensor<'w>(&self, weights: &'w Weights) -> &'w [f32] {
         let tensor = weights.get(self.name).expect("the caller gives every parameter");

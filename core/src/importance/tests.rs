@@ -51,7 +51,10 @@ fn spec(criterion: Criterion, normalisation: Normalisation) -> ImportanceSpec {
 
 fn measure(graph: &Graph, weights: &Weights, spec: ImportanceSpec) -> Importance {
     let grouping = Grouping::of(graph);
-    Importance::measure(&Evidence { graph, grouping: &grouping, weights, saliency: Some(weights) }, spec)
+    Importance::measure(
+        &Evidence { graph, grouping: &grouping, weights, on_samples: OnSamples::Saliency(weights) },
+        spec,
+    )
 }
 
 fn order(graph: &Graph, weights: &Weights, spec: ImportanceSpec) -> Vec<u32> {
@@ -127,7 +130,8 @@ fn taylor_adds_saliencies_and_looks_at_no_weight() {
         ("b.bias", vec![7.0]),
     ]);
     let weights = perceptron_weights();
-    let evidence = Evidence { graph: &graph, grouping: &grouping, weights: &weights, saliency: Some(&saliency) };
+    let evidence =
+        Evidence { graph: &graph, grouping: &grouping, weights: &weights, on_samples: OnSamples::Saliency(&saliency) };
     let importance = Importance::measure(&evidence, spec(Criterion::Taylor, Normalisation::None));
     assert_relative(&importance, [1.0, 0.5, 3.0]);
 }

@@ -11,7 +11,7 @@ use crate::configuration::{Candidate, Configuration, Limits};
 use crate::cost::{CostModel, reduction};
 use crate::graph::Graph;
 use crate::group::Grouping;
-use crate::importance::{Criterion, Evidence, Importance, ImportanceSpec, Weights};
+use crate::importance::{Criterion, Evidence, Importance, ImportanceSpec, OnSamples, Weights};
 use crate::rejection::{Code, Rejection};
 use crate::spec::{JobSpec, Method, TARGET_TOLERANCE};
 
@@ -44,7 +44,7 @@ pub fn propose(
                 Method::GlobalL2 => Criterion::L2,
                 Method::Uniform | Method::GlobalL1 | Method::Config | Method::Sacp => Criterion::L1,
             };
-            let evidence = Evidence { graph, grouping, weights, saliency: None };
+            let evidence = Evidence { graph, grouping, weights, on_samples: OnSamples::Nothing };
             let importance = Importance::measure(&evidence, ImportanceSpec::plain(criterion));
             let problem = allocate::Problem { costs, limits: &limits, target: &spec.target };
             let widths = match spec.method {

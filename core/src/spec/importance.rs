@@ -1,16 +1,18 @@
 //! Which methods have a choice of importance.
 
 use super::Method;
-use crate::importance::ImportanceSpec;
+use crate::importance::{Criterion, ImportanceSpec};
 use crate::rejection::Rejection;
 
-/// Only `sacp` has a choice. The default is always allowed, since a spec as run holds it whatever its method is.
+/// Only `sacp` has a choice. The default, and L1 that it was in version 0.1, is always allowed, since a spec as run holds it whatever its
+/// method is.
 pub(super) fn check(
     importance: ImportanceSpec,
     method: Method,
     invalid: impl Fn(&str, String) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
-    if method == Method::Sacp || importance == ImportanceSpec::default() {
+    let defaults = [ImportanceSpec::default(), ImportanceSpec::plain(Criterion::L1)];
+    if method == Method::Sacp || defaults.contains(&importance) {
         return Ok(());
     }
     let own = match method {

@@ -18,7 +18,7 @@ use crate::rejection::Rejection;
 pub enum Preset {
     /// Minutes on two cores for a small network.
     Quick,
-    /// The sizes of the SACP paper.
+    /// The SACP paper's sizes, channels and ranking, with fine-tuning alone to recover.
     Paper,
 }
 
@@ -28,12 +28,14 @@ impl Preset {
         match self {
             Self::Quick => serde_json::json!({
                 "encoder": {"configs": 2000, "epochs": 3},
-                "search": {"candidates": 1_000_000, "top_m": 24, "top_k": 2},
+                "search": {"candidates": 1_000_000, "top_m": 24, "top_k": 1},
                 "fine_tune": {"epochs": 20, "light_epochs": 1},
             }),
             Self::Paper => serde_json::json!({
+                "importance": {"criterion": "l1"},
                 "encoder": {"configs": 10_000, "epochs": 5},
-                "search": {"candidates": 1_000_000, "refine": 0, "top_m": 150, "top_k": 10},
+                "search": {"candidates": 1_000_000, "refine": 0, "top_m": 150, "top_k": 10, "repair_steps": 0, "ranking": "similarity"},
+                "recovery": {"closed_form": false},
                 "fine_tune": {"epochs": 30, "light_epochs": 1},
             }),
         }

@@ -49,11 +49,14 @@ fn two_targets_or_none_are_refused() {
 fn a_preset_sets_what_the_spec_does_not_say() {
     let json = r#"{"target": {"flops_reduction": 0.5}, "preset": "quick", "search": {"top_m": 7}}"#;
     let spec = JobSpec::from_json(json).unwrap();
-    assert_eq!((spec.search.top_m.get(), spec.search.top_k.get(), spec.encoder.configs.get()), (7, 2, 2000));
+    assert_eq!((spec.search.top_m.get(), spec.search.top_k.get(), spec.encoder.configs.get()), (7, 1, 2000));
     let as_run = serde_json::to_string(&spec).unwrap();
     assert_eq!(JobSpec::from_json(&as_run).unwrap(), spec, "a spec as run gives itself again");
     let json = r#"{"target": {"flops_reduction": 0.5}, "preset": "quick", "fine_tune": null}"#;
     assert_eq!(JobSpec::from_json(json).unwrap().fine_tune, None);
+    let paper = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}, "preset": "paper"}"#).unwrap();
+    assert_eq!((paper.importance.criterion, paper.search.ranking), (Criterion::L1, RankingChoice::Similarity));
+    assert_eq!((paper.recovery.closed_form, paper.repair_steps()), (ClosedForm::Never, 0));
     assert!(detail(r#"{"target": {"flops_reduction": 0.5}, "preset": "fast"}"#).contains("fast"));
 }
 
@@ -89,7 +92,9 @@ fn importance_is_refused_where_the_method_has_a_criterion_of_its_own() {
         };
         let message = detail(&with("fpgm"));
         assert!(message.contains("`importance`") && message.contains(method), "{message}");
-        assert!(JobSpec::from_json(&with("l1")).is_ok(), "a spec as run holds the default");
+        for default in ["reconstruction", "l1"] {
+            assert!(JobSpec::from_json(&with(default)).is_ok(), "a spec as run holds the default of its time");
+        }
     }
     let unknown = detail(r#"{"target": {"flops_reduction": 0.5}, "importance": {"criterion": "entropy"}}"#);
     assert!(unknown.contains("importance.criterion") && unknown.contains("entropy"), "{unknown}");

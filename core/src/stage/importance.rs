@@ -1,4 +1,4 @@
-//! The stage `importance`: gradients on samples, for a criterion that needs them. With `sacp` and a data set only.
+//! The stage `importance`: what a criterion measures on samples, for those that do. With `sacp` and a data set only.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,23 +8,24 @@ use super::measurement::Measurements;
 use super::{Stage, Work, import};
 use crate::spec::{JobSpec, Method};
 
-/// Mean |weight · gradient| of every weight, by the original names.
+/// For `taylor` the mean |weight · gradient| of every weight, by the original names; for `reconstruction` what is lost once each channel of a
+/// group has gone, float64, by the names of the groups.
 pub const IMPORTANCE: &str = "importance.safetensors";
 
 /// The stage.
 pub struct Importance;
 
-/// What the gradients were taken on.
+/// What was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ImportanceResult {
-    /// Samples on which gradients were taken.
+    /// So many samples.
     pub samples: u64,
-    /// Mean of the loss over them.
-    pub loss: f64,
+    /// Mean of the loss over them, where gradients were taken.
+    pub loss: Option<f64>,
 }
 
 impl JobView<'_> {
-    /// The gradients as an input, where the job has them.
+    /// What was measured as an input, where the job has it.
     pub(super) fn importance(self) -> Option<Input> {
         self.result::<ImportanceResult>(Stage::Importance).map(|_| Input::output(Stage::Importance, 0, IMPORTANCE))
     }
@@ -35,7 +36,7 @@ impl Definition for Importance {
     type Result = ImportanceResult;
 
     fn is_part_of(spec: &JobSpec, has_dataset: bool) -> bool {
-        spec.method == Method::Sacp && has_dataset && spec.importance.criterion.needs_data()
+        spec.method == Method::Sacp && has_dataset && spec.importance.criterion.is_measured()
     }
 
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
@@ -48,6 +49,6 @@ impl Definition for Importance {
 
     #[cfg(any(test, feature = "testing"))]
     fn sample(_work: &()) -> ImportanceResult {
-        ImportanceResult { samples: 8, loss: 0.5 }
+        ImportanceResult { samples: 8, loss: Some(0.5) }
     }
 }

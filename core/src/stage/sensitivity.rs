@@ -1,4 +1,5 @@
-//! The stage `sensitivity`: what cutting each group alone to some widths costs in output divergence. With `sacp` and a data set only.
+//! The stage `sensitivity`: what cutting each group alone to some widths costs in output divergence, after the repair in closed form where
+//! the job has it. With `sacp` and a data set only.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use crate::search::ranking::sensitivity::{Probe, Sensitivity as Measured};
 use crate::spec::{JobSpec, Method};
 
 /// Raised when the way in which sensitivities are measured changes their values.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Sensitivities that one task measures.
 const PROBES_PER_TASK: usize = 64;
@@ -85,7 +86,7 @@ impl Definition for Sensitivity {
     /// The order of importance says which channels a width keeps.
     fn procedure(spec: &JobSpec) -> Option<Value> {
         Some(
-            json!({"sensitivity": VERSION, "importance": spec.importance, "outputs": spec.outputs(), "labels": spec.label_settings()}),
+            json!({"sensitivity": VERSION, "importance": spec.importance, "recovery": spec.recovery, "outputs": spec.outputs(), "labels": spec.label_settings()}),
         )
     }
 

@@ -24,6 +24,7 @@ use crate::configuration::{CandidateCosts, Origin};
 use crate::cost::Costs;
 use crate::graph::DType;
 use crate::latency::LatencyTable;
+use crate::number::Positive;
 use crate::recovery::{Rated, Score, Screened, TuneResult};
 use crate::report::StageTime;
 use crate::search::ranking::regression::Sampled;
@@ -115,6 +116,7 @@ fn sacp_trains_an_encoder_and_halves_before_it_tunes() {
         "import",
         "prepare",
         "graph",
+        "importance",
         "encoder",
         "sensitivity",
         "search",
@@ -200,12 +202,12 @@ fn arrays_are_offered_to_jobs_that_want_the_same() {
 }
 
 #[test]
-fn gradients_are_taken_only_for_a_criterion_that_needs_them() {
+fn a_criterion_is_measured_only_where_it_has_to_be() {
     let taylor = spec(r#", "importance": {"criterion": "taylor"}"#);
     assert_eq!(road(&taylor, true)[2..5], ["graph", "importance", "encoder"]);
     assert!(!road(&spec(r#", "importance": {"criterion": "fpgm"}"#), true).contains(&"importance"));
 
-    let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: 0.5 });
+    let result = TaskResult::Importance(ImportanceResult { samples: 8, loss: Some(0.5) });
     let done = [graph_with(&probes(&[1, 2])), finished(Stage::Importance, 0, result)];
     let view = JobView { spec: &taylor, has_dataset: true, finished: &done, reused: Measurements::NONE };
     let saliency = Input::output(Stage::Importance, 0, "importance.safetensors");
@@ -221,7 +223,7 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
         JobSpec::from_json(&format!(r#"{{"target": {{"latency_reduction": 0.3}}, "method": "{method}"}}"#)).unwrap()
     };
     assert_eq!(road(&spec("uniform"), false)[..4], ["import", "graph", "latency", "search"]);
-    assert_eq!(road(&spec("sacp"), true)[2..6], ["graph", "latency", "encoder", "sensitivity"]);
+    assert_eq!(road(&spec("sacp"), true)[2..7], ["graph", "latency", "importance", "encoder", "sensitivity"]);
     let spec = spec("global_l1");
     let planned = |stage, finished: &[FinishedTask]| {
         let view = JobView { spec: &spec, has_dataset: false, finished, reused: Measurements::NONE };
@@ -245,7 +247,7 @@ fn a_latency_target_measures_a_table_before_it_searches_whatever_the_method() {
 #[test]
 fn an_encoder_that_is_fitted_to_measurements_is_preceded_by_them_where_there_is_data() {
     let fitted = spec(r#", "encoder": {"objective": "regression", "samples": 70}"#);
-    assert_eq!(road(&fitted, true)[2..5], ["graph", "calibration", "encoder"]);
+    assert_eq!(road(&fitted, true)[2..6], ["graph", "importance", "calibration", "encoder"]);
     assert_eq!(road(&fitted, false)[1..3], ["graph", "encoder"]);
 
     let planned = |stage, finished: &[FinishedTask]| {
@@ -341,16 +343,28 @@ fn diagnostics_ask_for_random_channels_with_any_method_and_whatever_they_cost() 
 }
 
 #[test]
-fn the_better_third_and_every_baseline_are_lightly_tuned() {
+fn the_better_ones_and_the_best_baseline_are_lightly_tuned() {
     let mut done = vec![proposed(9)];
     done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
-    let light = plan_after(Stage::LightTune, &done).unwrap();
-    assert_eq!(light[0].work, Work::LightTune(LightTuneWork { candidates: vec![0, 1, 2, 8] }), "8 is the baseline");
-    assert!(light[0].inputs.contains(&Input::output(Stage::Screen, 0, "screened-8.safetensors")));
+    let lightly_tuned = |spec: &JobSpec| {
+        let view = JobView { spec, has_dataset: true, finished: &done, reused: Measurements::NONE };
+        plan(Stage::LightTune, view, Measurements::NONE).unwrap().tasks.remove(0)
+    };
+    let repaired = spec("");
+    let light = lightly_tuned(&repaired);
+    assert_eq!(light.work, Work::LightTune(LightTuneWork { candidates: vec![0, 1, 8] }), "8 is the baseline");
+    assert!(light.inputs.contains(&Input::output(Stage::Screen, 0, "screened-8.safetensors")));
+    let as_cut = spec(r#", "recovery": {"closed_form": false}"#);
+    let candidates = vec![0, 1, 2, 8];
+    assert_eq!(lightly_tuned(&as_cut).work, Work::LightTune(LightTuneWork { candidates }), "the screen says less");
+    let mut many = repaired.clone();
+    many.search.top_k = Positive::new(5);
+    let candidates = vec![0, 1, 2, 3, 4, 8];
+    assert_eq!(lightly_tuned(&many).work, Work::LightTune(LightTuneWork { candidates }), "no fewer than are tuned");
 }
 
 #[test]
-fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
+fn everything_that_was_screened_is_repaired_and_the_repair_chooses() {
     let mut done = vec![proposed(9)];
     done.extend((0..9).map(|index| screened(0, index, 0.9 - 0.05 * index as f64)));
     let repair = plan_after(Stage::Repair, &done).unwrap();
@@ -366,7 +380,7 @@ fn everything_that_was_screened_is_repaired_and_the_repair_chooses_the_third() {
     let light = plan_after(Stage::LightTune, &done).unwrap();
     assert_eq!(
         light[0].work,
-        Work::LightTune(LightTuneWork { candidates: vec![4, 5, 6, 8] }),
+        Work::LightTune(LightTuneWork { candidates: vec![4, 5, 8] }),
         "of equal accuracy those of least loss"
     );
     assert!(light[0].inputs.contains(&Input::output(Stage::Repair, 0, "repaired-5.safetensors")));

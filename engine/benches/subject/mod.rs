@@ -6,7 +6,7 @@ use secateur_core::configuration::{Configuration, Limits};
 use secateur_core::cost::CostModel;
 use secateur_core::dataset::{Dataset, Split as SplitName};
 use secateur_core::group::Grouping;
-use secateur_core::importance::{Evidence, Importance, Weights};
+use secateur_core::importance::{Criterion, Evidence, Importance, ImportanceSpec, OnSamples, Weights};
 use secateur_core::method;
 use secateur_core::search::ranking::sensitivity::{self, Sensitivity};
 use secateur_core::spec::JobSpec;
@@ -24,6 +24,7 @@ pub(crate) struct Subject {
     pub outputs: Outputs,
     pub grouping: Grouping,
     pub weights: Weights,
+    /// By the L1 norm.
     pub importance: Importance,
     pub costs: CostModel,
     pub limits: Limits,
@@ -45,16 +46,20 @@ impl Subject {
         let (train, val, test) =
             (data.split(SplitName::Train)?, data.split(SplitName::Val)?, data.split(SplitName::Test)?);
         let weights = weights::to_host(graph, original.weights())?;
-        let evidence = Evidence { graph, grouping: &grouping, weights: &weights, saliency: None };
-        let importance = Importance::measure(&evidence, spec.importance);
+        let evidence = Evidence { graph, grouping: &grouping, weights: &weights, on_samples: OnSamples::Nothing };
+        let importance = Importance::measure(&evidence, ImportanceSpec::plain(Criterion::L1));
         let costs = CostModel::of(graph, &grouping);
         let limits = Limits::new(graph, &grouping, &spec.constraints)?;
         let outputs = Outputs::of(&original, &train, &[])?;
         Ok(Self { original, outputs, grouping, weights, importance, costs, limits, train, val, test })
     }
 
-    pub(crate) fn sensitivities(&self, meter: &DivergenceMeter<'_>) -> Result<Vec<Sensitivity>, Error> {
-        sensitivity::probes(&self.limits).into_iter().map(|probe| meter.sensitivity(&self.importance, probe)).collect()
+    pub(crate) fn sensitivities(
+        &self,
+        meter: &DivergenceMeter<'_>,
+        importance: &Importance,
+    ) -> Result<Vec<Sensitivity>, Error> {
+        sensitivity::probes(&self.limits).into_iter().map(|probe| meter.sensitivity(importance, probe)).collect()
     }
 
     /// What each classical method cuts to remove this share of the MACs.

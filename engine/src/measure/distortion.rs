@@ -1,7 +1,7 @@
 //! Output distortion: how far a cut network's answers are from the original's, without labels.
 //!
-//! A configuration is cut physically, its batch norm statistics are estimated anew on a few batches, and its distance from the
-//! original ([`Outputs::distortion`], for a classifier the KL divergence of the class distributions) is averaged over a few hundred
+//! A configuration is cut physically and brought back as far as a job brings it back without training ([`Repair`]), and its distance from
+//! the original ([`Outputs::distortion`], for a classifier the KL divergence of the class distributions) is averaged over a few hundred
 //! samples. Measured for one group at a time
 //! at a few widths it is that group's sensitivity; sums of sensitivities rank configurations (`search::additive`, which
 //! specs call `calibrated`). Measured for random configurations it is part of what the encoder can be fitted to
@@ -11,6 +11,8 @@ use secateur_core::configuration::Configuration;
 use secateur_core::group::Grouping;
 use secateur_core::importance::Importance;
 use secateur_core::search::ranking::sensitivity::{Probe, Sensitivity};
+use secateur_core::spec::{ClosedForm, RecoverySpec};
+use secateur_core::surgery;
 use tch::{Kind, Tensor};
 
 use crate::data::Split;
@@ -18,12 +20,31 @@ use crate::error::Error;
 use crate::measure::batch_norm;
 use crate::network::{Network, cut};
 use crate::output::Outputs;
+use crate::reconstruction::reconstruct;
 
 /// Samples on which outputs are compared.
 const SAMPLES: i64 = 512;
 
 /// Batches of 128 for the batch norm statistics of one measurement.
 const BATCHES: usize = 4;
+
+/// What is done with a cut network before it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Batch norm statistics are estimated anew.
+    Statistics,
+    /// Layers that lost inputs are fitted anew, on so many samples at the most.
+    ClosedForm { samples: i64 },
+}
+
+impl From<&RecoverySpec> for Repair {
+    fn from(spec: &RecoverySpec) -> Self {
+        match spec.closed_form {
+            ClosedForm::Never => Self::Statistics,
+            ClosedForm::Always | ClosedForm::Auto => Self::ClosedForm { samples: spec.samples.get() as i64 },
+        }
+    }
+}
 
 /// Measures distortion against one original on one split.
 pub struct DivergenceMeter<'a> {
@@ -33,6 +54,7 @@ pub struct DivergenceMeter<'a> {
     split: &'a Split,
     /// Batches of samples, each with what the original answers.
     samples: Vec<(Vec<Tensor>, Vec<Tensor>)>,
+    repair: Repair,
     seed: u64,
 }
 
@@ -42,6 +64,7 @@ impl<'a> DivergenceMeter<'a> {
         outputs: &'a Outputs,
         grouping: &'a Grouping,
         split: &'a Split,
+        repair: Repair,
         seed: u64,
     ) -> Result<Self, Error> {
         let samples = split.ranges(split.affordable(SAMPLES)).map(|range| {
@@ -50,12 +73,22 @@ impl<'a> DivergenceMeter<'a> {
             Ok((input, answers))
         });
         let samples = samples.collect::<Result<_, Error>>()?;
-        Ok(Self { original, grouping, outputs, split, samples, seed })
+        Ok(Self { original, grouping, outputs, split, samples, repair, seed })
     }
 
-    /// The network of a configuration, cut, with new batch norm statistics.
+    /// The network of a configuration, cut and repaired.
     pub fn network(&self, configuration: &Configuration) -> Result<Network, Error> {
-        let network = cut::network(self.original, self.grouping, configuration)?;
+        let graph = self.original.graph();
+        let cut = surgery::cut(graph, self.grouping, configuration)
+            .map_err(|error| Error::internal(format!("a configuration that does not fit: {error}")))?;
+        let network = Network::new(cut.graph.clone(), cut::apply(graph, &cut, self.original.weights())?)?;
+        if let Repair::ClosedForm { samples } = self.repair {
+            let (network, found) = reconstruct(self.original, &cut, network, self.split, samples, self.seed)?;
+            if found.layers > 0 {
+                return Ok(network);
+            }
+            return batch_norm::reestimate_on(network, self.split, self.seed, BATCHES);
+        }
         batch_norm::reestimate_on(network, self.split, self.seed, BATCHES)
     }
 

@@ -10,6 +10,7 @@
 //! Both networks run once, piece by piece from layer to layer, on one batch that is as large as [`ELEMENTS`] allows. Weights that several
 //! nodes share are fitted on the rows of all of them, which are taken from the original where they depend on the weights themselves.
 
+pub mod elimination;
 mod layout;
 mod least_squares;
 mod plan;

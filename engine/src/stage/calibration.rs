@@ -1,4 +1,4 @@
-//! A shard of the calibration sample: random configurations, cut and measured with re-estimated batch norm statistics.
+//! A shard of the calibration sample: random configurations, cut, repaired without training and measured.
 
 use secateur_core::configuration::Limits;
 use secateur_core::group::Grouping;
@@ -32,7 +32,8 @@ pub(super) fn run(task: &Task, work: &CalibrationWork) -> Result<CalibrationResu
     let limits = Limits::new(original.graph(), &grouping, &task.spec.constraints)?;
     let space = Space::new(&costs, &limits, task.spec.target.metric, task.spec.search.rate_step);
     let outputs = task.outputs(&original, &train)?;
-    let meter = DivergenceMeter::new(&original, &outputs, &grouping, &train, task.spec.seed)?;
+    let meter =
+        DivergenceMeter::new(&original, &outputs, &grouping, &train, (&task.spec.recovery).into(), task.spec.seed)?;
     let band = Band::of_target(task.spec.target.reduction);
 
     let mut progress = task.messages.count(sample.len() as u64, "configurations");

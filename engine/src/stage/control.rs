@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use secateur_core::configuration::Configuration;
 use secateur_core::group::Grouping;
-use secateur_core::importance::{Evidence, Importance, ImportanceSpec};
+use secateur_core::importance::{Criterion, Evidence, Importance, ImportanceSpec, OnSamples};
 use secateur_core::recovery::ChannelChoice;
 use secateur_core::stage::control::{ControlResult, ControlWork};
 use secateur_core::statistics::Spread;
@@ -69,11 +69,11 @@ fn compare(
     };
 
     let host = weights::to_host(graph, original.weights())?;
-    let evidence = Evidence { graph, grouping: &grouping, weights: &host, saliency: None };
-    let by_l1 = Importance::measure(&evidence, ImportanceSpec::default());
+    let evidence = Evidence { graph, grouping: &grouping, weights: &host, on_samples: OnSamples::Nothing };
+    let by_l1 = Importance::measure(&evidence, ImportanceSpec::plain(Criterion::L1));
     let l1 = value(Configuration::by_importance(&by_l1, &widths))?;
     let mut measured = 1;
-    let own = if task.spec.importance == ImportanceSpec::default() {
+    let own = if task.spec.importance == ImportanceSpec::plain(Criterion::L1) {
         l1
     } else if clock.has_time_after(measured) {
         measured += 1;

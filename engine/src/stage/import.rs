@@ -11,6 +11,7 @@ use secateur_core::archive;
 use secateur_core::dataset::source::Source;
 use secateur_core::dataset::{Dataset, DatasetSummary, InputSummary, Layout};
 use secateur_core::graph::{DType, Graph};
+use secateur_core::importance::Criterion;
 use secateur_core::output::{self, Objective, OutputKind};
 use secateur_core::recovery::{Accuracy, DataReport};
 use secateur_core::rejection::{Code, Rejection};
@@ -266,7 +267,7 @@ fn check_outputs(task: &Task, graph: &Graph) -> Result<(), Rejection> {
 
 fn check_without_data(task: &Task) -> Result<(), Rejection> {
     let criterion = task.spec.importance.criterion;
-    if criterion.needs_data() {
+    if criterion == Criterion::Taylor {
         return Err(Rejection::new(
             Code::InvalidSpec,
             format!("The job has no data set, and `importance.criterion` `{}` needs samples.", criterion.as_str()),

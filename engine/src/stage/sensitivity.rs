@@ -23,7 +23,8 @@ pub(super) fn run(task: &Task, work: &SensitivityWork) -> Result<SensitivityResu
     let host = weights::to_host(original.graph(), original.weights())?;
     let importance = importance::order(task, original.graph(), &grouping, &host)?;
     let outputs = task.outputs(&original, &train)?;
-    let meter = DivergenceMeter::new(&original, &outputs, &grouping, &train, task.spec.seed)?;
+    let meter =
+        DivergenceMeter::new(&original, &outputs, &grouping, &train, (&task.spec.recovery).into(), task.spec.seed)?;
 
     let mut progress = task.messages.count(probes.len() as u64, "measurements");
     let mut measured = Vec::with_capacity(probes.len());

@@ -257,7 +257,23 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    fn add(&mut self, other: Self) -> Result<(), Error> {
+    /// Of the columns alone; `None` without rows.
+    pub(super) fn of_inputs(rows: &mut Rows, group: i64, is_centred: bool) -> Result<Option<Self>, Error> {
+        let mut sums: Option<Sums> = None;
+        rows.each(group, |inputs, _| {
+            let nothing = inputs.f_narrow(1, 0, 0)?;
+            match &mut sums {
+                Some(sums) => sums.add(inputs, &nothing),
+                None => {
+                    sums = Some(Sums::start(inputs, &nothing, is_centred)?);
+                    Ok(())
+                }
+            }
+        })?;
+        sums.map(Sums::moments).transpose()
+    }
+
+    pub(super) fn add(&mut self, other: Self) -> Result<(), Error> {
         let _ = self.gram.f_add_(&other.gram)?;
         let _ = self.cross.f_add_(&other.cross)?;
         self.means.extend(other.means);

@@ -130,7 +130,7 @@ struct Rows {
     return spread;
   }
 
-  // Calls `each(first block, blocks)` on all threads, and once for what is left: `each(-1, 0)` there.
+  // Calls `each(first block, blocks)` on all threads.
   template <typename Each>
   void everywhere(const Each& each) const {
     at::parallel_for(0, blocks(), std::max<int64_t>(kGrain / size, 1), [&](int64_t first, int64_t end) {

@@ -3,6 +3,7 @@
 //! Each warning has a function of its own, which says `None` when there is nothing to say.
 
 use super::{CandidateReport, LatencyReport, RepairReport, Report};
+use crate::importance::Criterion;
 use crate::inspection::ExportKind;
 use crate::recovery::{DecidedBy, JudgeReport, MetricReport};
 use crate::search::ranking::RankingName;
@@ -237,7 +238,9 @@ fn baseline(report: &Report) -> Option<String> {
 }
 
 fn criterion(report: &Report, ordered_by_l1: &[&str]) -> Option<String> {
-    let first = ordered_by_l1.first()?;
+    // The classical methods have their own, whatever the spec holds, and without data `reconstruction` is L1 by definition.
+    let is_l1 = report.spec.importance.criterion == Criterion::Reconstruction && report.data.is_none();
+    let first = ordered_by_l1.first().filter(|_| report.spec.method == Method::Sacp && !is_l1)?;
     Some(format!(
         "`importance.criterion` `{}` finds nothing to measure in {} of the channel groups (`{first}` is one); their channels \
          are ordered by L1.",
@@ -256,7 +259,6 @@ mod tests {
     use super::*;
     use crate::configuration::Origin;
     use crate::dataset::SplitCounts;
-    use crate::importance::Criterion;
     use crate::latency::{LatencyTable, Setting};
     use crate::recovery::{Accuracy, ChannelChoice, DataReport, HeldOut, Judgement, Measure};
     use crate::search::SearchReport;
@@ -485,8 +487,21 @@ mod tests {
 
     #[test]
     fn groups_that_the_criterion_says_nothing_about_are_counted() {
-        let found = warnings(&report(), &["classifier.0", "classifier.3"]);
-        assert!(found[0].contains("2 of the channel groups (`classifier.0` is one)"), "{found:?}");
+        let groups = ["classifier.0", "classifier.3"];
+        let found = |change: &dyn Fn(&mut Report)| {
+            let mut report = report();
+            report.spec.importance.criterion = Criterion::BnScale;
+            change(&mut report);
+            criterion(&report, &groups)
+        };
+        let text = found(&|_| ()).unwrap();
+        assert!(text.contains("2 of the channel groups (`classifier.0` is one)"), "{text}");
+        assert_eq!(found(&|report| report.spec.method = Method::Uniform), None, "it has a criterion of its own");
+        let without_data = |report: &mut Report| {
+            report.data = None;
+            report.spec.importance.criterion = Criterion::Reconstruction;
+        };
+        assert_eq!(found(&without_data), None, "without data that is L1");
     }
 
     #[test]

@@ -81,13 +81,13 @@ impl<'a> DivergenceMeter<'a> {
         let graph = self.original.graph();
         let cut = surgery::cut(graph, self.grouping, configuration)
             .map_err(|error| Error::internal(format!("a configuration that does not fit: {error}")))?;
-        let network = Network::new(cut.graph.clone(), cut::apply(graph, &cut, self.original.weights())?)?;
+        let mut network = Network::new(cut.graph.clone(), cut::apply(graph, &cut, self.original.weights())?)?;
         if let Repair::ClosedForm { samples } = self.repair {
-            let (network, found) = reconstruct(self.original, &cut, network, self.split, samples, self.seed)?;
+            let (fitted, found) = reconstruct(self.original, &cut, network, self.split, samples, self.seed)?;
             if found.layers > 0 {
-                return Ok(network);
+                return Ok(fitted);
             }
-            return batch_norm::reestimate_on(network, self.split, self.seed, BATCHES);
+            network = fitted;
         }
         batch_norm::reestimate_on(network, self.split, self.seed, BATCHES)
     }

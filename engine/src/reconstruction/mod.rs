@@ -66,14 +66,12 @@ pub fn reconstruct(
     let plan = Plan::of(original.graph(), cut);
     let ahead = plan.ahead();
     let held = 2 * walk::peak(&plan.original) + walk::elements(&plan.original, &ahead);
-    let elements = ELEMENTS.min((memory::share() / 2) as i64);
-    let samples = split.affordable(most_samples).min(split.count()).min((elements / held.max(1)).max(1));
+    let samples = affordable(split, most_samples, held);
     let mut found = Reconstruction { layers: 0, left: plan.lost, samples };
     if plan.consumers.is_empty() || samples < 2 {
         return Ok((network, found));
     }
-    let order = Tensor::f_cat(&split.shuffled(samples, seed, 0)?[..1], 0)?;
-    let inputs = split.select(&order)?;
+    let inputs = drawn(split, samples, seed)?;
     let (cut_graph, tensors) = network.into_parts();
     let mut tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
     let mut walks = Walks::new(&plan, &inputs, &ahead, original.weights())?;
@@ -82,7 +80,7 @@ pub fn reconstruct(
         let needed = plan.needed(&plan.consumers[number..]);
         walks.original.to(Plan::end(consumer), &needed, original.weights())?;
         walks.cut.to(consumer.uses[0].node, &needed, &tensors)?;
-        generator = generator.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        generator = following(generator);
         let kept = kept_indices(&plan.original, cut, consumer)?;
         let examples =
             consumer.uses.iter().map(|found| walks.examples(found, &original.weights()[consumer.weight], &kept));
@@ -97,6 +95,29 @@ pub fn reconstruct(
     found.left -= found.layers;
     let tensors = weights::for_each_owned(&cut_graph, |index, _| Ok(tensors[index].shallow_clone()))?;
     Ok((Network::new(cut_graph, tensors)?, found))
+}
+
+/// How many samples of a split may run at once where each holds so many elements.
+fn affordable(split: &Split, most: i64, held: i64) -> i64 {
+    let elements = ELEMENTS.min((memory::share() / 2) as i64);
+    split.affordable(most).min(split.count()).min((elements / held.max(1)).max(1))
+}
+
+/// So many samples of a split.
+fn drawn(split: &Split, samples: i64, seed: u64) -> Result<Vec<Tensor>, Error> {
+    split.select(&Tensor::f_cat(&split.shuffled(samples, seed, 0)?[..1], 0)?)
+}
+
+/// A seed for the next layer (Knuth's linear congruential generator).
+fn following(seed: u64) -> u64 {
+    seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)
+}
+
+/// The part of a layer's input that it multiplies.
+fn part(whole: &Tensor, found: &Use) -> Result<Tensor, Error> {
+    let Some(direction) = found.direction else { return Ok(whole.shallow_clone()) };
+    let units = whole.size().last().copied().unwrap_or(0) / direction.count as i64;
+    Ok(whole.f_narrow(-1, direction.index as i64 * units, units)?)
 }
 
 /// Both networks on their way.
@@ -135,12 +156,7 @@ impl<'a> Walks<'a> {
     fn examples(&self, found: &Use, weight: &Tensor, kept: &KeptIndices) -> Result<Examples, Error> {
         let channels =
             |tensor: &Tensor| if matches!(found.form, Form::Linear { .. }) { tensor.dim() as i64 - 1 } else { 1 };
-        let read = || -> Result<Tensor, Error> {
-            let whole = self.of_original(found.input)?;
-            let Some(direction) = found.direction else { return Ok(whole.shallow_clone()) };
-            let units = whole.size().last().copied().unwrap_or(0) / direction.count as i64;
-            Ok(whole.f_narrow(-1, direction.index as i64 * units, units)?)
-        };
+        let read = || part(self.of_original(found.input)?, found);
         let inputs = match found.source {
             Source::Cut => self.cut.value(found.input)?.shallow_clone(),
             Source::Original => {

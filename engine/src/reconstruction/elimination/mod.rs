@@ -7,6 +7,7 @@
 mod reader;
 
 use secateur_core::configuration::Configuration;
+use secateur_core::graph::{Producer, ValueId};
 use secateur_core::group::{Group, Grouping};
 use secateur_core::surgery;
 use tch::{Device, Kind, Tensor};
@@ -132,7 +133,7 @@ fn readers(
         .iter()
         .filter_map(|consumer| Layer::of(&plan.original, original.weights(), &grouping.groups()[group], consumer))
         .collect();
-    let mut wanted: Vec<_> = layers.iter().flat_map(Layer::reads).collect();
+    let mut wanted: Vec<ValueId> = layers.iter().flat_map(Layer::reads).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let samples = affordable(split, most_samples, walk::peak(&plan.original) + walk::elements(&plan.original, &wanted));
@@ -141,7 +142,11 @@ fn readers(
     }
     let inputs = drawn(split, samples, seed)?;
     let mut walk = Walk::new(&plan.original, &inputs);
-    walk.to(plan.original.nodes().len(), &wanted, original.weights())?;
+    let behind = |value: &ValueId| match plan.original.producer(*value) {
+        Producer::Node { node, .. } => node + 1,
+        Producer::Input(_) | Producer::Parameter(_) => 0,
+    };
+    walk.to(wanted.iter().map(behind).max().unwrap_or(0), &wanted, original.weights())?;
     let (mut readers, mut elements): (Vec<Reader>, i64) = (Vec::new(), 0);
     let mut generator = seed;
     for layer in &layers {

@@ -24,7 +24,7 @@ use secateur_core::spec::JobSpec;
 use secateur_core::statistics::spearman;
 use secateur_engine::encoder::{self, Settings};
 use secateur_engine::error::Error;
-use secateur_engine::measure::distortion::{DivergenceMeter, Repair};
+use secateur_engine::measure::distortion::{DivergenceMeter, Recovery};
 use secateur_engine::torch::runtime;
 
 use subject::Subject;
@@ -48,7 +48,7 @@ fn compare(model: &Path, data: &Path, mean: f64, std: f64, count: usize) -> Resu
     let spec = JobSpec::from_json(&spec)?;
     let subject = Subject::open(model, data, &spec, device)?;
     let Subject { original, outputs, grouping, importance, costs, limits, train, .. } = &subject;
-    let meter = DivergenceMeter::new(original, outputs, grouping, train, Repair::Statistics, 0)?;
+    let meter = DivergenceMeter::new(original, outputs, grouping, train, Recovery::Statistics, 0)?;
     let space = Space::new(costs, limits, Metric::Flops, 0.1);
     let layers = LayerGraph::of(original.graph(), grouping);
     println!("{}: {} groups, 10^{:.0} configurations", model.display(), space.groups(), space.log10_size());

@@ -3,7 +3,8 @@
 //! `cargo bench -p secateur-engine --bench recovery -- MODEL.pt DATA.npz MEAN STD TARGET CONFIGURATIONS EPOCHS`. Configurations of a cost
 //! band (the classical methods', some of the best by the sum of sensitivities, random ones) are cut, measured after BN
 //! recalibration, after the repair in closed form and after some steps of distillation, and then all fine-tuned alike, from the network that was
-//! repaired in closed form. The best and the random ones keep the channels whose loss their readers feel most. Printed are the
+//! repaired in closed form. The best and the random ones keep the channels whose loss their readers feel most; the best by the sensitivities
+//! before the closed form, by which jobs once searched, keep those of largest L1 norm. Printed are the
 //! accuracies by origin, before and after, and, over the random ones, the rank correlations of what was measured before with accuracy and
 //! with minus the KL divergence after.
 
@@ -24,11 +25,11 @@ use secateur_core::search::{SearchState, proposal};
 use secateur_core::spec::JobSpec;
 use secateur_core::statistics::{Spread, spearman};
 use secateur_engine::error::Error;
-use secateur_engine::measure::distortion::{DivergenceMeter, Repair as Before};
+use secateur_engine::measure::distortion::{DivergenceMeter, Recovery};
 use secateur_engine::measure::evaluate;
 use secateur_engine::network::Network;
 use secateur_engine::process::messages::Messages;
-use secateur_engine::reconstruction::elimination::{Elimination, eliminate};
+use secateur_engine::reconstruction::elimination::{Elimination, Eliminator};
 use secateur_engine::torch::runtime;
 use secateur_engine::training::repair::Repair;
 use secateur_engine::training::{Session, Start, fine_tune};
@@ -82,11 +83,11 @@ fn run(study: &Study) -> Result<(), Error> {
     let settings = spec.fine_tune.clone().expect("the spec fine-tunes");
     let subject = Subject::open(model, data, &spec, device)?;
     let Subject { original, outputs, grouping, importance: by_l1, costs, limits, train, val, .. } = &subject;
-    let with = |repair| DivergenceMeter::new(original, outputs, grouping, train, repair, 0);
+    let with = |recovery| DivergenceMeter::new(original, outputs, grouping, train, recovery, 0);
     let samples = spec.recovery.samples.get() as i64;
     let Losses { importance, eliminations } = &Losses::of(&subject, samples)?;
-    let (meter, by_statistics) = (with(Before::ClosedForm { samples })?, with(Before::Statistics)?);
-    let on_val = DivergenceMeter::new(original, outputs, grouping, val, Before::Statistics, 0)?;
+    let (meter, by_statistics) = (with(Recovery::ClosedForm { samples })?, with(Recovery::Statistics)?);
+    let on_val = DivergenceMeter::new(original, outputs, grouping, val, Recovery::Statistics, 0)?;
     let space = Space::new(costs, limits, Metric::Flops, 0.1);
     let sum_of = |meter: &DivergenceMeter, importance| -> Result<SensitivitySum, Error> {
         let started = Instant::now();
@@ -103,14 +104,19 @@ fn run(study: &Study) -> Result<(), Error> {
 
     let band = Band::of_target(spec.target.reduction);
     let plan = WalkPlan { seed: 0, candidates: 200_000, top: BEST, threads };
-    let best = walk::run(&plan, &space, band, &sum, SearchState::default(), 64, &mut |_| {}).best;
-    let spread = best.iter().step_by((2 * BEST / configurations.max(&1)).max(1)).map(|scored| scored.levels.clone());
+    let best_by = |sum: &SensitivitySum| {
+        let best = walk::run(&plan, &space, band, sum, SearchState::default(), 64, &mut |_| {}).best;
+        let step = (2 * BEST / configurations.max(&1)).max(1);
+        best.into_iter().step_by(step).map(|scored| scored.levels).collect::<Vec<Vec<u8>>>()
+    };
     let mut random = ChaCha8Rng::seed_from_u64(77);
     let drawn = std::iter::repeat_with(|| space.draw(band, &mut random)).flatten().take(*configurations);
-    let at = |levels: Vec<u8>| proposal::configuration(&space, importance, &levels);
+    let at = |importance, levels: &[u8]| proposal::configuration(&space, importance, levels);
     let mut chosen = subject.baselines(*target)?;
-    chosen.extend(spread.map(|levels| ("sum", at(levels))));
-    chosen.extend(drawn.map(|point| (RANDOM, at(point.levels))));
+    chosen.extend(best_by(&sum).iter().map(|levels| ("sum", at(importance, levels))));
+    // As jobs searched before the closed form.
+    chosen.extend(best_by(&statistics_l1).iter().map(|levels| ("sum by statistics", at(by_l1, levels))));
+    chosen.extend(drawn.map(|point| (RANDOM, at(importance, &point.levels))));
 
     let repairs: Vec<Repair> = STEPS
         .iter()
@@ -173,9 +179,10 @@ struct Losses {
 }
 
 impl Losses {
-    fn of(subject: &Subject, samples: i64) -> Result<Self, Error> {
-        let Subject { original, grouping, weights, train, .. } = subject;
-        let found = (0..grouping.groups().len()).map(|group| eliminate(original, grouping, group, train, samples, 0));
+    fn of(subject: &Subject, most_samples: i64) -> Result<Self, Error> {
+        let Subject { original, grouping, weights, train: split, .. } = subject;
+        let eliminator = Eliminator { original, grouping, split, most_samples, seed: 0 };
+        let found = (0..grouping.groups().len()).map(|group| eliminator.eliminate(group));
         let eliminations: Vec<Option<Elimination>> = found.collect::<Result<_, Error>>()?;
         let of_groups = grouping.groups().iter().zip(&eliminations);
         let losses =

@@ -3,7 +3,7 @@
 // libtorch walks over the places of a picture and over the channels of each with vectors of 8 or 16, and takes a call
 // of `memmove` for what is left of them. A cut network has 3, 11 or 45 channels: most of that is what is left, and this
 // operator alone takes several times as long as all convolutions. Here so many places are taken together that their
-// channels fill whole vectors. Statistics are summed up in float64.
+// channels fill whole vectors. Each place in a vector sums up some values in float32, and these sums in float64.
 
 #include "batch_norm.h"
 
@@ -190,6 +190,27 @@ struct Statistics {
   std::vector<double> mean, variance;
 };
 
+// What normalises: value * factor + shift.
+struct Affine {
+  std::vector<double> factor, shift;
+
+  Affine(
+      const at::Tensor& weight, const at::Tensor& bias, const std::vector<double>& mean,
+      const std::vector<double>& inverse)
+      : factor(numbers(weight, mean.size(), 1.0)), shift(numbers(bias, mean.size(), 0.0)) {
+    for (size_t c = 0; c < mean.size(); ++c) {
+      factor[c] *= inverse[c];
+      shift[c] -= mean[c] * factor[c];
+    }
+  }
+};
+
+// One over the standard deviations.
+std::vector<double> inverses(std::vector<double> variance, double epsilon) {
+  for (double& value : variance) value = 1.0 / std::sqrt(value + epsilon);
+  return variance;
+}
+
 template <typename T>
 Statistics statistics(const at::Tensor& input) {
   const Rows rows(input);
@@ -214,12 +235,12 @@ Statistics statistics(const at::Tensor& input) {
 }
 
 template <typename T>
-at::Tensor scaled(const at::Tensor& input, const std::vector<double>& factor, const std::vector<double>& shift) {
+at::Tensor scaled_as(const at::Tensor& input, const Affine& affine) {
   const Rows rows(input);
   at::Tensor output = at::empty_like(input);
   const T* x = elements<T>(input);
   T* y = mutable_elements<T>(output);
-  const std::vector<float> factors = rows.spread(factor), shifts = rows.spread(shift);
+  const std::vector<float> factors = rows.spread(affine.factor), shifts = rows.spread(affine.shift);
   rows.everywhere([&](int64_t first, int64_t blocks) {
     const int64_t at = first * rows.size;
     scale(x + at, blocks, rows.size, factors.data(), shifts.data(), y + at);
@@ -228,6 +249,10 @@ at::Tensor scaled(const at::Tensor& input, const std::vector<double>& factor, co
     store(y[at], load(x[at]) * factors[i] + shifts[i]);
   }
   return output;
+}
+
+at::Tensor scaled(const at::Tensor& input, const Affine& affine) {
+  return input.scalar_type() == at::kFloat ? scaled_as<float>(input, affine) : scaled_as<Half>(input, affine);
 }
 
 struct Slopes {
@@ -305,16 +330,10 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
     const double count = static_cast<double>(input.numel() / channels);
     follow(running_mean, mean, momentum, 1.0);
     follow(running_variance, variance, momentum, count / (count - 1.0));
-    const std::vector<double> weights = numbers(weight, channels, 1.0), biases = numbers(bias, channels, 0.0);
-    std::vector<double> inverse(channels), factor(channels), shift(channels);
-    for (int64_t c = 0; c < channels; ++c) {
-      inverse[c] = 1.0 / std::sqrt(variance[c] + epsilon);
-      factor[c] = weights[c] * inverse[c];
-      shift[c] = biases[c] - mean[c] * factor[c];
-    }
+    const std::vector<double> inverse = inverses(variance, epsilon);
     context->save_for_backward({input, weight, tensor_of(mean, input), tensor_of(inverse, input)});
     context->saved_data["has_bias"] = bias.defined();
-    return is_float ? scaled<float>(input, factor, shift) : scaled<Half>(input, factor, shift);
+    return scaled(input, Affine(weight, bias, mean, inverse));
   }
 
   static torch::autograd::variable_list backward(
@@ -348,14 +367,8 @@ at::Tensor evaluated(
     const at::Tensor& running_variance, double epsilon) {
   const int64_t channels = input.size(1);
   const std::vector<double> mean = numbers(running_mean, channels, 0.0),
-                            variance = numbers(running_variance, channels, 1.0),
-                            weights = numbers(weight, channels, 1.0), biases = numbers(bias, channels, 0.0);
-  std::vector<double> factor(channels), shift(channels);
-  for (int64_t c = 0; c < channels; ++c) {
-    factor[c] = weights[c] / std::sqrt(variance[c] + epsilon);
-    shift[c] = biases[c] - mean[c] * factor[c];
-  }
-  return input.scalar_type() == at::kFloat ? scaled<float>(input, factor, shift) : scaled<Half>(input, factor, shift);
+                            inverse = inverses(numbers(running_variance, channels, 1.0), epsilon);
+  return scaled(input, Affine(weight, bias, mean, inverse));
 }
 
 at::Tensor tensor_or_none(const c10::IValue& value) { return value.isNone() ? at::Tensor() : value.toTensor(); }

@@ -1,7 +1,7 @@
-//! Which methods have a choice of importance.
+//! Which choices of importance there are.
 
 use super::Method;
-use crate::importance::{Criterion, ImportanceSpec};
+use crate::importance::{Criterion, ImportanceSpec, Normalisation};
 use crate::rejection::Rejection;
 
 /// Only `sacp` has a choice. The default, and L1 that it was in version 0.1, is always allowed, since a spec as run holds it whatever its
@@ -11,6 +11,14 @@ pub(super) fn check(
     method: Method,
     invalid: impl Fn(&str, String) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
+    if importance.criterion == Criterion::Reconstruction && importance.normalisation == Normalisation::Group {
+        return invalid(
+            "importance.normalisation",
+            "`importance.normalisation` `group` weighs the tensors of a group, and the criterion `reconstruction` looks at none of \
+             them: leave it out, or choose the criterion `l1`, `l2`, `bn_scale`, `fpgm` or `taylor`."
+                .to_owned(),
+        );
+    }
     let defaults = [ImportanceSpec::default(), ImportanceSpec::plain(Criterion::L1)];
     if method == Method::Sacp || defaults.contains(&importance) {
         return Ok(());

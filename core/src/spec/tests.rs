@@ -96,6 +96,8 @@ fn importance_is_refused_where_the_method_has_a_criterion_of_its_own() {
             assert!(JobSpec::from_json(&with(default)).is_ok(), "a spec as run holds the default of its time");
         }
     }
+    let weighed = detail(r#"{"target": {"flops_reduction": 0.5}, "importance": {"normalisation": "group"}}"#);
+    assert!(weighed.contains("`importance.normalisation` `group`") && weighed.contains("`l1`"), "{weighed}");
     let unknown = detail(r#"{"target": {"flops_reduction": 0.5}, "importance": {"criterion": "entropy"}}"#);
     assert!(unknown.contains("importance.criterion") && unknown.contains("entropy"), "{unknown}");
 }

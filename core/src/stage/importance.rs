@@ -18,7 +18,7 @@ pub struct Importance;
 /// What was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ImportanceResult {
-    /// So many samples.
+    /// So many samples, at the most.
     pub samples: u64,
     /// Mean of the loss over them, where gradients were taken.
     pub loss: Option<f64>,

@@ -62,7 +62,7 @@ macro_rules! with_stages {
             "Proposes configurations." search Search;
             "Cuts every proposed network, proves the surgery and measures what is left." screen Screen;
             "A few steps of distillation for every screened network; with `sacp` only." repair Repair;
-            "A short training of the better third; with `sacp` only." light_tune LightTune;
+            "A short training of the better ones; with `sacp` only." light_tune LightTune;
             "The full training of the best." tune Tune;
             "Cuts random channels as a control experiment; with `sacp` or `diagnostics` only." control Control;
             "Writes every finalist for the judge; with `judge` only." finalists Finalists;

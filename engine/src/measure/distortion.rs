@@ -1,18 +1,16 @@
 //! Output distortion: how far a cut network's answers are from the original's, without labels.
 //!
-//! A configuration is cut physically and brought back as far as a job brings it back without training ([`Repair`]), and its distance from
-//! the original ([`Outputs::distortion`], for a classifier the KL divergence of the class distributions) is averaged over a few hundred
-//! samples. Measured for one group at a time
-//! at a few widths it is that group's sensitivity; sums of sensitivities rank configurations (`search::additive`, which
-//! specs call `calibrated`). Measured for random configurations it is part of what the encoder can be fitted to
-//! (`search::calibration`).
+//! A configuration is cut physically and brought back as far as a job brings it back without training ([`Recovery`]), and its distance
+//! from the original ([`Outputs::distortion`], for a classifier the KL divergence of the class distributions) is averaged over a few
+//! hundred samples. Measured for one group at a time at a few widths it is that group's sensitivity; sums of sensitivities rank
+//! configurations (`search::ranking::sensitivity`). Measured for random configurations it is part of what the encoder can be fitted to
+//! (`search::ranking::regression`).
 
 use secateur_core::configuration::Configuration;
 use secateur_core::group::Grouping;
 use secateur_core::importance::Importance;
 use secateur_core::search::ranking::sensitivity::{Probe, Sensitivity};
 use secateur_core::spec::{ClosedForm, RecoverySpec};
-use secateur_core::surgery;
 use tch::{Kind, Tensor};
 
 use crate::data::Split;
@@ -30,14 +28,14 @@ const BATCHES: usize = 4;
 
 /// What is done with a cut network before it is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repair {
+pub enum Recovery {
     /// Batch norm statistics are estimated anew.
     Statistics,
     /// Layers that lost inputs are fitted anew, on so many samples at the most.
     ClosedForm { samples: i64 },
 }
 
-impl From<&RecoverySpec> for Repair {
+impl From<&RecoverySpec> for Recovery {
     fn from(spec: &RecoverySpec) -> Self {
         match spec.closed_form {
             ClosedForm::Never => Self::Statistics,
@@ -54,7 +52,7 @@ pub struct DivergenceMeter<'a> {
     split: &'a Split,
     /// Batches of samples, each with what the original answers.
     samples: Vec<(Vec<Tensor>, Vec<Tensor>)>,
-    repair: Repair,
+    recovery: Recovery,
     seed: u64,
 }
 
@@ -64,7 +62,7 @@ impl<'a> DivergenceMeter<'a> {
         outputs: &'a Outputs,
         grouping: &'a Grouping,
         split: &'a Split,
-        repair: Repair,
+        recovery: Recovery,
         seed: u64,
     ) -> Result<Self, Error> {
         let samples = split.ranges(split.affordable(SAMPLES)).map(|range| {
@@ -73,16 +71,13 @@ impl<'a> DivergenceMeter<'a> {
             Ok((input, answers))
         });
         let samples = samples.collect::<Result<_, Error>>()?;
-        Ok(Self { original, grouping, outputs, split, samples, repair, seed })
+        Ok(Self { original, grouping, outputs, split, samples, recovery, seed })
     }
 
-    /// The network of a configuration, cut and repaired.
+    /// The network of a configuration, cut and recovered.
     pub fn network(&self, configuration: &Configuration) -> Result<Network, Error> {
-        let graph = self.original.graph();
-        let cut = surgery::cut(graph, self.grouping, configuration)
-            .map_err(|error| Error::internal(format!("a configuration that does not fit: {error}")))?;
-        let mut network = Network::new(cut.graph.clone(), cut::apply(graph, &cut, self.original.weights())?)?;
-        if let Repair::ClosedForm { samples } = self.repair {
+        let (cut, mut network) = cut::network(self.original, self.grouping, configuration)?;
+        if let Recovery::ClosedForm { samples } = self.recovery {
             let (fitted, found) = reconstruct(self.original, &cut, network, self.split, samples, self.seed)?;
             if found.layers > 0 {
                 return Ok(fitted);

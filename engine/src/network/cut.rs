@@ -9,12 +9,16 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Error;
 use crate::network::{Network, weights};
 
-/// The network that a configuration makes of the original.
-pub fn network(original: &Network, grouping: &Grouping, configuration: &Configuration) -> Result<Network, Error> {
+/// What a configuration cuts of the original, and the network that is left.
+pub fn network(
+    original: &Network,
+    grouping: &Grouping,
+    configuration: &Configuration,
+) -> Result<(Cut, Network), Error> {
     let cut = surgery::cut(original.graph(), grouping, configuration)
         .map_err(|error| Error::internal(format!("widths {:?}: {error}", configuration.widths())))?;
-    let weights = apply(original.graph(), &cut, original.weights())?;
-    Network::new(cut.graph, weights)
+    let network = Network::new(cut.graph.clone(), apply(original.graph(), &cut, original.weights())?)?;
+    Ok((cut, network))
 }
 
 /// The tensors of the cut network, in the order of its parameters. `graph` is the uncut one.

@@ -6,17 +6,16 @@ use secateur_core::surgery::{self, Windows};
 use secateur_core::testing::{Net, int, ints};
 use tch::Device;
 
-use super::elimination::{Elimination, eliminate};
 use super::least_squares::Fit;
 use super::*;
 use crate::network::cut;
 
-fn random(shape: &[i64]) -> Tensor {
+pub(super) fn random(shape: &[i64]) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu))
 }
 
 /// The network with random weights; running variances are positive.
-fn network(net: &Net) -> Network {
+pub(super) fn network(net: &Net) -> Network {
     let graph = net.graph();
     let tensors = weights::for_each_owned(&graph, |_, parameter| {
         let tensor = random(&weights::shape_of(&graph, parameter)) * 0.5;
@@ -467,101 +466,4 @@ fn a_transposed_convolution_comes_as_near_as_it_can() {
     let after = (repaired.answers(&input).unwrap().remove(0) - &targets).square().mean(Kind::Double).double_value(&[]);
     assert_eq!((found.layers, found.left), (1, 0));
     assert!(after < 1.01 * least, "{after} is left, {least} would do");
-}
-
-/// What is left of the variance of `outputs` by the best linear combination of `inputs` and a constant.
-fn unexplained(inputs: &Tensor, outputs: &Tensor) -> f64 {
-    let centred = |tensor: &Tensor| tensor - tensor.mean_dim(0, true, Kind::Double);
-    let (x, y) = (centred(&inputs.to_kind(Kind::Double)), centred(&outputs.to_kind(Kind::Double)));
-    let turned = x.transpose(0, 1);
-    let solved = Tensor::linalg_solve(&turned.matmul(&x), &turned.matmul(&y), true);
-    let left = &y - x.matmul(&solved);
-    left.square().sum(Kind::Double).double_value(&[]) / y.square().sum(Kind::Double).double_value(&[])
-}
-
-/// Two layers read the same ten channels, of which the last two are copies.
-#[test]
-fn the_error_of_every_width_is_that_of_a_least_squares_fit() {
-    let _no_grad = tch::no_grad_guard();
-    tch::manual_seed(4);
-    let mut net = Net::new(&[12]);
-    let hidden = net.linear("a", 10).relu().here();
-    let one = net.linear("b", 6).here();
-    net.at(hidden).linear("c", 6).add(one);
-    let mut original = network(&net);
-    for name in ["a.weight", "a.bias"] {
-        let index = original.graph().parameters().iter().position(|parameter| parameter.name == name).unwrap();
-        let weight = &mut original.weights_mut()[index];
-        let first = weight.narrow(0, 0, 2).copy();
-        weight.narrow(0, 8, 2).copy_(&first);
-    }
-    let input = random(&[400, 12]);
-    let weight = |name: &str| {
-        let index = original.graph().parameters().iter().position(|parameter| parameter.name == name).unwrap();
-        original.weights()[index].shallow_clone()
-    };
-    let hidden = (input.matmul(&weight("a.weight").transpose(0, 1)) + weight("a.bias")).relu();
-    let grouping = Grouping::of(original.graph());
-    let group = grouping.groups().iter().position(|group| group.channels() == 10).unwrap();
-    let split = Split::of_tensors(input, None);
-    let Elimination { order, errors } = eliminate(&original, &grouping, group, &split, 400, 0).unwrap().unwrap();
-
-    let mut sorted = order.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, (0..10).collect::<Vec<u32>>());
-    assert_eq!(errors.len(), 10);
-    for width in 1..=10 {
-        let kept: Vec<i64> = order[..width].iter().map(|&channel| i64::from(channel)).collect();
-        let kept = hidden.index_select(1, &Tensor::from_slice(&kept));
-        let wanted: f64 = ["b.weight", "c.weight"]
-            .map(|name| unexplained(&kept, &hidden.matmul(&weight(name).transpose(0, 1))))
-            .iter()
-            .sum();
-        let found = errors[width - 1];
-        assert!((found - wanted).abs() < 0.02 * wanted + 0.005, "width {width}: {found}, by a fit {wanted}");
-    }
-    let first_to_go: Vec<u32> = order[8..].iter().map(|channel| channel % 8).collect();
-    assert!(errors[7] < 0.01, "the copies cost nothing: {errors:?}");
-    assert!(first_to_go.iter().all(|&channel| channel < 2) && first_to_go[0] != first_to_go[1], "{order:?}");
-}
-
-/// What is lost is counted on the windows that a convolution meets, for every place of its kernel; one that nothing needs goes first,
-/// whatever the size of its weights.
-#[test]
-fn a_channel_that_never_changes_goes_before_one_of_small_weights() {
-    let _no_grad = tch::no_grad_guard();
-    tch::manual_seed(6);
-    let mut net = Net::new(&[3, 8, 8]);
-    for (name, inputs, outputs) in [("a", 3, 6), ("b", 6, 4)] {
-        let (input, shape) = (net.here(), [outputs, inputs, 3, 3]);
-        let args = [
-            ("input", Literal::Tensor(input)),
-            ("weight", net.weight(&format!("{name}.weight"), &shape)),
-            ("bias", net.weight(&format!("{name}.bias"), &[outputs])),
-            ("stride", ints(&[1, 1])),
-            ("padding", ints(&[0, 0])),
-            ("dilation", ints(&[1, 1])),
-            ("groups", int(1)),
-        ];
-        let size = net.graph().value(input).shape[2].fixed - 2;
-        net.node(
-            name,
-            "aten::conv2d",
-            &args,
-            vec![Size::BATCH, Size::fixed(outputs), Size::fixed(size), Size::fixed(size)],
-        );
-    }
-    let mut original = network(&net);
-    let of = |network: &Network, name: &str| {
-        network.graph().parameters().iter().position(|parameter| parameter.name == name).unwrap()
-    };
-    let (filters, readers) = (of(&original, "a.weight"), of(&original, "b.weight"));
-    let _ = original.weights_mut()[filters].get(4).zero_();
-    let _ = original.weights_mut()[readers].narrow(1, 4, 1).fill_(50.0);
-    let _ = original.weights_mut()[readers].narrow(1, 2, 1).f_mul_scalar_(0.05).unwrap();
-    let grouping = Grouping::of(original.graph());
-    let split = Split::of_tensors(random(&[64, 3, 8, 8]), None);
-    let Elimination { order, errors } = eliminate(&original, &grouping, 0, &split, 64, 0).unwrap().unwrap();
-    assert_eq!(order[4..], [2, 4], "{order:?}");
-    assert!(errors[4] < 1e-3 && errors[3] < 0.02 && errors[2] > 0.1, "{errors:?}");
 }

@@ -13,7 +13,7 @@ use crate::data::{Split, SplitName};
 use crate::error::Error;
 use crate::measure::taylor::{self, Saliency};
 use crate::network::{Network, weights};
-use crate::reconstruction::elimination::eliminate;
+use crate::reconstruction::elimination::Eliminator;
 
 /// Measures what the criterion needs.
 ///
@@ -36,18 +36,20 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportanceResult, Error> {
 /// What the layers that read a group have lost once each of its channels has gone, for every group that such layers read.
 fn losses(task: &Task, original: &Network, train: &Split) -> Result<ImportanceResult, Error> {
     let grouping = Grouping::of(original.graph());
-    let samples = task.spec.recovery.samples.get() as i64;
+    let most_samples = task.spec.recovery.samples.get() as i64;
+    let eliminator = Eliminator { original, grouping: &grouping, split: train, most_samples, seed: task.spec.seed };
     let mut progress = task.messages.count(grouping.groups().len() as u64, "groups");
     let mut found: Vec<(String, Tensor)> = Vec::new();
     for (index, group) in grouping.groups().iter().enumerate() {
-        if let Some(elimination) = eliminate(original, &grouping, index, train, samples, task.spec.seed)? {
+        if let Some(elimination) = eliminator.eliminate(index)? {
             found.push((group.name.clone(), Tensor::f_from_slice(&elimination.losses())?));
         }
         progress.advance();
     }
-    task.messages.log(format!("importance: what is lost of {} groups, on {samples} samples at most", found.len()));
+    let samples = train.count().min(most_samples) as u64;
+    task.messages.log(format!("importance: what readers of {} groups lose, on {samples} samples at most", found.len()));
     weights::save_named(&task.path(IMPORTANCE), found.iter().map(|(name, losses)| (name.as_str(), losses)))?;
-    Ok(ImportanceResult { samples: train.count().min(samples) as u64, loss: None })
+    Ok(ImportanceResult { samples, loss: None })
 }
 
 /// The canonical order by the spec's criterion.

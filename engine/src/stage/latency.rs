@@ -121,5 +121,5 @@ fn node_ms(network: &Network, inputs: &[Tensor]) -> Result<Vec<f64>, Error> {
 /// The network with the first channels of every group. Which they are does not change how long it takes.
 fn narrowed(original: &Network, grouping: &Grouping, widths: &[usize]) -> Result<Network, Error> {
     let keep = widths.iter().map(|&width| (0..width as u32).collect()).collect();
-    cut::network(original, grouping, &Configuration { keep })
+    Ok(cut::network(original, grouping, &Configuration { keep })?.1)
 }

@@ -47,27 +47,86 @@ impl Elimination {
     }
 }
 
-/// Takes the channels of a group out one after the other; `None` where no layer that is fitted reads it.
-///
-/// # Errors
-/// libtorch's.
-pub fn eliminate(
-    original: &Network,
-    grouping: &Grouping,
-    group: usize,
-    split: &Split,
-    most_samples: i64,
-    seed: u64,
-) -> Result<Option<Elimination>, Error> {
-    let _no_grad = tch::no_grad_guard();
-    let channels = grouping.groups()[group].channels();
-    if channels < 2 {
-        return Ok(None);
+/// What groups are taken apart on.
+#[derive(Clone, Copy)]
+pub struct Eliminator<'a> {
+    /// The uncut network.
+    pub original: &'a Network,
+    pub grouping: &'a Grouping,
+    pub split: &'a Split,
+    /// Fewer are taken where their activations do not fit into memory.
+    pub most_samples: i64,
+    pub seed: u64,
+}
+
+impl Eliminator<'_> {
+    /// Takes the channels of a group out one after the other; `None` where no layer that is fitted reads it.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn eliminate(self, group: usize) -> Result<Option<Elimination>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        let channels = self.grouping.groups()[group].channels();
+        if channels < 2 {
+            return Ok(None);
+        }
+        let readers = self.readers(group)?;
+        if readers.is_empty() { Ok(None) } else { one_after_the_other(readers, channels).map(Some) }
     }
-    let mut readers = readers(original, grouping, group, split, most_samples, seed)?;
-    if readers.is_empty() {
-        return Ok(None);
+
+    /// The readers of a group, as far as their second moments fit into memory together; the first in any case.
+    fn readers(self, group: usize) -> Result<Vec<Reader>, Error> {
+        let Self { original, grouping, split, most_samples, seed } = self;
+        let graph = original.graph();
+        let kept = |(index, of_group): (usize, &Group)| {
+            let all = of_group.channels() as u32;
+            (0..if index == group { all - 1 } else { all }).collect()
+        };
+        // Whatever is fitted when channels of the group are gone is fitted when one is.
+        let without_one = Configuration { keep: grouping.groups().iter().enumerate().map(kept).collect() };
+        let cut = surgery::cut(graph, grouping, &without_one)
+            .map_err(|error| Error::internal(format!("group {group} without its last channel: {error}")))?;
+        let plan = Plan::of(graph, &cut);
+        let layers: Vec<Layer> = plan
+            .consumers
+            .iter()
+            .filter_map(|consumer| Layer::of(&plan.original, original.weights(), &grouping.groups()[group], consumer))
+            .collect();
+        let mut wanted: Vec<ValueId> = layers.iter().flat_map(Layer::reads).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let samples =
+            affordable(split, most_samples, walk::peak(&plan.original) + walk::elements(&plan.original, &wanted));
+        if layers.is_empty() || samples < 2 {
+            return Ok(Vec::new());
+        }
+        let inputs = drawn(split, samples, seed)?;
+        let mut walk = Walk::new(&plan.original, &inputs);
+        let behind = |value: &ValueId| match plan.original.producer(*value) {
+            Producer::Node { node, .. } => node + 1,
+            Producer::Input(_) | Producer::Parameter(_) => 0,
+        };
+        walk.to(wanted.iter().map(behind).max().unwrap_or(0), &wanted, original.weights())?;
+        let (mut readers, mut elements): (Vec<Reader>, i64) = (Vec::new(), 0);
+        let mut generator = seed;
+        for layer in &layers {
+            generator = following(generator);
+            for part in 0..layer.groups() {
+                let more = layer.columns() * layer.columns();
+                if !readers.is_empty() && elements + more > (memory::share() / 2) as i64 {
+                    break;
+                }
+                if let Some(reader) = layer.reader(&walk, part, generator)? {
+                    elements += more;
+                    readers.push(reader);
+                }
+            }
+        }
+        Ok(readers)
     }
+}
+
+fn one_after_the_other(mut readers: Vec<Reader>, channels: usize) -> Result<Elimination, Error> {
     let at_a_time = channels.div_ceil(STEPS);
     let mut left: Vec<u32> = (0..channels as u32).collect();
     let mut gone: Vec<u32> = Vec::new();
@@ -97,7 +156,7 @@ pub fn eliminate(
     }
     let order = left.into_iter().chain(gone.into_iter().rev()).collect();
     errors.reverse();
-    Ok(Some(Elimination { order, errors }))
+    Ok(Elimination { order, errors })
 }
 
 /// What each of these channels would cost if it were the next, summed over the readers.
@@ -109,58 +168,5 @@ fn costs(readers: &[Reader], left: &[u32]) -> Result<Vec<f64>, Error> {
     Ok(Vec::<f64>::try_from(&sum)?)
 }
 
-/// The readers of a group, as far as their second moments fit into memory together; the first in any case.
-fn readers(
-    original: &Network,
-    grouping: &Grouping,
-    group: usize,
-    split: &Split,
-    most_samples: i64,
-    seed: u64,
-) -> Result<Vec<Reader>, Error> {
-    let graph = original.graph();
-    let kept = |(index, of_group): (usize, &Group)| {
-        let all = of_group.channels() as u32;
-        (0..if index == group { all - 1 } else { all }).collect()
-    };
-    // Whatever is fitted when channels of the group are gone is fitted when one is.
-    let without_one = Configuration { keep: grouping.groups().iter().enumerate().map(kept).collect() };
-    let cut = surgery::cut(graph, grouping, &without_one)
-        .map_err(|error| Error::internal(format!("group {group} without its last channel: {error}")))?;
-    let plan = Plan::of(graph, &cut);
-    let layers: Vec<Layer> = plan
-        .consumers
-        .iter()
-        .filter_map(|consumer| Layer::of(&plan.original, original.weights(), &grouping.groups()[group], consumer))
-        .collect();
-    let mut wanted: Vec<ValueId> = layers.iter().flat_map(Layer::reads).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let samples = affordable(split, most_samples, walk::peak(&plan.original) + walk::elements(&plan.original, &wanted));
-    if layers.is_empty() || samples < 2 {
-        return Ok(Vec::new());
-    }
-    let inputs = drawn(split, samples, seed)?;
-    let mut walk = Walk::new(&plan.original, &inputs);
-    let behind = |value: &ValueId| match plan.original.producer(*value) {
-        Producer::Node { node, .. } => node + 1,
-        Producer::Input(_) | Producer::Parameter(_) => 0,
-    };
-    walk.to(wanted.iter().map(behind).max().unwrap_or(0), &wanted, original.weights())?;
-    let (mut readers, mut elements): (Vec<Reader>, i64) = (Vec::new(), 0);
-    let mut generator = seed;
-    for layer in &layers {
-        generator = following(generator);
-        for part in 0..layer.groups() {
-            let more = layer.columns() * layer.columns();
-            if !readers.is_empty() && elements + more > (memory::share() / 2) as i64 {
-                break;
-            }
-            if let Some(reader) = layer.reader(&walk, part, generator)? {
-                elements += more;
-                readers.push(reader);
-            }
-        }
-    }
-    Ok(readers)
-}
+#[cfg(test)]
+mod tests;

@@ -7,20 +7,19 @@
 
 use secateur_core::graph::{Graph, ValueId};
 use secateur_core::group::{Group, Member, Owner};
-use secateur_core::surgery::{Consumer, Form, Intercept, Use};
+use secateur_core::surgery::{Consumer, Form, Use};
 use tch::{Kind, Tensor};
 
 use super::super::least_squares::{Moments, ridge_factors};
-use super::super::rows::{self, Rows};
 use super::super::walk::Walk;
-use super::super::{WIDEST, layout, part};
+use super::super::{Examples, WIDEST, layout, part, places};
 use crate::error::Error;
 use crate::network::weights;
 
 /// A layer of the original and the columns by which it reads a group.
 pub(super) struct Layer<'a> {
     graph: &'a Graph,
-    weight: &'a Tensor,
+    tensors: &'a [Tensor],
     consumer: &'a Consumer,
     /// The channels on the axis of the weight.
     member: &'a Member,
@@ -44,7 +43,11 @@ impl<'a> Layer<'a> {
         }
         let read = Owner::Parameter { name: graph.parameters()[consumer.weight].name.clone(), axis: form.input_axis() };
         let member = group.members.iter().find(|member| member.owner == read)?;
-        Some(Self { graph, weight, consumer, member, channels: group.channels(), columns })
+        Some(Self { graph, tensors, consumer, member, channels: group.channels(), columns })
+    }
+
+    fn weight(&self) -> &Tensor {
+        &self.tensors[self.consumer.weight]
     }
 
     fn form(&self) -> &Form {
@@ -77,9 +80,7 @@ impl<'a> Layer<'a> {
     /// One of its groups as a reader; `None` where it does not read all channels alike, or its outputs never change.
     pub(super) fn reader(&self, walk: &Walk, group: i64, seed: u64) -> Result<Option<Reader>, Error> {
         let Some(blocks) = self.blocks(group)? else { return Ok(None) };
-        let most = (rows::wanted(self.columns) / self.consumer.uses.len() as i64).max(1);
-        let mut total: Option<Moments> = None;
-        for found in &self.consumer.uses {
+        let examples = |found: &Use| -> Result<Examples, Error> {
             let inputs = part(walk.value(found.input)?, found)?;
             let targets = match found.form {
                 Form::Linear { .. } => inputs.shallow_clone(),
@@ -87,22 +88,18 @@ impl<'a> Layer<'a> {
                     walk.value(self.output(found))?.shallow_clone()
                 }
             };
-            let mut rows = Rows::of(&found.form, &inputs, &targets, most, seed)?;
-            let is_centred = found.intercept != Intercept::None;
-            let Some(own) = Moments::of_inputs(&mut rows, group, is_centred)? else { continue };
-            match &mut total {
-                Some(total) => total.add(own)?,
-                None => total = Some(own),
-            }
-        }
-        let Some(Moments { gram, .. }) = total else { return Ok(None) };
-        let matrix = layout::matrix(self.form(), &self.weight.f_to_kind(Kind::Float)?, group)?;
+            Ok(Examples { inputs, targets })
+        };
+        let examples: Vec<Examples> = self.consumer.uses.iter().map(examples).collect::<Result<_, _>>()?;
+        let (_, mut places) = places(self.consumer, self.tensors, &examples, self.columns, seed)?;
+        let Some(Moments { gram, .. }) = Moments::of_inputs(&mut places, group)? else { return Ok(None) };
+        let matrix = layout::matrix(self.form(), &self.weight().f_to_kind(Kind::Float)?, group)?;
         Reader::new(&gram, matrix.f_to_kind(Kind::Double)?, blocks)
     }
 
     /// The columns of each channel in one of its groups; `None` where channels do not all have as many.
     fn blocks(&self, group: i64) -> Result<Option<Tensor>, Error> {
-        let shape = self.weight.size();
+        let shape = self.weight().size();
         let (kernel, first, inputs) = match self.form() {
             Form::Linear { .. } => (1, 0, i64::MAX),
             // The axis counts inside a group.
@@ -125,7 +122,7 @@ impl<'a> Layer<'a> {
             all.extend(columns);
         }
         let size = size.unwrap_or(0) as i64;
-        Ok(Some(Tensor::f_from_slice(&all)?.f_view([self.channels as i64, size])?.f_to(self.weight.device())?))
+        Ok(Some(Tensor::f_from_slice(&all)?.f_view([self.channels as i64, size])?.f_to(self.weight().device())?))
     }
 }
 

@@ -72,16 +72,10 @@ impl Problem<'_> {
 
     /// Of some columns, and of what the matrix leaves.
     pub(super) fn moments(&self, places: &mut [Place], block: &Range<i64>) -> Result<Option<Moments>, Error> {
-        let mut total: Option<Moments> = None;
-        for place in places {
-            let Some(sums) = self.sums(place, block)? else { return Ok(None) };
-            let own = sums.moments()?;
-            match &mut total {
-                Some(total) => total.add(own)?,
-                None => total = Some(own),
-            }
-        }
-        Ok(total)
+        Moments::of(places, self.group, |bias, inputs, targets| {
+            let residual = self.residual(bias, inputs, targets)?;
+            Ok((inputs.f_narrow(1, block.start, block.end - block.start)?, residual))
+        })
     }
 
     /// What the matrix leaves of the targets.
@@ -92,24 +86,6 @@ impl Problem<'_> {
             Some(bias) => left.f_sub(&bias.f_narrow(0, self.group * outputs, outputs)?)?,
             None => left,
         })
-    }
-
-    fn sums(&self, place: &mut Place, block: &Range<i64>) -> Result<Option<Sums>, Error> {
-        let mut sums: Option<Sums> = None;
-        for Part { rows, bias } in &mut place.parts {
-            rows.each(self.group, |inputs, targets| {
-                let residual = self.residual(bias.as_ref(), inputs, targets)?;
-                let inputs = inputs.f_narrow(1, block.start, block.end - block.start)?;
-                match &mut sums {
-                    Some(sums) => sums.add(&inputs, &residual),
-                    None => {
-                        sums = Some(Sums::start(&inputs, &residual, place.is_centred)?);
-                        Ok(())
-                    }
-                }
-            })?;
-        }
-        Ok(sums)
     }
 
     /// The change is the rows, turned, times what solves `(X Xᵀ + λ) a = R`.
@@ -257,23 +233,43 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Of the columns alone; `None` without rows.
-    pub(super) fn of_inputs(rows: &mut Rows, group: i64, is_centred: bool) -> Result<Option<Self>, Error> {
-        let mut sums: Option<Sums> = None;
-        rows.each(group, |inputs, _| {
-            let nothing = inputs.f_narrow(1, 0, 0)?;
-            match &mut sums {
-                Some(sums) => sums.add(inputs, &nothing),
-                None => {
-                    sums = Some(Sums::start(inputs, &nothing, is_centred)?);
-                    Ok(())
-                }
-            }
-        })?;
-        sums.map(Sums::moments).transpose()
+    /// Of all columns, and of no residuals; `None` without rows.
+    pub(super) fn of_inputs(places: &mut [Place], group: i64) -> Result<Option<Self>, Error> {
+        Self::of(places, group, |_, inputs, _| Ok((inputs.shallow_clone(), inputs.f_narrow(1, 0, 0)?)))
     }
 
-    pub(super) fn add(&mut self, other: Self) -> Result<(), Error> {
+    /// `of_rows` makes columns and residuals of a bias, some inputs and their targets.
+    fn of(
+        places: &mut [Place],
+        group: i64,
+        of_rows: impl Fn(Option<&Tensor>, &Tensor, &Tensor) -> Result<(Tensor, Tensor), Error>,
+    ) -> Result<Option<Self>, Error> {
+        let mut total: Option<Self> = None;
+        for Place { is_centred, parts } in places {
+            let mut sums: Option<Sums> = None;
+            for Part { rows, bias } in parts {
+                rows.each(group, |inputs, targets| {
+                    let (columns, residuals) = of_rows(bias.as_ref(), inputs, targets)?;
+                    match &mut sums {
+                        Some(sums) => sums.add(&columns, &residuals),
+                        None => {
+                            sums = Some(Sums::start(&columns, &residuals, *is_centred)?);
+                            Ok(())
+                        }
+                    }
+                })?;
+            }
+            let Some(sums) = sums else { return Ok(None) };
+            let own = sums.moments()?;
+            match &mut total {
+                Some(total) => total.add(own)?,
+                None => total = Some(own),
+            }
+        }
+        Ok(total)
+    }
+
+    fn add(&mut self, other: Self) -> Result<(), Error> {
         let _ = self.gram.f_add_(&other.gram)?;
         let _ = self.cross.f_add_(&other.cross)?;
         self.means.extend(other.means);

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-recover bench-step hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -51,6 +51,14 @@ bench-methods: ## sacp against the classical methods on the digits, one seed (ME
 	@$(ENV); cargo build --release --workspace --bins; \
 	python3 benches/methods/compare.py "$$CARGO_TARGET_DIR/release/secateur" --results data/methods.jsonl \
 		$(or $(METHODS),--networks resnet20-digits --seeds 0 --epochs 5)
+
+bench-study: ## sacp beside the classical methods and Torch-Pruning, on shapes and Fashion-MNIST (hours; goes on where it stopped; STUDY="--seeds 0")
+	@$(ENV); cargo build --release --workspace --bins; \
+	python="$$(scripts/setup-zoo.sh)"; packages="$$(scripts/setup-recover.sh "$$python")"; rival="$$(scripts/setup-rival.sh "$$python")"; \
+	[ -f examples/shapes.npz ] || "$$python" examples/make_shapes.py; \
+	env -u LD_LIBRARY_PATH "$$python" benches/methods/compare.py "$$CARGO_TARGET_DIR/release/secateur" --results data/study.jsonl \
+		--packages "$$packages" --rival "$$rival" --prepared "$$CARGO_TARGET_DIR/study" --epochs 5 \
+		--networks resnet20-shapes fashion-resnet20 fashion-vgg fashion-mobilenet $(STUDY)
 
 bench-recover: ## what recovery brings back on published networks, beside an expert's script (fetches PyTorch and the networks; RECOVER="--subjects pitch")
 	@$(ENV); cargo build --release --workspace --bins; \

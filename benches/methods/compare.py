@@ -1,14 +1,19 @@
-"""SACP against uniform, global_l1 and global_l2 on the example networks, and ablations of SACP.
+"""SACP against uniform, global_l1, global_l2 and Torch-Pruning, and ablations of SACP.
 
     python3 benches/methods/compare.py SECATEUR [--study methods|tau|top_m|top_k|objective|ranking] [--settings sacp …]
                                        [--networks resnet20-digits …] [--targets 0.5 …] [--seeds 0 …] [--epochs N]
-                                       [--results FILE.jsonl]
+                                       [--results FILE.jsonl] [--rival FOLDER] [--packages FOLDER] [--prepared FOLDER]
 
 SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of a classical method
 gets the epochs that SACP's got on its way (light fine-tune, --epochs); what SACP spends in all, on networks
 that lose too, is a column of its own. A finished run is one line of the results file and is not done again, so an interrupted
 comparison goes on where it was; the line below the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
 validation split. docs/evaluation.md says what was found.
+
+The networks on Fashion-MNIST are trained once, by ../recover/fashion.py, into a folder of their own (`--prepared`) with the data of
+`--packages`, the folder that scripts/setup-recover.sh prints. The setting torch_pruning is rival.py with the package in `--rival`, the
+folder that scripts/setup-rival.sh prints. The setting untrained is a job that has neither labels nor training: samples, the repair in
+closed form, and seconds; its accuracy is measured in stock PyTorch. These want a Python with PyTorch; `make bench-study` has it all.
 """
 
 import argparse
@@ -29,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 BASELINES = ("uniform", "global_l1", "global_l2")
 # Origins of candidates that take part in SACP's screen without having been searched.
-CLASSICAL = (*BASELINES, "sensitivity")
+CLASSICAL = (*BASELINES, "greedy_sensitivity")
 # SACP's finalists have had a light epoch before their --epochs.
 EARLIER_EPOCHS = 1
 
@@ -40,13 +45,23 @@ class Network:
     data: str
     mean: float
     std: float
+    is_prepared: bool = False
+    """Whether it is trained here, and its files are in the folder of such networks instead of the examples'."""
 
 
+FASHION = [
+    ("fashion-resnet20", "fashion-resnet20/network.pt"),
+    ("fashion-vgg", "fashion-vgg/network.pt"),
+    ("fashion-mobilenet", "fashion-mobilenet/network.pt"),
+]
 NETWORKS = {
     "resnet20-digits": Network("resnet20-digits.pt", "digits.npz", 4.9, 6.0),
     "vgg-digits": Network("vgg-digits.pt", "digits.npz", 4.9, 6.0),
     "resnet20-shapes": Network("resnet20-shapes.pt", "shapes.npz", 100.0, 64.0),
+    **{name: Network(model, "fashion.npz", 72.9, 90.0, is_prepared=True) for name, model in FASHION},
 }
+RIVAL = "torch_pruning"
+UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,14 @@ def sacp(**sections: Any) -> dict[str, Any]:
     return {"method": "sacp", "preset": "quick", **sections}
 
 
+def method(name: str) -> dict[str, Any]:
+    if name == UNTRAINED:
+        return sacp(fine_tune=None)
+    return sacp() if name == "sacp" else {"method": name}
+
+
 STUDIES = {
-    "methods": Study(("sacp", *BASELINES), lambda name: sacp() if name == "sacp" else {"method": name}),
+    "methods": Study(("sacp", *BASELINES, RIVAL, UNTRAINED), method),
     # The target is the setting.
     "tau": Study(("0.5", "0.6", "0.7", "0.8"), lambda tau: sacp(target={"flops_reduction": float(tau)})),
     "top_m": Study(("25", "50", "100", "150"), lambda m: sacp(search={"top_m": int(m)})),
@@ -88,6 +109,9 @@ class Run:
     def key(self) -> str:
         return json.dumps(self.__dict__, sort_keys=True)
 
+    def plain_epochs(self) -> int:
+        return self.epochs + EARLIER_EPOCHS
+
     def spec(self) -> dict[str, Any]:
         network = NETWORKS[self.network]
         spec = {
@@ -97,7 +121,7 @@ class Run:
             "fine_tune": {"objective": "cross_entropy", "distill": 0.5, "epochs": self.epochs, "batch_size": 64},
         }
         if self.setting in BASELINES:
-            spec["fine_tune"]["epochs"] += EARLIER_EPOCHS
+            spec["fine_tune"]["epochs"] = self.plain_epochs()
         return spec | STUDIES[self.study].spec(self.setting)
 
 
@@ -108,15 +132,16 @@ def main() -> None:
         if run.key() not in done:
             what = f"{run.network} {run.study}={run.setting} target {run.target} seed {run.seed}"
             print(what, file=sys.stderr, flush=True)
-            line = measure(arguments.binary, arguments.engine, run)
+            line = measure_rival(arguments, run) if run.setting == RIVAL else measure(arguments, run)
             with arguments.results.open("a") as file:
                 file.write("\n" + json.dumps(line) + "\n")
             done[run.key()] = line
     results = [(run, done[run.key()]) for run in runs(arguments)]
     print_table(arguments.study, results)
     engine = sha256(arguments.engine)
-    others = sum(line["engine_sha256"] != engine for _, line in results)
-    print(f"\nEngine {engine[:12]}; {others} of {len(results)} runs were taken with another build.")
+    ours = [line for run, line in results if run.setting != RIVAL]
+    others = sum(line["engine_sha256"] != engine for line in ours)
+    print(f"\nEngine {engine[:12]}; {others} of {len(ours)} runs were taken with another build.")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -129,6 +154,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--targets", nargs="+", type=float, default=[0.5, 0.7, 0.85])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rival", type=Path, help="the folder that has Torch-Pruning")
+    parser.add_argument("--packages", type=Path, help="the folder that has Fashion-MNIST")
+    parser.add_argument("--prepared", type=Path, default=ROOT / "target" / "study", help="where trained networks are kept")
     arguments = parser.parse_args()
     arguments.binary = arguments.binary.resolve()
     arguments.engine = arguments.binary.with_name("secateur-engine")
@@ -136,15 +164,33 @@ def parse_arguments() -> argparse.Namespace:
         if not program.is_file():
             parser.error(f"{program} is missing: cargo build --release --workspace --bins makes it")
     known = STUDIES[arguments.study].settings
-    if arguments.study == "methods" and (unknown := set(arguments.settings or ()) - set(known)):
+    if arguments.settings is None:
+        # Those that need PyTorch are left out where it was not asked for.
+        arguments.settings = [name for name in known if name not in (RIVAL, UNTRAINED) or arguments.rival]
+    if RIVAL in arguments.settings and not arguments.rival:
+        parser.error(f"{RIVAL} needs --rival")
+    if arguments.study == "methods" and (unknown := set(arguments.settings) - set(known)):
         parser.error(f"{', '.join(sorted(unknown))}: no setting of --study methods, which has {', '.join(known)}")
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     if arguments.study == "tau":
         arguments.targets = [0.0]
     for name in arguments.networks:
-        if not (EXAMPLES / NETWORKS[name].data).exists():
-            parser.error(f"examples/{NETWORKS[name].data} is missing: python examples/make_shapes.py writes it")
+        network = NETWORKS[name]
+        if network.is_prepared and not (arguments.prepared / network.model).exists():
+            if not arguments.packages:
+                parser.error(f"{arguments.prepared / network.model} is missing, and training it needs --packages")
+            prepare(name, arguments.prepared, arguments.packages)
+        if not network.is_prepared and not (EXAMPLES / network.data).exists():
+            parser.error(f"examples/{network.data} is missing: python examples/make_shapes.py writes it")
     return arguments
+
+
+def prepare(name: str, folder: Path, packages: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benches" / "recover"))
+    import fashion
+
+    print(f"training {name}", file=sys.stderr, flush=True)
+    fashion.prepare(folder / name, packages, "cpu")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -161,43 +207,80 @@ def runs(arguments: argparse.Namespace) -> Iterator[Run]:
     for seed in arguments.seeds:
         for network in arguments.networks:
             for target in arguments.targets:
-                for setting in arguments.settings or STUDIES[arguments.study].settings:
+                for setting in arguments.settings:
                     at = float(setting) if arguments.study == "tau" else target
                     yield Run(arguments.study, setting, network, at, seed, arguments.epochs)
 
 
-def measure(binary: Path, engine: Path, run: Run) -> dict[str, Any]:
+def files(arguments: argparse.Namespace, network: Network) -> tuple[Path, Path]:
+    """Of the model and of the data."""
+    folder = arguments.prepared if network.is_prepared else EXAMPLES
+    return folder / network.model, folder / network.data
+
+
+def measure_rival(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
+    network = NETWORKS[run.network]
+    numbers = [network.mean, network.std, run.target, run.seed, run.plain_epochs()]
+    command = [sys.executable, ROOT / "benches" / "methods" / "rival.py", run.network, *files(arguments, network)]
+    command += [*map(str, numbers), "--packages", arguments.rival]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        sys.exit(f"{RIVAL} failed on {run.key()}:\n{finished.stderr[-2000:]}")
+    found = json.loads(finished.stdout.splitlines()[-1])
+    nothing = {"winner": RIVAL, "epochs": run.plain_epochs(), "repair": None, "candidates": []}
+    return {"key": run.key(), **found, **nothing}
+
+
+def measure(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
     network, spec = NETWORKS[run.network], run.spec()
+    model, data = files(arguments, network)
     with tempfile.TemporaryDirectory() as folder:
+        if run.setting == UNTRAINED:
+            data = without_labels(data, Path(folder, "samples.npz"))
         spec_file, report_file = Path(folder, "spec.json"), Path(folder, "report.json")
         spec_file.write_text(json.dumps(spec))
-        command = [binary, "prune", EXAMPLES / network.model, "--data", EXAMPLES / network.data]
+        command = [arguments.binary, "prune", model, "--data", data]
         command += ["--spec", spec_file, "--report", report_file, "--output", Path(folder, "pruned.pt")]
         finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if finished.returncode != 0:
             sys.exit(f"secateur prune failed on {json.dumps(spec)}:\n{finished.stderr[-2000:]}")
         report = json.loads(report_file.read_text())
-    candidates = report["candidates"]
-    repaired = sum(candidate.get("repaired_accuracy") is not None for candidate in candidates)
-    light = sum(candidate["light_accuracy"] is not None for candidate in candidates)
-    tuned = sum(candidate["tuned_accuracy"] is not None for candidate in candidates)
-    fine_tune = report["spec"]["fine_tune"]
-    steps = report["repair"]["steps"] if report["repair"] else 0
-    repair = repaired * steps * fine_tune["batch_size"] / report["data"]["samples"]["train"]
+        base, pruned = report["base"]["accuracy"], report["pruned"]["accuracy"]
+        if run.setting == UNTRAINED:
+            base, pruned = (accuracies(arguments, network, file) for file in (model, Path(folder, "pruned.pt")))
+    compute = report["compute"] or {"job": {"epochs": 0.0, "epochs_of_original": 0.0}, "plain": None}
     return {
         "key": run.key(),
-        "base": report["base"]["accuracy"],
-        "pruned": report["pruned"]["accuracy"],
+        "base": base,
+        "pruned": pruned,
         "screened": report["screened_accuracy"],
         "reduction": report["reduction"]["flops_reduction"],
         "winner": report["winner"],
-        "epochs": repair + light * fine_tune["light_epochs"] + tuned * fine_tune["epochs"],
+        "epochs": compute["job"]["epochs"],
+        "compute": compute,
         "repair": report["repair"],
-        "candidates": candidates,
+        "candidates": report["candidates"],
         "seconds": report["seconds"],
-        "engine_sha256": sha256(engine),
+        "engine_sha256": sha256(arguments.engine),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
+
+
+def without_labels(data: Path, file: Path) -> Path:
+    import numpy as np
+
+    with np.load(data) as arrays:
+        np.savez(file, **{name: arrays[name] for name in arrays if name.startswith("x")})
+    return file
+
+
+def accuracies(arguments: argparse.Namespace, network: Network, file: Path) -> dict[str, float]:
+    """Of a written file in stock PyTorch, by the labels that the job did not have."""
+    import rival
+    import torch
+
+    splits = rival.load(files(arguments, network)[1], network.mean, network.std)
+    return rival.accuracies(torch.jit.load(str(file)), splits)
 
 
 def sha256(path: Path) -> str:
@@ -206,8 +289,8 @@ def sha256(path: Path) -> str:
 
 def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
     """A row for each network, target and setting: mean and spread over seeds."""
-    names = ["network", "MACs removed", study, "test accuracy, %", "epochs in all", "winners"]
-    names += ["best searched: repaired, light", "rho after repair: screen, similarity, sensitivity"]
+    names = ["network", "MACs removed", study, "test accuracy, %", "epochs in all", "times a plain fine-tune", "winners"]
+    names += ["before training: best searched, best classical"]
     print(f"| {' | '.join(names)} |")
     print("|---" * len(names) + "|")
     rows: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
@@ -218,27 +301,32 @@ def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(lines) > 1 else ""
         winners = ", ".join(sorted(line["winner"] for line in lines))
         epochs = statistics.mean(line["epochs"] for line in lines)
-        best = ", ".join(best_searched(lines, name) for name in ("repaired_accuracy", "light_accuracy"))
-        rho = ", ".join(range_of(lines, name) for name in ("screened", "similarity", "sensitivity"))
+        ratio = statistics.mean(times_plain(line) for line in lines)
+        best = " and ".join(best_screened(lines, classical) for classical in (False, True))
         print(
             f"| {network} | {target:.0%} | {setting} | {statistics.mean(accuracies):.2f}{spread} ({len(lines)}) "
-            f"| {epochs:.0f} | {winners} | {best} | {rho} |"
+            f"| {epochs:.0f} | {ratio:.1f} | {winners} | {best} |"
         )
 
 
-def best_searched(lines: list[dict[str, Any]], name: str) -> str:
-    """The best validation accuracy in % of a network that the search proposed, mean over seeds."""
-    searched = [[found for found in line["candidates"] if found["origin"] not in CLASSICAL] for line in lines]
-    best = [max((found[name] for found in of_run if found[name] is not None), default=None) for of_run in searched]
-    values = [value for value in best if value is not None]
-    return f"{100 * statistics.mean(values):.1f}" if values else "–"
+def times_plain(line: dict[str, Any]) -> float:
+    """What a run trained in all, in what a fine-tune of its result alone trains."""
+    if "compute" not in line:
+        return 1.0
+    job, plain = line["compute"]["job"], line["compute"]["plain"]
+    if plain is None:
+        return 0.0
+    return job["epochs_of_original"] / plain["epochs_of_original"]
 
 
-def range_of(lines: list[dict[str, Any]], name: str) -> str:
-    """The correlations with the accuracy after the repair, from the least to the greatest over seeds."""
-    repairs = [line["repair"] for line in lines if line["repair"]]
-    values = [repair[name]["rho"] for repair in repairs if repair[name]]
-    return f"{min(values):+.2f} to {max(values):+.2f}" if values else "–"
+def best_screened(lines: list[dict[str, Any]], is_classical: bool) -> str:
+    """The best validation accuracy in % before any training of the networks of either kind, mean over seeds."""
+    best = []
+    for line in lines:
+        of_kind = [found for found in line["candidates"] if (found["origin"] in CLASSICAL) == is_classical]
+        known = [found["screened_accuracy"] for found in of_kind if found["screened_accuracy"] is not None]
+        best += [max(known)] if known else []
+    return f"{100 * statistics.mean(best):.1f}" if best else "–"
 
 
 if __name__ == "__main__":

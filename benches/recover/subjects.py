@@ -32,8 +32,9 @@ SUBJECTS: dict[str, Entry] = {
     "pitch": Entry(pitch.prepare, pitch.subject),
     "reader": Entry(reader.prepare, reader.subject),
     "regions": Entry(regions.prepare, regions.subject, lambda _: False),
-    "fashion-resnet20": Entry(fashion.prepare, fashion.subject, lambda folder: not fashion.has_data(folder)),
-    "fashion-vgg": Entry(fashion.prepare, fashion.subject, lambda folder: not fashion.has_data(folder)),
+    **dict.fromkeys(
+        fashion.NETWORKS, Entry(fashion.prepare, fashion.subject, lambda folder: not fashion.has_data(folder))
+    ),
     "craft": Entry(craft.prepare, craft.subject),
     "faces": Entry(faces.prepare, faces.subject),
 }

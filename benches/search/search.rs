@@ -16,7 +16,7 @@ use secateur_core::cost::{CostModel, Metric};
 use secateur_core::group::Grouping;
 use secateur_core::search::encoder::Encoder;
 use secateur_core::search::layer::LayerGraph;
-use secateur_core::search::proposal::MIN_DISTANCE;
+use secateur_core::search::proposal::least_distance;
 use secateur_core::search::ranking::Ranking;
 use secateur_core::search::ranking::sensitivity::SensitivitySum;
 use secateur_core::search::ranking::similarity::Scorer;
@@ -81,7 +81,7 @@ fn search(walk: &WalkPlan, refine: u64, space: &Space<'_>, ranking: &impl Rankin
         seed: walk.seed,
         candidates: refine,
         population: walk.top,
-        distance: MIN_DISTANCE,
+        distance: least_distance(space.groups()),
         threads: walk.threads,
     };
     let walked = run(walk, space, band, ranking, SearchState::default(), 64, &mut |_| {});

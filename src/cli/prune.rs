@@ -1,12 +1,13 @@
 //! `secateur prune`: one job here and now.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use secateur_core::dataset;
 use secateur_core::plain_text;
 use secateur_core::recovery::MetricReport;
-use secateur_core::report::Report;
+use secateur_core::report::{ComputeReport, Report};
 use secateur_core::spec::{InputShape, InputSpec, JobSpec};
 use secateur_core::stage::export::PRUNED_MODEL;
 use secateur_core::stage::verify::REPORT;
@@ -287,5 +288,14 @@ fn describe(report: &Report) -> String {
             table.row([title, share(before), share(after), points(before, after)]);
         }
     }
-    table.render()
+    let mut text = table.render();
+    if let Some(ComputeReport { job, plain: Some(plain) }) = &report.compute {
+        let times = job.epochs_of_original / plain.epochs_of_original.max(f64::MIN_POSITIVE);
+        let _ = writeln!(
+            text,
+            "training: {:.1} epochs, as long as {:.1} of the original; {times:.1} times a fine-tune of the result alone",
+            job.epochs, job.epochs_of_original
+        );
+    }
+    text
 }

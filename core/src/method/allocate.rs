@@ -2,7 +2,11 @@
 //!
 //! Each method is a one-parameter family of widths, monotone in its parameter. Bisection finds the first member that
 //! removes enough; then channels are given back, one allowed step at a time and the most wanted first, as long as
-//! enough stays removed. What is left is at most one step of one group above the target.
+//! enough stays removed. What is left is at most one step of one group above the target; where that is too far from it, steps of several
+//! groups are combined.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 
 use crate::configuration::Limits;
 use crate::cost::{CostModel, reduction};
@@ -25,6 +29,7 @@ impl Problem<'_> {
         self.reduction(widths) >= self.target.reduction.get()
     }
 
+    /// Of what is removed from what was asked for.
     fn distance(&self, widths: &[usize]) -> f64 {
         (self.reduction(widths) - self.target.reduction.get()).abs()
     }
@@ -75,34 +80,38 @@ fn first(last: usize, holds: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// Gives channels back while enough stays removed; when steps are so coarse that the result is far from the target, tries
-/// every single further cut before giving back, and the first step below the target.
+/// Widths that are looked at before the nearest of them is taken.
+const MOST_LOOKED_AT: usize = 20_000;
+
+/// Gives channels back while enough stays removed. Where steps are so coarse that the result is far from the target, looks at the
+/// widths around it, in steps of one group at a time and always going on from the nearest to the target, until some are near enough.
 fn settle(problem: &Problem<'_>, widths: Vec<usize>, wanted: impl Fn(usize, usize) -> f64) -> Vec<usize> {
-    let settled = give_back(problem, widths, &wanted);
-    if problem.distance(&settled) <= TARGET_TOLERANCE {
-        return settled;
-    }
-    let mut alternatives = Vec::new();
-    for group in 0..problem.limits.groups() {
-        if let Some(narrower) = problem.limits.narrower(group, settled[group]) {
-            let mut widths = settled.clone();
-            widths[group] = narrower;
-            alternatives.push(give_back(problem, widths, &|other, width| {
-                if other == group { f64::NEG_INFINITY } else { wanted(other, width) }
-            }));
+    // They are ordered as the distances are, none of which is negative.
+    let bits = f64::to_bits;
+    let mut nearest = give_back(problem, widths, wanted);
+    let mut seen = HashSet::from([nearest.clone()]);
+    let mut open = BinaryHeap::from([Reverse((bits(problem.distance(&nearest)), nearest.clone()))]);
+    while problem.distance(&nearest) > TARGET_TOLERANCE && seen.len() < MOST_LOOKED_AT {
+        let Some(Reverse((_, widths))) = open.pop() else { break };
+        for group in 0..problem.limits.groups() {
+            let width = widths[group];
+            let steps = [problem.limits.narrower(group, width), problem.limits.wider(group, width)];
+            for other in steps.into_iter().flatten() {
+                let mut widths = widths.clone();
+                widths[group] = other;
+                if seen.insert(widths.clone()) {
+                    open.push(Reverse((bits(problem.distance(&widths)), widths.clone())));
+                    if problem.distance(&widths) < problem.distance(&nearest) {
+                        nearest = widths;
+                    }
+                }
+            }
         }
-        if let Some(wider) = problem.limits.wider(group, settled[group]) {
-            let mut widths = settled.clone();
-            widths[group] = wider;
-            alternatives.push(widths);
-        }
     }
-    alternatives.push(settled);
-    let nearest = alternatives.into_iter().min_by(|a, b| problem.distance(a).total_cmp(&problem.distance(b)));
-    nearest.expect("the settled widths are among the alternatives")
+    nearest
 }
 
-fn give_back(problem: &Problem<'_>, mut widths: Vec<usize>, wanted: &impl Fn(usize, usize) -> f64) -> Vec<usize> {
+fn give_back(problem: &Problem<'_>, mut widths: Vec<usize>, wanted: impl Fn(usize, usize) -> f64) -> Vec<usize> {
     if !problem.removes_enough(&widths) {
         return widths;
     }

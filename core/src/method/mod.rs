@@ -172,6 +172,49 @@ mod tests {
         assert!(error.hint.unwrap().contains("or lower `constraints.round_to` (now 16)"));
     }
 
+    /// Single channels of these networks cost up to a tenth of the multiply-accumulates, so that steps of several groups have to be
+    /// combined.
+    #[test]
+    fn whatever_some_widths_reach_is_reached_by_every_method() {
+        let mut hard = 0;
+        for channels in [[5, 7, 6], [4, 9, 5], [6, 5, 11]] {
+            let mut net = Net::new(&[3, 8, 8]);
+            for (layer, width) in channels.into_iter().enumerate() {
+                net.conv(&format!("layers.{layer}"), width, 3, 1).relu();
+            }
+            net.conv("head", 4, 1, 1);
+            let graph = net.graph();
+            let grouping = Grouping::of(&graph);
+            let costs = CostModel::of(&graph, &grouping);
+            let element = |index: usize| ((index * 2_654_435_761) % 1000) as f32 / 1000.0;
+            let weights: Weights = graph
+                .parameters()
+                .iter()
+                .map(|parameter| {
+                    let shape = &graph.value(parameter.value).shape;
+                    let elements = shape.iter().map(|size| size.fixed as usize).product();
+                    (parameter.name.clone(), (0..elements).map(element).collect())
+                })
+                .collect();
+            let [a, b, c] = channels.map(|width| 1..=width as usize);
+            let all: Vec<f64> = a
+                .flat_map(|a| b.clone().map(move |b| (a, b)))
+                .flat_map(|(a, b)| c.clone().map(move |c| [a, b, c]))
+                .map(|widths| reduction(Metric::Flops, costs.full(), costs.at(&widths)))
+                .collect();
+            for target in (10..85).map(|percent| f64::from(percent) / 100.0) {
+                let is_reached = all.iter().any(|reached| (reached - target).abs() <= TARGET_TOLERANCE);
+                for method in ["uniform", "global_l1", "global_l2"] {
+                    let spec = format!(r#"{{"target": {{"flops_reduction": {target}}}, "method": "{method}"}}"#);
+                    let found = propose(&graph, &grouping, &costs, &weights, &JobSpec::from_json(&spec).unwrap());
+                    assert_eq!(found.is_ok(), is_reached, "{method} {target} of {channels:?}: {found:?}");
+                    hard += usize::from(is_reached);
+                }
+            }
+        }
+        assert!(hard > 500, "{hard}");
+    }
+
     #[test]
     fn a_hint_does_not_ask_for_less_rounding_than_none() {
         let spec = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.3}}"#).unwrap();

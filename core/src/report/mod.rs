@@ -4,6 +4,7 @@
 
 mod assemble;
 mod candidate;
+mod compute;
 mod frontier;
 mod history;
 mod program;
@@ -28,6 +29,7 @@ use crate::surgery::{AxisIndices, Equivalence};
 
 pub use assemble::{AssembleError, Verified, assemble};
 pub use candidate::{CandidateReport, join};
+pub use compute::{ComputeReport, Spent};
 pub use frontier::{Frontier, FrontierPoint};
 pub use history::{Exported, History, Original};
 pub use program::{MethodReport, OtherSize, ProgramEdit, ProgramReport};
@@ -206,6 +208,9 @@ pub struct Report {
     pub epochs: Vec<Epoch>,
     /// Number of the epoch whose weights were exported, 0 for those before the first epoch; `null` without fine-tuning.
     pub best_epoch: Option<u32>,
+    /// What all training cost, beside a plain fine-tune of the exported network; `null` where nothing was trained.
+    #[serde(default)]
+    pub compute: Option<ComputeReport>,
     /// Seconds of wall time, by stage.
     pub seconds: StageSeconds,
     /// Where the time of each stage went.
@@ -269,6 +274,7 @@ impl Report {
             screened_accuracy: None,
             epochs: Vec::new(),
             best_epoch: None,
+            compute: None,
             seconds: StageSeconds::new(),
             times: StageTimes::new(),
             devices: StageDevices::new(),

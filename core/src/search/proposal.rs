@@ -23,8 +23,11 @@ use crate::method;
 use crate::rejection::{Code, Rejection};
 use crate::spec::{JobSpec, Method, RankingChoice};
 
-/// The least sum of level steps between two proposed candidates.
-pub const MIN_DISTANCE: u32 = 3;
+/// The least sum of level steps between two proposed candidates: one step in every fourth group, and three where there are few. What
+/// differs by less is one network, for training it twice finds out nothing.
+pub fn least_distance(groups: usize) -> u32 {
+    (groups / 4).max(3) as u32
+}
 
 /// The ranking keeps this many times `top_m`, so that enough are left when near-duplicates are dropped.
 const SPARE: usize = 8;
@@ -87,13 +90,14 @@ where
     let band = Band::of_target(spec.target.reduction);
 
     let top_m = spec.search.top_m.get();
+    let distance = least_distance(space.groups());
     let walk =
         WalkPlan { seed: spec.seed, candidates: spec.search.candidates.get() as u64, top: SPARE * top_m, threads };
     let refine = refine::RefinementPlan {
         seed: spec.seed,
         candidates: spec.search.refinements(),
         population: top_m,
-        distance: MIN_DISTANCE,
+        distance,
         threads,
     };
     let begun = if begun.fits(&space) { begun } else { SearchState::default() };
@@ -122,7 +126,7 @@ where
         score_before: f64::from(refinement.score_before),
         score_after: f64::from(best.score),
     });
-    let best = diverse(&found.best, top_m, MIN_DISTANCE);
+    let best = diverse(&found.best, top_m, distance);
 
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut add = |origin: Origin, configuration: Configuration| {
@@ -173,7 +177,7 @@ where
         refinement,
         log10_space: space.log10_size(),
         band: [band.low, band.high],
-        min_distance: MIN_DISTANCE,
+        min_distance: distance,
         seconds,
         threads,
         device: accelerator.map_or_else(|| "cpu".to_owned(), Accelerator::name),

@@ -156,7 +156,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rival", type=Path, help="the folder that has Torch-Pruning")
     parser.add_argument("--packages", type=Path, help="the folder that has Fashion-MNIST")
-    parser.add_argument("--prepared", type=Path, default=ROOT / "target" / "study", help="where trained networks are kept")
+    parser.add_argument(
+        "--prepared", type=Path, default=ROOT / "target" / "study", help="where trained networks are kept"
+    )
     arguments = parser.parse_args()
     arguments.binary = arguments.binary.resolve()
     arguments.engine = arguments.binary.with_name("secateur-engine")
@@ -276,8 +278,9 @@ def without_labels(data: Path, file: Path) -> Path:
 
 def accuracies(arguments: argparse.Namespace, network: Network, file: Path) -> dict[str, float]:
     """Of a written file in stock PyTorch, by the labels that the job did not have."""
-    import rival
     import torch
+
+    import rival
 
     splits = rival.load(files(arguments, network)[1], network.mean, network.std)
     return rival.accuracies(torch.jit.load(str(file)), splits)
@@ -289,7 +292,15 @@ def sha256(path: Path) -> str:
 
 def print_table(study: str, results: list[tuple[Run, dict[str, Any]]]) -> None:
     """A row for each network, target and setting: mean and spread over seeds."""
-    names = ["network", "MACs removed", study, "test accuracy, %", "epochs in all", "times a plain fine-tune", "winners"]
+    names = [
+        "network",
+        "MACs removed",
+        study,
+        "test accuracy, %",
+        "epochs in all",
+        "times a plain fine-tune",
+        "winners",
+    ]
     names += ["before training: best searched, best classical"]
     print(f"| {' | '.join(names)} |")
     print("|---" * len(names) + "|")

@@ -48,7 +48,9 @@ def read(results: Path) -> tuple[dict[str, dict[str, dict[float, Point]]], dict[
         found = json.loads(line)
         run = json.loads(found["key"])
         if run["study"] == "methods":
-            accuracies.setdefault((run["network"], run["setting"], run["target"]), []).append(100 * found["pruned"]["test"])
+            accuracies.setdefault((run["network"], run["setting"], run["target"]), []).append(
+                100 * found["pruned"]["test"]
+            )
             bases[run["network"]] = 100 * found["base"]["test"]
     panels: dict[str, dict[str, dict[float, Point]]] = {}
     for (network, method, target), values in sorted(accuracies.items()):
@@ -102,8 +104,12 @@ def draw_panel(
         parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
         value += step
     y = at_y(base)
-    parts.append(f'<line x1="{left}" x2="{left + WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="#333" stroke-dasharray="4 3"/>')
-    parts.append(f'<text x="{left + WIDTH - 4}" y="{y + 12:.1f}" text-anchor="end" fill="#333">original {base:.1f}</text>')
+    parts.append(
+        f'<line x1="{left}" x2="{left + WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="#333" stroke-dasharray="4 3"/>'
+    )
+    parts.append(
+        f'<text x="{left + WIDTH - 4}" y="{y + 12:.1f}" text-anchor="end" fill="#333">original {base:.1f}</text>'
+    )
     for target in targets:
         x = left + WIDTH * (targets.index(target) + 0.5) / len(targets)
         parts.append(f'<text x="{x:.1f}" y="{top + HEIGHT + 15}" text-anchor="middle">{target:.0%} removed</text>')

@@ -157,7 +157,9 @@ def accuracies(network: nn.Module, splits: dict[str, Split]) -> dict[str, float]
 def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
     network.eval()
     with torch.no_grad():
-        right = [(network(part).argmax(1) == classes).sum() for part, classes in zip(x.split(500), y.split(500), strict=True)]
+        right = [
+            (network(part).argmax(1) == classes).sum() for part, classes in zip(x.split(500), y.split(500), strict=True)
+        ]
     return float(sum(right)) / len(x)
 
 

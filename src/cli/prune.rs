@@ -290,12 +290,13 @@ fn describe(report: &Report) -> String {
     }
     let mut text = table.render();
     if let Some(ComputeReport { job, plain: Some(plain) }) = &report.compute {
-        let times = job.epochs_of_original / plain.epochs_of_original.max(f64::MIN_POSITIVE);
-        let _ = writeln!(
-            text,
-            "training: {:.1} epochs, as long as {:.1} of the original; {times:.1} times a fine-tune of the result alone",
-            job.epochs, job.epochs_of_original
-        );
+        let of_original = job.epochs_of_original;
+        let _ = write!(text, "training: {:.1} epochs, as long as {of_original:.1} of the original", job.epochs);
+        if job.epochs > plain.epochs {
+            let times = of_original / plain.epochs_of_original;
+            let _ = write!(text, "; {times:.1} times a fine-tune of the result alone");
+        }
+        text.push('\n');
     }
     text
 }

@@ -142,7 +142,8 @@ pub struct ClosedFormResult {
     pub samples: u32,
     /// The validation metric with the repair.
     pub repaired: Option<f64>,
-    /// The validation metric with re-estimated batch norm statistics in its place; `null` where that was not tried.
+    /// The validation metric with re-estimated batch norm statistics in its place, of four batches unless that is the better; `null` where that was
+    /// not tried.
     #[serde(default)]
     pub without: Option<f64>,
 }

@@ -14,7 +14,7 @@ use crate::spec::{JobSpec, Method};
 use crate::surgery::Equivalence;
 
 /// Raised when the way in which networks are screened changes what is measured.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Candidates that one task screens: about a minute's work, so that starting a process and loading data do not count.
 const CANDIDATES_PER_TASK: usize = 32;

@@ -18,6 +18,9 @@ use crate::output::Outputs;
 use crate::proof::oracle;
 use crate::reconstruction::{Reconstruction, reconstruct};
 
+/// Batches on which the statistics of a network that was not repaired are estimated, to see whether it is the better one.
+const TRIAL_BATCHES: usize = 4;
+
 /// Samples of the data set that the oracle compares on.
 const ORACLE_SAMPLES: i64 = 16;
 
@@ -115,14 +118,23 @@ pub(super) fn repaired(
             Some((repaired, found, score))
         }
     };
-    let is_tried_both_ways =
-        fitted.as_ref().is_none_or(|(_, found, _)| *closed_form == ClosedForm::Auto || found.layers == 0);
-    let plain = if is_tried_both_ways {
-        let network = batch_norm::reestimate(network, train, seed)?;
+    let with_statistics = |network, batches| -> Result<(Network, Score), Error> {
+        let network = batch_norm::reestimate_on(network, train, seed, batches)?;
         let score = validator.score(&network)?;
-        Some((network, score))
-    } else {
-        None
+        Ok((network, score))
+    };
+    let plain = match &fitted {
+        Some((_, found, _)) if found.layers > 0 && *closed_form == ClosedForm::Always => None,
+        // Hardly ever the better one, and not worth more than the repair then.
+        Some((_, found, fitted)) if found.layers > 0 => {
+            let (network, score) = with_statistics(network, TRIAL_BATCHES)?;
+            Some(if score.is_better_than(fitted) {
+                with_statistics(network, batch_norm::BATCHES)?
+            } else {
+                (network, score)
+            })
+        }
+        _ => Some(with_statistics(network, batch_norm::BATCHES)?),
     };
     let result = |found: Reconstruction, used: bool, score: &Score, plain: Option<Score>| ClosedFormResult {
         used,

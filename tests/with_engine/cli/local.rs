@@ -30,6 +30,7 @@ fn prune_writes_model_and_report_and_prints_before_and_after() {
     assert_eq!((&report["winner"], &report["spec"]["fine_tune"]["epochs"]), (&"uniform".into(), &1.into()));
     let table = stdout(&output);
     assert!(table.contains("MACs") && table.contains("test accuracy"), "{table}");
+    assert!(table.contains("training: 1.0 epochs, as long as 0.5 of the original\n"), "{table}");
     assert!(stderr(&output).contains("tune: done"), "{}", stderr(&output));
 }
 

@@ -160,7 +160,7 @@ def parse_arguments() -> argparse.Namespace:
         "--prepared", type=Path, default=ROOT / "target" / "study", help="where trained networks are kept"
     )
     arguments = parser.parse_args()
-    arguments.binary = arguments.binary.resolve()
+    arguments.binary, arguments.prepared = arguments.binary.resolve(), arguments.prepared.resolve()
     arguments.engine = arguments.binary.with_name("secateur-engine")
     for program in (arguments.binary, arguments.engine):
         if not program.is_file():

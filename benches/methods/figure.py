@@ -22,7 +22,8 @@ COLOURS = {
 }
 NAMES = {"torch_pruning": "Torch-Pruning", "untrained": "sacp without training"}
 WIDTH, HEIGHT, LEFT, TOP, GAP = 260, 200, 48, 34, 56
-LEGEND = 30
+ENTRY = 130
+"""Width of an entry of the legend."""
 SPREAD = 7
 """How far apart the methods' points at one target are drawn, so that their bars can be told apart."""
 
@@ -63,7 +64,10 @@ def draw(panels: dict[str, dict[str, dict[float, Point]]], bases: dict[str, floa
     methods = [name for name in COLOURS if any(name in panel for panel in panels.values())]
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    width, height = columns * (WIDTH + GAP) + 20, rows * (HEIGHT + GAP) + LEGEND
+    width = columns * (WIDTH + GAP) + 20
+    entries = (width - LEFT) // ENTRY
+    legend = rows * (HEIGHT + GAP) + 20
+    height = legend + 20 * -(-len(methods) // entries)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
@@ -72,7 +76,7 @@ def draw(panels: dict[str, dict[str, dict[float, Point]]], bases: dict[str, floa
         x, y = LEFT + index % columns * (WIDTH + GAP), TOP + index // columns * (HEIGHT + GAP)
         parts += draw_panel(network, panel, bases[network], methods, x, y)
     for index, name in enumerate(methods):
-        x, y = LEFT + index * 118, height - 12
+        x, y = LEFT + index % entries * ENTRY, legend + index // entries * 20
         parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{COLOURS[name]}"/>')
         parts.append(f'<text x="{x + 8}" y="{y}">{escape(NAMES.get(name, name))}</text>')
     return "\n".join([*parts, "</svg>", ""])

@@ -9,10 +9,10 @@ layers at once, until enough multiply-accumulates are gone; that is how its repo
 
 import argparse
 import copy
+import importlib
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,22 @@ sys.path += [str(HERE.parent / "recover"), str(HERE.parents[1] / "examples")]
 
 STEPS, LR, BATCH = 400, 0.05, 64
 
+CLASSES = {
+    "resnet20-digits": ("train", "ResNet20"),
+    "vgg-digits": ("train", "Vgg"),
+    "resnet20-shapes": ("train_shapes", "NarrowResNet20"),
+    "fashion-resnet20": ("fashion", "resnet20"),
+    "fashion-vgg": ("fashion", "vgg"),
+    "fashion-mobilenet": ("fashion", "mobilenet"),
+}
+"""The networks as Python makes them: a module of examples/ or ../recover/, and what to call in it."""
+
 Split = tuple[Tensor, Tensor]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=sorted(BUILDERS))
+    parser.add_argument("network", choices=sorted(CLASSES))
     parser.add_argument("file", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("mean", type=float)
@@ -43,7 +53,7 @@ def main() -> None:
     sys.path.insert(0, str(arguments.packages))
     torch.manual_seed(arguments.seed)
 
-    network = BUILDERS[arguments.network]()
+    network = build(arguments.network)
     network.load_state_dict(torch.jit.load(str(arguments.file)).state_dict())
     network.eval()
     splits = load(arguments.data, arguments.mean, arguments.std)
@@ -59,25 +69,9 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def narrow_resnet20() -> nn.Module:
-    from train_shapes import NarrowResNet20
-
-    return NarrowResNet20()
-
-
-def fashion(name: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        from fashion import NETWORKS
-
-        return NETWORKS[name]()
-
-    return build
-
-
-BUILDERS: dict[str, Callable[[], nn.Module]] = {
-    "resnet20-shapes": narrow_resnet20,
-    **{name: fashion(name) for name in ("fashion-resnet20", "fashion-vgg", "fashion-mobilenet")},
-}
+def build(network: str) -> nn.Module:
+    module, name = CLASSES[network]
+    return getattr(importlib.import_module(module), name)()
 
 
 def load(file: Path, mean: float, std: float) -> dict[str, Split]:

@@ -80,8 +80,9 @@ fn first(last: usize, holds: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// Widths that are looked at before the nearest of them is taken.
-const MOST_LOOKED_AT: usize = 20_000;
+/// Allocations that are looked at before the nearest of them is taken, and widths in all of them together.
+const MOST_ALLOCATIONS: usize = 20_000;
+const MOST_WIDTHS: usize = 4_000_000;
 
 /// Gives channels back while enough stays removed. Where steps are so coarse that the result is far from the target, looks at the
 /// widths around it, in steps of one group at a time and always going on from the nearest to the target, until some are near enough.
@@ -91,7 +92,8 @@ fn settle(problem: &Problem<'_>, widths: Vec<usize>, wanted: impl Fn(usize, usiz
     let mut nearest = give_back(problem, widths, wanted);
     let mut seen = HashSet::from([nearest.clone()]);
     let mut open = BinaryHeap::from([Reverse((bits(problem.distance(&nearest)), nearest.clone()))]);
-    while problem.distance(&nearest) > TARGET_TOLERANCE && seen.len() < MOST_LOOKED_AT {
+    let most = MOST_ALLOCATIONS.min(MOST_WIDTHS / nearest.len().max(1));
+    while problem.distance(&nearest) > TARGET_TOLERANCE && seen.len() < most {
         let Some(Reverse((_, widths))) = open.pop() else { break };
         for group in 0..problem.limits.groups() {
             let width = widths[group];

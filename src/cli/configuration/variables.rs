@@ -111,6 +111,7 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
                 "one network, one seed",
                 "Options for `benches/methods/compare.py` (`make bench-methods`)",
             ),
+            variable("STUDY", "–", "More options for `benches/methods/compare.py` (`make bench-study`)"),
             variable("STEP", "–", "More options for `benches/step/compare.py` (`make bench-step`)"),
             variable("RECOVER", "–", "More options for `benches/recover/compare.py` (`make bench-recover`)"),
         ],

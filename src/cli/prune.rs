@@ -35,6 +35,15 @@ enum MethodChoice {
     GlobalL2,
 }
 
+/// The presets of a spec.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PresetChoice {
+    /// Minutes on two cores for a small network
+    Quick,
+    /// The SACP paper's
+    Paper,
+}
+
 const MOST_THREADS: i64 = 1024;
 
 #[derive(Debug, Args)]
@@ -63,6 +72,9 @@ pub(super) struct PruneArguments {
     /// How widths are chosen
     #[arg(long)]
     method: Option<MethodChoice>,
+    /// Sizes of search and training for a purpose
+    #[arg(long)]
+    preset: Option<PresetChoice>,
     /// Epochs of fine-tuning
     #[arg(long, value_name = "N", conflicts_with = "no_fine_tune")]
     epochs: Option<u32>,
@@ -203,6 +215,9 @@ fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
     }
     if let Some(method) = arguments.method.and_then(|method| method.to_possible_value()) {
         fields.insert("method".to_owned(), json!(method.get_name()));
+    }
+    if let Some(preset) = arguments.preset.and_then(|preset| preset.to_possible_value()) {
+        fields.insert("preset".to_owned(), json!(preset.get_name()));
     }
     if let Some(seed) = arguments.seed {
         fields.insert("seed".to_owned(), json!(seed));

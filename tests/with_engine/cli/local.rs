@@ -42,7 +42,7 @@ fn options_go_before_the_spec_file_and_the_output_has_a_usual_name() {
     let output = secateur_with_engine()
         .arg("prune")
         .arg(&model)
-        .args(["--params", "0.3", "--no-fine-tune", "--input-shape", "1,8,8", "--seed", "7"])
+        .args(["--params", "0.3", "--no-fine-tune", "--input-shape", "1,8,8", "--seed", "7", "--preset", "quick"])
         .arg("--spec")
         .arg(example("spec-vgg.json"))
         .arg("--report")
@@ -55,6 +55,7 @@ fn options_go_before_the_spec_file_and_the_output_has_a_usual_name() {
     assert_eq!(report["spec"]["target"]["params_reduction"], 0.3);
     assert_eq!((&report["spec"]["name"], &report["seed"]), (&"vgg-digits".into(), &7.into()));
     assert_eq!(report["spec"]["fine_tune"], Value::Null);
+    assert_eq!(report["spec"]["search"]["top_m"], 24, "the preset's");
 }
 
 /// How fast the layers are is the machine's business, and on a busy one no configuration may lie within a point of the

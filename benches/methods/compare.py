@@ -250,7 +250,6 @@ def measure(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
         base, pruned = report["base"]["accuracy"], report["pruned"]["accuracy"]
         if run.setting == UNTRAINED:
             base, pruned = (accuracies(arguments, network, file) for file in (model, Path(folder, "pruned.pt")))
-    compute = report["compute"] or {"job": {"epochs": 0.0, "epochs_of_original": 0.0}, "plain": None}
     return {
         "key": run.key(),
         "base": base,
@@ -258,8 +257,8 @@ def measure(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
         "screened": report["screened_accuracy"],
         "reduction": report["reduction"]["flops_reduction"],
         "winner": report["winner"],
-        "epochs": compute["job"]["epochs"],
-        "compute": compute,
+        "epochs": report["compute"]["epochs"],
+        "compute": report["compute"],
         "repair": report["repair"],
         "candidates": report["candidates"],
         "seconds": report["seconds"],
@@ -324,10 +323,10 @@ def times_plain(line: dict[str, Any]) -> float:
     """What a run trained in all, in what a fine-tune of its result alone trains."""
     if "compute" not in line:
         return 1.0
-    job, plain = line["compute"]["job"], line["compute"]["plain"]
-    if plain is None:
+    compute = line["compute"]
+    if compute["plain"] is None:
         return 0.0
-    return job["epochs_of_original"] / plain["epochs_of_original"]
+    return compute["epochs_of_original"] / compute["plain"]["epochs_of_original"]
 
 
 def best_screened(lines: list[dict[str, Any]], is_classical: bool) -> str:

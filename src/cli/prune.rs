@@ -304,7 +304,7 @@ fn describe(report: &Report) -> String {
         }
     }
     let mut text = table.render();
-    if let Some(ComputeReport { job, plain: Some(plain) }) = &report.compute {
+    if let ComputeReport { job, plain: Some(plain), .. } = &report.compute {
         let of_original = job.epochs_of_original;
         let _ = write!(text, "training: {:.1} epochs, as long as {of_original:.1} of the original", job.epochs);
         if job.epochs > plain.epochs {

@@ -128,7 +128,7 @@ pub fn assemble(
         screened_accuracy: screened.accuracy,
         epochs: tuned.map(|tuned| tuned.epochs.clone()).unwrap_or_default(),
         best_epoch: tuned.map(|tuned| tuned.best_epoch),
-        compute: compute(spec, history, &candidates, base_costs.macs),
+        compute: compute(history, &candidates, base_costs.macs),
         frontier: Frontier::of(&candidates),
         channel_choice: history.channel_choice.clone(),
         data: original.data.clone(),

@@ -1,75 +1,75 @@
-//! What a job's training cost, beside what a plain fine-tune of its result costs.
+//! What a job cost, beside what a plain fine-tune of its result costs.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::StageTime;
 use super::candidate::CandidateReport;
-use super::history::History;
-use crate::spec::JobSpec;
+use super::history::{History, Training};
 
-/// What the job's training cost. The measure of a search: a user without it would fine-tune one network.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+/// What the job cost. The measure of a search: a user without it would fine-tune one network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ComputeReport {
-    /// Of all networks that were trained, those that lost too; `seconds` are those of all stages, the measuring and searching included.
+    /// Of all stages; networks that were trained and lost count too.
+    #[serde(flatten)]
     pub job: Spent,
+    /// Of each stage, by its name.
+    pub by_stage: BTreeMap<String, Spent>,
     /// Of the full fine-tune of the exported network alone; `null` where it was not trained.
     pub plain: Option<Spent>,
 }
 
-/// What was spent on training.
+/// What was spent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Spent {
-    /// Passes over the training split.
+    /// Passes over the training split in training.
     pub epochs: f64,
     /// The same, each multiplied by the share of the original's multiply-accumulates that the trained network has: epochs of the original
     /// that cost as much.
     pub epochs_of_original: f64,
-    /// Wall time of the engine; tasks are added up.
+    /// Wall time in which engines computed; tasks are added up.
     pub seconds: f64,
 }
 
 impl Spent {
-    fn add(&mut self, epochs: f64, share: f64) {
+    fn train(&mut self, epochs: f64, share: f64) {
         self.epochs += epochs;
         self.epochs_of_original += epochs * share;
     }
+
+    fn add(&mut self, other: &Self) {
+        self.epochs += other.epochs;
+        self.epochs_of_original += other.epochs_of_original;
+        self.seconds += other.seconds;
+    }
 }
 
-/// `None` where nothing was trained.
-pub(super) fn compute(
-    spec: &JobSpec,
-    history: &History,
-    candidates: &[CandidateReport],
-    macs: u64,
-) -> Option<ComputeReport> {
-    let samples = history.original.data.as_ref()?.samples.train as f64;
-    let settings = spec.fine_tune.as_ref()?;
+/// `macs` are the original's.
+pub(super) fn compute(history: &History, candidates: &[CandidateReport], macs: u64) -> ComputeReport {
+    let of_stage =
+        |(stage, time): (&String, &StageTime)| (stage.clone(), Spent { seconds: time.computing, ..Spent::default() });
+    let mut by_stage: BTreeMap<String, Spent> = history.times.iter().map(of_stage).collect();
     let share = |candidate: usize| {
         let found = candidates.iter().find(|found| found.index == candidate);
         found.map_or(1.0, |found| found.macs as f64 / macs as f64)
     };
-    let steps = history.repair_steps.unwrap_or(0) as f64;
-    let repair = (steps * settings.batch_size.get() as f64 / samples).min(1.0);
-    let seconds = history.times.values().map(|time| time.computing).sum();
-    let mut job = Spent { seconds, ..Spent::default() };
-    for rated in &history.repaired {
-        job.add(repair, share(rated.candidate));
+    for Training { stage, candidate, epochs } in &history.trained {
+        by_stage.entry(stage.clone()).or_default().train(*epochs, share(*candidate));
     }
-    for rated in &history.lightly_tuned {
-        job.add(f64::from(settings.light_epochs), share(rated.candidate));
+    let mut job = Spent::default();
+    for spent in by_stage.values() {
+        job.add(spent);
     }
-    let mut plain = None;
-    for tuned in &history.tuned {
-        let epochs = tuned.epochs.len() as f64;
-        job.add(epochs, share(tuned.candidate));
-        if tuned.candidate == history.winner {
-            let seconds = tuned.epochs.iter().map(|epoch| epoch.seconds).sum();
-            let mut alone = Spent { seconds, ..Spent::default() };
-            alone.add(epochs, share(tuned.candidate));
-            plain = Some(alone);
-        }
-    }
-    (job.epochs > 0.0).then_some(ComputeReport { job, plain })
+    let winner = history.tuned.iter().find(|tuned| tuned.candidate == history.winner);
+    let plain = winner.map(|tuned| {
+        let seconds = tuned.epochs.iter().map(|epoch| epoch.seconds).sum();
+        let mut alone = Spent { seconds, ..Spent::default() };
+        alone.train(tuned.epochs.len() as f64, share(tuned.candidate));
+        alone
+    });
+    ComputeReport { job, by_stage, plain }
 }
 
 #[cfg(test)]
@@ -103,44 +103,39 @@ mod tests {
         serde_json::from_value(made_up).unwrap()
     }
 
-    fn rated(candidate: usize) -> Value {
-        json!({"candidate": candidate, "score": {"accuracy": 0.5, "metric": null, "loss": 1.0}})
-    }
-
     fn tuned(candidate: usize, epochs: u32) -> Value {
         let epochs: Vec<Value> = (1..=epochs)
             .map(|epoch| json!({"epoch": epoch, "train_loss": 1.0, "val_accuracy": 0.5, "seconds": 3.0}))
             .collect();
-        let score = rated(candidate)["score"].clone();
+        let score = json!({"accuracy": 0.5, "metric": null, "loss": 1.0});
         json!({"candidate": candidate, "epochs": epochs, "best_epoch": 1, "accuracy": null, "score": score})
+    }
+
+    fn training(stage: &str, candidate: usize, epochs: f64) -> Value {
+        json!({"stage": stage, "candidate": candidate, "epochs": epochs})
     }
 
     #[test]
     fn every_network_that_was_trained_counts_by_its_size() {
-        let spec = JobSpec::from_json(
-            r#"{"target": {"flops_reduction": 0.5}, "fine_tune": {"batch_size": 50, "epochs": 6, "light_epochs": 2}}"#,
-        );
         let candidates = [candidate(0, 500), candidate(1, 400)];
-        let history = history(&json!({
-            "repair_steps": 10,
-            "repaired": [rated(0), rated(1)],
-            "lightly_tuned": [rated(0), rated(1)],
-            // The second stopped early.
-            "tuned": [tuned(0, 6), tuned(1, 4)],
-        }));
-        let found = compute(&spec.unwrap(), &history, &candidates, 1000).unwrap();
-        // Ten steps of 50 are half a pass over 1000 samples.
-        let (of_first, of_second) = (0.5 + 2.0 + 6.0, 0.5 + 2.0 + 4.0);
-        let of_original = of_first * 0.5 + of_second * 0.4;
-        assert_eq!(found.job.epochs, of_first + of_second);
-        assert!((found.job.epochs_of_original - of_original).abs() < 1e-12, "{found:?}");
+        let trained =
+            [("repair", 0, 0.5), ("light_tune", 0, 2.0), ("light_tune", 1, 2.0), ("tune", 0, 6.0), ("tune", 1, 4.0)];
+        let trained = trained.map(|(stage, candidate, epochs)| training(stage, candidate, epochs));
+        let history = history(&json!({"trained": trained, "tuned": [tuned(0, 6), tuned(1, 4)]}));
+        let found = compute(&history, &candidates, 1000);
+        assert_eq!(found.job.epochs, 14.5);
+        assert!((found.job.epochs_of_original - (8.5 * 0.5 + 6.0 * 0.4)).abs() < 1e-12, "{found:?}");
         assert_eq!(found.job.seconds, 25.0);
+        assert_eq!(found.by_stage["tune"], Spent { epochs: 10.0, epochs_of_original: 4.6, seconds: 20.0 });
+        assert_eq!(found.by_stage["screen"], Spent { seconds: 5.0, ..Spent::default() });
         assert_eq!(found.plain, Some(Spent { epochs: 4.0, epochs_of_original: 1.6, seconds: 12.0 }));
     }
 
     #[test]
-    fn a_job_that_trained_nothing_has_none() {
-        let spec = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}}"#).unwrap();
-        assert_eq!(compute(&spec, &history(&json!({})), &[candidate(1, 400)], 1000), None);
+    fn a_job_that_trained_nothing_took_time_alone() {
+        let found = compute(&history(&json!({})), &[candidate(1, 400)], 1000);
+        assert_eq!((found.job, found.plain), (Spent { seconds: 25.0, ..Spent::default() }, None));
+        let written = serde_json::to_value(&found).unwrap();
+        assert_eq!((&written["seconds"], &written["by_stage"]["tune"]["seconds"]), (&json!(25.0), &json!(20.0)));
     }
 }

@@ -41,6 +41,9 @@ pub struct History {
     /// Channels by importance against random ones; `None` when that was not tried.
     #[serde(default)]
     pub channel_choice: Option<ChannelChoice>,
+    /// Every training of a candidate.
+    #[serde(default)]
+    pub trained: Vec<Training>,
     /// Candidates after the full fine-tune.
     pub tuned: Vec<TuneResult>,
     /// With a judge only.
@@ -61,6 +64,17 @@ pub struct History {
     /// What was taken over from earlier jobs.
     #[serde(default)]
     pub reused: Reused,
+}
+
+/// A training of one candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The name of the stage.
+    pub stage: String,
+    /// Index of the candidate.
+    pub candidate: usize,
+    /// Passes over the training split.
+    pub epochs: f64,
 }
 
 /// The user's network as the import found it.

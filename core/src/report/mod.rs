@@ -31,7 +31,7 @@ pub use assemble::{AssembleError, Verified, assemble};
 pub use candidate::{CandidateReport, join};
 pub use compute::{ComputeReport, Spent};
 pub use frontier::{Frontier, FrontierPoint};
-pub use history::{Exported, History, Original};
+pub use history::{Exported, History, Original, Training};
 pub use program::{MethodReport, OtherSize, ProgramEdit, ProgramReport};
 pub use warnings::warnings;
 
@@ -208,9 +208,9 @@ pub struct Report {
     pub epochs: Vec<Epoch>,
     /// Number of the epoch whose weights were exported, 0 for those before the first epoch; `null` without fine-tuning.
     pub best_epoch: Option<u32>,
-    /// What all training cost, beside a plain fine-tune of the exported network; `null` where nothing was trained.
+    /// What the job cost, beside a plain fine-tune of the exported network.
     #[serde(default)]
-    pub compute: Option<ComputeReport>,
+    pub compute: ComputeReport,
     /// Seconds of wall time, by stage.
     pub seconds: StageSeconds,
     /// Where the time of each stage went.
@@ -274,7 +274,7 @@ impl Report {
             screened_accuracy: None,
             epochs: Vec::new(),
             best_epoch: None,
-            compute: None,
+            compute: ComputeReport::default(),
             seconds: StageSeconds::new(),
             times: StageTimes::new(),
             devices: StageDevices::new(),

@@ -25,7 +25,7 @@ use crate::cost::Costs;
 use crate::graph::DType;
 use crate::latency::LatencyTable;
 use crate::number::Positive;
-use crate::recovery::{Rated, Score, Screened, TuneResult};
+use crate::recovery::{Epoch, Rated, Score, Screened, TuneResult};
 use crate::report::StageTime;
 use crate::search::ranking::regression::Sampled;
 use crate::search::ranking::sensitivity::{Probe, Sensitivity};
@@ -434,6 +434,28 @@ fn verification_knows_the_times_and_devices_of_every_stage_before_it() {
     assert_eq!(history.times["screen"], StageTime { waiting: 0.5, setting_up: 1.0, computing: 2.0 });
     assert_eq!(history.devices["screen"], BTreeSet::from(["cpu".to_owned()]));
     assert_eq!(history.winner, 1);
+}
+
+#[test]
+fn verification_knows_every_training() {
+    let work = Work::LightTune(LightTuneWork { candidates: vec![0, 1] });
+    let epoch = |epoch| Epoch { epoch, train_loss: 1.0, val_accuracy: None, val_metric: None, seconds: 1.0 };
+    let score = Score { accuracy: Some(0.5), metric: None, loss: 0.5 };
+    let epochs = [1, 2, 3].map(epoch).to_vec();
+    let tuned = TuneResult { candidate: 1, epochs, best_epoch: 1, accuracy: None, score };
+    let done = [
+        finished(Stage::Import, 0, Work::Import(()).sample()),
+        proposed(2),
+        screened(0, 0, 0.1),
+        screened(1, 1, 0.2),
+        finished(Stage::LightTune, 0, work.sample()),
+        finished(Stage::Tune, 0, TaskResult::Tune(tuned)),
+        finished(Stage::Export, 0, Work::Export(ExportWork { candidate: 1, tuned: true }).sample()),
+    ];
+    let verify = plan_after(Stage::Verify, &done).unwrap();
+    let Work::Verify(VerifyWork { history }) = &verify[0].work else { panic!("verify plans verification") };
+    let trained = history.trained.iter().map(|training| (training.stage.as_str(), training.candidate, training.epochs));
+    assert_eq!(trained.collect::<Vec<_>>(), [("light_tune", 0, 1.0), ("light_tune", 1, 1.0), ("tune", 1, 3.0)]);
 }
 
 #[test]

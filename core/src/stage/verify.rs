@@ -12,7 +12,8 @@ use super::{Stage, Work, search};
 use crate::configuration::CandidateCosts;
 use crate::recovery::{Rated, Screened, TuneResult};
 use crate::report::{
-    CandidateReport, Exported, History, Original, Report, StageDevices, StageSeconds, StageTime, StageTimes, join,
+    CandidateReport, Exported, History, Original, Report, StageDevices, StageSeconds, StageTime, StageTimes, Training,
+    join,
 };
 
 /// The report ([`Report`]).
@@ -43,6 +44,26 @@ impl JobView<'_> {
         let of_rung = |rung| self.rated(rung).into_iter().map(|(_, rated)| rated).collect::<Vec<&Rated>>();
         let tuned: Vec<&TuneResult> = self.tuned().into_iter().map(|(_, tuned)| tuned).collect();
         join(&proposed, &screened, &of_rung(Stage::Repair), &of_rung(Stage::LightTune), &tuned)
+    }
+
+    /// Every training of a candidate, stage by stage.
+    fn trained(self) -> Vec<Training> {
+        let Some(settings) = &self.spec.fine_tune else { return Vec::new() };
+        let training =
+            |stage: Stage, candidate, epochs| Training { stage: stage.as_str().to_owned(), candidate, epochs };
+        let of_rung = |rung, epochs: f64| {
+            self.rated(rung).into_iter().map(move |(_, rated)| training(rung, rated.candidate, epochs))
+        };
+        let samples = self.data_report().map_or(1, |data| data.samples.train.max(1)) as f64;
+        let steps = self.steps_of(Stage::Repair).unwrap_or(0) as f64;
+        // The last batch of a pass may be a smaller one.
+        let repair = (steps * settings.batch_size.get() as f64 / samples).min(1.0);
+        let tuned = self.tuned().into_iter();
+        let tuned = tuned.map(|(_, tuned)| training(Stage::Tune, tuned.candidate, tuned.epochs.len() as f64));
+        of_rung(Stage::Repair, repair)
+            .chain(of_rung(Stage::LightTune, f64::from(settings.light_epochs)))
+            .chain(tuned)
+            .collect()
     }
 
     fn history(self) -> Option<History> {
@@ -77,6 +98,7 @@ impl JobView<'_> {
             repaired: self.rated(Stage::Repair).into_iter().map(|(_, rated)| rated.clone()).collect(),
             lightly_tuned: self.rated(Stage::LightTune).into_iter().map(|(_, rated)| rated.clone()).collect(),
             screened: self.screened().into_iter().map(|(_, screened)| screened.clone()).collect(),
+            trained: self.trained(),
             tuned: self.tuned().into_iter().map(|(_, tuned)| tuned.clone()).collect(),
             channel_choice: self.channel_choice().cloned(),
             judgement: self.judgement().cloned(),

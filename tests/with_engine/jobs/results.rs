@@ -32,9 +32,12 @@ async fn prune(model: &str) {
     assert!(report["reload"]["max_abs_diff"].as_f64() <= report["reload"]["tolerance"].as_f64());
     assert_eq!(report["winner"], "global_l2");
     assert_eq!(report["epochs"].as_array().unwrap().len(), 1);
-    let [job_cost, plain] = ["job", "plain"].map(|whose| &report["compute"][whose]);
-    assert_eq!((&job_cost["epochs"], &plain["epochs"]), (&json!(1.0), &json!(1.0)), "{}", report["compute"]);
-    assert!((plain["epochs_of_original"].as_f64().unwrap() - (1.0 - removed)).abs() < 1e-9, "{plain}");
+    let compute = &report["compute"];
+    for whose in [compute, &compute["by_stage"]["tune"], &compute["plain"]] {
+        assert_eq!(whose["epochs"], 1.0, "{compute}");
+        assert!((whose["epochs_of_original"].as_f64().unwrap() - (1.0 - removed)).abs() < 1e-9, "{compute}");
+        assert!(whose["seconds"].as_f64().unwrap() > 0.0, "{compute}");
+    }
     assert!(!report["kept"].as_object().unwrap().is_empty());
     let original = std::fs::read(example(model)).unwrap();
     assert_eq!(report["model_sha256"], Sha256::of(&original).to_string());

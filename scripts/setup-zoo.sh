@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a virtual environment with PyTorch, torchvision, timm, transformers and torchaudio in the cache and prints its python
-# as the last line of stdout. Only `make zoo` wants it. The environment of setup-python.sh is left as it is: its stamp names its packages.
+# as the last line of stdout. `make zoo`, `make bench-recover` and `make bench-study` want it. The environment of setup-python.sh is left as it is: its stamp names its packages.
 set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh

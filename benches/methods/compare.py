@@ -11,8 +11,8 @@ comparison goes on where it was; the line below the table says how many runs ano
 validation split. docs/evaluation.md says what was found.
 
 The networks on Fashion-MNIST are trained once, by ../recover/fashion.py, into a folder of their own (`--prepared`) with the data of
-`--packages`, the folder that scripts/setup-recover.sh prints. The setting torch_pruning is rival.py with the package in `--rival`, the
-folder that scripts/setup-rival.sh prints. The setting untrained is a job that has neither labels nor training: samples, the repair in
+`--packages`, the folder that scripts/setup-recover.sh prints. The settings torch_pruning and torch_pruning_each_layer are rival.py with the package in
+`--rival`, the folder that scripts/setup-rival.sh prints. The setting untrained is a job that has neither labels nor training: samples, the repair in
 closed form, and seconds; its accuracy is measured in stock PyTorch. These want a Python with PyTorch; `make bench-study` has it all.
 """
 
@@ -60,7 +60,8 @@ NETWORKS = {
     "resnet20-shapes": Network("resnet20-shapes.pt", "shapes.npz", 100.0, 64.0),
     **{name: Network(model, "fashion.npz", 72.9, 90.0, is_prepared=True) for name, model in FASHION},
 }
-RIVAL = "torch_pruning"
+# What is said to rival.py.
+RIVALS = {"torch_pruning": [], "torch_pruning_each_layer": ["--each-layer"]}
 UNTRAINED = "untrained"
 
 
@@ -83,7 +84,7 @@ def method(name: str) -> dict[str, Any]:
 
 
 STUDIES = {
-    "methods": Study(("sacp", *BASELINES, RIVAL, UNTRAINED), method),
+    "methods": Study(("sacp", *BASELINES, *RIVALS, UNTRAINED), method),
     # The target is the setting.
     "tau": Study(("0.5", "0.6", "0.7", "0.8"), lambda tau: sacp(target={"flops_reduction": float(tau)})),
     "top_m": Study(("25", "50", "100", "150"), lambda m: sacp(search={"top_m": int(m)})),
@@ -132,14 +133,14 @@ def main() -> None:
         if run.key() not in done:
             what = f"{run.network} {run.study}={run.setting} target {run.target} seed {run.seed}"
             print(what, file=sys.stderr, flush=True)
-            line = measure_rival(arguments, run) if run.setting == RIVAL else measure(arguments, run)
+            line = measure_rival(arguments, run) if run.setting in RIVALS else measure(arguments, run)
             with arguments.results.open("a") as file:
                 file.write("\n" + json.dumps(line) + "\n")
             done[run.key()] = line
     results = [(run, done[run.key()]) for run in runs(arguments)]
     print_table(arguments.study, results)
     engine = sha256(arguments.engine)
-    ours = [line for run, line in results if run.setting != RIVAL]
+    ours = [line for run, line in results if run.setting not in RIVALS]
     others = sum(line["engine_sha256"] != engine for line in ours)
     print(f"\nEngine {engine[:12]}; {others} of {len(ours)} runs were taken with another build.")
 
@@ -168,9 +169,9 @@ def parse_arguments() -> argparse.Namespace:
     known = STUDIES[arguments.study].settings
     if arguments.settings is None:
         # Those that need PyTorch are left out where it was not asked for.
-        arguments.settings = [name for name in known if name not in (RIVAL, UNTRAINED) or arguments.rival]
-    if RIVAL in arguments.settings and not arguments.rival:
-        parser.error(f"{RIVAL} needs --rival")
+        arguments.settings = [name for name in known if name not in (*RIVALS, UNTRAINED) or arguments.rival]
+    if RIVALS.keys() & set(arguments.settings) and not arguments.rival:
+        parser.error(f"{' and '.join(RIVALS)} need --rival")
     if arguments.study == "methods" and (unknown := set(arguments.settings) - set(known)):
         parser.error(f"{', '.join(sorted(unknown))}: no setting of --study methods, which has {', '.join(known)}")
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
@@ -224,12 +225,12 @@ def measure_rival(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
     network = NETWORKS[run.network]
     numbers = [network.mean, network.std, run.target, run.seed, run.plain_epochs()]
     command = [sys.executable, ROOT / "benches" / "methods" / "rival.py", run.network, *files(arguments, network)]
-    command += [*map(str, numbers), "--packages", arguments.rival]
+    command += [*map(str, numbers), "--packages", arguments.rival, *RIVALS[run.setting]]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
-        sys.exit(f"{RIVAL} failed on {run.key()}:\n{finished.stderr[-2000:]}")
+        sys.exit(f"rival.py failed on {run.key()}:\n{finished.stderr[-2000:]}")
     found = json.loads(finished.stdout.splitlines()[-1])
-    nothing = {"winner": RIVAL, "epochs": run.plain_epochs(), "repair": None, "candidates": []}
+    nothing = {"winner": run.setting, "epochs": run.plain_epochs(), "repair": None, "candidates": []}
     return {"key": run.key(), **found, **nothing}
 
 

@@ -18,9 +18,14 @@ COLOURS = {
     "global_l1": "#27ae60",
     "global_l2": "#2471a3",
     "torch_pruning": "#8e44ad",
+    "torch_pruning_each_layer": "#d7a9e3",
     "untrained": "#e59866",
 }
-NAMES = {"torch_pruning": "Torch-Pruning", "untrained": "sacp without training"}
+NAMES = {
+    "torch_pruning": "Torch-Pruning",
+    "torch_pruning_each_layer": "… each layer",
+    "untrained": "sacp without training",
+}
 WIDTH, HEIGHT, LEFT, TOP, GAP = 260, 200, 48, 34, 56
 ENTRY = 130
 """Width of an entry of the legend."""

@@ -1,9 +1,10 @@
 """What a user does today who has the network's Python code: Torch-Pruning cuts it, and a usual script trains what is left.
 
-    python rival.py NETWORK FILE DATA MEAN STD REDUCTION SEED EPOCHS --packages FOLDER
+    python rival.py NETWORK FILE DATA MEAN STD REDUCTION SEED EPOCHS --packages FOLDER [--each-layer]
 
-Torch-Pruning 1.6.1 (Fang et al., "DepGraph", CVPR 2023) removes channels in 400 steps, by the L2 norm of their coupled group and over all
-layers at once, until enough multiply-accumulates are gone; that is how its repository prunes to a speed-up. SGD with Nesterov momentum at
+Torch-Pruning 1.6.1 (Fang et al., "DepGraph", CVPR 2023) removes channels in 400 steps, by the L2 norm of their coupled group, until enough
+multiply-accumulates are gone; that is how its repository prunes to a speed-up. With `--each-layer` every layer loses the same share, else
+channels of all layers compete. SGD with Nesterov momentum at
 0.05, a cosine and the labels train it, and the epoch that is best on the validation split is kept. Prints one line of JSON.
 """
 
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("epochs", type=int)
     parser.add_argument("--packages", type=Path, required=True, help="the folder that scripts/setup-rival.sh prints")
+    parser.add_argument("--each-layer", action="store_true")
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.packages))
     torch.manual_seed(arguments.seed)
@@ -61,7 +63,7 @@ def main() -> None:
     example = splits["train"][0][:1]
     whole = macs(network, example)
     started = time.monotonic()
-    cut(network, example, (1 - arguments.reduction) * whole)
+    cut(network, example, (1 - arguments.reduction) * whole, is_global=not arguments.each_layer)
     removed = 1 - macs(network, example) / whole
     network = train(network, splits, arguments.epochs)
     seconds = time.monotonic() - started
@@ -86,7 +88,7 @@ def load(file: Path, mean: float, std: float) -> dict[str, Split]:
         }
 
 
-def cut(network: nn.Module, example: Tensor, most: float) -> None:
+def cut(network: nn.Module, example: Tensor, most: float, *, is_global: bool) -> None:
     """Removes channels until no more than `most` multiply-accumulates are left."""
     import torch_pruning as tp
 
@@ -95,7 +97,7 @@ def cut(network: nn.Module, example: Tensor, most: float) -> None:
         network,
         example,
         importance=tp.importance.GroupMagnitudeImportance(p=2),
-        global_pruning=True,
+        global_pruning=is_global,
         pruning_ratio=1.0,
         iterative_steps=STEPS,
         ignored_layers=[head],

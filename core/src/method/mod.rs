@@ -176,7 +176,7 @@ mod tests {
     /// combined.
     #[test]
     fn whatever_some_widths_reach_is_reached_by_every_method() {
-        let mut hard = 0;
+        let mut reached = 0;
         for channels in [[5, 7, 6], [4, 9, 5], [6, 5, 11]] {
             let mut net = Net::new(&[3, 8, 8]);
             for (layer, width) in channels.into_iter().enumerate() {
@@ -203,16 +203,16 @@ mod tests {
                 .map(|widths| reduction(Metric::Flops, costs.full(), costs.at(&widths)))
                 .collect();
             for target in (10..85).map(|percent| f64::from(percent) / 100.0) {
-                let is_reached = all.iter().any(|reached| (reached - target).abs() <= TARGET_TOLERANCE);
+                let is_reached = all.iter().any(|removed| (removed - target).abs() <= TARGET_TOLERANCE);
                 for method in ["uniform", "global_l1", "global_l2"] {
                     let spec = format!(r#"{{"target": {{"flops_reduction": {target}}}, "method": "{method}"}}"#);
                     let found = propose(&graph, &grouping, &costs, &weights, &JobSpec::from_json(&spec).unwrap());
                     assert_eq!(found.is_ok(), is_reached, "{method} {target} of {channels:?}: {found:?}");
-                    hard += usize::from(is_reached);
+                    reached += usize::from(is_reached);
                 }
             }
         }
-        assert!(hard > 500, "{hard}");
+        assert!(reached > 500, "{reached}");
     }
 
     #[test]

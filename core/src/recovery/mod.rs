@@ -142,8 +142,8 @@ pub struct ClosedFormResult {
     pub samples: u32,
     /// The validation metric with the repair.
     pub repaired: Option<f64>,
-    /// The validation metric with re-estimated batch norm statistics in its place, of four batches unless that is the better; `null` where that was
-    /// not tried.
+    /// The validation metric with re-estimated batch norm statistics in place of the repair; `null` where that was not tried. Four batches are
+    /// used, and all sixteen where that network is the better one.
     #[serde(default)]
     pub without: Option<f64>,
 }

@@ -9,7 +9,7 @@ use super::StageTime;
 use super::candidate::CandidateReport;
 use super::history::{History, Training};
 
-/// What the job cost. The measure of a search: a user without it would fine-tune one network.
+/// What the job cost, to be compared with `plain`: without a search a user would fine-tune one network.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ComputeReport {
     /// Of all stages; networks that were trained and lost count too.

@@ -23,8 +23,8 @@ use crate::method;
 use crate::rejection::{Code, Rejection};
 use crate::spec::{JobSpec, Method, RankingChoice};
 
-/// The least sum of level steps between two proposed candidates: one step in every fourth group, and three where there are few. What
-/// differs by less is one network, for training it twice finds out nothing.
+/// The least sum of level steps between two proposed candidates: a quarter of the number of groups, and at least three. Candidates that
+/// differ by less are hardly told apart by training both.
 pub fn least_distance(groups: usize) -> u32 {
     (groups / 4).max(3) as u32
 }

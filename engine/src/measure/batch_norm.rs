@@ -16,8 +16,7 @@ use crate::error::Error;
 use crate::network::Network;
 use crate::torch::Precision;
 
-/// Batches on which statistics are estimated where it is not said otherwise.
-pub const BATCHES: usize = 16;
+const BATCHES: usize = 16;
 const BATCH_SIZE: i64 = 128;
 /// No batch begins after this, once there are [`LEAST_BATCHES`].
 const TIME: Duration = Duration::from_secs(10);

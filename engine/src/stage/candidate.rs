@@ -18,7 +18,8 @@ use crate::output::Outputs;
 use crate::proof::oracle;
 use crate::reconstruction::{Reconstruction, reconstruct};
 
-/// Batches on which the statistics of a network that was not repaired are estimated, to see whether it is the better one.
+/// Batches on which batch norm statistics are first estimated for a network that has been repaired too: enough to tell which of the two is
+/// better, and nearly always it is the repaired one.
 const TRIAL_BATCHES: usize = 4;
 
 /// Samples of the data set that the oracle compares on.
@@ -118,23 +119,18 @@ pub(super) fn repaired(
             Some((repaired, found, score))
         }
     };
-    let with_statistics = |network, batches| -> Result<(Network, Score), Error> {
-        let network = batch_norm::reestimate_on(network, train, seed, batches)?;
+    let scored = |network: Network| -> Result<(Network, Score), Error> {
         let score = validator.score(&network)?;
         Ok((network, score))
     };
+    let with_statistics = |network: Network| scored(batch_norm::reestimate(network, train, seed)?);
     let plain = match &fitted {
         Some((_, found, _)) if found.layers > 0 && *closed_form == ClosedForm::Always => None,
-        // Hardly ever the better one, and not worth more than the repair then.
         Some((_, found, fitted)) if found.layers > 0 => {
-            let (network, score) = with_statistics(network, TRIAL_BATCHES)?;
-            Some(if score.is_better_than(fitted) {
-                with_statistics(network, batch_norm::BATCHES)?
-            } else {
-                (network, score)
-            })
+            let (network, score) = scored(batch_norm::reestimate_on(network, train, seed, TRIAL_BATCHES)?)?;
+            Some(if score.is_better_than(fitted) { with_statistics(network)? } else { (network, score) })
         }
-        _ => Some(with_statistics(network, batch_norm::BATCHES)?),
+        _ => Some(with_statistics(network)?),
     };
     let result = |found: Reconstruction, used: bool, score: &Score, plain: Option<Score>| ClosedFormResult {
         used,

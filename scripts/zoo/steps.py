@@ -94,9 +94,9 @@ class Run:
             "flops_reduction": removed,
             "params_reduction": found["reduction"]["params_reduction"],
             "equivalence": found["equivalence"],
-            "export": found["program"]["export"],
-            "export_reason": found["program"]["reason"],
-            "edits": len(found["program"]["edits"]),
+            "export": found["export"]["kind"],
+            "export_reason": found["export"]["reason"],
+            "edits": len(found["export"]["edits"]),
             **cost(ended),
         }
         problems = [] if abs(removed - TARGET) <= TOLERANCE else [f"removed {removed:.4f} instead of {TARGET}"]

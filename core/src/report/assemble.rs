@@ -117,7 +117,8 @@ pub fn assemble(
         )
         .map(|objectives| objectives.into_iter().map(|objective| objective.output).collect())
         .unwrap_or_default(),
-        program: history.exported.program.clone(),
+        export: history.exported.export.clone(),
+        sizes: history.exported.sizes.clone(),
         latency,
         reduction: removed.into(),
         layers: layer_widths(graph, &grouping, &candidate.configuration),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::candidate::{CandidateReport, join};
-use super::{ProgramReport, Reused, StageDevices, StageSeconds, StageTimes};
+use super::{ExportReport, Reused, SizesReport, StageDevices, StageSeconds, StageTimes};
 use crate::configuration::CandidateCosts;
 use crate::latency::LatencyTable;
 use crate::recovery::{Accuracy, ChannelChoice, DataReport, Judgement, MetricReport, Rated, Screened, TuneResult};
@@ -107,7 +107,10 @@ pub struct Exported {
     pub metric: Option<MetricReport>,
     /// How it was written.
     #[serde(default)]
-    pub program: Option<ProgramReport>,
+    pub export: Option<ExportReport>,
+    /// The sizes of input that it takes.
+    #[serde(default)]
+    pub sizes: Option<SizesReport>,
 }
 
 impl History {

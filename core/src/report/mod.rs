@@ -5,9 +5,9 @@
 mod assemble;
 mod candidate;
 mod compute;
+mod export;
 mod frontier;
 mod history;
-mod program;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,9 +30,9 @@ use crate::surgery::{AxisIndices, Equivalence};
 pub use assemble::{AssembleError, Verified, assemble};
 pub use candidate::{CandidateReport, join};
 pub use compute::{ComputeReport, Spent};
+pub use export::{ExportReport, InputSizes, MethodReport, ProgramEdit, ProvedSize, SizesReport};
 pub use frontier::{Frontier, FrontierPoint};
 pub use history::{Exported, History, Original, Training};
-pub use program::{MethodReport, OtherSize, ProgramEdit, ProgramReport};
 pub use warnings::warnings;
 
 /// One network, before or after.
@@ -186,7 +186,10 @@ pub struct Report {
     pub outputs: Vec<ModelOutput>,
     /// How its file was written; `null` in reports of before this was told.
     #[serde(default)]
-    pub program: Option<ProgramReport>,
+    pub export: Option<ExportReport>,
+    /// The sizes of input that it takes; `null` like `export`.
+    #[serde(default)]
+    pub sizes: Option<SizesReport>,
     /// Predicted and measured; `null` without a latency target.
     #[serde(default)]
     pub latency: Option<LatencyReport>,
@@ -261,7 +264,8 @@ impl Report {
             judge: None,
             closed_form: None,
             outputs: Vec::new(),
-            program: None,
+            export: None,
+            sizes: None,
             latency: None,
             pruned: NetworkReport { macs: 100, params: 10, bytes: 500, latency_ms: faster, ..base.clone() },
             base,

@@ -46,12 +46,12 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
 }
 
 fn program(report: &Report) -> Option<String> {
-    let program = report.program.as_ref()?;
-    if program.export == ExportKind::Patched {
-        return (!program.lost.is_empty()).then(|| program.lost.join(" "));
+    let export = report.export.as_ref()?;
+    if export.kind == ExportKind::Patched {
+        return (!export.lost.is_empty()).then(|| export.lost.join(" "));
     }
-    let reason = program.reason.as_deref().unwrap_or("it could not be patched");
-    Some(format!("The file is a recording of one run of the program, since {reason}. {}", program.lost.join(" ")))
+    let reason = export.reason.as_deref().unwrap_or("it could not be patched");
+    Some(format!("The file is a recording of one run of the program, since {reason}. {}", export.lost.join(" ")))
 }
 
 fn judge(report: &Report) -> Option<String> {

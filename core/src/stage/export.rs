@@ -9,7 +9,7 @@ use super::measurement::Measurements;
 use super::tune::Choice;
 use super::{Stage, Work, import, search};
 use crate::recovery::{Accuracy, MetricReport};
-use crate::report::ProgramReport;
+use crate::report::{ExportReport, SizesReport};
 
 /// The pruned TorchScript archive.
 pub const PRUNED_MODEL: &str = "pruned.pt";
@@ -54,7 +54,10 @@ pub struct ExportResult {
     pub metric: Option<Box<MetricReport>>,
     /// How PRUNED_MODEL was written.
     #[serde(default)]
-    pub program: Option<ProgramReport>,
+    pub export: Option<ExportReport>,
+    /// The sizes of input that it takes.
+    #[serde(default)]
+    pub sizes: Option<SizesReport>,
 }
 
 /// What a task reads that writes a network.
@@ -85,7 +88,8 @@ impl Definition for Export {
             pruned_bytes: 1,
             accuracy: Some(Accuracy { val: 0.9, test: 0.8 }),
             metric: None,
-            program: None,
+            export: None,
+            sizes: None,
         }
     }
 }

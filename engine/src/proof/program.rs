@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use secateur_core::graph::{Graph, Node, ParameterKind};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::report::{MethodReport, OtherSize};
+use secateur_core::report::{MethodReport, ProvedSize};
 use secateur_core::surgery::Cut;
 use tch::{Device, Tensor};
 
@@ -29,8 +29,8 @@ const FAR: i64 = 32;
 /// What was found where nothing is wrong.
 #[derive(Debug)]
 pub struct Compared {
-    /// Sizes that the original takes, besides the recorded one.
-    pub other_sizes: Vec<OtherSize>,
+    /// The recorded size, and the other ones that the original takes.
+    pub proved: Vec<ProvedSize>,
     /// Every method beside `forward`.
     pub methods: Vec<MethodReport>,
     /// Sizes at which the program would read parameters that it does not read at the recorded one, a sentence each.
@@ -88,10 +88,10 @@ impl Sides<'_> {
             return Err(self.failure(&home, &different));
         }
         let methods = self.compare_methods(model, &at_home, is_exact)?;
-        let (mut other_sizes, mut broken_sizes) = (Vec::new(), Vec::new());
+        let (mut proved, mut broken_sizes) = (vec![ProvedSize { shapes: home, values: is_exact }], Vec::new());
         for shapes in other_shapes(graph) {
             match self.compare_at(&shapes, is_exact)? {
-                Some(Ok(())) => other_sizes.push(OtherSize { shapes, values: is_exact }),
+                Some(Ok(())) => proved.push(ProvedSize { shapes, values: is_exact }),
                 Some(Err(different)) => {
                     let newly_read = self.newly_read(model, &shapes);
                     if newly_read.is_empty() {
@@ -107,7 +107,7 @@ impl Sides<'_> {
                 None => {}
             }
         }
-        Ok(Compared { other_sizes, methods, broken_sizes })
+        Ok(Compared { proved, methods, broken_sizes })
     }
 
     /// Parameters that the original reads at these shapes and not at the recorded ones.
@@ -249,6 +249,11 @@ fn differs(found: &[Tensor], expected: &[Tensor], is_exact: bool) -> Result<(), 
 
 fn agree(actual: &[Tensor], expected: &[Tensor]) -> bool {
     difference::between(actual, expected).is_ok_and(difference::is_within_tolerance)
+}
+
+/// The size at which the oracle compares graphs, for a file that takes no other.
+pub fn recorded_size(cut: &Cut, original: &Graph) -> ProvedSize {
+    ProvedSize { shapes: shapes_at_home(original), values: cut.reference.is_none() }
 }
 
 fn shapes_at_home(graph: &Graph) -> Vec<Vec<i64>> {

@@ -7,7 +7,7 @@ use secateur_core::inspection::ExportKind;
 use secateur_core::number::UnitInterval;
 use secateur_core::recovery::{Accuracy, HeldOut, Measure, MetricReport, MetricValue};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::report::{OtherSize, ProgramReport};
+use secateur_core::report::{ExportReport, ProvedSize, SizesReport};
 use secateur_core::stage::export::{
     BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL,
 };
@@ -46,7 +46,7 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         .filter(|metric| metric.name == Measure::Accuracy)
         .map(|&MetricReport { pruned: HeldOut { val, test }, .. }| Accuracy { val, test });
 
-    let program = write_models(task, &original, &candidate, (&cut, &pruned), PRUNED_MODEL)?;
+    let (export, sizes) = write_models(task, &original, &candidate, (&cut, &pruned), PRUNED_MODEL)?;
     weights::save_named(
         &task.path(PROBES),
         probes(task, &pruned)?.iter().map(|(name, tensor)| (name.as_str(), tensor)),
@@ -60,7 +60,8 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         pruned_bytes: task.size_of(PRUNED_MODEL)?,
         accuracy,
         metric: metric.map(Box::new),
-        program: Some(program),
+        export: Some(export),
+        sizes: Some(sizes),
     })
 }
 
@@ -157,7 +158,7 @@ pub(super) fn write_models(
     candidate: &Candidate,
     (cut, pruned): (&Cut, &Network),
     name: &str,
-) -> Result<ProgramReport, Error> {
+) -> Result<(ExportReport, SizesReport), Error> {
     let config = candidate.configuration.replay(&Grouping::of(original.graph()));
     let about = serde_json::json!({ "versions": versions(), "config": config }).to_string();
     let extra = &[("secateur.json", about.as_str())];
@@ -173,9 +174,9 @@ pub(super) fn write_models(
         Ok((edits, _)) => {
             task.messages.log(format!("the file is the user's program with {} changes of its text", edits.len()));
             let scratch = ["other-size-zeroed.pt", "other-size.pt"].map(|name| task.path(name));
-            let Compared { other_sizes, methods, broken_sizes } =
+            let Compared { proved, methods, broken_sizes } =
                 program::check(&task.path(MODEL), original, cut, scratch, task.spec.seed)?;
-            for OtherSize { shapes, values } in &other_sizes {
+            for ProvedSize { shapes, values } in &proved {
                 let compared = if *values { "computes the same" } else { "has the same shapes" };
                 task.messages.log(format!("at inputs of {shapes:?} the program {compared} as the original's"));
             }
@@ -183,7 +184,8 @@ pub(super) fn write_models(
             let broken = broken.map(|(name, problem)| format!("The method `{name}` {problem}."));
             let untried = program::untried_branches(&task.path(MODEL), original.graph())?;
             let lost = broken.chain(broken_sizes).chain(untried).collect();
-            Ok(ProgramReport { export: ExportKind::Patched, reason: None, edits, other_sizes, methods, lost })
+            let export = ExportReport { kind: ExportKind::Patched, reason: None, edits, methods, lost };
+            Ok((export, SizesReport::of(proved)))
         }
         Err(reason) => {
             task.messages.log(format!("the file is a recording of the program, since {reason}"));
@@ -191,8 +193,9 @@ pub(super) fn write_models(
             record(task, original, BASE_MODEL, &[])?;
             let reason = Some(reason.to_string());
             let lost = torch::lost_by_recording(&task.path(MODEL), original.graph())?;
-            let (edits, other_sizes, methods) = (Vec::new(), Vec::new(), Vec::new());
-            Ok(ProgramReport { export: ExportKind::Recorded, reason, edits, other_sizes, methods, lost })
+            let (edits, methods) = (Vec::new(), Vec::new());
+            let export = ExportReport { kind: ExportKind::Recorded, reason, edits, methods, lost };
+            Ok((export, SizesReport::of(vec![program::recorded_size(cut, original.graph())])))
         }
     }
 }

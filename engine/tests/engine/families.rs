@@ -21,8 +21,8 @@ fn halve_with(family: &str, input: &str, method: &str) -> Report {
     let removed = report.reduction["flops_reduction"];
     assert!((removed - 0.5).abs() <= 0.01, "{family}, {method}: {removed}");
     assert!(report.equivalence.max_abs_diff <= report.equivalence.tolerance, "{family}: {:?}", report.equivalence);
-    let program = report.program.as_ref().unwrap();
-    assert_eq!(program.export, ExportKind::Patched, "{family}: {:?}", program.reason);
+    let export = report.export.as_ref().unwrap();
+    assert_eq!(export.kind, ExportKind::Patched, "{family}: {:?}", export.reason);
     assert!(report.reload.max_abs_diff <= report.reload.tolerance, "{family}: {:?}", report.reload);
     report
 }
@@ -168,9 +168,10 @@ fn the_constants_of_a_frozen_file_are_pruned_like_parameters() {
         "{:?}",
         report.kept
     );
-    let other_sizes: Vec<_> =
-        report.program.unwrap().other_sizes.into_iter().map(|other| (other.shapes, other.values)).collect();
-    assert_eq!(other_sizes, [(vec![vec![3, 17, 17]], true), (vec![vec![3, 49, 49]], true)]);
+    let sizes = report.sizes.unwrap();
+    assert_eq!(sizes.inputs[0].varying, [0, 2, 3]);
+    let proved: Vec<_> = sizes.proved.into_iter().map(|size| (size.shapes, size.values)).collect();
+    assert_eq!(proved, [16, 17, 49].map(|side| (vec![vec![3, side, side]], true)));
 }
 
 /// A frozen file has no parameters, so its layers' constants are trained in their place.

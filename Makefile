@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -70,6 +70,13 @@ bench-step: ## an epoch of fine-tuning beside PyTorch's (fetches PyTorch, 5 GB; 
 	@$(ENV); cargo build --release -p secateur-engine --bench step; \
 	step="$$(ls -t "$$CARGO_TARGET_DIR"/release/deps/step-* | grep -v '\.d$$' | head -n 1)"; \
 	"$$(scripts/setup-python.sh)" benches/step/compare.py "$$step" $(STEP)
+
+bench-queue: ## tasks a second of the queue with 1 to 512 workers, and what a long history costs (QUEUE="1 8 --history 100000")
+	@$(ENV); cargo bench -p secateur --features secateur-core/testing --bench queue -- $(QUEUE)
+
+crash-test: ## kill engine, worker, server and PostgreSQL at random in the middle of real jobs, 500 times (hours; CRASH="--kills 50")
+	@$(ENV); cargo build --release --workspace --bins; \
+	python3 scripts/crash_test.py "$$CARGO_TARGET_DIR/release/secateur" $(CRASH)
 
 hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
 	@$(ENV); cargo build --workspace --bins; \

@@ -19,6 +19,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
+use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use copies::{Copies, LentCopy};
@@ -81,6 +82,13 @@ pub struct BlobStore {
     disk: Option<Disk>,
     /// Of blobs that are elsewhere.
     copies: Option<Copies>,
+}
+
+/// A blob of the store.
+#[derive(Debug, Clone)]
+pub struct StoredBlob {
+    pub key: BlobKey,
+    pub changed_at: OffsetDateTime,
 }
 
 /// A blob as a file of this machine that nobody may change; it stays as long as this is kept.
@@ -250,6 +258,26 @@ impl BlobStore {
             }
         }
         Ok(())
+    }
+
+    /// Everything that is stored, in no order.
+    pub fn list(&self) -> BoxStream<'static, Result<StoredBlob, BlobError>> {
+        let stored = self.store.list(None).map_err(BlobError::from);
+        stored
+            .map_ok(|found| StoredBlob {
+                key: BlobKey::from_row(found.location.to_string()),
+                changed_at: OffsetDateTime::from(std::time::SystemTime::from(found.last_modified)),
+            })
+            .boxed()
+    }
+
+    /// Whether a blob is stored.
+    pub async fn has(&self, key: &BlobKey) -> Result<bool, BlobError> {
+        match self.store.head(&key.to_path()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Writes and deletes a small blob.

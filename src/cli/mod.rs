@@ -12,6 +12,7 @@ mod openapi;
 mod progress;
 mod prune;
 mod serve;
+mod sweep;
 mod table;
 mod worker;
 
@@ -52,6 +53,8 @@ enum Command {
     Key(key::KeyArguments),
     /// Bring the database's schema up to date
     Migrate(serve::MigrateArguments),
+    /// Compare the stored blobs with the database, free what belongs to nothing and name what is lost
+    Sweep(sweep::SweepArguments),
     /// Print the API's description
     Openapi(openapi::OpenapiArguments),
     /// Print docs/configuration.md: every option and variable
@@ -139,6 +142,7 @@ pub fn main() -> ExitCode {
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Key(arguments) => key::key(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
+            Command::Sweep(arguments) => sweep::run(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),
             Command::Configuration => {
                 configuration::print();

@@ -1,7 +1,7 @@
 //! `secateur serve` and `secateur migrate`
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use super::engine::EngineOptions;
 use super::limits::LimitOptions;
 use super::{CliError, cancelled_by_signals};
 use crate::access::{HostName, PublicUrl};
+use crate::blob::BlobStore;
 use crate::server::{self, AccessOptions, DataFolder, Server, ServerOptions};
 use crate::worker;
 
@@ -22,9 +23,8 @@ pub(super) struct ServeArguments {
     access: AccessArguments,
     #[command(flatten)]
     storage: StorageOptions,
-    /// `s3://bucket/prefix` for blobs [default: a folder in the data folder]
-    #[arg(long, env = "SECATEUR_BLOBS", value_name = "URL")]
-    blobs: Option<String>,
+    #[command(flatten)]
+    blobs: BlobOptions,
     /// Longest model or data set that is taken
     #[arg(long, env = "SECATEUR_MAX_UPLOAD_BYTES", value_name = "BYTES", default_value_t = 4 << 30)]
     max_upload_bytes: u64,
@@ -65,6 +65,29 @@ impl StorageOptions {
     /// A variable that is set to nothing names no database.
     pub(super) fn database_url(&self) -> Option<String> {
         self.database_url.clone().filter(|url| !url.is_empty())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BlobOptions {
+    /// `s3://bucket/prefix` for blobs [default: a folder in the data folder]
+    #[arg(long, env = "SECATEUR_BLOBS", value_name = "URL")]
+    blobs: Option<String>,
+}
+
+impl BlobOptions {
+    /// A variable that is set to nothing names no store.
+    fn url(&self) -> Option<String> {
+        self.blobs.clone().filter(|url| !url.is_empty())
+    }
+
+    /// The store that is named, or the folder in the data folder.
+    pub(super) fn open(&self, data_dir: &Path) -> Result<BlobStore, CliError> {
+        let opened = match self.url() {
+            Some(url) => BlobStore::s3(&url),
+            None => BlobStore::local(&DataFolder::blobs_in(data_dir)),
+        };
+        opened.map_err(CliError::new)
     }
 }
 
@@ -111,7 +134,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
             public_url: access.public_url,
             unguarded: false,
         },
-        blobs_url: blobs.filter(|url| !url.is_empty()),
+        blobs_url: blobs.url(),
         max_upload_bytes,
         reserve_bytes,
         connections: limits.connections(),

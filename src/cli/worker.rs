@@ -14,7 +14,7 @@ use crate::database::{Database, Notifications};
 use crate::engine::Scratch;
 use crate::queue::Queue;
 use crate::server::{StartError, run_worker};
-use crate::worker::{CHECKPOINT_INTERVAL, Worker, WorkerOptions};
+use crate::worker::{CHECKPOINT_INTERVAL, Worker, WorkerOptions, new_name};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,12 +29,15 @@ pub(super) struct WorkerArguments {
     /// Folder for the files of running tasks [default: in the system's temporary folder]
     #[arg(long, env = "SECATEUR_SCRATCH", value_name = "PATH")]
     scratch: Option<PathBuf>,
+    /// End when there was no task for so many seconds, for machines that are rented by the hour and for batch systems [default: never]
+    #[arg(long, env = "SECATEUR_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    exit_when_idle: Option<u64>,
     #[command(flatten)]
     work: WorkOptions,
 }
 
 pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
-    let WorkerArguments { database_url, blobs, scratch, work } = arguments;
+    let WorkerArguments { database_url, blobs, scratch, exit_when_idle, work } = arguments;
     if work.slots == 0 {
         return Err(CliError::new("a worker without slots has nothing to do").hint("Give at least --slots 1."));
     }
@@ -66,9 +69,11 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
         data_cache_bytes: work.data_cache_bytes,
         keeps_prepared: work.prepared_cache_bytes > 0,
         poll: Duration::from_secs(2),
+        exit_when_idle: exit_when_idle.map(Duration::from_secs),
     };
     options.probe_sandbox().await.map_err(StartError::from)?;
     let worker = Worker {
+        name: new_name(),
         queue: Queue::new(database.clone(), lease),
         blobs,
         notifications: Notifications::listen(&database),

@@ -11,6 +11,7 @@ use crate::job::JobError;
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 const SIGXCPU: i32 = 24;
 
 /// What is known about memory when an engine died.
@@ -61,6 +62,8 @@ pub enum Retry {
     Once,
     /// An accident.
     AsUsual,
+    /// Somebody outside ended it, which says nothing of the task.
+    AsLost,
 }
 
 impl Exit {
@@ -127,6 +130,8 @@ impl Exit {
         match self {
             Self::Done { .. } | Self::Rejected(_) | Self::TimedOut(_) | Self::Stopped => Retry::Never,
             Self::Signal(signal) if is_crash(*signal) && reads_the_upload(stage) => Retry::Once,
+            // The kernel's own kills for want of memory are told apart: this was somebody outside.
+            Self::Signal(SIGKILL | SIGTERM) => Retry::AsLost,
             Self::Failed(_)
             | Self::OutOfMemory
             | Self::Signal(_)
@@ -163,10 +168,17 @@ mod tests {
             assert_eq!(verdict(Exit::Signal(11), stage), ("unsupported_model".to_owned(), Retry::Once));
         }
         for (exit, stage) in
-            [(Exit::Signal(11), Stage::Search), (Exit::Signal(15), Stage::Import), (Exit::Code(3), Stage::Import)]
+            [(Exit::Signal(11), Stage::Search), (Exit::Signal(1), Stage::Import), (Exit::Code(3), Stage::Import)]
         {
             assert_eq!(verdict(exit, stage), ("internal".to_owned(), Retry::AsUsual));
         }
+    }
+
+    #[test]
+    fn an_engine_that_somebody_kills_counts_as_lost() {
+        assert_eq!(Exit::Signal(SIGKILL).retry(Stage::Import), Retry::AsLost);
+        assert_eq!(Exit::Signal(SIGTERM).retry(Stage::Tune), Retry::AsLost);
+        assert_eq!(Exit::OutOfMemory.retry(Stage::Tune), Retry::AsUsual);
     }
 
     fn died_of(signal: i32, memory: OutOfMemory) -> Exit {

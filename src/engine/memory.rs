@@ -24,7 +24,7 @@ impl KernelKills {
 }
 
 /// Bytes of memory that this program and its children may use together; `None` when that cannot be read.
-pub(super) fn of_this_machine() -> Option<u64> {
+pub fn of_this_machine() -> Option<u64> {
     let installed = field("/proc/meminfo", "MemTotal:")?.checked_mul(1024)?;
     let limits = groups("memory.max").chain(groups_of_version_1("memory.limit_in_bytes"));
     let limits = limits.filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());

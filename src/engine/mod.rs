@@ -20,6 +20,7 @@ pub use account::{Account, Accounts};
 pub use binary::{EngineBinary, EngineNotFound};
 pub use confinement::Confinement;
 pub use exit::{Exit, Retry};
+pub use memory::of_this_machine as memory_of_this_machine;
 pub use outputs::{check_outputs, forget_output, take_output};
 pub use probe::{ProbeError, probe};
 pub use process::{Finished, Run, run};

@@ -39,6 +39,8 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(jobs::submit::submit, jobs::list::list))
         .routes(routes!(jobs::show::show, jobs::delete::delete))
         .routes(routes!(jobs::cancel::cancel))
+        .routes(routes!(jobs::pause::pause))
+        .routes(routes!(jobs::resume::resume))
         .routes(routes!(jobs::events::list))
         .routes(routes!(jobs::candidates::list))
         .routes(routes!(judgements::list::list, judgements::post::post))

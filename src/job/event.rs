@@ -75,6 +75,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Nothing more of it runs until it is resumed.
+    Paused {},
+    Resumed {},
     Succeeded {},
     Failed {
         error: JobError,

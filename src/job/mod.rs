@@ -4,6 +4,7 @@
 
 mod best;
 mod error;
+mod estimate;
 mod event;
 mod order;
 mod progress;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 
 pub use best::Best;
 pub use error::{INTERNAL, JobError};
+pub use estimate::eta_s;
 pub use event::Event;
 pub use order::Order;
 pub use progress::{StageProgress, TaskProgress, progress_by_stage};

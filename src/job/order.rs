@@ -1,11 +1,12 @@
 //! What is to be done with a model.
 
-use secateur_core::spec::{InspectionSpec, JobSpec};
+use secateur_core::spec::{InspectionSpec, JobSpec, RequiredDevice};
 use secateur_core::stage::Stage;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::JobKind;
+use crate::table::task::{Needs, Terms};
 
 /// What is to be done with a model. As JSON it is the spec alone; the kind is a column of its own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,6 +44,13 @@ impl Order {
             Self::Prune(_) => Stage::Import,
             Self::Inspect(_) => Stage::Inspect,
         }
+    }
+
+    /// What its tasks have in common for those who choose among tasks.
+    pub fn terms(&self) -> Terms {
+        let Some(spec) = self.spec() else { return Terms::default() };
+        let gpu = spec.requires.device.map(|device| device == RequiredDevice::Gpu);
+        Terms { priority: spec.priority, needs: Needs { gpu, memory_bytes: spec.requires.memory_bytes } }
     }
 
     /// The spec of a job that prunes.

@@ -9,6 +9,7 @@ use super::{events, fail, measurements, notify_tasks};
 use crate::database::{DatabaseError, Transaction};
 use crate::id::JobId;
 use crate::job::{Best, Event, JobError, JobResult};
+use crate::table::task::waiting;
 use crate::table::{job, task};
 
 /// Records the best network so far and tells those who wait, when it is another one than before.
@@ -69,7 +70,7 @@ pub(super) async fn advance(
         for planned in &plan.tasks {
             match &planned.work {
                 Work::Judge(work) => ask(transaction, job.id, planned, work).await?,
-                _ => task::insert(&mut **transaction, job.id, next, planned).await?,
+                _ => task::insert(&mut **transaction, job.id, next, planned, job.order.terms()).await?,
             }
         }
         return notify_tasks(transaction).await;
@@ -107,7 +108,7 @@ async fn ask(
     work: &JudgeWork,
 ) -> Result<(), DatabaseError> {
     let progress = progress_of(work, 0);
-    let deadline = task::insert_waiting(&mut **transaction, id, planned, work.timeout(), &progress).await?;
+    let deadline = waiting::insert(&mut **transaction, id, planned, work.timeout(), &progress).await?;
     let event = Event::JudgementAsked { finalists: work.finalists.clone(), deadline };
     events::append(transaction, id, &event).await
 }

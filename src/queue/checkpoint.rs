@@ -3,7 +3,7 @@
 use super::{Queue, Written, lock_for};
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
-use crate::table::task::{self, Lease};
+use crate::table::task::lease::{Lease, set_checkpoint};
 
 impl Queue {
     /// Records a checkpoint in the place of the one before; the caller frees that one's blob, or this one's when it is refused.
@@ -12,7 +12,7 @@ impl Queue {
         let written = match lock_for(&mut transaction, lease).await? {
             Err(refused) => refused,
             Ok(_) => {
-                task::set_checkpoint(&mut *transaction, lease, blob).await?;
+                set_checkpoint(&mut *transaction, lease, blob).await?;
                 Written::Accepted
             }
         };

@@ -1,15 +1,17 @@
-//! Claim: a worker takes the first task of the oldest job, or of the oldest inspection.
+//! Claim: a worker takes the task whose turn it is ([`lease::claim`]), of a job or an inspection.
 
 use secateur_core::stage::prepare::SAMPLES;
 use secateur_core::stage::{PlannedTask, Source, Stage};
 
-use super::{Queue, events, prepared};
+use super::fail::end_job;
+use super::{Capacity, Queue, events, prepared};
 use crate::blob::BlobKey;
 use crate::database::{DatabaseError, Transaction};
 use crate::id::{DatasetId, ModelId};
-use crate::job::{Event, JobStatus, Order};
+use crate::job::{Event, JobError, JobStatus, Order};
 use crate::table::prepared::Prepared;
-use crate::table::task::{self, ClaimedRow, Lease, Share};
+use crate::table::task::lease::{self, ClaimedRow, Lease, Share};
+use crate::table::task::{self, TaskState};
 use crate::table::{artifact, dataset, job, model};
 
 /// A task with everything that its worker needs.
@@ -39,19 +41,51 @@ pub struct InputBlob {
 const TRIES: usize = 5;
 
 impl Queue {
-    /// Leases a task of a share to a worker; `None` when there is none to be had now.
-    pub async fn claim(&self, worker: &str, share: Share) -> Result<Option<ClaimedTask>, DatabaseError> {
+    /// Leases a task of a share to a worker that has the capacity for it; `None` when there is none to be had now.
+    pub async fn claim(
+        &self,
+        worker: &str,
+        share: Share,
+        capacity: Capacity,
+    ) -> Result<Option<ClaimedTask>, DatabaseError> {
         for _ in 0..TRIES {
             let mut transaction = self.database.begin().await?;
-            let Some(row) = task::claim(&mut *transaction, worker, share, self.lease).await? else { return Ok(None) };
-            if let Some(claimed) = complete(&mut transaction, row).await? {
-                transaction.commit().await?;
-                return Ok(Some(claimed));
-            }
+            let claimed = lease::claim(&mut *transaction, worker, share, capacity, self.lease).await?;
+            let Some(row) = claimed else { return Ok(None) };
+            let (lease, stage) = (row.lease, row.stage);
+            let unreadable = match complete(&mut transaction, row).await {
+                Ok(Some(claimed)) => {
+                    transaction.commit().await?;
+                    return Ok(Some(claimed));
+                }
+                Ok(None) => None,
+                Err(error @ DatabaseError::Unreadable { .. }) => Some(error),
+                Err(error) => return Err(error),
+            };
             // Said aloud: one that is dropped may still hold the task's lock at the next claim.
             transaction.rollback().await?;
+            if let Some(error) = unreadable {
+                self.give_up(&lease, stage, &error).await?;
+            }
         }
         Ok(None)
+    }
+
+    /// Fails the job of a task that cannot be handed out, such as one that another version of this program has planned: it would be met
+    /// first at every claim, and nobody would get any task.
+    async fn give_up(&self, lease: &Lease, stage: Stage, error: &DatabaseError) -> Result<(), DatabaseError> {
+        let mut transaction = self.database.begin().await?;
+        if !job::lock(&mut *transaction, lease.job).await? {
+            return Ok(());
+        }
+        let standing = lease::standing(&mut *transaction, lease.task).await?;
+        if standing.is_none_or(|standing| standing.state != TaskState::Queued) {
+            return Ok(());
+        }
+        tracing::error!(job = %lease.job, task = %lease.task, %error, "a task cannot be handed out");
+        end_job(&mut transaction, lease.job, JobError::internal(stage, error.to_string())).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 }
 
@@ -60,6 +94,7 @@ impl Queue {
 /// This is the one place that holds a task's lock before its job's, so it never waits for the job's.
 async fn complete(transaction: &mut Transaction, row: ClaimedRow) -> Result<Option<ClaimedTask>, DatabaseError> {
     let id = row.lease.job;
+    let plan = row.plan?;
     let mut job = job::find(&mut **transaction, id).await?.expect("a task's row refers to its job");
     if job.status == JobStatus::Queued {
         if !job::lock_if_free(&mut **transaction, id).await? {
@@ -73,12 +108,12 @@ async fn complete(transaction: &mut Transaction, row: ClaimedRow) -> Result<Opti
             events::append(transaction, id, &stage).await?;
         }
     }
-    let inputs = resolve(transaction, &job, &row.plan).await?;
-    let earlier = prepared::offer(transaction, &job, &row.lease, &row.plan).await?;
+    let inputs = resolve(transaction, &job, &plan).await?;
+    let earlier = prepared::offer(transaction, &job, &row.lease, &plan).await?;
     Ok(Some(ClaimedTask {
         lease: row.lease,
         stage: row.stage,
-        plan: row.plan,
+        plan,
         order: job.order,
         model_id: job.model_id,
         dataset_id: job.dataset_id,

@@ -7,7 +7,7 @@ use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::id::JobId;
 use crate::job::JobStatus;
-use crate::table::{job, loose_blob};
+use crate::table::{expired_job, job, loose_blob};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
@@ -18,8 +18,16 @@ pub enum Deletion {
     NoSuchJob,
 }
 
+/// Why a job is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Asked,
+    /// It ended long ago.
+    Expired,
+}
+
 impl Queue {
-    pub async fn delete(&self, id: JobId) -> Result<Deletion, DatabaseError> {
+    pub async fn delete(&self, id: JobId, reason: Reason) -> Result<Deletion, DatabaseError> {
         let mut transaction = self.database.begin().await?;
         if !job::lock(&mut *transaction, id).await? {
             return Ok(Deletion::NoSuchJob);
@@ -27,6 +35,9 @@ impl Queue {
         let status = job::status(&mut *transaction, id).await?.expect("a locked row is there");
         if !status.is_final() {
             return Ok(Deletion::NotEnded(status));
+        }
+        if reason == Reason::Expired {
+            expired_job::insert(&mut *transaction, id).await?;
         }
         loose_blob::insert(&mut *transaction, &BlobKey::everything_of(id), Duration::ZERO).await?;
         job::delete(&mut *transaction, id).await?;

@@ -1,14 +1,20 @@
 //! Fail and give back: how a task ends that brought nothing.
 
-use super::{LONGEST_LOG, Queue, Written, events, lock_for, notify_stop, notify_tasks};
+use std::time::Duration;
+
+use super::{LONGEST_LOG, Queue, Written, account, events, lock_for, notify_stop, notify_tasks};
 use crate::database::{DatabaseError, Transaction};
 use crate::id::JobId;
 use crate::job::{Event, JobError};
-use crate::table::task::Lease;
+use crate::table::task::lease::{self, Again, Lease};
 use crate::table::{job, task};
 
-/// A task that crashed or lost its worker this often fails its job.
+/// A task that failed this often fails its job.
 pub const MAX_FAILURES: i32 = 3;
+
+/// A task that lost its worker this often, with no checkpoint between, fails its job. That is seldom the task's fault: machines are taken
+/// away and servers are killed.
+pub const MAX_LOSSES: i32 = 10;
 
 /// A file that the engine crashed on this often is taken for the cause.
 pub const MAX_CRASHES: i32 = 2;
@@ -21,14 +27,16 @@ pub enum Failure {
     /// A crash while libtorch had the user's file in its hands: an accident once, the file's fault the next time. The error is
     /// the one for that case.
     Suspected(JobError),
-    /// A crash, a lost worker, a full disk: another attempt may work.
+    /// A crash, a full disk: another attempt may work, a little later.
     Retryable(JobError),
+    /// The worker is gone, and nobody knows of anything wrong with the task.
+    Lost(JobError),
 }
 
 impl Failure {
     fn error(&self) -> &JobError {
         match self {
-            Self::Permanent(error) | Self::Suspected(error) | Self::Retryable(error) => error,
+            Self::Permanent(error) | Self::Suspected(error) | Self::Retryable(error) | Self::Lost(error) => error,
         }
     }
 
@@ -38,8 +46,26 @@ impl Failure {
             Self::Permanent(_) => 1,
             Self::Suspected(_) => MAX_CRASHES,
             Self::Retryable(_) => MAX_FAILURES,
+            Self::Lost(_) => MAX_LOSSES,
         }
     }
+
+    /// What the task is queued with for another attempt, when this was number `so_often` of its kind.
+    fn again(&self, so_often: i32, retry_pause: Duration) -> Again {
+        match self {
+            Self::Lost(_) => Again { losses: 1, ..Again::default() },
+            _ => Again { failures: 1, pause: pause_after(so_often, retry_pause), ..Again::default() },
+        }
+    }
+}
+
+/// Four times as long after every failure, and spread, so that tasks that failed together are not tried together again.
+fn pause_after(failures: i32, least: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness the pause is the least one.
+    let _ = getrandom::fill(&mut byte);
+    let spread = 1.0 + f64::from(byte[0]) / 255.0;
+    least.mul_f64(spread * 4_f64.powi(failures - 1))
 }
 
 impl Queue {
@@ -52,7 +78,7 @@ impl Queue {
         log: &str,
     ) -> Result<Written, DatabaseError> {
         let mut transaction = self.database.begin().await?;
-        let written = fail_in(&mut transaction, lease, index, failure, log).await?;
+        let written = fail_in(&mut transaction, lease, index, failure, self.retry_pause, log).await?;
         transaction.commit().await?;
         Ok(written)
     }
@@ -64,7 +90,8 @@ impl Queue {
             Err(refused) => refused,
             Ok(_) => {
                 task::append_log(&mut *transaction, lease.task, log, LONGEST_LOG).await?;
-                task::requeue(&mut *transaction, lease, 0).await?;
+                let seconds = lease::requeue(&mut *transaction, lease, Again::default()).await?;
+                account(&mut transaction, lease.job, seconds).await?;
                 notify_tasks(&mut transaction).await?;
                 Written::Accepted
             }
@@ -80,25 +107,29 @@ pub(super) async fn fail_in(
     lease: &Lease,
     index: usize,
     failure: &Failure,
+    retry_pause: Duration,
     log: &str,
 ) -> Result<Written, DatabaseError> {
     if let Err(refused) = lock_for(transaction, lease).await? {
         return Ok(refused);
     }
     task::append_log(&mut **transaction, lease.task, log, LONGEST_LOG).await?;
-    let standing = task::standing(&mut **transaction, lease.task).await?.expect("the lease was just checked");
+    let standing = lease::standing(&mut **transaction, lease.task).await?.expect("the lease was just checked");
     let mut error = failure.error().clone();
-    let (failures, attempts) = (standing.failures + 1, failure.attempts());
-    if failures < attempts {
-        task::requeue(&mut **transaction, lease, 1).await?;
+    let earlier = if matches!(failure, Failure::Lost(_)) { standing.losses } else { standing.failures };
+    let (so_often, attempts) = (earlier + 1, failure.attempts());
+    if so_often < attempts {
+        let seconds = lease::requeue(&mut **transaction, lease, failure.again(so_often, retry_pause)).await?;
+        account(transaction, lease.job, seconds).await?;
         let event = Event::TaskRetried { stage: error.stage, index, reason: error.detail };
         events::append(transaction, lease.job, &event).await?;
         notify_tasks(transaction).await?;
     } else {
         if attempts > 1 {
-            error.detail = format!("{} This was attempt {failures} of {attempts}.", error.detail);
+            error.detail = format!("{} This was attempt {so_often} of {attempts}.", error.detail);
         }
-        task::set_failed(&mut **transaction, lease).await?;
+        let seconds = lease::set_failed(&mut **transaction, lease).await?;
+        account(transaction, lease.job, seconds).await?;
         end_job(transaction, lease.job, error).await?;
     }
     Ok(Written::Accepted)

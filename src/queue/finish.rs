@@ -10,12 +10,13 @@ use secateur_core::stage::Stage;
 use secateur_core::wire::Computed;
 
 use super::advance::{Last, advance, succeed, update_best};
-use super::{ForLaterJobs, LONGEST_LOG, Queue, Written, events, lock_for, measurements, prepared};
+use super::{ForLaterJobs, LONGEST_LOG, Queue, Written, account, events, lock_for, measurements, prepared};
 use crate::database::{DatabaseError, Transaction};
 use crate::job::{Event, Order};
 use crate::table::artifact::Output;
-use crate::table::task::{Lease, TaskState};
-use crate::table::{artifact, model, task};
+use crate::table::task::lease::{self, Lease};
+use crate::table::task::{self, TaskState};
+use crate::table::{artifact, model};
 
 /// What a task brought.
 #[derive(Debug, Clone)]
@@ -52,7 +53,7 @@ pub async fn finish_in(
         Err(Written::LeaseLost) if has_finished(transaction, lease).await? => return Ok(Written::Accepted),
         Err(refused) => return Ok(refused),
     };
-    let Some(seconds) = task::set_succeeded(&mut **transaction, lease, &finished.computed).await? else {
+    let Some(seconds) = lease::set_succeeded(&mut **transaction, lease, &finished.computed).await? else {
         return Ok(Written::LeaseLost);
     };
     task::append_log(&mut **transaction, lease.task, &finished.log, LONGEST_LOG).await?;
@@ -63,6 +64,7 @@ pub async fn finish_in(
     if let Some(summary) = &finished.summary {
         model::set_summary(&mut **transaction, job.model_id, summary).await?;
     }
+    account(transaction, job.id, Some(seconds)).await?;
     let event = Event::TaskFinished { stage: finished.stage, index: finished.index, seconds };
     events::append(transaction, job.id, &event).await?;
 
@@ -84,6 +86,6 @@ pub async fn finish_in(
 
 /// Whether this very lease has finished its task already.
 async fn has_finished(transaction: &mut Transaction, lease: &Lease) -> Result<bool, DatabaseError> {
-    let standing = task::standing(&mut **transaction, lease.task).await?;
+    let standing = lease::standing(&mut **transaction, lease.task).await?;
     Ok(standing.is_some_and(|standing| standing.attempt == lease.attempt && standing.state == TaskState::Succeeded))
 }

@@ -14,7 +14,8 @@ use super::{Queue, events};
 use crate::database::{DatabaseError, Transaction};
 use crate::id::JobId;
 use crate::job::{Event, JobStatus};
-use crate::table::task::{self, JudgeTask, TaskState};
+use crate::table::task::waiting::{self, JudgeTask};
+use crate::table::task::{self, TaskState};
 use crate::table::{job, judgement};
 
 const CANCELLED: &str = "The job was cancelled.";
@@ -47,7 +48,7 @@ impl Queue {
     /// Ends every judgement whose time is over; says how many.
     pub(super) async fn end_judgements(&self) -> Result<usize, DatabaseError> {
         let mut ended = 0;
-        for id in task::overdue(self.database.pool()).await? {
+        for id in waiting::overdue(self.database.pool()).await? {
             let mut transaction = self.database.begin().await?;
             // The list was read without locks.
             if let Some((job, waiting)) = lock_waiting(&mut transaction, id).await?
@@ -70,7 +71,7 @@ async fn judge_in(transaction: &mut Transaction, id: JobId, score: JudgeScore) -
     if job.order.spec().is_none_or(|spec| spec.judge.is_none()) {
         return Ok(Judging::NoJudge);
     }
-    let Some(asked) = task::judge_task(&mut **transaction, id).await? else {
+    let Some(asked) = waiting::judge_task(&mut **transaction, id).await? else {
         return Ok(match job.status {
             JobStatus::Queued | JobStatus::Running => Judging::NotAsked(job.stage),
             JobStatus::Cancelled => Judging::Over(CANCELLED.to_owned()),
@@ -96,7 +97,7 @@ async fn judge_in(transaction: &mut Transaction, id: JobId, score: JudgeScore) -
     judgement::set(&mut **transaction, id, score).await?;
     let given = judgement::list(&mut **transaction, id).await?;
     let progress = progress_of(&asked.work, given.len());
-    task::set_progress(&mut **transaction, asked.id, &progress).await?;
+    waiting::set_progress(&mut **transaction, asked.id, &progress).await?;
     let JudgeScore { candidate, score } = score;
     let event = Event::Judged { candidate, score, done: progress.done, total: progress.total };
     events::append(transaction, id, &event).await?;
@@ -114,7 +115,7 @@ async fn lock_waiting(
     if !job::lock(&mut **transaction, id).await? {
         return Ok(None);
     }
-    let waiting = task::judge_task(&mut **transaction, id).await?;
+    let waiting = waiting::judge_task(&mut **transaction, id).await?;
     let Some(waiting) = waiting.filter(|task| task.state == TaskState::Waiting) else { return Ok(None) };
     let job = job::find(&mut **transaction, id).await?.expect("a locked row is there");
     Ok(Some((job, waiting)))
@@ -127,7 +128,7 @@ async fn settle(transaction: &mut Transaction, job: job::Job, asked: &JudgeTask)
     let result = TaskResult::Judge(JudgeResult { judgement: judgement.clone() });
     // No engine: no device, and nothing computed.
     let computed = Computed { result, device: String::new(), computing_s: Some(0.0) };
-    task::set_answered(&mut **transaction, asked.id, &computed).await?;
+    waiting::set_answered(&mut **transaction, asked.id, &computed).await?;
 
     let spec = job.order.spec().expect("an inspection has no judge").clone();
     let finished = task::finished(&mut **transaction, job.id).await?;

@@ -1,14 +1,14 @@
 //! The queue is the stage machine: it moves jobs and tasks from one state to the next, one transaction per step.
 //!
-//! The API submits, cancels and deletes; a worker claims, heartbeats and then finishes, fails or gives back; the reaper
-//! takes tasks from workers that fell silent
-//! and ends judgements whose time is over. What is guaranteed:
+//! The API submits, pauses, resumes, cancels and deletes; a worker claims, heartbeats and then finishes, fails or gives back; the reaper
+//! takes tasks from workers that fell silent or whose process is gone, and ends what has taken its time. What is guaranteed:
 //!
 //! - a claimed task belongs to one worker until its lease runs out on the database's clock;
 //! - a write carries the claim's `attempt`, and a claim after it makes it void;
 //! - every step that touches a job locks its row first, so the last two tasks of a stage that finish at the same time
 //!   create the next stage once, and events have no gaps;
 //! - a judgement that is waited for is in no worker's hands, and ends once, with its last score or by the reaper;
+//! - of a paused job no task is claimed, and what runs is given back;
 //! - a crash between two steps loses nothing: either the transaction was committed or the lease runs out.
 
 mod advance;
@@ -22,29 +22,37 @@ mod finish;
 mod heartbeat;
 mod judge;
 mod measurements;
+mod pause;
 mod prepared;
 mod reap;
+mod reconcile;
 mod submit;
+mod workers;
 
 use std::time::Duration;
 
 use crate::database::{Database, DatabaseError, Transaction};
 use crate::id::JobId;
-use crate::table::task::Lease;
-use crate::table::{job, task};
+use crate::table::task::lease::{self, Lease};
+use crate::table::{job, task, tenant_share};
 
-pub use crate::table::task::Share;
+pub use crate::table::task::lease::{Capacity, Share};
+pub use crate::table::worker::{NewWorker, Process};
 pub use cancel::Cancellation;
 pub use claim::{ClaimedTask, InputBlob};
-pub use delete::Deletion;
-pub use fail::{Failure, MAX_CRASHES, MAX_FAILURES};
+pub use delete::{Deletion, Reason};
+pub use fail::{Failure, MAX_CRASHES, MAX_FAILURES, MAX_LOSSES};
 pub use finish::{Finished, finish_in};
 pub use judge::Judging;
+pub use pause::Pausing;
 pub use prepared::{ForLaterJobs, fingerprint};
 pub use submit::{NewSubmission, Submitted};
 
 /// How long a claim lasts without a heartbeat.
 pub const LEASE: Duration = Duration::from_mins(1);
+
+/// The least time before a task that has failed is tried again; it grows with every failure.
+pub const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Characters of log that a task keeps.
 const LONGEST_LOG: i32 = 256 * 1024;
@@ -54,6 +62,7 @@ const LONGEST_LOG: i32 = 256 * 1024;
 pub struct Queue {
     database: Database,
     lease: Duration,
+    retry_pause: Duration,
 }
 
 /// What became of a write that carried a lease.
@@ -65,11 +74,19 @@ pub enum Written {
     Cancelled,
     /// Another worker holds the task, or may take it: stop and write nothing.
     LeaseLost,
+    /// The job is paused: stop, and give the task back.
+    Paused,
 }
 
 impl Queue {
     pub fn new(database: Database, lease: Duration) -> Self {
-        Self { database, lease }
+        Self { database, lease, retry_pause: RETRY_PAUSE }
+    }
+
+    /// The same queue with another pause before a task that has failed is tried again.
+    #[must_use]
+    pub fn with_retry_pause(self, retry_pause: Duration) -> Self {
+        Self { retry_pause, ..self }
     }
 
     pub fn database(&self) -> &Database {
@@ -87,17 +104,25 @@ async fn lock_for(transaction: &mut Transaction, lease: &Lease) -> Result<Result
         return Ok(Err(Written::Cancelled));
     }
     let job = job::find(&mut **transaction, lease.job).await?.expect("a locked row is there");
-    let standing = task::standing(&mut **transaction, lease.task).await?;
+    let standing = lease::standing(&mut **transaction, lease.task).await?;
     let holds_lease = standing
         .is_some_and(|standing| standing.attempt == lease.attempt && standing.state == task::TaskState::Running);
     if !holds_lease {
         return Ok(Err(Written::LeaseLost));
     }
     if job.status.is_final() {
-        task::set_cancelled(&mut **transaction, lease).await?;
+        let seconds = lease::set_cancelled(&mut **transaction, lease).await?;
+        account(transaction, lease.job, seconds).await?;
         return Ok(Err(Written::Cancelled));
     }
     Ok(Ok(job))
+}
+
+/// Puts the seconds of an attempt that has ended on the accounts of its job, which is locked, and of its tenant.
+async fn account(transaction: &mut Transaction, job: JobId, seconds: Option<f64>) -> Result<(), DatabaseError> {
+    let Some(seconds) = seconds else { return Ok(()) };
+    let tenant = job::add_seconds(&mut **transaction, job, seconds).await?;
+    tenant_share::add(&mut **transaction, &tenant, seconds).await
 }
 
 /// Tells those who wait for a job that it changed; sent when the transaction commits.

@@ -17,7 +17,7 @@ use crate::blob::BlobKey;
 use crate::database::{DatabaseError, Transaction};
 use crate::table::job::Job;
 use crate::table::prepared::{self, NewPrepared, Offer, Prepared};
-use crate::table::task::Lease;
+use crate::table::task::lease::Lease;
 use crate::table::{loose_blob, task};
 
 /// What became of the arrays that a task was to prepare.

@@ -22,6 +22,8 @@ pub struct NewSubmission {
     pub spec: JobSpec,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
+    /// The job that it was made from.
+    pub clone_of: Option<JobId>,
     pub idempotency_key: Option<String>,
 }
 
@@ -42,11 +44,11 @@ pub enum Submitted {
 impl Queue {
     pub async fn submit(&self, submission: NewSubmission, quotas: Quotas) -> Result<Submitted, DatabaseError> {
         let request_sha256 = digest_of(&submission);
-        let NewSubmission { caller, spec, model_id, dataset_id, idempotency_key } = submission;
+        let NewSubmission { caller, spec, model_id, dataset_id, clone_of, idempotency_key } = submission;
         let id = JobId::generate();
         let tenant = caller.tenant.clone();
         let order = Order::Prune(Box::new(spec));
-        let new = NewJob { id, tenant, order, model_id, dataset_id, idempotency_key, request_sha256 };
+        let new = NewJob { id, tenant, order, model_id, dataset_id, clone_of, idempotency_key, request_sha256 };
 
         let mut transaction = self.database.begin().await?;
         if !model::hold(&mut *transaction, model_id).await? {
@@ -99,6 +101,7 @@ impl Queue {
             order: Order::Inspect(inspection),
             model_id: model.id,
             dataset_id: None,
+            clone_of: None,
             idempotency_key: None,
         };
         let mut transaction = self.database.begin().await?;
@@ -134,7 +137,7 @@ async fn insert(transaction: &mut Transaction, new: &NewJob) -> Result<bool, Dat
         return Ok(false);
     }
     for planned in &tasks {
-        task::insert(&mut **transaction, new.id, stage, planned).await?;
+        task::insert(&mut **transaction, new.id, stage, planned, new.order.terms()).await?;
     }
     events::append(transaction, new.id, &Event::Queued {}).await?;
     notify_tasks(transaction).await?;

@@ -44,7 +44,12 @@ impl DataFolder {
     }
 
     pub fn blobs(&self) -> PathBuf {
-        self.path.join(BLOBS)
+        Self::blobs_in(&self.path)
+    }
+
+    /// Where the blobs are of a folder that another process may have.
+    pub fn blobs_in(path: &Path) -> PathBuf {
+        path.join(BLOBS)
     }
 
     pub fn staging(&self) -> PathBuf {

@@ -21,10 +21,10 @@ use crate::blob::BlobError;
 use crate::database::{Database, DatabaseError};
 use crate::engine::{EngineBinary, EngineNotFound, ProbeError};
 use crate::http::connection::ConnectionLimits;
-use crate::queue::LEASE;
+use crate::queue::{LEASE, RETRY_PAUSE};
 use crate::quota::Quotas;
 use crate::upkeep::Keep;
-use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, PREPARED_CACHE_BYTES, Worker};
+use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, PREPARED_CACHE_BYTES, Reaper, Worker};
 
 pub use data_folder::DataFolder;
 pub use start::{Backend, connect};
@@ -79,6 +79,8 @@ pub struct ServerOptions {
     /// What is prepared of data sets may take in the store between jobs; with 0 every job prepares its own.
     pub prepared_cache_bytes: u64,
     pub poll: Duration,
+    /// The least time before a task that has failed is tried again.
+    pub retry_pause: Duration,
     /// How long a request waits for a database connection before it is answered with 503.
     pub database_patience: Duration,
 }
@@ -107,6 +109,7 @@ impl ServerOptions {
             data_cache_bytes: DATA_CACHE_BYTES,
             prepared_cache_bytes: PREPARED_CACHE_BYTES,
             poll: Duration::from_secs(2),
+            retry_pause: RETRY_PAUSE,
             database_patience: Duration::from_secs(3),
         }
     }
@@ -205,10 +208,12 @@ impl Server {
     }
 }
 
-/// Runs a worker alone until `shutdown`.
+/// Runs a worker alone until `shutdown`, or until it has nothing to do any more.
 pub async fn run_worker(worker: Worker, shutdown: CancellationToken) {
-    let queue = worker.queue.clone();
-    let reaper = tokio::spawn(crate::worker::reap_until(queue.clone(), queue.lease() / 6, shutdown.clone()));
+    let (queue, stop) = (worker.queue.clone(), shutdown.child_token());
+    let interval = queue.lease() / 6;
+    let reaper = tokio::spawn(Reaper { queue, worker: worker.enrolment() }.run_until(interval, stop.clone()));
     worker.run(shutdown).await;
+    stop.cancel();
     let _ = reaper.await;
 }

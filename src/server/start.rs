@@ -18,7 +18,7 @@ use crate::http::{self, App, CookieKind, Entrance, Gate};
 use crate::queue::Queue;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
-use crate::worker::{self, Worker, WorkerOptions};
+use crate::worker::{self, Reaper, Worker, WorkerOptions};
 
 /// Connections beside those of the slots: API requests, the listener for notifications, the reaper.
 const CONNECTIONS: u32 = 16;
@@ -123,6 +123,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         data_cache_bytes: options.data_cache_bytes,
         keeps_prepared: options.prepared_cache_bytes > 0,
         poll: options.poll,
+        exit_when_idle: None,
     });
     let sandbox = match &mut work {
         Some(work) => work.probe_sandbox().await?,
@@ -141,17 +142,22 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
             return Err(error);
         }
     };
-    let queue = Queue::new(database.clone(), options.lease);
+    let queue = Queue::new(database.clone(), options.lease).with_retry_pause(options.retry_pause);
     let notifications = Notifications::listen(&database);
     let (stop_working, stop_listening, draining) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
-    let reaper = tokio::spawn(worker::reap_until(queue.clone(), options.lease / 6, stop_working.clone()));
-    let work = match work {
-        Some(options) => {
-            let (queue, blobs, notifications) = (queue.clone(), blobs.clone(), notifications.clone());
-            tokio::spawn(Worker { queue, blobs, notifications, options }.run(stop_working.clone()))
-        }
+    let worker = work.map(|options| Worker {
+        name: worker::new_name(),
+        queue: queue.clone(),
+        blobs: blobs.clone(),
+        notifications: notifications.clone(),
+        options,
+    });
+    let reaper = Reaper { queue: queue.clone(), worker: worker.as_ref().and_then(Worker::enrolment) };
+    let reaper = tokio::spawn(reaper.run_until(options.lease / 6, stop_working.clone()));
+    let work = match worker {
+        Some(worker) => tokio::spawn(worker.run(stop_working.clone())),
         None => tokio::spawn(async {}),
     };
 

@@ -31,6 +31,10 @@ pub struct Job {
     pub dataset_id: Option<DatasetId>,
     /// What was taken over from earlier jobs instead of being measured.
     pub reused: Measurements,
+    /// Since when its tasks are held.
+    pub paused_at: Option<OffsetDateTime>,
+    /// The job that it was made from; it may be gone.
+    pub clone_of: Option<JobId>,
     pub best: Option<Best>,
     pub result: Option<JobResult>,
     pub error: Option<JobError>,
@@ -55,6 +59,7 @@ pub struct NewJob {
     pub order: Order,
     pub model_id: ModelId,
     pub dataset_id: Option<DatasetId>,
+    pub clone_of: Option<JobId>,
     pub idempotency_key: Option<String>,
     pub request_sha256: Sha256,
 }
@@ -78,6 +83,8 @@ struct RawJob {
     model_id: Uuid,
     dataset_id: Option<Uuid>,
     reused: Value,
+    paused_at: Option<OffsetDateTime>,
+    clone_of: Option<Uuid>,
     best: Option<Value>,
     result: Option<Value>,
     error: Option<Value>,
@@ -103,6 +110,8 @@ impl TryFrom<RawJob> for Job {
             model_id: raw.model_id.into(),
             dataset_id: raw.dataset_id.map(DatasetId::from),
             reused: parse(raw.reused)?,
+            paused_at: raw.paused_at,
+            clone_of: raw.clone_of.map(JobId::from),
             best: raw.best.map(parse).transpose()?,
             result: raw.result.map(parse).transpose()?,
             error: raw.error.map(parse).transpose()?,
@@ -122,8 +131,9 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, DatabaseErro
 pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool, DatabaseError> {
     let spec = job.order.spec();
     let inserted = sqlx::query!(
-        "insert into job (id, tenant, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "insert into job (id, tenant, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256,
+                          clone_of)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          on conflict (tenant, idempotency_key) do nothing",
         job.id.uuid(),
         job.tenant.as_str(),
@@ -136,6 +146,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool,
         job.dataset_id.map(DatasetId::uuid),
         job.idempotency_key,
         job.request_sha256.to_string(),
+        job.clone_of.map(JobId::uuid),
     )
     .execute(executor)
     .await?;
@@ -161,8 +172,8 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, best, result,
-                error, last_event, created_at, started_at, finished_at
+        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, paused_at,
+                clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
     )
@@ -188,7 +199,7 @@ pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) ->
     let rows = sqlx::query_as!(
         RawJob,
         "select id, kind, name, status, stage, spec - 'config' as \"spec!\", labels, model_id, dataset_id, reused,
-                best, result, error, last_event, created_at, started_at, finished_at
+                paused_at, clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job
          where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
          order by id desc limit $4",
@@ -285,6 +296,86 @@ pub async fn set_cancelled(executor: impl PgExecutor<'_>, id: JobId) -> Result<(
         .execute(executor)
         .await?;
     Ok(())
+}
+
+/// Pauses a job, or ends its pause.
+pub async fn set_paused(executor: impl PgExecutor<'_>, id: JobId, paused: bool) -> Result<(), DatabaseError> {
+    sqlx::query!("update job set paused_at = case when $2 then clock_timestamp() end where id = $1", id.uuid(), paused)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Whether another event of progress may be written, so long after the one before; if so its time is taken down.
+pub async fn take_turn_for_progress(
+    executor: impl PgExecutor<'_>,
+    id: JobId,
+    between: Duration,
+) -> Result<bool, DatabaseError> {
+    let taken = sqlx::query!(
+        "update job set progress_at = clock_timestamp()
+         where id = $1 and (progress_at is null or progress_at <= clock_timestamp() - make_interval(secs => $2))",
+        id.uuid(),
+        between.as_secs_f64()
+    )
+    .execute(executor)
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}
+
+/// Adds the seconds of an attempt that has ended; returns whose job it is.
+pub async fn add_seconds(executor: impl PgExecutor<'_>, id: JobId, seconds: f64) -> Result<Tenant, DatabaseError> {
+    let tenant =
+        sqlx::query_scalar!("update job set ran_s = ran_s + $2 where id = $1 returning tenant", id.uuid(), seconds)
+            .fetch_one(executor)
+            .await?;
+    tenant.parse().map_err(|error| DatabaseError::unreadable("job", error))
+}
+
+/// Jobs whose tasks have run longer than their specs allow, with how long and the most that is allowed.
+pub async fn overrun(executor: impl PgExecutor<'_>) -> Result<Vec<(JobId, f64, f64)>, DatabaseError> {
+    let rows = sqlx::query!(
+        r#"select id, ran_s + running_s as "ran_s!", most_s as "most_s!"
+           from job
+           cross join lateral (
+               select coalesce(sum(extract(epoch from clock_timestamp() - task.started_at)), 0)::float8 as running_s
+               from task where job_id = job.id and state = 'running'
+           ) as running
+           cross join lateral (select (spec ->> 'max_runtime_s')::float8 as most_s) as allowed
+           where finished_at is null and spec ? 'max_runtime_s' and ran_s + running_s > most_s
+           limit 100"#
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.ran_s, row.most_s)).collect())
+}
+
+/// Jobs that have not ended and of which no task is there that could go on: nothing would ever happen to them.
+pub async fn stranded(executor: impl PgExecutor<'_>) -> Result<Vec<JobId>, DatabaseError> {
+    let ids = sqlx::query_scalar!(
+        "select id from job
+         where finished_at is null
+               and not exists (select 1 from task where job_id = job.id and state in ('queued', 'held', 'running', 'waiting'))
+         limit 100"
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(JobId::from).collect())
+}
+
+/// Whether [`stranded`] holds of one job.
+pub async fn is_stranded(executor: impl PgExecutor<'_>, id: JobId) -> Result<bool, DatabaseError> {
+    let is_stranded = sqlx::query_scalar!(
+        r#"select finished_at is null
+                  and not exists (
+                      select 1 from task where job_id = job.id and state in ('queued', 'held', 'running', 'waiting')
+                  ) as "is_stranded!"
+           from job where id = $1"#,
+        id.uuid()
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(is_stranded == Some(true))
 }
 
 /// The next event's sequence number; the row stays locked, so numbers become visible in order.

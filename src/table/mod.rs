@@ -7,6 +7,8 @@ pub mod api_key;
 pub mod artifact;
 pub mod dataset;
 pub mod event;
+pub mod expired_job;
+pub mod inventory;
 pub mod job;
 pub mod judgement;
 pub mod loose_blob;
@@ -16,7 +18,9 @@ pub mod prepared;
 pub mod request_allowance;
 pub mod session;
 pub mod task;
+pub mod tenant_share;
 pub mod usage;
+pub mod worker;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secateur_core::inspection::ModelSummary;
+use secateur_core::spec::RequiredDevice;
 use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
 use secateur_core::stage::import::DATASET;
-use secateur_core::wire::{Computed, PROTOCOL, Progress, TaskRequest};
+use secateur_core::wire::{Computed, Device, PROTOCOL, Progress, TaskRequest};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -54,8 +55,12 @@ pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &Cancella
             refused = heartbeats::keep_lease(worker, task, latest) => {
                 tracing::info!(?refused, "stopping the task");
                 stop.cancel();
-                work.await;
-                End::Dropped(refused)
+                match (refused, work.await) {
+                    // It ended in the same moment.
+                    (Written::Paused, end @ End::Finished(_)) => end,
+                    (Written::Paused, _) => End::GivenBack { log: "the job was paused\n".to_owned() },
+                    _ => End::Dropped(refused),
+                }
             }
             () = shutdown.cancelled() => {
                 stop.cancel();
@@ -97,7 +102,7 @@ async fn work(
         spec: task.order.spec().cloned(),
         work: task.plan.work.clone(),
         threads: worker.threads(),
-        device: worker.options.device,
+        device: device(worker, task),
         checkpoint_interval_s: Some(worker.options.checkpoint_interval.as_secs_f64()),
     };
     let (announce, announced) = mpsc::unbounded_channel();
@@ -132,6 +137,7 @@ async fn work(
                 Retry::Never => Failure::Permanent(error),
                 Retry::Once => Failure::Suspected(error),
                 Retry::AsUsual => Failure::Retryable(error),
+                Retry::AsLost => Failure::Lost(error),
             };
             return End::Failed { failure, log };
         }
@@ -173,6 +179,15 @@ async fn work(
             for_later_jobs,
             log: ended.log,
         })),
+    }
+}
+
+/// What the task computes on: what its job requires, else what the worker has.
+fn device(worker: &Worker, task: &ClaimedTask) -> Device {
+    match task.order.spec().and_then(|spec| spec.requires.device) {
+        Some(RequiredDevice::Cpu) => Device::Cpu,
+        Some(RequiredDevice::Gpu) => Device::Cuda,
+        None => worker.options.device,
     }
 }
 

@@ -11,24 +11,29 @@
 mod attempt;
 mod checkpoints;
 mod heartbeats;
+mod identity;
+mod idle;
 mod prepared;
 mod reaper;
 mod slot;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secateur_core::sandbox::{Mode, Sandbox};
-use secateur_core::wire::Device;
+use secateur_core::wire::{Device, PROTOCOL};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::BlobStore;
 use crate::database::Notifications;
 use crate::engine::{self, EngineBinary, ProbeError};
-use crate::queue::{Queue, Share};
+use crate::queue::{Capacity, NewWorker, Queue, Share};
 
-pub use reaper::reap_until;
+use idle::Idle;
+
+pub use reaper::Reaper;
 
 /// The folder of data sets among those of the tasks.
 const DATA_CACHE: &str = "data";
@@ -59,6 +64,8 @@ pub struct WorkerOptions {
     pub checkpoint_interval: Duration,
     /// Time between two looks for work when no hint comes.
     pub poll: Duration,
+    /// The worker ends when it has had no task for so long; `None` when it waits for ever.
+    pub exit_when_idle: Option<Duration>,
     /// What data sets of a remote store may take on this machine's disk between tasks.
     pub data_cache_bytes: u64,
     /// Whether what is prepared of a data set is kept for later jobs and taken over from earlier ones.
@@ -68,6 +75,8 @@ pub struct WorkerOptions {
 /// What every slot of a worker shares.
 #[derive(Debug, Clone)]
 pub struct Worker {
+    /// Its own, without a slash; what stands before the slash in `task.worker`.
+    pub name: String,
     pub queue: Queue,
     pub blobs: BlobStore,
     pub notifications: Notifications,
@@ -75,6 +84,17 @@ pub struct Worker {
 }
 
 impl WorkerOptions {
+    /// What a slot has for its task.
+    fn capacity(&self) -> Capacity {
+        let has_gpu = match self.device {
+            Device::Cuda => true,
+            Device::Auto => Path::new("/dev/nvidiactl").exists(),
+            Device::Cpu => false,
+        };
+        let memory_bytes = engine::memory_of_this_machine().map(|bytes| bytes / self.slots.max(1) as u64);
+        Capacity { has_gpu, memory_bytes }
+    }
+
     /// What the machine can confine, with a line in the log; `None` when an engine does not start to tell.
     ///
     /// # Errors
@@ -99,8 +119,32 @@ impl WorkerOptions {
     }
 }
 
+/// A name for a worker that no other has: of the machine, the process, and what chance adds, for people who read `task.worker`.
+pub fn new_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().replace('/', "-");
+    let mut chance = [0; 3];
+    // Without randomness there are still the machine and the process.
+    let _ = getrandom::fill(&mut chance);
+    let [a, b, c] = chance;
+    format!("{host}-{}-{a:02x}{b:02x}{c:02x}", std::process::id())
+}
+
 impl Worker {
-    /// Runs the slots until `shutdown`; tasks that run then are given back.
+    /// How it is written down for others of this machine; `None` where it could not be told from another process.
+    pub fn enrolment(&self) -> Option<NewWorker> {
+        let Capacity { has_gpu, memory_bytes } = self.options.capacity();
+        Some(NewWorker {
+            name: self.name.clone(),
+            process: identity::this_process()?,
+            version: env!("CARGO_PKG_VERSION"),
+            protocol: PROTOCOL,
+            slots: self.options.slots,
+            has_gpu,
+            memory_bytes,
+        })
+    }
+
+    /// Runs the slots until `shutdown`, or until it has been idle for long enough; tasks that run then are given back.
     pub async fn run(mut self, shutdown: CancellationToken) {
         if let Err(error) = std::fs::remove_dir_all(&self.options.scratch)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -112,11 +156,20 @@ impl Worker {
             Ok(blobs) => self.blobs = blobs,
             Err(error) => tracing::warn!(folder = %copies.display(), %error, "every task copies its data set"),
         }
+        let stop = shutdown.child_token();
+        let idle = Arc::new(Idle::new());
         let mut slots = JoinSet::new();
         for slot in 0..self.options.slots {
-            slots.spawn(slot::run(self.clone(), slot, Share::Jobs, shutdown.clone()));
+            slots.spawn(slot::run(self.clone(), slot, Share::Jobs, idle.clone(), stop.clone()));
         }
-        slots.spawn(slot::run(self.clone(), self.options.slots, Share::Inspections, shutdown.clone()));
+        slots.spawn(slot::run(self.clone(), self.options.slots, Share::Inspections, idle.clone(), stop.clone()));
+        if let Some(long_enough) = self.options.exit_when_idle {
+            let has_been_idle = stop.run_until_cancelled(idle.lasts(long_enough)).await;
+            if has_been_idle.is_some() {
+                tracing::info!(?long_enough, "nothing to do for long enough: ending");
+                stop.cancel();
+            }
+        }
         while let Some(end) = slots.join_next().await {
             if let Err(error) = end {
                 tracing::error!(%error, "worker slot panicked");

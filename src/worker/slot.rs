@@ -1,11 +1,13 @@
 //! One slot: claim, run, tell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::attempt::{self, End};
+use super::idle::Idle;
 use super::{Worker, checkpoints};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
 use crate::job::JobError;
@@ -19,12 +21,14 @@ const PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Takes tasks of one share until `shutdown`; every slot of a worker has a number of its own.
-pub(super) async fn run(worker: Worker, slot: usize, share: Share, shutdown: CancellationToken) {
-    let name = format!("{}/{slot}", worker_name());
+pub(super) async fn run(worker: Worker, slot: usize, share: Share, idle: Arc<Idle>, shutdown: CancellationToken) {
+    let name = format!("{}/{slot}", worker.name);
+    let capacity = worker.options.capacity();
     let mut hints = worker.notifications.subscribe();
     while !shutdown.is_cancelled() {
-        match worker.queue.claim(&name, share).await {
+        match worker.queue.claim(&name, share, capacity).await {
             Ok(Some(task)) => {
+                let _busy = idle.begin();
                 let span = tracing::info_span!(
                     "task", job = %task.lease.job, task = %task.lease.task, stage = task.stage.as_str(),
                     index = task.plan.index, attempt = task.lease.attempt
@@ -121,7 +125,7 @@ impl End {
                 matches!(self, Self::Finished(_) | Self::Failed { failure: Failure::Permanent(_), .. })
             }
             Ok(Written::Cancelled) => true,
-            Ok(Written::LeaseLost) | Err(_) => false,
+            Ok(Written::LeaseLost | Written::Paused) | Err(_) => false,
         }
     }
 
@@ -129,15 +133,9 @@ impl End {
         match self {
             Self::Finished(_) => "finished",
             Self::Failed { failure: Failure::Permanent(_), .. } => "failed for good",
-            Self::Failed { failure: Failure::Suspected(_) | Failure::Retryable(_), .. } => "failed",
+            Self::Failed { failure: Failure::Suspected(_) | Failure::Retryable(_) | Failure::Lost(_), .. } => "failed",
             Self::GivenBack { .. } => "given back",
             Self::Dropped(_) => "dropped",
         }
     }
-}
-
-/// The machine and the process, for those who read `task.worker`.
-fn worker_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}/{}", std::process::id())
 }

@@ -4,6 +4,7 @@ mod configuration;
 mod connections;
 mod key;
 mod serve;
+mod sweep;
 mod usage;
 
 use std::path::Path;

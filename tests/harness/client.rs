@@ -116,6 +116,14 @@ impl Client {
         self.submit_form(form(&serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2"}))).await
     }
 
+    /// The same with what `change` changes.
+    pub(crate) async fn submit_with(&self, change: Value) -> String {
+        let mut spec = serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2"});
+        let fields = change.as_object().expect("the change is an object").clone();
+        spec.as_object_mut().expect("a spec is an object").extend(fields);
+        self.submit_form(form(&spec)).await
+    }
+
     /// Submits a job on the example model without data that waits for this judge before its export, and returns its id. Its finalists
     /// are the candidates 1 and 0.
     pub(crate) async fn submit_judged(&self, judge: Value) -> String {

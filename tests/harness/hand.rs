@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secateur::blob::{BlobKey, BlobStore};
 use secateur::digest::Sha256;
-use secateur::queue::{ClaimedTask, Finished, ForLaterJobs, Queue, Share, Written, fingerprint};
+use secateur::queue::{Capacity, ClaimedTask, Finished, ForLaterJobs, Queue, Share, Written, fingerprint};
 use secateur::table::artifact::Output;
 use secateur::table::loose_blob;
 use secateur::table::prepared::NewPrepared;
@@ -29,6 +29,7 @@ pub(crate) struct Hand {
     pub divergence: f64,
     /// What it finds that a data set needs before it is arrays.
     pub preparation: Option<Preparation>,
+    pub capacity: Capacity,
     /// Whether it finds the samples of earlier jobs damaged.
     pub finds_damage: bool,
 }
@@ -46,7 +47,15 @@ impl Hand {
     fn with_queue(server: &TestServer, queue: Queue) -> Self {
         let blobs = BlobStore::local(&server.data_folder().join("blobs")).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Self { queue, blobs, folder, divergence: 0.5, preparation: None, finds_damage: false }
+        Self {
+            queue,
+            blobs,
+            folder,
+            divergence: 0.5,
+            preparation: None,
+            capacity: Capacity::default(),
+            finds_damage: false,
+        }
     }
 
     /// Takes a task that must be there.
@@ -63,7 +72,7 @@ impl Hand {
     }
 
     pub(crate) async fn claim_of(&self, share: Share) -> Option<ClaimedTask> {
-        self.queue.claim("hand", share).await.unwrap()
+        self.queue.claim("hand", share, self.capacity).await.unwrap()
     }
 
     /// Finishes tasks until one of `stage` is claimed, and returns that one.

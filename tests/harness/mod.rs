@@ -68,6 +68,7 @@ impl TestServer {
         options.slots = 0;
         options.reserve_bytes = 0;
         options.poll = Duration::from_millis(200);
+        options.retry_pause = Duration::ZERO;
         options.database_patience = Duration::from_secs(2);
         change(&mut options);
         let server = Server::start(options.clone()).await.expect("the server starts");
@@ -119,12 +120,12 @@ impl TestServer {
 
     /// The queue of this server, for a test that acts as a worker.
     pub(crate) fn queue(&self) -> Queue {
-        Queue::new(self.server().database().clone(), self.options.lease)
+        Queue::new(self.server().database().clone(), self.options.lease).with_retry_pause(Duration::ZERO)
     }
 
     /// A queue whose leases have another length.
     pub(crate) fn queue_with_lease(&self, lease: Duration) -> Queue {
-        Queue::new(self.server().database().clone(), lease)
+        Queue::new(self.server().database().clone(), lease).with_retry_pause(Duration::ZERO)
     }
 
     pub(crate) fn data_folder(&self) -> PathBuf {

@@ -8,8 +8,12 @@ mod finish;
 mod judge;
 mod lease;
 mod measurements;
+mod pause;
 mod prepared;
+mod reconcile;
 mod restart;
+mod turn;
+mod workers;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ mod inspection;
 mod judge;
 mod limits;
 mod recovery;
+mod schedule;
 mod search;
 mod target;
 
@@ -32,6 +33,7 @@ pub use inspection::InspectionSpec;
 pub use judge::JudgeSpec;
 pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};
 pub use recovery::{ClosedForm, RecoverySpec};
+pub use schedule::{RequiredDevice, Requirements};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{TARGET_TOLERANCE, Target, TargetWire};
 
@@ -235,9 +237,26 @@ pub struct JobSpec {
     /// most 5 % of the job.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
+    /// Of two jobs of one tenant the one with the greater number goes first, -100 to 100.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schema(minimum = -100, maximum = 100)]
+    pub priority: i32,
+    /// What a worker must have to take the job; absent: nothing.
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub requires: Requirements,
+    /// Seconds that the tasks of the job may run, all added up. Time in the queue, at a pause or at a judge does not count. When they are
+    /// over the job fails, and what it has found so far stays; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2_592_000)]
+    pub max_runtime_s: Option<u32>,
     /// At most 32; a key has 1 to 63 characters, a value at most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 fn default_method() -> Method {
@@ -332,6 +351,7 @@ impl JobSpec {
         }
         importance::check(self.importance, self.method, invalid)?;
         recovery::check(&self.recovery, invalid)?;
+        schedule::check(self.priority, self.requires, self.max_runtime_s, invalid)?;
         if let Some(judge) = &self.judge {
             judge::check(judge, invalid)?;
         }

@@ -294,3 +294,21 @@ fn settings_of_training_out_of_range_are_named_with_what_is_allowed() {
         assert!(rejection.detail.contains(allowed) && rejection.detail.contains(value), "{}", rejection.detail);
     }
 }
+
+#[test]
+fn a_turn_that_cannot_be_is_refused_with_what_is_allowed() {
+    for (field, detail) in [
+        (r#""priority": 101"#, "`priority` 101 is out of range: -100 to 100."),
+        (r#""max_runtime_s": 0"#, "`max_runtime_s` 0 is out of range: 1 to 2592000 seconds."),
+        (
+            r#""requires": {"memory_bytes": 0}"#,
+            "`requires.memory_bytes` 0 is out of range: 1 to 9223372036854775807 bytes.",
+        ),
+    ] {
+        let refused = JobSpec::from_json(&format!(r#"{{"target": {{"flops_reduction": 0.5}}, {field}}}"#)).unwrap_err();
+        assert_eq!(refused.detail, detail);
+    }
+    let unknown = r#"{"target": {"flops_reduction": 0.5}, "requires": {"device": "tpu"}}"#;
+    let refused = JobSpec::from_json(unknown).unwrap_err();
+    assert!(refused.detail.contains("expected `cpu` or `gpu`"), "{}", refused.detail);
+}

@@ -54,6 +54,10 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         fine_tune: _,
         judge: _,
         diagnostics: _,
+        // How it takes its turn.
+        priority: _,
+        requires: _,
+        max_runtime_s: _,
         // Has been filled in.
         preset: _,
         name: _,

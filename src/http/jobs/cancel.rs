@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::JobOut;
+use super::{JobOut, has_ended};
 use crate::access::{Caller, Scope};
 use crate::http::App;
-use crate::http::answer::problem::{Code, Problem, ProblemDocument};
+use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::id::{Own, not_found};
 use crate::id::JobId;
 use crate::queue::Cancellation;
@@ -27,10 +27,7 @@ pub(crate) async fn cancel(
     caller.require(Scope::Submit)?;
     match app.queue.cancel(id).await? {
         Cancellation::Cancelled => Ok(Json(JobOut::find(&app, id).await?)),
-        Cancellation::HasEnded(status) => {
-            let detail = format!("Job `{id}` has {}: there is nothing to cancel.", status.as_str());
-            Err(Problem::new(Code::JobHasEnded, detail))
-        }
+        Cancellation::HasEnded(status) => Err(has_ended(id, status, "cancel")),
         Cancellation::NoSuchJob => Err(not_found::<JobId>(id)),
     }
 }

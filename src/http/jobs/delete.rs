@@ -8,7 +8,7 @@ use crate::http::App;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::request::id::{Own, not_found};
 use crate::id::JobId;
-use crate::queue::Deletion;
+use crate::queue::{Deletion, Reason};
 
 /// Delete a job that has ended, with its events and artifacts.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", operation_id = "delete_job", tag = "jobs",
@@ -20,7 +20,7 @@ use crate::queue::Deletion;
     ))]
 pub(crate) async fn delete(State(app): State<App>, caller: Caller, Own(id): Own<JobId>) -> Result<StatusCode, Problem> {
     caller.require(Scope::Submit)?;
-    match app.queue.delete(id).await? {
+    match app.queue.delete(id, Reason::Asked).await? {
         Deletion::Deleted => Ok(app.free_blobs().await),
         Deletion::NotEnded(status) => {
             let detail = format!("Job `{id}` is {}: only a job that has ended can be deleted.", status.as_str());

@@ -34,5 +34,5 @@ pub(crate) async fn list(
     let filter = Filter { tenant: caller.tenant, status, before: page.after };
     let jobs = job::list(app.database.pool(), &filter, page.to_fetch()).await?;
     let (jobs, next) = page.cut(jobs, |job| job.id);
-    Ok(Json(JobPage { items: JobOut::of(&app.database, jobs).await?, next }))
+    Ok(Json(JobPage { items: JobOut::of(&app, jobs).await?, next }))
 }

@@ -2,9 +2,12 @@
 
 pub(super) mod cancel;
 pub(super) mod candidates;
+mod clone;
 pub(super) mod delete;
 pub(super) mod events;
 pub(super) mod list;
+pub(super) mod pause;
+pub(super) mod resume;
 pub(super) mod show;
 pub(super) mod submit;
 
@@ -16,14 +19,14 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::database::Database;
 use crate::http::App;
-use crate::http::answer::problem::Problem;
+use crate::http::answer::problem::{Code, Problem};
 use crate::http::request::id::not_found;
 use crate::id::{DatasetId, JobId, ModelId};
-use crate::job::{Best, JobError, JobResult, JobStatus, Order, StageProgress, TaskProgress, progress_by_stage};
+use crate::job::{Best, JobError, JobResult, JobStatus, Order, StageProgress, TaskProgress, eta_s, progress_by_stage};
 use crate::table::job::{self, Job};
 use crate::table::task;
+use crate::upkeep::Keep;
 
 /// A job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,6 +40,9 @@ pub(super) struct JobOut {
     stage: Stage,
     /// By stage, for every stage that has begun.
     progress: BTreeMap<&'static str, StageProgress>,
+    /// Seconds until the job ends once it runs, as an earlier job on the same model and data set with the same method tells; `null` without
+    /// one, and in lists.
+    eta_s: Option<f64>,
     /// The best network so far, once one is measured.
     best: Option<Best>,
     /// When `status` is `succeeded`.
@@ -49,6 +55,15 @@ pub(super) struct JobOut {
     started_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
+    /// Since when the job is paused: `status` is what it was, and nothing more of it runs until it is resumed.
+    #[serde(with = "time::serde::rfc3339::option")]
+    paused_at: Option<OffsetDateTime>,
+    /// When the job goes with its artifacts, on a server that keeps ended jobs for some days; afterwards it is answered with 410.
+    #[serde(with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+    /// The job that it was made from.
+    #[schema(value_type = Option<String>)]
+    clone_of: Option<JobId>,
     /// As run, defaults filled in; in a list without `config`.
     #[schema(value_type = JobSpec)]
     spec: Order,
@@ -68,37 +83,50 @@ pub(super) struct JobPage {
     pub next: Option<JobId>,
 }
 
+/// Refuses what can only be done with a job that has not ended.
+fn has_ended(id: JobId, status: JobStatus, verb: &str) -> Problem {
+    let ended = if status == JobStatus::Cancelled { "is" } else { "has" };
+    let detail = format!("Job `{id}` {ended} {}: there is nothing to {verb}.", status.as_str());
+    Problem::new(Code::JobHasEnded, detail)
+}
+
 impl JobOut {
     /// The view of one job.
     pub(super) async fn find(app: &App, id: JobId) -> Result<Self, Problem> {
-        let job = job::find(app.database.pool(), id).await?.ok_or_else(|| not_found::<JobId>(id))?;
-        let view = Self::of(&app.database, vec![job]).await?.pop();
-        view.ok_or_else(|| not_found::<JobId>(id))
+        let pool = app.database.pool();
+        let job = job::find(pool, id).await?.ok_or_else(|| not_found::<JobId>(id))?;
+        let tasks: Vec<TaskProgress> = task::progress(pool, &[id]).await?.into_iter().map(|(_, task)| task).collect();
+        let earlier = match job.status.is_final() {
+            true => BTreeMap::new(),
+            false => task::seconds_of_the_like(pool, id).await?,
+        };
+        Ok(Self::new(job, &tasks, &earlier, app.upkeep.keep))
     }
 
     /// The views of some jobs, with the progress of all their tasks.
-    pub(super) async fn of(database: &Database, jobs: Vec<Job>) -> Result<Vec<Self>, Problem> {
+    pub(super) async fn of(app: &App, jobs: Vec<Job>) -> Result<Vec<Self>, Problem> {
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         let mut by_job: BTreeMap<JobId, Vec<TaskProgress>> = BTreeMap::new();
-        for (job, progress) in task::progress(database.pool(), &ids).await? {
+        for (job, progress) in task::progress(app.database.pool(), &ids).await? {
             by_job.entry(job).or_default().push(progress);
         }
         Ok(jobs
             .into_iter()
             .map(|job| {
                 let tasks = by_job.remove(&job.id).unwrap_or_default();
-                Self::new(job, &tasks)
+                Self::new(job, &tasks, &BTreeMap::new(), app.upkeep.keep)
             })
             .collect())
     }
 
-    fn new(job: Job, tasks: &[TaskProgress]) -> Self {
+    fn new(job: Job, tasks: &[TaskProgress], earlier: &BTreeMap<Stage, f64>, keep: Keep) -> Self {
         let by_stage = progress_by_stage(tasks, &job.reused);
         Self {
             id: job.id,
             name: job.name,
             status: job.status,
             stage: job.stage,
+            eta_s: eta_s(job.stage, &by_stage, earlier),
             progress: by_stage.into_iter().map(|(stage, progress)| (stage.as_str(), progress)).collect(),
             best: job.best,
             result: job.result,
@@ -106,6 +134,9 @@ impl JobOut {
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
+            paused_at: job.paused_at,
+            expires_at: job.finished_at.zip(keep.jobs).map(|(finished_at, keep)| finished_at + keep),
+            clone_of: job.clone_of,
             spec: job.order,
             model_id: job.model_id,
             dataset_id: job.dataset_id,

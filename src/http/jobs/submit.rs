@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::JobOut;
+use super::{JobOut, clone};
 use crate::access::{Caller, Scope};
 use crate::http::App;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
@@ -23,9 +23,10 @@ use crate::http::request::multipart::{
     Form, NamedUpload, media_type, missing_part, read_text_field, receive_field, refuse_too_long, unsupported,
 };
 use crate::http::request::parameters::header_text;
-use crate::id::{DatasetId, ModelId};
+use crate::id::{DatasetId, JobId, ModelId};
 use crate::queue::{NewSubmission, Submitted};
 use crate::table::dataset::{self, Dataset};
+use crate::table::job;
 use crate::upload::check_fit;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -36,12 +37,19 @@ const LONGEST_KEY: usize = 255;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = JobIn)]
 pub(crate) struct JobIn {
-    #[schema(value_type = String)]
+    /// May be left out with `clone_of`: it is that job's then.
+    #[schema(value_type = Option<String>)]
     #[allow(dead_code, reason = "only described: the fields are taken out of the JSON by hand")]
-    model_id: ModelId,
+    model_id: Option<ModelId>,
+    /// The same; `null` is none.
     #[schema(value_type = Option<String>)]
     #[allow(dead_code, reason = "only described")]
     dataset_id: Option<DatasetId>,
+    /// An earlier job: its spec, model and data set are taken where this says nothing else. Objects are merged field by field, `null` takes a
+    /// field back to its default; `target` is taken whole, and `fine_tune: null` prunes only.
+    #[schema(value_type = Option<String>)]
+    #[allow(dead_code, reason = "only described")]
+    clone_of: Option<JobId>,
     #[serde(flatten)]
     #[allow(dead_code, reason = "only described")]
     spec: JobSpec,
@@ -112,14 +120,28 @@ async fn from_json(
     check_text(body)?;
     // The values are not looked into: a configuration that is replayed may be long.
     let mut fields: BTreeMap<String, &RawValue> = parse_json(body.as_bytes())?;
-    let model_id = take_id::<ModelId>(&mut fields, "model_id")?.ok_or_else(|| {
+    let earlier = match take_id::<JobId>(&mut fields, "clone_of")? {
+        Some(id) => Some(job::find(app.database.pool(), require_own(app, &caller, id).await?).await?),
+        None => None,
+    };
+    let earlier = earlier.flatten();
+    let model_id = take_id::<ModelId>(&mut fields, "model_id")?.or(earlier.as_ref().map(|job| job.model_id));
+    let model_id = model_id.ok_or_else(|| {
         let detail = "`model_id` is missing: the id of a model that was uploaded before.";
         Rejection::new(RejectionCode::InvalidSpec, detail)
             .at("model_id")
             .hint("Upload one with POST /v1/models, or send model and spec at once in a multipart form.")
     })?;
-    let dataset_id = take_id::<DatasetId>(&mut fields, "dataset_id")?;
-    let spec = parse_spec(&serde_json::to_string(&fields).expect("what was read as JSON can be written"))?;
+    let dataset_id = match fields.contains_key("dataset_id") {
+        true => take_id::<DatasetId>(&mut fields, "dataset_id")?,
+        false => earlier.as_ref().and_then(|job| job.dataset_id),
+    };
+    let spec = match earlier.as_ref().and_then(|job| job.order.spec()) {
+        Some(spec) => clone::changed(spec, &fields),
+        None => serde_json::to_string(&fields),
+    };
+    let spec = parse_spec(&spec.expect("what was read as JSON can be written"))?;
+    let clone_of = earlier.map(|job| job.id);
 
     let model_id = require_own(app, &caller, model_id).await?;
     let dataset = match dataset_id {
@@ -131,7 +153,7 @@ async fn from_json(
         None => None,
     };
     check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
-    Ok(NewSubmission { caller, spec, model_id, dataset_id, idempotency_key })
+    Ok(NewSubmission { caller, spec, model_id, dataset_id, clone_of, idempotency_key })
 }
 
 async fn from_form(
@@ -159,7 +181,7 @@ async fn from_form(
     };
     check_fit(&spec, dataset.as_ref().map(|dataset| &dataset.summary))?;
     let dataset_id = dataset.map(|dataset| dataset.id);
-    Ok(NewSubmission { caller, spec, model_id: model.id, dataset_id, idempotency_key })
+    Ok(NewSubmission { caller, spec, model_id: model.id, dataset_id, clone_of: None, idempotency_key })
 }
 
 async fn accept_dataset(app: &App, caller: &Caller, upload: NamedUpload) -> Result<Dataset, Problem> {

@@ -20,7 +20,8 @@ use crate::http::answer::problem::Problem;
 use crate::http::request::id::not_found;
 use crate::id::JobId;
 use crate::table::artifact::{self, Artifact};
-use crate::table::task::{self, JudgeTask, TaskState};
+use crate::table::task::waiting::{self, JudgeTask};
+use crate::table::task::{self, TaskState};
 use crate::table::{job, judgement};
 
 /// Where a judgement is.
@@ -103,7 +104,7 @@ impl JudgementsOut {
         let Some((spec, judge)) = job.order.spec().and_then(|spec| Some((spec, spec.judge.as_ref()?))) else {
             return Ok(Self::without(JudgementState::NoJudge, None));
         };
-        let Some(asked) = task::judge_task(pool, id).await? else {
+        let Some(asked) = waiting::judge_task(pool, id).await? else {
             let state = if job.status.is_final() { JudgementState::Ended } else { JudgementState::NotAsked };
             return Ok(Self::without(state, Some(judge)));
         };
@@ -172,6 +173,6 @@ fn state(asked: &JudgeTask) -> JudgementState {
     match asked.state {
         TaskState::Succeeded => JudgementState::Decided,
         TaskState::Cancelled | TaskState::Failed => JudgementState::Ended,
-        TaskState::Queued | TaskState::Running | TaskState::Waiting => JudgementState::Open,
+        TaskState::Queued | TaskState::Held | TaskState::Running | TaskState::Waiting => JudgementState::Open,
     }
 }

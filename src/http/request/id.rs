@@ -7,6 +7,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use sqlx::PgPool;
+use time::format_description::well_known::Rfc3339;
 
 use crate::access::{Caller, Tenant};
 use crate::database::DatabaseError;
@@ -22,6 +23,11 @@ pub(crate) trait ResourceId: FromStr<Err = InvalidId> + Display + Copy + Send + 
 
     /// Whether it names something, and something of this tenant.
     fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> impl Future<Output = Result<bool, DatabaseError>> + Send;
+
+    /// What is said of an id that names nothing of this tenant.
+    fn missing(self, _pool: &PgPool, _tenant: &Tenant) -> impl Future<Output = Result<Problem, DatabaseError>> + Send {
+        async move { Ok(not_found::<Self>(self)) }
+    }
 }
 
 impl ResourceId for JobId {
@@ -30,6 +36,13 @@ impl ResourceId for JobId {
 
     async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
         table::job::belongs_to(pool, self, tenant).await
+    }
+
+    async fn missing(self, pool: &PgPool, tenant: &Tenant) -> Result<Problem, DatabaseError> {
+        let Some(at) = table::expired_job::find(pool, self, tenant).await? else { return Ok(not_found::<Self>(self)) };
+        let at = at.format(&Rfc3339).expect("a time of the database is within RFC 3339");
+        let detail = format!("Job `{self}` expired: it was deleted at {at} with its artifacts.");
+        Ok(Problem::new(Code::JobExpired, detail).hint("`expires_at` of a job says until when it is kept."))
     }
 }
 
@@ -69,7 +82,7 @@ pub(crate) fn not_found<I: ResourceId>(id: impl Display) -> Problem {
 pub(crate) async fn require_own<I: ResourceId>(app: &App, caller: &Caller, id: I) -> Result<I, Problem> {
     match id.belongs_to(app.database.pool(), &caller.tenant).await? {
         true => Ok(id),
-        false => Err(not_found::<I>(id)),
+        false => Err(id.missing(app.database.pool(), &caller.tenant).await?),
     }
 }
 

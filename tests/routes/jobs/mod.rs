@@ -1,9 +1,11 @@
 mod cancel;
 mod candidates;
+mod clone;
 mod delete;
 mod events;
 mod idempotency;
 mod judgements;
 mod list;
+mod pause;
 mod show;
 mod submit;

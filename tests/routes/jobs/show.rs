@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use secateur_core::stage::Stage;
+use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::harness::{Hand, TestServer, eventually};
@@ -95,4 +96,29 @@ async fn a_finished_job_shows_best_result_and_every_stage() {
         assert!(job["progress"].get(stage).is_some(), "{stage} is missing: {job}");
     }
     assert!(job["finished_at"].as_str() > job["started_at"].as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_like_an_earlier_one_says_how_long_it_will_take() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let hand = Hand::of(&server);
+    let first = client.submit().await;
+    let path = format!("/v1/jobs/{first}");
+    assert!(client.get(&path).await.expect(StatusCode::OK)["eta_s"].is_null());
+    hand.finish_all().await;
+    let times = "update task set started_at = finished_at - make_interval(secs => case stage when 'export' then 40 else 10 end)";
+    sqlx::query(times).execute(server.pool()).await.unwrap();
+    assert!(client.get(&path).await.expect(StatusCode::OK)["eta_s"].is_null(), "it has ended");
+
+    let path = format!("/v1/jobs/{}", client.submit().await);
+    let eta = client.get(&path).await.expect(StatusCode::OK)["eta_s"].as_f64().unwrap();
+    // Six stages, one of them of 40 seconds; those of several tasks took a little longer from the first to the last.
+    assert!((90.0..120.0).contains(&eta), "{eta}");
+    hand.claim_at(Stage::Export).await;
+    let eta = client.get(&path).await.expect(StatusCode::OK)["eta_s"].as_f64().unwrap();
+    assert!((50.0..51.0).contains(&eta), "{eta}");
+
+    let other = client.submit_with(json!({"method": "uniform"})).await;
+    assert!(client.get(&format!("/v1/jobs/{other}")).await.expect(StatusCode::OK)["eta_s"].is_null());
 }

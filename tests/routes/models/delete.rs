@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use secateur::access::Scope;
-use secateur::queue::Share;
+use secateur::queue::{Capacity, Share};
 use serde_json::json;
 
 use crate::harness::{Hand, TestServer, count_files};
@@ -27,11 +27,12 @@ async fn what_is_deleted_is_gone_and_can_be_uploaded_again() {
         assert_eq!(count_files(&blobs), 1);
     }
     assert!(
-        Hand::of(&server).queue.claim("hand", Share::Inspections).await.unwrap().is_some_and(|task| task
-            .plan
-            .inputs
-            .len()
-            == 1)
+        Hand::of(&server)
+            .queue
+            .claim("hand", Share::Inspections, Capacity::default())
+            .await
+            .unwrap()
+            .is_some_and(|task| task.plan.inputs.len() == 1)
     );
 }
 

@@ -8,6 +8,8 @@ use secateur::id::{JobId, ModelId};
 use secateur::table::loose_blob;
 use secateur::upkeep::Keep;
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::harness::{Hand, TestServer, count_files, eventually};
 
@@ -59,10 +61,15 @@ async fn jobs_that_ended_long_ago_expire_with_all_that_they_made() {
     let old = client.submit().await;
     Hand::of(&server).finish_all().await;
     let new = client.submit().await;
-    age(&server, "update job set finished_at = finished_at - interval '2 days'").await;
     let path = format!("/v1/jobs/{old}");
-    eventually("the job expires", || async { (client.get(&path).await.status == StatusCode::NOT_FOUND).then_some(()) })
+    let job = client.get(&path).await.expect(StatusCode::OK);
+    let time = |name: &str| OffsetDateTime::parse(job[name].as_str().unwrap(), &Rfc3339).unwrap();
+    assert_eq!(time("expires_at") - time("finished_at"), DAY);
+    age(&server, "update job set finished_at = finished_at - interval '2 days'").await;
+    eventually("the job expires", || async { (client.get(&path).await.status == StatusCode::GONE).then_some(()) })
         .await;
+    client.get(&path).await.problem(410, "job_expired");
+    client.get(&format!("{path}/artifacts")).await.problem(410, "job_expired");
     let blobs = server.data_folder().join("blobs/jobs");
     eventually("its blobs are freed", || async { (count_files(&blobs) == 0).then_some(()) }).await;
     client.get(&format!("/v1/jobs/{new}")).await.expect(StatusCode::OK);

@@ -16,11 +16,17 @@ struct Working {
 }
 
 impl Working {
+    /// A worker that stays, with leases of an hour.
     fn join(server: &TestServer) -> Self {
+        Self::join_with(server, &[])
+    }
+
+    fn join_with(server: &TestServer, more: &[&str]) -> Self {
         let data = server.data_folder();
         let scratch = tempfile::tempdir().unwrap();
         let child = secateur_with_engine()
-            .args(["worker", "--lease", "3", "--database-url", &server.database_url()])
+            .args(["worker", "--lease", "3600", "--database-url", &server.database_url()])
+            .args(more)
             .arg("--blobs")
             .arg(data.join("blobs"))
             .arg("--scratch")
@@ -74,12 +80,41 @@ async fn a_worker_does_the_servers_work_and_leaves_at_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_task_of_a_worker_that_was_killed_goes_to_another() {
-    let server = TestServer::start_with(|options| {
-        options.lease = Duration::from_secs(3);
-        options.heartbeat = Duration::from_millis(750);
+async fn a_worker_that_is_to_end_when_idle_does_what_there_is_and_ends() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let path = submit(&client, 1).await;
+    let mut worker = Working::join_with(&server, &["--exit-when-idle", "2"]);
+    let ended = tokio::task::spawn_blocking(move || worker.child.wait().unwrap()).await.unwrap();
+    assert_eq!(ended.code(), Some(0));
+    let job = client.get(&path).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "succeeded");
+    let enrolled: i64 = sqlx::query_scalar("select count(*) from worker").fetch_one(server.pool()).await.unwrap();
+    assert_eq!(enrolled, 0, "it has signed off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_gives_back_what_it_works_on_when_the_job_is_paused() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let path = submit(&client, 20).await;
+    let _worker = Working::join(&server);
+    wait_for(&client, &path, "stage", "tune").await;
+    client.post(&format!("{path}/pause")).await.expect(StatusCode::OK);
+    eventually("the task is held", || async {
+        let state: String =
+            sqlx::query_scalar("select state from task where stage = 'tune'").fetch_one(server.pool()).await.unwrap();
+        (state == "held").then_some(())
     })
     .await;
+    client.post(&format!("{path}/resume")).await.expect(StatusCode::OK);
+    wait_for(&client, &path, "status", "succeeded").await;
+}
+
+/// Its lease lasts an hour: the other worker is of the same machine and sees that the process is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_task_of_a_worker_that_was_killed_goes_to_another_of_the_machine_at_once() {
+    let server = TestServer::start_with(|options| options.lease = Duration::from_hours(1)).await;
     let client = server.client();
     let path = submit(&client, 20).await;
     let first = Working::join(&server);
@@ -92,9 +127,9 @@ async fn the_task_of_a_worker_that_was_killed_goes_to_another() {
     drop(first);
     let _second = Working::join(&server);
     wait_for(&client, &path, "status", "succeeded").await;
-    let failures: i64 = sqlx::query_scalar("select sum(failures)::int8 from task")
-        .fetch_one(server.queue().database().pool())
+    let counts: (i64, i64) = sqlx::query_as("select sum(failures)::int8, sum(attempt)::int8 - count(*) from task")
+        .fetch_one(server.pool())
         .await
         .unwrap();
-    assert_eq!(failures, 1, "one worker was lost");
+    assert_eq!(counts, (0, 1), "one task had a second attempt, and none has failed");
 }

@@ -5,15 +5,22 @@
 //! whoever comes second finds nothing. A blob is freed while its row in `loose_blob` is locked, and the row goes after it: a crash
 //! between the two frees it once more. A round is bounded, and what is left waits for the next.
 
-use std::time::Duration;
+mod sweep;
+
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::{BlobError, BlobStore};
 use crate::database::DatabaseError;
-use crate::queue::Queue;
-use crate::table::{dataset, job, loose_blob, model};
+use crate::queue::{Queue, Reason};
+use crate::table::{dataset, expired_job, job, loose_blob, model};
 use crate::upload::Uploads;
+
+pub use sweep::{SETTLED, Swept, sweep};
+
+/// Between two comparisons of the whole store with the tables.
+const BETWEEN_SWEEPS: Duration = Duration::from_hours(24);
 
 /// Deletions of each kind, and blobs, in one round.
 const BATCH: i64 = 100;
@@ -47,11 +54,21 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// A round at every interval until `shutdown`.
+    /// A round at every interval until `shutdown`, and a sweep every day.
     pub async fn run_until(self, interval: Duration, shutdown: CancellationToken) {
+        let mut swept = Instant::now();
         loop {
             if let Err(error) = self.round().await {
                 tracing::warn!(%error, "upkeep failed, trying again");
+            }
+            if swept.elapsed() >= BETWEEN_SWEEPS {
+                match sweep(self.queue.database(), &self.blobs, SETTLED).await {
+                    Ok(found) => {
+                        tracing::info!(blobs = found.blobs, loose = found.loose, lost = found.lost.len(), "swept");
+                    }
+                    Err(error) => tracing::warn!(%error, "the sweep failed"),
+                }
+                swept = Instant::now();
             }
             if shutdown.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
                 return;
@@ -86,7 +103,7 @@ impl Upkeep {
         let pool = self.queue.database().pool();
         if let Some(age) = self.keep.jobs {
             for id in job::ended_before(pool, age, BATCH).await? {
-                let end = self.queue.delete(id).await?;
+                let end = self.queue.delete(id, Reason::Expired).await?;
                 tracing::info!(job = %id, ?end, "job expired");
             }
         }
@@ -100,6 +117,7 @@ impl Upkeep {
                 tracing::info!(dataset = %id, ?end, "data set expired");
             }
         }
+        expired_job::delete_old(pool).await?;
         model::delete_tombstones(pool, BATCH).await?;
         dataset::delete_tombstones(pool, BATCH).await
     }

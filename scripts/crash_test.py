@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Kills a working server over and over, and looks whether anything was lost.
 
-    python3 scripts/crash_test.py SECATEUR [--kills 500] [--seed 0] [--between 0.5 4] [--folder FOLDER]
+    python3 scripts/crash_test.py SECATEUR [--kills 500] [--seed 0] [--between 0.02 0.1] [--folder FOLDER]
 
 SECATEUR is the binary, with secateur-engine beside it. A server with its own PostgreSQL and one more worker, which reaches the database
-through a relay of this script, run jobs on an example network with real engines. First one job runs undisturbed. Then, at random moments
-between the two numbers of --between in seconds, one of these happens:
+through a relay of this script, run jobs on an example network with real engines. First one job runs undisturbed. Then, again and again after
+a random part of the time that it took, between the two numbers of --between, one of these happens:
 
     engine    a process that works on a task is killed
     worker    the other worker is killed, and started again at once
@@ -67,9 +67,10 @@ def main() -> int:
         world.start()
         expected = world.run_job()
         print(f"undisturbed: {expected['seconds']:.0f} s, model.pt {expected['model.pt'][:12]}", flush=True)
+        between = tuple(part * expected["seconds"] for part in arguments.between)
         jobs = 0
         while kills.total() < arguments.kills:
-            with world.disturbed(chance, arguments.between, kills):
+            with world.disturbed(chance, between, kills):
                 found = world.run_job()
             jobs += 1
             for name in COMPARED:
@@ -96,7 +97,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("binary", type=Path)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--between", type=float, nargs=2, default=(0.5, 4.0))
+    parser.add_argument("--between", type=float, nargs=2, default=(0.02, 0.1))
     parser.add_argument("--folder", type=Path)
     return parser.parse_args()
 
@@ -194,7 +195,7 @@ class World:
             )
 
     @contextlib.contextmanager
-    def disturbed(self, chance: random.Random, between: tuple[float, float], kills: Counter[str]) -> Any:
+    def disturbed(self, chance: random.Random, between: tuple[float, ...], kills: Counter[str]) -> Any:
         """Things happen as long as this lasts."""
         over = threading.Event()
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
@@ -15,6 +17,16 @@ pub struct Sha256([u8; 32]);
 impl Sha256 {
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// A digest as HTTP has it (RFC 9530).
+    pub fn from_base64(text: &str) -> Option<Self> {
+        STANDARD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// The same, to send it.
+    pub fn to_base64(self) -> String {
+        STANDARD.encode(self.0)
     }
 
     /// The digest and the length of a file, read in pieces.

@@ -97,6 +97,11 @@ prefixed_id!(
     "dst_"
 );
 prefixed_id!(
+    /// A resumable upload.
+    UploadId,
+    "upl_"
+);
+prefixed_id!(
     /// A key of the API; not its secret.
     KeyId,
     "key_"

@@ -12,6 +12,7 @@ use crate::queue::Queue;
 use crate::quota::Quotas;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
+use crate::upload::resumable::Resumable;
 
 /// What every handler shares.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub struct App {
     pub blobs: BlobStore,
     pub staging: Staging,
     pub uploads: Uploads,
+    pub resumable: Resumable,
     pub upkeep: Upkeep,
     pub quotas: Quotas,
     pub notifications: Notifications,

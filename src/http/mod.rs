@@ -23,6 +23,7 @@ mod request;
 mod router;
 mod service;
 mod session;
+mod uploads;
 
 pub use app::App;
 pub use gate::{Entrance, Gate};

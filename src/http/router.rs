@@ -17,7 +17,7 @@ use super::answer::drain;
 use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
-use super::{App, artifacts, datasets, guard, jobs, judgements, keys, models, service, session};
+use super::{App, artifacts, datasets, guard, jobs, judgements, keys, models, service, session, uploads};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -49,6 +49,8 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(models::upload::upload, models::list::list))
         .routes(routes!(models::show::show, models::delete::delete))
         .routes(routes!(models::inspect::inspect))
+        .routes(routes!(uploads::create::create, uploads::options::describe))
+        .routes(routes!(uploads::show::show, uploads::offset::offset, uploads::append::append, uploads::delete::delete))
         .routes(routes!(datasets::upload::upload, datasets::list::list))
         .routes(routes!(datasets::show::show, datasets::delete::delete))
         .routes(routes!(keys::create::create, keys::list::list))

@@ -9,6 +9,8 @@ use super::StartError;
 const BLOBS: &str = "blobs";
 const STAGING: &str = "staging";
 const SCRATCH: &str = "scratch";
+/// Uploads that come in pieces; they outlive the server.
+const UPLOADS: &str = "uploads";
 
 /// A locked data folder; the lock goes with the process.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl DataFolder {
             std::fs::create_dir_all(parent).map_err(StartError::io(what()))?;
         }
         make(path, 0o711).map_err(StartError::io(what()))?;
-        for part in [BLOBS, STAGING, SCRATCH] {
+        for part in [BLOBS, STAGING, SCRATCH, UPLOADS] {
             make(&path.join(part), 0o700).map_err(StartError::io(what()))?;
         }
         let path = path.canonicalize().map_err(StartError::io(what()))?;
@@ -54,6 +56,10 @@ impl DataFolder {
 
     pub fn staging(&self) -> PathBuf {
         self.path.join(STAGING)
+    }
+
+    pub fn uploads(&self) -> PathBuf {
+        self.path.join(UPLOADS)
     }
 
     pub fn scratch(&self) -> PathBuf {

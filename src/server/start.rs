@@ -18,6 +18,7 @@ use crate::http::{self, App, CookieKind, Entrance, Gate};
 use crate::queue::Queue;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
+use crate::upload::resumable::Resumable;
 use crate::worker::{self, Reaper, Worker, WorkerOptions};
 
 /// Connections beside those of the slots: API requests, the listener for notifications, the reaper.
@@ -107,6 +108,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     };
     let staging = Staging::open(&folder.staging(), options.max_upload_bytes, options.reserve_bytes)
         .map_err(StartError::io("staging folder"))?;
+    let resumable = Resumable::open(&folder.uploads(), options.max_upload_bytes, options.reserve_bytes);
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .map_err(StartError::io(format!("listening on {}", options.listen)))?;
@@ -165,6 +167,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     let upkeep = Upkeep {
         queue: queue.clone(),
         uploads: uploads.clone(),
+        resumable: resumable.clone(),
         blobs: blobs.clone(),
         keep: options.keep,
         prepared_cache_bytes: options.prepared_cache_bytes,
@@ -176,6 +179,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         blobs: blobs.clone(),
         staging,
         uploads,
+        resumable,
         upkeep,
         quotas: options.quotas,
         notifications,

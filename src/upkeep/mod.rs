@@ -16,6 +16,7 @@ use crate::database::DatabaseError;
 use crate::queue::{Queue, Reason};
 use crate::table::{dataset, expired_job, job, loose_blob, model};
 use crate::upload::Uploads;
+use crate::upload::resumable::Resumable;
 
 pub use sweep::{SETTLED, Swept, sweep};
 
@@ -40,6 +41,8 @@ pub enum UpkeepError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Blob(#[from] BlobError),
+    #[error("the folder of resumable uploads: {0}")]
+    Resumable(#[from] std::io::Error),
 }
 
 /// What is cleaned up; clones share it.
@@ -47,6 +50,7 @@ pub enum UpkeepError {
 pub struct Upkeep {
     pub queue: Queue,
     pub uploads: Uploads,
+    pub resumable: Resumable,
     pub blobs: BlobStore,
     pub keep: Keep,
     /// What is prepared of data sets may take so many bytes, beside what unfinished jobs need.
@@ -79,6 +83,7 @@ impl Upkeep {
     /// Deletes what has expired and frees what is loose, within bounds.
     pub async fn round(&self) -> Result<(), UpkeepError> {
         self.expire().await?;
+        self.resumable.expire().await?;
         for _ in 0..BATCH {
             if !self.queue.evict_prepared(self.prepared_cache_bytes).await? {
                 break;

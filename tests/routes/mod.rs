@@ -6,3 +6,4 @@ mod datasets;
 mod jobs;
 mod models;
 mod service;
+mod uploads;

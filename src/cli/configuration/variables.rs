@@ -113,6 +113,8 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
             ),
             variable("STUDY", "–", "More options for `benches/methods/compare.py` (`make bench-study`)"),
             variable("STEP", "–", "More options for `benches/step/compare.py` (`make bench-step`)"),
+            variable("QUEUE", "1 8 64 512", "Options for `benches/queue` (`make bench-queue`)"),
+            variable("CRASH", "–", "More options for `scripts/crash_test.py` (`make crash-test`)"),
             variable("RECOVER", "–", "More options for `benches/recover/compare.py` (`make bench-recover`)"),
         ],
     },

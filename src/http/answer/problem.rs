@@ -32,6 +32,12 @@ pub enum Code {
     InvalidParameter,
     MissingPart,
     UploadBroken,
+    DigestMismatch,
+    UploadNotFound,
+    UploadLocked,
+    OffsetMismatch,
+    ChecksumMismatch,
+    TusVersionUnsupported,
     Unauthenticated,
     InsufficientScope,
     CsrfTokenNeeded,
@@ -80,6 +86,14 @@ impl Code {
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid_parameter", "Parameter or header is not valid"),
             Self::MissingPart => (S::BAD_REQUEST, "missing_part", "A part of the body is missing"),
             Self::UploadBroken => (S::BAD_REQUEST, "upload_broken", "Upload broke off"),
+            Self::DigestMismatch => (S::BAD_REQUEST, "digest_mismatch", "File does not have its digest"),
+            Self::UploadNotFound => (S::NOT_FOUND, "upload_not_found", "No such upload"),
+            Self::UploadLocked => (S::LOCKED, "upload_locked", "Another request adds to the upload"),
+            Self::OffsetMismatch => (S::CONFLICT, "offset_mismatch", "Upload is not at this offset"),
+            Self::ChecksumMismatch => (checksum_mismatch(), "checksum_mismatch", "Piece does not have its checksum"),
+            Self::TusVersionUnsupported => {
+                (S::PRECONDITION_FAILED, "tus_version_unsupported", "Version of the tus protocol not supported")
+            }
             Self::RouteNotFound => (S::NOT_FOUND, "route_not_found", "No such route"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "Key is missing or not in force"),
             Self::InsufficientScope => (S::FORBIDDEN, "insufficient_scope", "Key does not allow this"),
@@ -124,6 +138,11 @@ impl Code {
             Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "No space left"),
         }
     }
+}
+
+/// The status that tus has for it.
+fn checksum_mismatch() -> StatusCode {
+    StatusCode::from_u16(460).expect("460 is a status")
 }
 
 /// A refusal or failure of one request; boxed, since most requests have none.

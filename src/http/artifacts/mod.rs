@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::response::Builder;
-use axum::http::{Response, header};
+use axum::http::{HeaderName, Response, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,6 +17,9 @@ use crate::http::answer::problem::Problem;
 use crate::http::request::id::not_found;
 use crate::id::JobId;
 use crate::table::job;
+
+/// The digest of the whole file (RFC 9530), also with a part of it.
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// A file that a job made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,6 +44,7 @@ pub(super) struct ArtifactList {
 fn describe(artifact: &PublicArtifact, etag: &str) -> Builder {
     Response::builder()
         .header(header::ETAG, etag)
+        .header(REPR_DIGEST, format!("sha-256=:{}:", artifact.sha256.to_base64()))
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::CACHE_CONTROL, "private, no-cache")
         .header(header::CONTENT_TYPE, artifact.content_type)

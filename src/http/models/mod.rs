@@ -79,7 +79,7 @@ async fn find(app: &App, id: ModelId) -> Result<Model, Problem> {
 }
 
 /// `3,224,224`, or for several inputs `[3,224,224],[10]`.
-fn parse_shapes(text: &str) -> Option<InputShape> {
+pub(super) fn parse_shapes(text: &str) -> Option<InputShape> {
     if text.trim().is_empty() {
         return None;
     }

@@ -7,16 +7,19 @@ use axum::BoxError;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use futures::StreamExt;
 
 use super::body::LONGEST_JSON;
+use super::parameters::header_text;
 use crate::blob::{Staged, Staging, StagingError};
+use crate::digest::Sha256;
 use crate::http::answer::problem::{Code, Problem};
 use crate::http::answer::quote::{LONGEST_VALUE, cut};
 use crate::http::connection::body::BodyError;
 
 const LONGEST_NAME: usize = 255;
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// The media type of a body, without its parameters.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
@@ -51,7 +54,9 @@ pub(crate) async fn receive_file(
         }
         "application/octet-stream" => {
             let announced = content_length(request.headers());
+            let digest = content_digest(request.headers())?;
             let staged = receive_body(staging, announced, request.into_body()).await?;
+            check_digest(digest, &staged)?;
             Ok(NamedUpload { staged, name: clean_name(name)? })
         }
         other => Err(unsupported(other, "`application/octet-stream` or `multipart/form-data`")),
@@ -122,7 +127,9 @@ impl Form {
 
 pub(crate) async fn receive_field(staging: &Staging, field: Field<'_>) -> Result<NamedUpload, Problem> {
     let name = clean_name(field.file_name())?;
+    let digest = content_digest(field.headers())?;
     let staged = staging.receive(None, field).await.map_err(|error| refuse(error, malformed))?;
+    check_digest(digest, &staged)?;
     Ok(NamedUpload { staged, name })
 }
 
@@ -163,12 +170,35 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// `Content-Digest` (RFC 9530) of a body that is a file, or of a file's part: the SHA-256 among its digests.
+fn content_digest(headers: &HeaderMap) -> Result<Option<Sha256>, Problem> {
+    let Some(text) = header_text(headers, CONTENT_DIGEST)? else { return Ok(None) };
+    let Some(value) = text.split(',').find_map(|digest| digest.trim().strip_prefix("sha-256=")) else {
+        // Algorithms that the recipient does not know are to be passed over.
+        return Ok(None);
+    };
+    let value = value.strip_prefix(':').and_then(|value| value.strip_suffix(':'));
+    let allowed = "`sha-256=:`, the digest in base64 and `:`";
+    let digest = value.and_then(Sha256::from_base64);
+    digest.map(Some).ok_or_else(|| Problem::invalid_parameter(CONTENT_DIGEST.as_str(), text, allowed))
+}
+
+fn check_digest(announced: Option<Sha256>, staged: &Staged) -> Result<(), Problem> {
+    match announced {
+        Some(announced) if announced != staged.sha256 => {
+            let detail = format!("The file has the SHA-256 {}, and `Content-Digest` says {announced}.", staged.sha256);
+            Err(Problem::new(Code::DigestMismatch, detail).hint("It was damaged on its way: send it again."))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn receive_body(staging: &Staging, announced: Option<u64>, body: Body) -> Result<Staged, Problem> {
     let broken = |error| Problem::broken_body(&error);
     staging.receive(announced, body.into_data_stream().boxed()).await.map_err(|error| refuse(error, broken))
 }
 
-fn refuse<E>(error: StagingError<E>, broken: impl FnOnce(E) -> Problem) -> Problem {
+pub(crate) fn refuse<E>(error: StagingError<E>, broken: impl FnOnce(E) -> Problem) -> Problem {
     match error {
         StagingError::TooLarge { max_bytes } => Problem::payload_too_large(max_bytes),
         StagingError::Full => Problem::new(Code::StorageFull, "There is no space left for the upload."),
@@ -192,7 +222,7 @@ fn malformed(error: MultipartError) -> Problem {
 }
 
 /// A name is for people; it must be printable and not too long.
-fn clean_name(name: Option<&str>) -> Result<Option<String>, Problem> {
+pub(crate) fn clean_name(name: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
     if name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
         let allowed = format!("at most {LONGEST_NAME} printable characters");

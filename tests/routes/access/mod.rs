@@ -20,6 +20,7 @@ struct Belongings {
     job: String,
     model: String,
     dataset: String,
+    upload: String,
     key: String,
 }
 
@@ -28,7 +29,8 @@ impl Belongings {
         let (key, secret) = server.make_key(tenant, Scope::Admin).await;
         let client = server.client().with_key(&secret);
         let (model, dataset) = (client.upload_model().await, client.upload_dataset().await);
-        Self { job: submit(&client, &model).await, client, model, dataset, key: key.to_string() }
+        let upload = crate::routes::uploads::begin(&client).await;
+        Self { job: submit(&client, &model).await, client, model, dataset, upload, key: key.to_string() }
     }
 }
 

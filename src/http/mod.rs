@@ -13,6 +13,7 @@ mod app;
 mod artifacts;
 pub mod connection;
 mod datasets;
+mod deliveries;
 mod gate;
 mod guard;
 mod jobs;
@@ -23,6 +24,7 @@ mod request;
 mod router;
 mod service;
 mod session;
+mod webhook_secrets;
 
 pub use app::App;
 pub use gate::{Entrance, Gate};

@@ -22,8 +22,10 @@ mod finish;
 mod heartbeat;
 mod judge;
 mod measurements;
+mod outbox;
 mod prepared;
 mod reap;
+mod redeliver;
 mod submit;
 
 use std::time::Duration;
@@ -113,6 +115,11 @@ async fn notify_stop(transaction: &mut Transaction, job: JobId) -> Result<(), Da
 /// Tells idle workers that there is work.
 async fn notify_tasks(transaction: &mut Transaction) -> Result<(), DatabaseError> {
     notify(transaction, crate::database::TASK_CHANNEL, "").await
+}
+
+/// Tells the deliverers that a webhook has to be told something.
+async fn notify_webhooks(transaction: &mut Transaction) -> Result<(), DatabaseError> {
+    notify(transaction, crate::database::WEBHOOK_CHANNEL, "").await
 }
 
 async fn notify(transaction: &mut Transaction, channel: &str, payload: &str) -> Result<(), DatabaseError> {

@@ -24,6 +24,7 @@ use crate::http::connection::ConnectionLimits;
 use crate::queue::LEASE;
 use crate::quota::Quotas;
 use crate::upkeep::Keep;
+use crate::webhook::WebhookOptions;
 use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, PREPARED_CACHE_BYTES, Worker};
 
 pub use data_folder::DataFolder;
@@ -64,6 +65,7 @@ pub struct ServerOptions {
     pub connections: ConnectionLimits,
     pub quotas: Quotas,
     pub keep: Keep,
+    pub webhooks: WebhookOptions,
     /// Between two rounds of upkeep.
     pub upkeep_interval: Duration,
     pub engine: Option<EngineBinary>,
@@ -96,6 +98,7 @@ impl ServerOptions {
             connections: ConnectionLimits::default(),
             quotas: Quotas::default(),
             keep: Keep::default(),
+            webhooks: WebhookOptions::default(),
             upkeep_interval: Duration::from_mins(1),
             engine: None,
             slots: 1,
@@ -130,6 +133,8 @@ pub enum StartError {
     NoKeys(SocketAddr),
     #[error(transparent)]
     Engine(#[from] EngineNotFound),
+    #[error("webhooks cannot be sent from this machine: {0}")]
+    Webhooks(String),
     #[error("the sandbox is required, and cannot be had: {0}")]
     Sandbox(#[from] ProbeError),
 }
@@ -145,6 +150,9 @@ impl StartError {
             Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
             Self::NoKeys(_) => Some("make one with `secateur key create`, or let everyone in with --allow-anonymous"),
             Self::Sandbox(_) => Some("`--sandbox auto` goes on with the layers that there are; the log says which"),
+            Self::Webhooks(_) => Some(
+                "are the certificates of the authorities installed? On Debian or Ubuntu: apt-get install ca-certificates",
+            ),
             Self::Io { .. } | Self::Database(_) | Self::Blobs(_) => None,
         }
     }
@@ -167,6 +175,7 @@ pub struct Server {
     work: JoinHandle<()>,
     reaper: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    deliverer: JoinHandle<()>,
     listener: JoinHandle<()>,
     _data_folder: DataFolder,
 }
@@ -194,6 +203,7 @@ impl Server {
         let _ = self.work.await;
         let _ = self.reaper.await;
         let _ = self.upkeep.await;
+        let _ = self.deliverer.await;
         if tokio::time::timeout(TIME_TO_DRAIN, self.listener).await.is_err() {
             tracing::warn!("answers under way were cut off");
         }

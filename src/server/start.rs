@@ -18,6 +18,7 @@ use crate::http::{self, App, CookieKind, Entrance, Gate};
 use crate::queue::Queue;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
+use crate::webhook::{Deliverer, Receivers, Sender};
 use crate::worker::{self, Worker, WorkerOptions};
 
 /// Connections beside those of the slots: API requests, the listener for notifications, the reaper.
@@ -129,6 +130,10 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         None => None,
     };
 
+    let receivers = Arc::new(Receivers::new(&options.webhooks.allow));
+    let sender = Sender::new(receivers.clone(), options.webhooks.timeout);
+    let sender = sender.map_err(|error| StartError::Webhooks(error.to_string()))?;
+
     let Backend { database, postgres } =
         connect(&folder, options.database_url.as_deref(), options.slots, options.database_patience).await?;
     let access = match open_access(&options.access, address, &database).await {
@@ -163,6 +168,14 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         keep: options.keep,
         prepared_cache_bytes: options.prepared_cache_bytes,
     };
+    let deliverer = Deliverer {
+        database: database.clone(),
+        notifications: notifications.clone(),
+        sender: Arc::new(sender),
+        at_once: options.webhooks.at_once,
+        poll: options.poll,
+    };
+    let deliverer = tokio::spawn(deliverer.run_until(stop_working.clone()));
     let upkept = tokio::spawn(upkeep.clone().run_until(options.upkeep_interval, stop_working.clone()));
     let app = App {
         database: queue.database().clone(),
@@ -173,6 +186,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         upkeep,
         quotas: options.quotas,
         notifications,
+        receivers,
         access: access.access,
         entrance: access.entrance,
         cookie: CookieKind::of(options.access.public_url.as_ref()),
@@ -192,6 +206,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         work,
         reaper,
         upkeep: upkept,
+        deliverer,
         listener,
         _data_folder: folder,
     })

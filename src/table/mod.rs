@@ -17,6 +17,9 @@ pub mod request_allowance;
 pub mod session;
 pub mod task;
 pub mod usage;
+pub mod webhook_attempt;
+pub mod webhook_delivery;
+pub mod webhook_secret;
 
 use serde::Serialize;
 use serde_json::Value;

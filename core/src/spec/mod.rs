@@ -11,6 +11,7 @@ mod limits;
 mod recovery;
 mod search;
 mod target;
+mod webhook;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};
 pub use recovery::{ClosedForm, RecoverySpec};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{TARGET_TOLERANCE, Target, TargetWire};
+pub use webhook::{WebhookEvent, WebhookSpec};
 
 use search::with_preset;
 
@@ -235,6 +237,9 @@ pub struct JobSpec {
     /// most 5 % of the job.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
+    /// Where a server tells how the job went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookSpec>,
     /// At most 32; a key has 1 to 63 characters, a value at most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -266,6 +271,12 @@ impl JobSpec {
     /// What the spec says of the model's outputs.
     pub fn outputs(&self) -> &[OutputSpec] {
         self.fine_tune.as_ref().map_or(&[], |fine_tune| &fine_tune.outputs)
+    }
+
+    /// What an engine is to know of the spec: all but whom the server tells.
+    #[must_use]
+    pub fn without_webhook(&self) -> Self {
+        Self { webhook: None, ..self.clone() }
     }
 
     /// What says how labels are read: the objective and the settings of its loss.
@@ -334,6 +345,9 @@ impl JobSpec {
         recovery::check(&self.recovery, invalid)?;
         if let Some(judge) = &self.judge {
             judge::check(judge, invalid)?;
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook::check(webhook, invalid)?;
         }
         if let Some(settings) = &self.fine_tune {
             fine_tune::check(settings, invalid)?;

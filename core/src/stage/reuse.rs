@@ -54,6 +54,8 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         fine_tune: _,
         judge: _,
         diagnostics: _,
+        // Whom the server tells.
+        webhook: _,
         // Has been filled in.
         preset: _,
         name: _,

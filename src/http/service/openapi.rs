@@ -20,6 +20,7 @@ use crate::http::router::{guarded_routes, public_routes};
         (name = "jobs", description = "Pruning jobs, their events and their artifacts"),
         (name = "models", description = "TorchScript models that were uploaded"),
         (name = "datasets", description = "Data sets that were uploaded"),
+        (name = "webhooks", description = "What webhooks were told, and the secrets that sign it"),
         (name = "access", description = "Keys and browser sessions"),
         (name = "service", description = "The service itself"),
     )

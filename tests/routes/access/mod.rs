@@ -21,6 +21,7 @@ struct Belongings {
     model: String,
     dataset: String,
     key: String,
+    webhook_secret: String,
 }
 
 impl Belongings {
@@ -28,7 +29,9 @@ impl Belongings {
         let (key, secret) = server.make_key(tenant, Scope::Admin).await;
         let client = server.client().with_key(&secret);
         let (model, dataset) = (client.upload_model().await, client.upload_dataset().await);
-        Self { job: submit(&client, &model).await, client, model, dataset, key: key.to_string() }
+        let secret = client.post("/v1/webhook-secrets").await.expect(StatusCode::CREATED);
+        let webhook_secret = secret["id"].as_str().unwrap().to_owned();
+        Self { job: submit(&client, &model).await, client, model, dataset, key: key.to_string(), webhook_secret }
     }
 }
 

@@ -14,6 +14,7 @@ mod prune;
 mod serve;
 mod table;
 mod webhook;
+mod webhook_secret;
 mod worker;
 
 use std::process::ExitCode;
@@ -52,7 +53,7 @@ enum Command {
     /// Make, list and revoke keys of the API
     Key(key::KeyArguments),
     /// Make, list and delete what webhooks are signed with
-    WebhookSecret(webhook::WebhookSecretArguments),
+    WebhookSecret(webhook_secret::WebhookSecretArguments),
     /// Bring the database's schema up to date
     Migrate(serve::MigrateArguments),
     /// Print the API's description
@@ -141,7 +142,7 @@ pub fn main() -> ExitCode {
             Command::Prune(arguments) => prune::prune(*arguments).await,
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Key(arguments) => key::key(arguments).await,
-            Command::WebhookSecret(arguments) => webhook::webhook_secret(arguments).await,
+            Command::WebhookSecret(arguments) => webhook_secret::webhook_secret(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),
             Command::Configuration => {

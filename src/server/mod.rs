@@ -133,8 +133,6 @@ pub enum StartError {
     NoKeys(SocketAddr),
     #[error(transparent)]
     Engine(#[from] EngineNotFound),
-    #[error("webhooks cannot be sent from this machine: {0}")]
-    Webhooks(String),
     #[error("the sandbox is required, and cannot be had: {0}")]
     Sandbox(#[from] ProbeError),
 }
@@ -150,9 +148,6 @@ impl StartError {
             Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
             Self::NoKeys(_) => Some("make one with `secateur key create`, or let everyone in with --allow-anonymous"),
             Self::Sandbox(_) => Some("`--sandbox auto` goes on with the layers that there are; the log says which"),
-            Self::Webhooks(_) => Some(
-                "are the certificates of the authorities installed? On Debian or Ubuntu: apt-get install ca-certificates",
-            ),
             Self::Io { .. } | Self::Database(_) | Self::Blobs(_) => None,
         }
     }

@@ -130,10 +130,6 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         None => None,
     };
 
-    let receivers = Arc::new(Receivers::new(&options.webhooks.allow));
-    let sender = Sender::new(receivers.clone(), options.webhooks.timeout);
-    let sender = sender.map_err(|error| StartError::Webhooks(error.to_string()))?;
-
     let Backend { database, postgres } =
         connect(&folder, options.database_url.as_deref(), options.slots, options.database_patience).await?;
     let access = match open_access(&options.access, address, &database).await {
@@ -168,10 +164,11 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         keep: options.keep,
         prepared_cache_bytes: options.prepared_cache_bytes,
     };
+    let receivers = Arc::new(Receivers::new(&options.webhooks.allow));
     let deliverer = Deliverer {
         database: database.clone(),
         notifications: notifications.clone(),
-        sender: Arc::new(sender),
+        sender: Arc::new(Sender::new(receivers.clone(), options.webhooks.timeout)),
         at_once: options.webhooks.at_once,
         poll: options.poll,
     };

@@ -4,7 +4,7 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 
 use crate::database::DatabaseError;
-use crate::id::{DeliveryId, JobId};
+use crate::id::DeliveryId;
 
 /// Attempts of a delivery that are kept; deliveries that are asked for again and again have more.
 const MOST: i32 = 50;
@@ -12,7 +12,6 @@ const MOST: i32 = 50;
 /// A row.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    pub delivery: DeliveryId,
     pub number: i32,
     pub started_at: OffsetDateTime,
     /// `None` while it is under way, and for ever when its server was lost.
@@ -58,18 +57,4 @@ pub async fn end(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-/// The attempts of all deliveries of a job, oldest first.
-pub async fn list(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<Attempt>, DatabaseError> {
-    let attempts = sqlx::query_as!(
-        Attempt,
-        "select delivery_id as delivery, number, started_at, ended_at, status_code, error
-         from webhook_attempt join webhook_delivery on webhook_delivery.id = delivery_id
-         where job_id = $1 order by delivery_id, number",
-        job.uuid()
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(attempts)
 }

@@ -11,6 +11,7 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::webhook_attempt::Attempt;
 use crate::access::Tenant;
 use crate::database::DatabaseError;
 use crate::id::{DeliveryId, JobId};
@@ -64,6 +65,8 @@ pub struct Delivery {
     /// While an attempt is under way, when it is given up for lost.
     pub next_attempt_at: Option<OffsetDateTime>,
     pub delivered_at: Option<OffsetDateTime>,
+    /// Oldest first.
+    pub attempts: Vec<Attempt>,
 }
 
 /// A delivery that one deliverer may attempt now.
@@ -88,6 +91,19 @@ struct RawDelivery {
     created_at: OffsetDateTime,
     next_attempt_at: Option<OffsetDateTime>,
     delivered_at: Option<OffsetDateTime>,
+    number: Option<i32>,
+    started_at: Option<OffsetDateTime>,
+    ended_at: Option<OffsetDateTime>,
+    status_code: Option<i32>,
+    error: Option<String>,
+}
+
+impl RawDelivery {
+    /// The attempt that the row brings, when the delivery has any.
+    fn attempt(&self) -> Option<Attempt> {
+        let (ended_at, status_code, error) = (self.ended_at, self.status_code, self.error.clone());
+        Some(Attempt { number: self.number?, started_at: self.started_at?, ended_at, status_code, error })
+    }
 }
 
 impl TryFrom<RawDelivery> for Delivery {
@@ -103,6 +119,7 @@ impl TryFrom<RawDelivery> for Delivery {
             created_at: raw.created_at,
             next_attempt_at: raw.next_attempt_at,
             delivered_at: raw.delivered_at,
+            attempts: Vec::new(),
         })
     }
 }
@@ -219,15 +236,27 @@ pub async fn redeliver(executor: impl PgExecutor<'_>, job: JobId, id: DeliveryId
     Ok(written.rows_affected() == 1)
 }
 
-/// The deliveries of a job, in the order of their events.
+/// The deliveries of a job, in the order of their events, with their attempts: in one statement, so that the two tell of one moment.
 pub async fn list(executor: impl PgExecutor<'_>, job: JobId) -> Result<Vec<Delivery>, DatabaseError> {
     let rows = sqlx::query_as!(
         RawDelivery,
-        "select id, event, url, state, created_at, next_attempt_at, delivered_at from webhook_delivery
-         where job_id = $1 order by event_seq",
+        "select id, event, url, state, created_at, next_attempt_at, delivered_at,
+                number as \"number?\", started_at as \"started_at?\", ended_at, status_code, error
+         from webhook_delivery left join webhook_attempt on delivery_id = id
+         where job_id = $1 order by event_seq, number",
         job.uuid()
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter().map(Delivery::try_from).collect()
+    let mut deliveries: Vec<Delivery> = Vec::new();
+    for row in rows {
+        let attempt = row.attempt();
+        if deliveries.last().is_none_or(|last| last.id.uuid() != row.id) {
+            deliveries.push(row.try_into()?);
+        }
+        if let (Some(last), Some(attempt)) = (deliveries.last_mut(), attempt) {
+            last.attempts.push(attempt);
+        }
+    }
+    Ok(deliveries)
 }

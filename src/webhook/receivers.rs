@@ -204,7 +204,7 @@ mod tests {
         assert!(admits(&receivers, "ci.internal", Reach::Anywhere, "10.1.2.3"));
         assert!(
             !admits(&receivers, "ci.internal", Reach::AllowedAlone, "1.1.1.1"),
-            "plain http leaves the house nowhere"
+            "plain http reaches what is allowed alone"
         );
         assert!(!admits(&receivers, "ci.internal", Reach::Anywhere, "10.2.0.1"));
     }

@@ -31,6 +31,12 @@ const USER_AGENT: &str = concat!("secateur/", env!("CARGO_PKG_VERSION"));
 pub struct Sender {
     receivers: Arc<Receivers>,
     timeout: Duration,
+    /// Or why there are none.
+    clients: Result<Clients, String>,
+}
+
+#[derive(Debug)]
+struct Clients {
     anywhere: Client,
     allowed_alone: Client,
 }
@@ -60,6 +66,8 @@ pub(super) enum SendError {
     NotAllowed(#[from] NotAllowed),
     #[error("the URL is not valid")]
     NoUrl,
+    #[error("this server cannot send: {0}")]
+    NoClient(String),
     #[error("{NO_ADDRESS}")]
     NoAddress,
     #[error("no answer within {} seconds", .0.as_secs())]
@@ -78,31 +86,23 @@ const NO_ADDRESS: &str = "the host's name leads to no address to which this serv
 struct NoAddress;
 
 impl Sender {
-    /// # Errors
-    /// The machine has no certificates of authorities, or random numbers.
-    pub fn new(receivers: Arc<Receivers>, timeout: Duration) -> Result<Self, reqwest::Error> {
-        let client = |reach| {
-            Client::builder()
-                .dns_resolver(Guard { receivers: receivers.clone(), reach })
-                .redirect(Policy::none())
-                .retry(reqwest::retry::never())
-                .no_proxy()
-                .referer(false)
-                .http1_only()
-                .pool_max_idle_per_host(0)
-                .user_agent(USER_AGENT)
-                .timeout(timeout)
-                .build()
-        };
-        let (anywhere, allowed_alone) = (client(Reach::Anywhere)?, client(Reach::AllowedAlone)?);
-        Ok(Self { receivers, timeout, anywhere, allowed_alone })
+    /// On a machine without certificates of authorities it sends nothing, and says so in the log of every attempt.
+    pub fn new(receivers: Arc<Receivers>, timeout: Duration) -> Self {
+        let clients = Clients::new(&receivers, timeout).map_err(|error| {
+            let cause = innermost(&error).to_string();
+            tracing::warn!(cause, "webhooks cannot be sent");
+            cause
+        });
+        Self { receivers, timeout, clients }
     }
 
     pub(super) async fn send(&self, message: Message<'_>) -> Result<Answer, SendError> {
         let url = Url::parse(message.url).map_err(|_| SendError::NoUrl)?;
-        let client = match self.receivers.check(&url)? {
-            Reach::Anywhere => &self.anywhere,
-            Reach::AllowedAlone => &self.allowed_alone,
+        let reach = self.receivers.check(&url)?;
+        let clients = self.clients.as_ref().map_err(|cause| SendError::NoClient(cause.clone()))?;
+        let client = match reach {
+            Reach::Anywhere => &clients.anywhere,
+            Reach::AllowedAlone => &clients.allowed_alone,
         };
         let (id, timestamp) = (message.id.to_string(), OffsetDateTime::now_utc().unix_timestamp());
         let signatures: Vec<String> =
@@ -124,10 +124,7 @@ impl Sender {
         if error.is_timeout() {
             return SendError::TimedOut(self.timeout);
         }
-        let mut cause: &dyn Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
+        let cause = innermost(error);
         if cause.is::<NoAddress>() {
             return SendError::NoAddress;
         }
@@ -137,6 +134,34 @@ impl Sender {
             false => SendError::Broken(text),
         }
     }
+}
+
+impl Clients {
+    fn new(receivers: &Arc<Receivers>, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let client = |reach| {
+            Client::builder()
+                .dns_resolver(Guard { receivers: receivers.clone(), reach })
+                .redirect(Policy::none())
+                .retry(reqwest::retry::never())
+                .no_proxy()
+                .referer(false)
+                .http1_only()
+                .pool_max_idle_per_host(0)
+                .user_agent(USER_AGENT)
+                .timeout(timeout)
+                .build()
+        };
+        Ok(Self { anywhere: client(Reach::Anywhere)?, allowed_alone: client(Reach::AllowedAlone)? })
+    }
+}
+
+/// What an error comes from in the end; what stands around it repeats the URL.
+fn innermost(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 /// Resolves names to the addresses that may be reached; those are what the client connects to.

@@ -142,5 +142,6 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
     let (server, receiver) = (server().await, Receiver::start().await);
     receiver.reply(Reply::Endless);
     let job = cancelled_job(&server.client(), &receiver).await;
-    assert_eq!(after_attempts(&server.client(), &job, 1).await["status"], "delivered");
+    let delivery = after_attempts(&server.client(), &job, 1).await;
+    assert_eq!((&delivery["status"], &delivery["attempts"][0]["status_code"]), (&"delivered".into(), &200.into()));
 }

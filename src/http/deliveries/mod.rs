@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::http::App;
 use crate::http::answer::problem::Problem;
 use crate::id::{DeliveryId, JobId};
-use crate::table::webhook_attempt::{self, Attempt};
+use crate::table::webhook_attempt::Attempt;
 use crate::table::webhook_delivery::{self, Delivery, DeliveryState};
 
 /// Where a delivery is in its life.
@@ -70,30 +70,27 @@ pub(super) struct DeliveryList {
 
 impl DeliveryList {
     pub(super) async fn find(app: &App, id: JobId) -> Result<Self, Problem> {
-        let pool = app.database.pool();
-        let deliveries = webhook_delivery::list(pool, id).await?;
-        let attempts = webhook_attempt::list(pool, id).await?;
-        Ok(Self { items: deliveries.into_iter().map(|delivery| DeliveryOut::new(delivery, &attempts)).collect() })
+        let deliveries = webhook_delivery::list(app.database.pool(), id).await?;
+        Ok(Self { items: deliveries.into_iter().map(DeliveryOut::from).collect() })
     }
 }
 
-impl DeliveryOut {
-    fn new(delivery: Delivery, attempts: &[Attempt]) -> Self {
-        let Delivery { id, event, url, state, created_at, next_attempt_at, delivered_at } = delivery;
+impl From<Delivery> for DeliveryOut {
+    fn from(delivery: Delivery) -> Self {
+        let Delivery { id, event, url, state, created_at, next_attempt_at, delivered_at, attempts } = delivery;
         let status = match state {
             DeliveryState::Pending => DeliveryStatus::Pending,
             DeliveryState::Delivered => DeliveryStatus::Delivered,
             DeliveryState::Failed => DeliveryStatus::Failed,
         };
-        let own = attempts.iter().filter(|attempt| attempt.delivery == id);
-        let attempts = own.cloned().map(AttemptOut::from).collect();
+        let attempts = attempts.into_iter().map(AttemptOut::from).collect();
         Self { id, event, url, status, created_at, next_attempt_at, delivered_at, attempts }
     }
 }
 
 impl From<Attempt> for AttemptOut {
     fn from(attempt: Attempt) -> Self {
-        let Attempt { number, started_at, ended_at, status_code, error, .. } = attempt;
+        let Attempt { number, started_at, ended_at, status_code, error } = attempt;
         Self { number, started_at, ended_at, status_code, error }
     }
 }

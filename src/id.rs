@@ -107,6 +107,16 @@ prefixed_id!(
     "key_"
 );
 prefixed_id!(
+    /// What a job's webhook is told once; the `webhook-id` of every attempt.
+    DeliveryId,
+    "dlv_"
+);
+prefixed_id!(
+    /// A secret that signs deliveries; not the secret itself.
+    WebhookSecretId,
+    "whs_"
+);
+prefixed_id!(
     /// A task; seen in logs only.
     TaskId,
     "tsk_"

@@ -17,4 +17,5 @@ pub mod server;
 pub mod table;
 pub mod upkeep;
 pub mod upload;
+pub mod webhook;
 pub mod worker;

@@ -6,4 +6,5 @@ mod harness;
 mod hostile;
 mod queue;
 mod routes;
+mod webhooks;
 mod with_engine;

@@ -87,7 +87,7 @@ pub(super) async fn key(arguments: KeyArguments) -> Result<(), CliError> {
 }
 
 /// Runs something on the database, wherever it is and whether or not a server runs.
-async fn on_database(
+pub(super) async fn on_database(
     storage: StorageOptions,
     run: impl AsyncFnOnce(&Database) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
@@ -137,7 +137,7 @@ fn cells(key: &ApiKey) -> [String; 6] {
     [key.id.to_string(), key.scope.to_string(), key.tenant.to_string(), used, state, key.name.clone()]
 }
 
-fn to_the_second(at: OffsetDateTime) -> String {
+pub(super) fn to_the_second(at: OffsetDateTime) -> String {
     let at = at.replace_nanosecond(0).expect("0 is a nanosecond of every second");
     at.format(&Rfc3339).expect("a time of the database is within RFC 3339's years")
 }

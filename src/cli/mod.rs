@@ -14,6 +14,8 @@ mod prune;
 mod serve;
 mod sweep;
 mod table;
+mod webhook;
+mod webhook_secret;
 mod worker;
 
 use std::process::ExitCode;
@@ -42,7 +44,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the API and workers, with a private database unless DATABASE_URL names one
-    Serve(serve::ServeArguments),
+    Serve(Box<serve::ServeArguments>),
     /// Join the workers of a server on another machine
     Worker(worker::WorkerArguments),
     /// Prune a model here, without server and database
@@ -51,6 +53,8 @@ enum Command {
     Inspect(inspect::InspectArguments),
     /// Make, list and revoke keys of the API
     Key(key::KeyArguments),
+    /// Make, list and delete what webhooks are signed with
+    WebhookSecret(webhook_secret::WebhookSecretArguments),
     /// Bring the database's schema up to date
     Migrate(serve::MigrateArguments),
     /// Compare the stored blobs with the database, free what belongs to nothing and name what is lost
@@ -136,11 +140,12 @@ pub fn main() -> ExitCode {
     let runtime = runtime.expect("a machine that runs programs has threads and epoll");
     let end = runtime.block_on(async {
         match arguments.command {
-            Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Serve(arguments) => serve::serve(*arguments).await,
             Command::Worker(arguments) => worker::work(arguments).await,
             Command::Prune(arguments) => prune::prune(*arguments).await,
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Key(arguments) => key::key(arguments).await,
+            Command::WebhookSecret(arguments) => webhook_secret::webhook_secret(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Sweep(arguments) => sweep::run(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),

@@ -160,7 +160,10 @@ fn parse_numbers(text: &str) -> Result<Value, String> {
 }
 
 pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
-    let spec = spec(&arguments)?;
+    let mut spec = spec(&arguments)?;
+    if spec.webhook.take().is_some() {
+        eprintln!("warning: `webhook` in the spec is for servers; nobody is told when this ends");
+    }
     if spec.judge.is_some() && arguments.judge.is_none() {
         return Err(LocalError::NoJudge.into());
     }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::engine::EngineOptions;
 use super::limits::LimitOptions;
+use super::webhook::WebhookArguments;
 use super::{CliError, cancelled_by_signals};
 use crate::access::{HostName, PublicUrl};
 use crate::blob::BlobStore;
@@ -33,6 +34,8 @@ pub(super) struct ServeArguments {
     reserve_bytes: u64,
     #[command(flatten)]
     limits: LimitOptions,
+    #[command(flatten)]
+    webhooks: WebhookArguments,
     #[command(flatten)]
     work: WorkOptions,
 }
@@ -121,7 +124,8 @@ pub(super) struct MigrateArguments {
 }
 
 pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
-    let ServeArguments { listen, access, storage, blobs, max_upload_bytes, reserve_bytes, limits, work } = arguments;
+    let ServeArguments { listen, access, storage, blobs, max_upload_bytes, reserve_bytes, limits, webhooks, work } =
+        arguments;
     let engine = if work.slots > 0 { Some(work.engine.find()?) } else { None };
     let lease = Duration::from_secs(work.lease);
     let shutdown = cancelled_by_signals();
@@ -140,6 +144,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
         connections: limits.connections(),
         quotas: limits.quotas(),
         keep: limits.keep(),
+        webhooks: webhooks.options(),
         engine,
         data_cache_bytes: work.data_cache_bytes,
         prepared_cache_bytes: work.prepared_cache_bytes,

@@ -14,7 +14,9 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub use error::DatabaseError;
-pub use notifications::{JOB_CHANNEL, Notifications, STOP_CHANNEL, Subscription, TASK_CHANNEL, Wakeup};
+pub use notifications::{
+    JOB_CHANNEL, Notifications, STOP_CHANNEL, Subscription, TASK_CHANNEL, WEBHOOK_CHANNEL, Wakeup,
+};
 pub use retry::retry_while_away;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

@@ -24,12 +24,16 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Channel for jobs whose running tasks are no longer wanted; the payload is the job's id.
 pub const STOP_CHANNEL: &str = "secateur_stop";
 
+/// Channel for what has to be delivered to webhooks; no payload.
+pub const WEBHOOK_CHANNEL: &str = "secateur_webhook";
+
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wakeup {
     Job(JobId),
     Stop(JobId),
     Task,
+    Webhook,
     /// The connection was lost: anything.
     Anything,
 }
@@ -89,7 +93,7 @@ impl Subscription {
 
 async fn relay(database: &Database, sender: &broadcast::Sender<Wakeup>) -> Result<(), DatabaseError> {
     let mut listener = PgListener::connect_with(database.pool()).await?;
-    listener.listen_all([JOB_CHANNEL, STOP_CHANNEL, TASK_CHANNEL]).await?;
+    listener.listen_all([JOB_CHANNEL, STOP_CHANNEL, TASK_CHANNEL, WEBHOOK_CHANNEL]).await?;
     // Whatever was sent before we listened.
     let mut wakeup = Some(Wakeup::Anything);
     loop {
@@ -101,6 +105,7 @@ async fn relay(database: &Database, sender: &broadcast::Sender<Wakeup>) -> Resul
             None => return Ok(()),
             Some(notification) => match notification.channel() {
                 TASK_CHANNEL => Some(Wakeup::Task),
+                WEBHOOK_CHANNEL => Some(Wakeup::Webhook),
                 STOP_CHANNEL => notification.payload().parse().ok().map(Wakeup::Stop),
                 _ => notification.payload().parse().ok().map(Wakeup::Job),
             },

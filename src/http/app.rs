@@ -1,5 +1,7 @@
 //! What every handler shares.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use secateur_core::sandbox::Sandbox;
 
@@ -13,6 +15,7 @@ use crate::quota::Quotas;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::upload::resumable::Resumable;
+use crate::webhook::Receivers;
 
 /// What every handler shares.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct App {
     pub upkeep: Upkeep,
     pub quotas: Quotas,
     pub notifications: Notifications,
+    /// Whom webhooks may be sent to.
+    pub receivers: Arc<Receivers>,
     pub access: Access,
     pub entrance: Entrance,
     pub cookie: CookieKind,

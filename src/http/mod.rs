@@ -13,6 +13,7 @@ mod app;
 mod artifacts;
 pub mod connection;
 mod datasets;
+mod deliveries;
 mod gate;
 mod guard;
 mod jobs;
@@ -24,6 +25,7 @@ mod router;
 mod service;
 mod session;
 mod uploads;
+mod webhook_secrets;
 
 pub use app::App;
 pub use gate::{Entrance, Gate};

@@ -17,7 +17,10 @@ use super::answer::drain;
 use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
-use super::{App, artifacts, datasets, guard, jobs, judgements, keys, models, service, session, uploads};
+use super::{
+    App, artifacts, datasets, deliveries, guard, jobs, judgements, keys, models, service, session, uploads,
+    webhook_secrets,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -46,6 +49,8 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(judgements::list::list, judgements::post::post))
         .routes(routes!(artifacts::list::list))
         .routes(routes!(artifacts::download::download))
+        .routes(routes!(deliveries::list::list))
+        .routes(routes!(deliveries::redeliver::redeliver))
         .routes(routes!(models::upload::upload, models::list::list))
         .routes(routes!(models::show::show, models::delete::delete))
         .routes(routes!(models::inspect::inspect))
@@ -55,6 +60,8 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(datasets::show::show, datasets::delete::delete))
         .routes(routes!(keys::create::create, keys::list::list))
         .routes(routes!(keys::revoke::revoke))
+        .routes(routes!(webhook_secrets::create::create, webhook_secrets::list::list))
+        .routes(routes!(webhook_secrets::delete::delete))
         .routes(routes!(session::show::show, session::close::close))
 }
 

@@ -22,10 +22,12 @@ mod finish;
 mod heartbeat;
 mod judge;
 mod measurements;
+mod outbox;
 mod pause;
 mod prepared;
 mod reap;
 mod reconcile;
+mod redeliver;
 mod submit;
 mod workers;
 
@@ -138,6 +140,11 @@ async fn notify_stop(transaction: &mut Transaction, job: JobId) -> Result<(), Da
 /// Tells idle workers that there is work.
 async fn notify_tasks(transaction: &mut Transaction) -> Result<(), DatabaseError> {
     notify(transaction, crate::database::TASK_CHANNEL, "").await
+}
+
+/// Tells the deliverers that a webhook has to be told something.
+async fn notify_webhooks(transaction: &mut Transaction) -> Result<(), DatabaseError> {
+    notify(transaction, crate::database::WEBHOOK_CHANNEL, "").await
 }
 
 async fn notify(transaction: &mut Transaction, channel: &str, payload: &str) -> Result<(), DatabaseError> {

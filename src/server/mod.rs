@@ -24,6 +24,7 @@ use crate::http::connection::ConnectionLimits;
 use crate::queue::{LEASE, RETRY_PAUSE};
 use crate::quota::Quotas;
 use crate::upkeep::Keep;
+use crate::webhook::WebhookOptions;
 use crate::worker::{CHECKPOINT_INTERVAL, DATA_CACHE_BYTES, PREPARED_CACHE_BYTES, Reaper, Worker};
 
 pub use data_folder::DataFolder;
@@ -64,6 +65,7 @@ pub struct ServerOptions {
     pub connections: ConnectionLimits,
     pub quotas: Quotas,
     pub keep: Keep,
+    pub webhooks: WebhookOptions,
     /// Between two rounds of upkeep.
     pub upkeep_interval: Duration,
     pub engine: Option<EngineBinary>,
@@ -98,6 +100,7 @@ impl ServerOptions {
             connections: ConnectionLimits::default(),
             quotas: Quotas::default(),
             keep: Keep::default(),
+            webhooks: WebhookOptions::default(),
             upkeep_interval: Duration::from_mins(1),
             engine: None,
             slots: 1,
@@ -170,6 +173,7 @@ pub struct Server {
     work: JoinHandle<()>,
     reaper: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    deliverer: JoinHandle<()>,
     listener: JoinHandle<()>,
     _data_folder: DataFolder,
 }
@@ -197,6 +201,7 @@ impl Server {
         let _ = self.work.await;
         let _ = self.reaper.await;
         let _ = self.upkeep.await;
+        let _ = self.deliverer.await;
         if tokio::time::timeout(TIME_TO_DRAIN, self.listener).await.is_err() {
             tracing::warn!("answers under way were cut off");
         }

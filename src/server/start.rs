@@ -19,6 +19,7 @@ use crate::queue::Queue;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::upload::resumable::Resumable;
+use crate::webhook::{Deliverer, Receivers, Sender};
 use crate::worker::{self, Reaper, Worker, WorkerOptions};
 
 /// Connections beside those of the slots: API requests, the listener for notifications, the reaper.
@@ -172,6 +173,15 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         keep: options.keep,
         prepared_cache_bytes: options.prepared_cache_bytes,
     };
+    let receivers = Arc::new(Receivers::new(&options.webhooks.allow));
+    let deliverer = Deliverer {
+        database: database.clone(),
+        notifications: notifications.clone(),
+        sender: Arc::new(Sender::new(receivers.clone(), options.webhooks.timeout)),
+        at_once: options.webhooks.at_once,
+        poll: options.poll,
+    };
+    let deliverer = tokio::spawn(deliverer.run_until(stop_working.clone()));
     let upkept = tokio::spawn(upkeep.clone().run_until(options.upkeep_interval, stop_working.clone()));
     let app = App {
         database: queue.database().clone(),
@@ -183,6 +193,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         upkeep,
         quotas: options.quotas,
         notifications,
+        receivers,
         access: access.access,
         entrance: access.entrance,
         cookie: CookieKind::of(options.access.public_url.as_ref()),
@@ -202,6 +213,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         work,
         reaper,
         upkeep: upkept,
+        deliverer,
         listener,
         _data_folder: folder,
     })

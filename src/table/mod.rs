@@ -20,6 +20,9 @@ pub mod session;
 pub mod task;
 pub mod tenant_share;
 pub mod usage;
+pub mod webhook_attempt;
+pub mod webhook_delivery;
+pub mod webhook_secret;
 pub mod worker;
 
 use serde::Serialize;

@@ -1,5 +1,5 @@
 //! Upkeep: frees blobs to which no row refers, and deletes uploads and jobs that nobody has used for long, and what was prepared of data sets
-//! beyond the bytes that it may take.
+//! beyond the bytes that it may take, and webhooks' secrets that sign nothing any more.
 //!
 //! Every server runs it; they do not disturb each other. Each deletion is a transaction that looks again under the lock, so
 //! whoever comes second finds nothing. A blob is freed while its row in `loose_blob` is locked, and the row goes after it: a crash
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blob::{BlobError, BlobStore};
 use crate::database::DatabaseError;
 use crate::queue::{Queue, Reason};
-use crate::table::{dataset, expired_job, job, loose_blob, model};
+use crate::table::{dataset, expired_job, job, loose_blob, model, webhook_secret};
 use crate::upload::Uploads;
 use crate::upload::resumable::Resumable;
 
@@ -84,6 +84,7 @@ impl Upkeep {
     pub async fn round(&self) -> Result<(), UpkeepError> {
         self.expire().await?;
         self.resumable.expire().await?;
+        webhook_secret::delete_retired(self.queue.database().pool()).await?;
         for _ in 0..BATCH {
             if !self.queue.evict_prepared(self.prepared_cache_bytes).await? {
                 break;

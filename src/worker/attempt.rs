@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secateur_core::inspection::ModelSummary;
-use secateur_core::spec::RequiredDevice;
+use secateur_core::spec::{JobSpec, RequiredDevice};
 use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
 use secateur_core::stage::import::DATASET;
@@ -99,7 +99,7 @@ async fn work(
     checkpoints::fetch(worker, task, scratch.path()).await;
     let request = TaskRequest {
         protocol: PROTOCOL,
-        spec: task.order.spec().cloned(),
+        spec: task.order.spec().map(JobSpec::without_webhook),
         work: task.plan.work.clone(),
         threads: worker.threads(),
         device: device(worker, task),

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::serve::Serving;
-use super::{folder, secateur};
+use super::{Serving, folder, secateur};
 use crate::harness::copy_cluster_to;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,12 @@ mod key;
 mod serve;
 mod sweep;
 mod usage;
+mod webhook_secret;
 
 use std::path::Path;
 use std::process::{Command, Output};
+
+pub(crate) use serve::Serving;
 
 /// The program with a clean environment.
 pub(crate) fn secateur() -> Command {

@@ -11,9 +11,9 @@ use super::{folder, secateur, stderr};
 use crate::harness::{Client, eventually};
 
 /// A server in a process of its own; dropping it kills the process the hard way.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    pub(super) client: Client,
+    pub(crate) client: Client,
 }
 
 impl Serving {
@@ -21,12 +21,18 @@ impl Serving {
         Self::start_by(serve(data))
     }
 
-    pub(super) fn start_by(mut serve: Command) -> Self {
+    pub(crate) fn start_by(mut serve: Command) -> Self {
         let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.starts_with("http://127.0.0.1:"), "{line:?}");
         Self { child, client: Client::new(line.trim().to_owned()) }
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn signal(&self, signal: Signal) {

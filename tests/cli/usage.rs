@@ -49,6 +49,23 @@ fn a_missing_engine_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_webhook_in_the_spec_of_a_job_without_a_server_is_ignored_with_a_warning() {
+    let folder = folder();
+    let spec = folder.path().join("spec.json");
+    let json = r#"{"target": {"flops_reduction": 0.5}, "webhook": {"url": "https://ci.example/hook"}}"#;
+    std::fs::write(&spec, json).unwrap();
+    let output = secateur()
+        .args(["prune", "--engine", "/nowhere/secateur-engine", "--spec"])
+        .arg(&spec)
+        .arg(example("vgg-digits.pt"))
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    assert!(said.starts_with("warning: `webhook` in the spec is for servers; nobody is told"), "{said}");
+    assert!(said.contains("/nowhere/secateur-engine"), "the job goes on: {said}");
+}
+
+#[test]
 fn a_worker_without_a_database_it_can_reach_ends_with_a_hint() {
     let folder = folder();
     let output = secateur()

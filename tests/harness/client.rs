@@ -131,6 +131,12 @@ impl Client {
         self.submit_form(form(&spec)).await
     }
 
+    /// Submits a job on the example model without data that has this webhook, and returns its id.
+    pub(crate) async fn submit_hooked(&self, webhook: Value) -> String {
+        let spec = serde_json::json!({"target": {"flops_reduction": 0.5}, "method": "global_l2", "webhook": webhook});
+        self.submit_form(form(&spec)).await
+    }
+
     /// With the model in the form, so that no inspection is queued beside the job.
     async fn submit_form(&self, form: Form) -> String {
         let job = self.post_form("/v1/jobs", form).await.expect(StatusCode::ACCEPTED);

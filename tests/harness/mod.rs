@@ -6,6 +6,7 @@ mod client;
 mod hand;
 mod pictures;
 mod postgres;
+mod receiver;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub(crate) use client::{Answer, Client, file_part, form, json_body, send};
 pub(crate) use hand::{Hand, PREPARED_BYTES};
 pub(crate) use pictures::{cifar_part, idx_part, pictures_part, undecodable};
 pub(crate) use postgres::copy_cluster_to;
+pub(crate) use receiver::{Received, Receiver, Reply};
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -73,6 +75,16 @@ impl TestServer {
         change(&mut options);
         let server = Server::start(options.clone()).await.expect("the server starts");
         Self { server: Some(server), options, folder, database }
+    }
+
+    /// Another server on this one's database, with what `change` changes of this one's options.
+    pub(crate) async fn start_beside(&self, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let folder = data_folder();
+        let mut options = self.options.clone();
+        options.data_folder = folder.path().join("data");
+        change(&mut options);
+        let server = Server::start(options.clone()).await.expect("the server starts");
+        Self { server: Some(server), options, folder, database: None }
     }
 
     /// Stops the server the clean way and starts it again on the same data.

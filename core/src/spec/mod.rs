@@ -12,6 +12,7 @@ mod recovery;
 mod schedule;
 mod search;
 mod target;
+mod webhook;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub use recovery::{ClosedForm, RecoverySpec};
 pub use schedule::{RequiredDevice, Requirements};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{TARGET_TOLERANCE, Target, TargetWire};
+pub use webhook::{WebhookEvent, WebhookSpec};
 
 use search::with_preset;
 
@@ -249,6 +251,9 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2_592_000)]
     pub max_runtime_s: Option<u32>,
+    /// Where a server tells how the job went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookSpec>,
     /// At most 32; a key has 1 to 63 characters, a value at most 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -285,6 +290,12 @@ impl JobSpec {
     /// What the spec says of the model's outputs.
     pub fn outputs(&self) -> &[OutputSpec] {
         self.fine_tune.as_ref().map_or(&[], |fine_tune| &fine_tune.outputs)
+    }
+
+    /// What an engine is to know of the spec: all but whom the server tells.
+    #[must_use]
+    pub fn without_webhook(&self) -> Self {
+        Self { webhook: None, ..self.clone() }
     }
 
     /// What says how labels are read: the objective and the settings of its loss.
@@ -354,6 +365,9 @@ impl JobSpec {
         schedule::check(self.priority, self.requires, self.max_runtime_s, invalid)?;
         if let Some(judge) = &self.judge {
             judge::check(judge, invalid)?;
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook::check(webhook, invalid)?;
         }
         if let Some(settings) = &self.fine_tune {
             fine_tune::check(settings, invalid)?;

@@ -58,6 +58,8 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         priority: _,
         requires: _,
         max_runtime_s: _,
+        // Whom the server tells.
+        webhook: _,
         // Has been filled in.
         preset: _,
         name: _,

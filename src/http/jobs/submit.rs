@@ -7,9 +7,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secateur_core::rejection::{Code as RejectionCode, Rejection};
-use secateur_core::spec::{JobSpec, check_text};
+use secateur_core::spec::{JobSpec, WebhookSpec, check_text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use url::Url;
 use utoipa::ToSchema;
 
 use super::{JobOut, clone};
@@ -28,6 +29,7 @@ use crate::queue::{NewSubmission, Submitted};
 use crate::table::dataset::{self, Dataset};
 use crate::table::job;
 use crate::upload::check_fit;
+use crate::webhook::NotAllowed;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -140,7 +142,7 @@ async fn from_json(
         Some(spec) => clone::changed(spec, &fields),
         None => serde_json::to_string(&fields),
     };
-    let spec = parse_spec(&spec.expect("what was read as JSON can be written"))?;
+    let spec = parse_spec(app, &spec.expect("what was read as JSON can be written"))?;
     let clone_of = earlier.map(|job| job.id);
 
     let model_id = require_own(app, &caller, model_id).await?;
@@ -169,7 +171,7 @@ async fn from_form(
         match field.name() {
             Some("model") => model = Some(receive_field(&app.staging, field).await?),
             Some("dataset") => dataset = Some(receive_field(&app.staging, field).await?),
-            _ => spec = Some(parse_spec(&read_text_field(field).await?)?),
+            _ => spec = Some(parse_spec(app, &read_text_field(field).await?)?),
         }
     }
     let spec = spec.ok_or_else(|| missing_part("spec", "the job spec as JSON"))?;
@@ -188,8 +190,8 @@ async fn accept_dataset(app: &App, caller: &Caller, upload: NamedUpload) -> Resu
     Ok(app.uploads.accept_dataset(caller, upload.staged, upload.name.as_deref()).await?)
 }
 
-/// Postgres takes no NUL in texts.
-fn parse_spec(json: &str) -> Result<JobSpec, Problem> {
+/// A spec that this server can keep and carry out: Postgres takes no NUL in texts, and webhooks are not sent everywhere.
+fn parse_spec(app: &App, json: &str) -> Result<JobSpec, Problem> {
     serde_json::from_str::<serde::de::IgnoredAny>(json)
         .map_err(|error| Problem::new(Code::InvalidJson, format!("The job spec is not valid JSON: {error}.")))?;
     let spec = JobSpec::from_json(json)?;
@@ -197,7 +199,20 @@ fn parse_spec(json: &str) -> Result<JobSpec, Problem> {
         let detail = "The job spec has a text with the character U+0000, which is not allowed.";
         return Err(Rejection::new(RejectionCode::InvalidSpec, detail).into());
     }
+    if let Some(url) = spec.webhook.as_ref().and_then(WebhookSpec::parsed_url) {
+        app.receivers.check(&url).map_err(|reason| webhook_not_allowed(&url, reason))?;
+    }
     Ok(spec)
+}
+
+fn webhook_not_allowed(url: &Url, reason: NotAllowed) -> Rejection {
+    let shown = cut(url.as_str(), LONGEST_VALUE);
+    let detail = format!(
+        "`webhook.url` is `{shown}`, to which this server does not send: {reason}. Public addresses by `https` on port 443 are allowed."
+    );
+    Rejection::new(RejectionCode::InvalidSpec, detail)
+        .at("webhook.url")
+        .hint("The server's operator allows others with `--webhook-allow`.")
 }
 
 /// Takes an id out of the fields. A malformed one is answered like an unknown one.

@@ -13,7 +13,7 @@ use crate::access::{Caller, Tenant};
 use crate::database::DatabaseError;
 use crate::http::App;
 use crate::http::answer::problem::{Code, Problem};
-use crate::id::{DatasetId, InvalidId, JobId, KeyId, ModelId};
+use crate::id::{DatasetId, InvalidId, JobId, KeyId, ModelId, WebhookSecretId};
 use crate::table;
 
 /// An id that names a resource of the API.
@@ -70,6 +70,15 @@ impl ResourceId for KeyId {
 
     async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
         table::api_key::belongs_to(pool, self, tenant).await
+    }
+}
+
+impl ResourceId for WebhookSecretId {
+    const WHAT: &'static str = "webhook secret";
+    const NOT_FOUND: Code = Code::WebhookSecretNotFound;
+
+    async fn belongs_to(self, pool: &PgPool, tenant: &Tenant) -> Result<bool, DatabaseError> {
+        table::webhook_secret::belongs_to(pool, self, tenant).await
     }
 }
 

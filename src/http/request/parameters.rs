@@ -55,9 +55,24 @@ impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(mut segments) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
-            .await
-            .map_err(|error| Problem::new(Code::RouteNotFound, error.body_text()))?;
-        Ok(Self(segments.remove("name").unwrap_or_default()))
+        Ok(Self(segment(parts, state, "name").await?))
     }
+}
+
+/// The `{delivery_id}` of a path, as it was written.
+pub(crate) struct DeliveryPath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for DeliveryPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(segment(parts, state, "delivery_id").await?))
+    }
+}
+
+async fn segment(parts: &mut Parts, state: &(impl Send + Sync), name: &str) -> Result<String, Problem> {
+    let Path(mut segments) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
+        .await
+        .map_err(|error| Problem::new(Code::RouteNotFound, error.body_text()))?;
+    Ok(segments.remove(name).unwrap_or_default())
 }

@@ -21,6 +21,7 @@ use crate::http::router::{guarded_routes, public_routes};
         (name = "models", description = "TorchScript models that were uploaded"),
         (name = "datasets", description = "Data sets that were uploaded"),
         (name = "uploads", description = "Uploads in pieces, by the tus protocol"),
+        (name = "webhooks", description = "What webhooks were told, and the secrets that sign it"),
         (name = "access", description = "Keys and browser sessions"),
         (name = "service", description = "The service itself"),
     )

@@ -22,6 +22,7 @@ struct Belongings {
     dataset: String,
     upload: String,
     key: String,
+    webhook_secret: String,
 }
 
 impl Belongings {
@@ -30,7 +31,10 @@ impl Belongings {
         let client = server.client().with_key(&secret);
         let (model, dataset) = (client.upload_model().await, client.upload_dataset().await);
         let upload = crate::routes::uploads::begin(&client).await;
-        Self { job: submit(&client, &model).await, client, model, dataset, upload, key: key.to_string() }
+        let secret = client.post("/v1/webhook-secrets").await.expect(StatusCode::CREATED);
+        let webhook_secret = secret["id"].as_str().unwrap().to_owned();
+        let job = submit(&client, &model).await;
+        Self { job, client, model, dataset, upload, key: key.to_string(), webhook_secret }
     }
 }
 

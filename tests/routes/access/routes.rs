@@ -43,9 +43,14 @@ fn fill(path: &str, belongings: Option<&Belongings>) -> String {
         (Some("uploads"), of) => {
             of.map_or_else(|| secateur::id::UploadId::generate().to_string(), |of| of.upload.clone())
         }
+        (Some("webhook-secrets"), of) => {
+            of.map_or_else(|| secateur::id::WebhookSecretId::generate().to_string(), |of| of.webhook_secret.clone())
+        }
         (_, of) => of.map_or_else(|| secateur::id::KeyId::generate().to_string(), |of| of.key.clone()),
     };
-    path.replace("{id}", &id).replace("{name}", "log.txt")
+    path.replace("{id}", &id)
+        .replace("{name}", "log.txt")
+        .replace("{delivery_id}", &secateur::id::DeliveryId::generate().to_string())
 }
 
 async fn ask(client: &Client, method: &Method, path: &str) -> Answer {
@@ -56,7 +61,7 @@ async fn ask(client: &Client, method: &Method, path: &str) -> Answer {
 /// The scope that an operation needs.
 fn scope_of(method: &Method, path: &str) -> Scope {
     match path {
-        _ if path.starts_with("/v1/keys") => Scope::Admin,
+        _ if path.starts_with("/v1/keys") || path.starts_with("/v1/webhook-secrets") => Scope::Admin,
         "/v1/session" => Scope::Read,
         _ if method.is_safe() => Scope::Read,
         _ => Scope::Submit,

@@ -19,11 +19,16 @@ async fn artifact(client: &Client, path: &str, name: &str) -> Vec<u8> {
 async fn prune(model: &str) {
     let server = server_with(engine()).await;
     let client = server.client();
-    let path = submit(&client, model, &quick_spec(1)).await;
+    let mut spec = quick_spec(1);
+    // It is asked for at a failure only, so nothing is sent.
+    spec["webhook"] = json!({"url": "https://ci.example/hook", "events": ["failed"]});
+    let path = submit(&client, model, &spec).await;
     let job = wait_for_end(&client, &path).await;
     assert_eq!(job["status"], "succeeded", "{job}");
 
     let report: Value = serde_json::from_slice(&artifact(&client, &path, "report.json").await).unwrap();
+    assert_eq!(job["spec"]["webhook"], spec["webhook"]);
+    assert_eq!(report["spec"].get("webhook"), None, "engines and reports are not told of it");
     let removed = report["reduction"]["flops_reduction"].as_f64().unwrap();
     assert!((0.5..0.6).contains(&removed), "{removed} was removed, 0.5 was asked for");
     let macs = |network: &str| report[network]["macs"].as_f64().unwrap();

@@ -49,6 +49,9 @@ struct AccessArguments {
     /// Where callers find the server when a proxy that speaks TLS stands before it, such as https://pruner.example
     #[arg(long, env = "SECATEUR_PUBLIC_URL", value_name = "URL")]
     public_url: Option<PublicUrl>,
+    /// Show `/metrics` to everyone who reaches the server; else it asks for a key with the scope `admin`
+    #[arg(long, env = "SECATEUR_PUBLIC_METRICS")]
+    public_metrics: bool,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +113,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
             hosts: access.hosts,
             public_url: access.public_url,
             unguarded: false,
+            public_metrics: access.public_metrics,
         },
         blobs_url: blobs.filter(|url| !url.is_empty()),
         max_upload_bytes,

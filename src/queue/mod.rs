@@ -26,6 +26,8 @@ mod prepared;
 mod reap;
 mod submit;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::database::{Database, DatabaseError, Transaction};
@@ -54,6 +56,8 @@ const LONGEST_LOG: i32 = 256 * 1024;
 pub struct Queue {
     database: Database,
     lease: Duration,
+    /// Tasks taken from silent workers since they were last asked for.
+    lease_expiries: Arc<AtomicU64>,
 }
 
 /// What became of a write that carried a lease.
@@ -69,7 +73,7 @@ pub enum Written {
 
 impl Queue {
     pub fn new(database: Database, lease: Duration) -> Self {
-        Self { database, lease }
+        Self { database, lease, lease_expiries: Arc::default() }
     }
 
     pub fn database(&self) -> &Database {
@@ -78,6 +82,11 @@ impl Queue {
 
     pub fn lease(&self) -> Duration {
         self.lease
+    }
+
+    /// Tasks that were taken from silent workers since the last call, by this queue and its clones.
+    pub fn take_lease_expiries(&self) -> u64 {
+        self.lease_expiries.swap(0, Ordering::Relaxed)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reap: takes tasks from workers whose lease has run out, and ends judgements whose time is over.
 
+use std::sync::atomic::Ordering;
+
 use super::fail::{Failure, fail_in};
 use super::{Queue, Written};
 use crate::database::DatabaseError;
@@ -31,6 +33,7 @@ impl Queue {
         let failure = Failure::Retryable(JobError::internal(row.stage, detail));
         let written = fail_in(&mut transaction, lease, row.index, &failure, "worker lost\n").await?;
         transaction.commit().await?;
+        self.lease_expiries.fetch_add(1, Ordering::Relaxed);
         Ok(written)
     }
 }

@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod artifact;
 pub mod dataset;
 pub mod event;
+pub mod figures;
 pub mod job;
 pub mod judgement;
 pub mod loose_blob;

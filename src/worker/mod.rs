@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blob::BlobStore;
 use crate::database::Notifications;
 use crate::engine::{self, EngineBinary, ProbeError};
+use crate::metrics::Metrics;
 use crate::queue::{Queue, Share};
 
 pub use reaper::reap_until;
@@ -71,6 +72,7 @@ pub struct Worker {
     pub queue: Queue,
     pub blobs: BlobStore,
     pub notifications: Notifications,
+    pub metrics: Metrics,
     pub options: WorkerOptions,
 }
 

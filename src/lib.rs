@@ -2,10 +2,12 @@
 
 pub mod access;
 pub mod artifact;
+pub mod backup;
 pub mod blob;
 pub mod cli;
 pub mod database;
 pub mod digest;
+pub mod doctor;
 pub mod engine;
 pub mod http;
 pub mod id;

@@ -23,6 +23,14 @@ pub enum PostgresError {
         /// The major versions that are installed.
         found: String,
     },
+    /// No folder has a `pg_dump` and `pg_restore` for a server of this version.
+    #[error("no pg_dump and pg_restore of PostgreSQL {wanted} or later were found ({found})")]
+    NoClient {
+        /// The server's major version.
+        wanted: u32,
+        /// What was found instead.
+        found: String,
+    },
     /// A program of PostgreSQL's ended with an error.
     #[error("{program} failed: {output}")]
     Program {
@@ -69,6 +77,9 @@ impl PostgresError {
                  SECATEUR_PG_BIN, or bring a database with DATABASE_URL",
             ),
             Self::OtherVersion { .. } => Some("name the folder of the old version's programs with SECATEUR_PG_BIN"),
+            Self::NoClient { .. } => Some(
+                "install the client programs (`apt-get install postgresql-client`), or name a folder that has them with SECATEUR_PG_BIN",
+            ),
             Self::Occupied { .. } => {
                 Some("end these processes with `kill -9` as their user or as root, and start again")
             }

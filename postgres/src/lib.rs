@@ -7,12 +7,13 @@
 //!
 //! [`PrivatePostgres`] is all of it for a caller. Below it, each file imports only those before it: `error`, `settings`, `account` (the
 //! user id), `binaries` (which PostgreSQL), `cluster` (its folder), `socket` (how to reach it), `lock_file`, `process` (who has it), `orphans` (taking it
-//! over), `supervisor` (the process).
+//! over), `supervisor` (the process). [`ClientPrograms`] are for those who save a database.
 
 #![warn(missing_docs)]
 
 mod account;
 mod binaries;
+mod client;
 mod cluster;
 mod error;
 mod lock_file;
@@ -23,6 +24,7 @@ mod settings;
 mod socket;
 mod supervisor;
 
+pub use client::{ClientPrograms, ServerPrograms};
 pub use error::PostgresError;
 pub use private::PrivatePostgres;
 pub use settings::Settings;

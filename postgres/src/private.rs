@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::account::Account;
 use crate::binaries::Binaries;
+use crate::client::ServerPrograms;
 use crate::cluster::{self, Cluster};
 use crate::error::PostgresError;
 use crate::orphans;
@@ -78,6 +79,20 @@ impl PrivatePostgres {
         let socket_folder = text.lines().nth(4).filter(|line| !line.is_empty());
         let starting = || PostgresError::NotStarted("it is about to; try again".to_owned());
         Ok(options_at(Path::new(socket_folder.ok_or_else(starting)?), DATABASE))
+    }
+
+    /// The PostgreSQL that would run the cluster of a data folder, found as [`PrivatePostgres::start`] finds it; nothing is started or made.
+    ///
+    /// # Errors
+    /// When none is found that can run the cluster.
+    pub fn programs_for(data_folder: &Path) -> Result<ServerPrograms, PostgresError> {
+        let account = match data_folder.exists() {
+            true => Account::for_cluster_in(data_folder).map_err(PostgresError::io("data folder"))?,
+            false => None,
+        };
+        let cluster = Cluster::at(&data_folder.join("postgres"), account);
+        let binaries = Binaries::find(account, cluster.version()?, cluster.folder())?;
+        Ok(ServerPrograms::in_folder(binaries.folder(), binaries.version()))
     }
 
     /// How to connect to its database, `secateur`.

@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 failed or rejected, 2 wrong usage.
 
+mod backup;
 mod configuration;
+mod doctor;
 mod engine;
 mod inspect;
 mod key;
@@ -50,6 +52,12 @@ enum Command {
     Inspect(inspect::InspectArguments),
     /// Make, list and revoke keys of the API
     Key(key::KeyArguments),
+    /// Save a server's database and blobs into one file, beside the running server
+    Backup(backup::BackupArguments),
+    /// Make a server's folder of a backup
+    Restore(backup::RestoreArguments),
+    /// Look at everything that a server needs, and say what is wrong and what to do
+    Doctor(doctor::DoctorArguments),
     /// Bring the database's schema up to date
     Migrate(serve::MigrateArguments),
     /// Print the API's description
@@ -138,6 +146,9 @@ pub fn main() -> ExitCode {
             Command::Prune(arguments) => prune::prune(*arguments).await,
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Key(arguments) => key::key(arguments).await,
+            Command::Backup(arguments) => backup::back_up(arguments).await,
+            Command::Restore(arguments) => backup::restore(arguments).await,
+            Command::Doctor(arguments) => doctor::doctor(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),
             Command::Configuration => {

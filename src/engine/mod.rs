@@ -5,6 +5,7 @@
 //! input, which stays open: when this program dies, the pipe closes and the engine exits. Whatever the engine does
 //! (abort, fill memory, hang, send rubbish) ends as an [`Exit`], never as an error of this program.
 
+mod about;
 mod account;
 mod binary;
 mod confinement;
@@ -16,10 +17,12 @@ mod probe;
 mod process;
 mod scratch;
 
+pub use about::{About, about};
 pub use account::{Account, Accounts};
 pub use binary::{EngineBinary, EngineNotFound};
 pub use confinement::Confinement;
 pub use exit::{Exit, Retry};
+pub use memory::of_this_machine as memory_of_this_machine;
 pub use outputs::{check_outputs, forget_output, take_output};
 pub use probe::{ProbeError, probe};
 pub use process::{Finished, Run, run};

@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod artifact;
+pub mod blob_reference;
 pub mod dataset;
 pub mod event;
 pub mod figures;
@@ -15,6 +16,7 @@ pub mod measurement;
 pub mod model;
 pub mod prepared;
 pub mod request_allowance;
+pub mod server;
 pub mod session;
 pub mod task;
 pub mod usage;

@@ -45,7 +45,7 @@ impl Drop for Serving {
     }
 }
 
-fn serve(data: &Path) -> Command {
+pub(super) fn serve(data: &Path) -> Command {
     let mut command = secateur();
     command.args(["serve", "--listen", "127.0.0.1:0", "--slots", "0", "--reserve-bytes", "0", "--data-dir"]).arg(data);
     command

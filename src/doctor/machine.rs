@@ -39,7 +39,7 @@ fn memory(of_machine: Option<u64>, slots: usize) -> Finding {
     let Some(each) = bytes.checked_div(slots as u64) else {
         return Finding::ok("memory", format!("{} for the server and its database", human(bytes)));
     };
-    let says = format!("{} for {slots} slots", human(bytes));
+    let says = format!("{} for {}", human(bytes), plural(slots));
     match each >= LEAST_MEMORY_OF_A_SLOT {
         true => Finding::ok("memory", says),
         false => Finding::warning(
@@ -52,11 +52,15 @@ fn memory(of_machine: Option<u64>, slots: usize) -> Finding {
 
 fn cores(slots: usize) -> Finding {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let says = format!("{cores} for {slots} slots");
+    let says = format!("{cores} for {}", plural(slots));
     match slots > cores {
         true => Finding::warning("cores", says, "Start with --slots of at most as many: tasks share the cores."),
         false => Finding::ok("cores", says),
     }
+}
+
+fn plural(slots: usize) -> String {
+    if slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") }
 }
 
 #[cfg(test)]

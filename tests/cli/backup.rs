@@ -136,6 +136,27 @@ async fn of_a_backup_that_was_cut_off_nothing_is_restored() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the folder was there before and is empty again");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_in_a_bucket_are_left_to_it_and_the_operator_is_told() {
+    let server = TestServer::start_with_own_postgres(|_| {}).await;
+    let id = server.client().submit().await;
+    let place = tempfile::tempdir().unwrap();
+    let mut command = secateur();
+    command.arg("backup").arg(place.path()).arg("--data-dir").arg(server.data_folder());
+    let output = command.args(["--blobs", "s3://bucket/prefix"]).output().unwrap();
+    let file = worked(&output);
+    assert!(stderr(&output).contains("0 blobs") && stderr(&output).contains("copy the bucket"), "{}", stderr(&output));
+
+    let folder = folder();
+    let data = folder.path().join("restored");
+    let output = restore(&file, &data);
+    worked(&output);
+    assert!(stderr(&output).contains("s3://bucket/prefix"), "{}", stderr(&output));
+    let serving = Serving::start_by(serve(&data));
+    let job = serving.client.get(&format!("/v1/jobs/{id}")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "queued");
+}
+
 #[test]
 fn no_server_starts_on_a_folder_whose_restore_was_not_finished() {
     let folder = folder();

@@ -2,17 +2,21 @@
 
 pub mod access;
 pub mod artifact;
+pub mod backup;
 pub mod blob;
 pub mod cli;
 pub mod database;
 pub mod digest;
+pub mod doctor;
 pub mod engine;
 pub mod http;
 pub mod id;
 pub mod job;
 pub mod local;
+pub mod metrics;
 pub mod queue;
 pub mod quota;
+pub mod readiness;
 pub mod server;
 pub mod table;
 pub mod upkeep;

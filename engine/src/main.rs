@@ -10,7 +10,8 @@
 //!    its worker.
 //! 6. libtorch starts, the stage runs, one outcome is sent.
 //!
-//! With `--probe DEVICE` the engine enters the sandbox, prints the layers in force as JSON and ends.
+//! With `--probe DEVICE` the engine enters the sandbox, prints the layers in force as JSON and ends; with `--about DEVICE` it also starts libtorch, and
+//! prints its versions and what it would compute on.
 //!
 //! The exit code is 0 when an outcome was sent, whatever it was, 4 when the worker went away, 2 when no request could be
 //! read. A worker takes anything else, and a signal, as a crash. libgomp reads its settings before `main`, so the worker
@@ -36,6 +37,7 @@ use secateur_engine::measure::latency::device_name;
 use secateur_engine::process::fault;
 use secateur_engine::process::messages::Messages;
 use secateur_engine::process::sandbox::{Entrance, Needs};
+use secateur_engine::process::versions::versions;
 use secateur_engine::stage::GivenFiles;
 use secateur_engine::{stage, torch};
 
@@ -47,6 +49,7 @@ const WORKER_GONE: libc::c_int = 4;
 struct Arguments {
     sandbox: Settings,
     probe: Option<Device>,
+    about: Option<Device>,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,9 @@ fn main() -> ExitCode {
     let entrance = Entrance::open(arguments.sandbox);
     if let Some(device) = arguments.probe {
         return probe(entrance, device);
+    }
+    if let Some(device) = arguments.about {
+        return tell_about(entrance, device);
     }
     let messages = match take_frame_pipe() {
         Ok(pipe) => Messages::to(pipe),
@@ -86,6 +92,9 @@ impl Arguments {
                 Some("--probe") => {
                     arguments.probe = Some(serde_json::from_value(value.clone().into()).map_err(invalid)?);
                 }
+                Some("--about") => {
+                    arguments.about = Some(serde_json::from_value(value.clone().into()).map_err(invalid)?);
+                }
                 _ => return Err(format!("`{}` is no argument of an engine, which workers start", word.display())),
             }
         }
@@ -103,6 +112,23 @@ fn probe(entrance: Entrance, device: Device) -> ExitCode {
             Err(error) => refuse(&format!("nobody reads the probe: {error}")),
         },
         Err(error) => refuse(&error.to_string()),
+    }
+}
+
+/// Prints the versions of what takes part, and what a task would compute on.
+fn tell_about(entrance: Entrance, device: Device) -> ExitCode {
+    if let Err(incomplete) = entrance.enter(Needs { profile: Profile::Task, gpu: torch::runtime::may_use_gpu(device) })
+    {
+        return refuse(&incomplete.to_string());
+    }
+    let device = match torch::runtime::initialise(1, device) {
+        Ok(device) => device_name(device),
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match writeln!(io::stdout(), "{}", serde_json::json!({ "versions": versions(), "device": device })) {
+        // Without the static destructors of libtorch, which race with its threads.
+        Ok(()) => exit_now(0),
+        Err(error) => refuse(&format!("nobody reads this: {error}")),
     }
 }
 

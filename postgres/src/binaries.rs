@@ -13,6 +13,7 @@ const OLDEST: u32 = 14;
 #[derive(Debug, Clone)]
 pub(crate) struct Binaries {
     folder: PathBuf,
+    version: u32,
 }
 
 impl Binaries {
@@ -37,7 +38,7 @@ impl Binaries {
             match cluster_version {
                 Some(wanted) if wanted != version => others.push(version.to_string()),
                 None if version < OLDEST => others.push(version.to_string()),
-                _ => return Ok(Self { folder: folder.clone() }),
+                _ => return Ok(Self { folder: folder.clone(), version }),
             }
         }
         match cluster_version {
@@ -51,6 +52,15 @@ impl Binaries {
         }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The major version.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
+    }
+
     pub(crate) fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }
@@ -60,7 +70,7 @@ impl Binaries {
     }
 }
 
-fn candidates() -> Vec<PathBuf> {
+pub(crate) fn candidates() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os("SECATEUR_PG_BIN") {
         return vec![PathBuf::from(named)];
     }
@@ -106,10 +116,12 @@ fn caches() -> Vec<PathBuf> {
 
 /// The major version, when both programs are there and run.
 fn version(folder: &Path, account: Option<Account>) -> Option<u32> {
-    if !folder.join("initdb").is_file() {
-        return None;
-    }
-    let output = command(&folder.join("postgres"), account).arg("--version").output().ok()?;
+    folder.join("initdb").is_file().then(|| version_of(&folder.join("postgres"), account))?
+}
+
+/// The major version that a program of PostgreSQL's says; `None` when it does not run.
+pub(crate) fn version_of(program: &Path, account: Option<Account>) -> Option<u32> {
+    let output = command(program, account).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     // "postgres (PostgreSQL) 18.1 (Debian 18.1-1)"
     let number = text.split(')').nth(1)?.trim_start();

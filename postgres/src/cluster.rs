@@ -1,9 +1,7 @@
-//! The cluster's folder: where it is, how it is made, and who still runs in it.
+//! The cluster's folder: where it is, and how it is made.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
 
 use crate::account::{Account, command, hand_over};
@@ -13,8 +11,6 @@ use crate::settings::Settings;
 
 /// The superuser of every cluster, and the only user.
 pub(crate) const USER: &str = "secateur";
-const TIME_TO_STOP: Duration = Duration::from_secs(30);
-const TIME_TO_DIE: Duration = Duration::from_secs(10);
 /// Where the clusters go of data folders that the account cannot reach, such as one in root's home.
 const ELSEWHERE: &str = "/var/lib/secateur";
 
@@ -40,11 +36,14 @@ pub(crate) fn place(data_folder: &Path, account: Option<Account>) -> Result<Path
     Ok(place)
 }
 
-/// Named by the first eight bytes of the digest of the data folder's path.
 fn elsewhere_for(data_folder: &Path) -> PathBuf {
-    let digest = Sha256::digest(data_folder.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Path::new(ELSEWHERE).join(name)
+    Path::new(ELSEWHERE).join(short_digest(data_folder))
+}
+
+/// The first eight bytes of the digest of a folder's path.
+fn short_digest(folder: &Path) -> String {
+    let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A cluster that may not be there yet.
@@ -66,6 +65,15 @@ impl Cluster {
 
     pub(crate) fn account(&self) -> Option<Account> {
         self.account
+    }
+
+    /// What its processes call themselves after, so that `ps` and [`crate::orphans`] tell them from others'.
+    pub(crate) fn name(&self) -> String {
+        format!("secateur {}", short_digest(&self.folder))
+    }
+
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.folder.join("postmaster.pid")
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -105,55 +113,6 @@ impl Cluster {
         }
         std::fs::rename(&partial, &self.folder).map_err(PostgresError::io("new cluster"))
     }
-
-    /// Stops what a killed program left running in the cluster, and removes the pid file that it left.
-    pub(crate) fn stop_orphans(&self) -> Result<(), PostgresError> {
-        let orphans = self.processes();
-        if !orphans.is_empty() {
-            tracing::warn!(?orphans, "stopping the postgres that an earlier program left running");
-        }
-        let stopping = [(Signal::INT, TIME_TO_STOP), (Signal::QUIT, TIME_TO_DIE), (Signal::KILL, TIME_TO_DIE)];
-        for (signal, patience) in stopping {
-            self.signal_postmaster(signal);
-            let started = Instant::now();
-            while !self.processes().is_empty() && started.elapsed() < patience {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            if self.processes().is_empty() {
-                // Its process id may be somebody else's by now, and then Postgres would refuse to start.
-                let _ = std::fs::remove_file(self.folder.join("postmaster.pid"));
-                return Ok(());
-            }
-        }
-        Err(PostgresError::Occupied(self.folder.clone()))
-    }
-
-    /// SIGKILL goes to all of them: the postmaster cannot end its children then.
-    fn signal_postmaster(&self, signal: Signal) {
-        let running = self.processes();
-        let pid_file = std::fs::read_to_string(self.folder.join("postmaster.pid")).unwrap_or_default();
-        let postmaster = pid_file.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
-        for pid in running {
-            if signal == Signal::KILL || Some(pid) == postmaster {
-                let _ = kill_process(pid, signal);
-            }
-        }
-    }
-
-    /// Postgres processes of this cluster: every one of them works in the cluster's folder.
-    fn processes(&self) -> Vec<Pid> {
-        let Ok(folder) = self.folder.canonicalize() else { return Vec::new() };
-        let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-        processes
-            .flatten()
-            .filter(|entry| {
-                let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-                let works_in = std::fs::read_link(entry.path().join("cwd"));
-                name.trim().starts_with("postgres") && works_in.is_ok_and(|works_in| works_in == folder)
-            })
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
-            .collect()
-    }
 }
 
 #[cfg(test)]
@@ -176,11 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_a_cluster_has_no_version_and_no_processes() {
+    fn a_folder_without_a_cluster_has_no_version() {
         let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster::at(folder.path(), None);
-        assert_eq!(cluster.version().unwrap(), None);
-        assert_eq!(cluster.processes(), []);
-        cluster.stop_orphans().unwrap();
+        assert_eq!(Cluster::at(folder.path(), None).version().unwrap(), None);
     }
 }

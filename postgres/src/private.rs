@@ -8,8 +8,10 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::account::Account;
 use crate::binaries::Binaries;
+use crate::client::ServerPrograms;
 use crate::cluster::{self, Cluster};
 use crate::error::PostgresError;
+use crate::orphans;
 use crate::settings::Settings;
 use crate::socket::{SocketFolder, options_at};
 use crate::supervisor::Supervisor;
@@ -17,6 +19,11 @@ use crate::supervisor::Supervisor;
 const DATABASE: &str = "secateur";
 /// Recovery after a crash replays the log, which can take a while.
 const TIME_TO_START: Duration = Duration::from_mins(2);
+
+/// One attempt to connect, of many.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(10);
+/// Processes of an earlier server that are dying take less.
+const TIME_FOR_OTHERS: Duration = Duration::from_secs(20);
 
 /// A running private server.
 #[derive(Debug)]
@@ -53,9 +60,9 @@ impl PrivatePostgres {
         let place = cluster::place(data_folder, account)?;
         let cluster = Cluster::at(&place, account);
         let binaries = Binaries::find(account, cluster.version()?, cluster.folder())?;
-        cluster.stop_orphans()?;
-        cluster.create_unless_there(&binaries, settings)?;
         let socket_folder = SocketFolder::create(&place, account)?;
+        orphans::stop(&cluster, socket_folder.path())?;
+        cluster.create_unless_there(&binaries, settings)?;
         let supervisor = Supervisor::start(&binaries, &cluster, socket_folder.path(), settings)?;
         Ok(Self { supervisor, socket_folder })
     }
@@ -72,6 +79,20 @@ impl PrivatePostgres {
         let socket_folder = text.lines().nth(4).filter(|line| !line.is_empty());
         let starting = || PostgresError::NotStarted("it is about to; try again".to_owned());
         Ok(options_at(Path::new(socket_folder.ok_or_else(starting)?), DATABASE))
+    }
+
+    /// The PostgreSQL that would run the cluster of a data folder, found as [`PrivatePostgres::start`] finds it; nothing is started or made.
+    ///
+    /// # Errors
+    /// When none is found that can run the cluster.
+    pub fn programs_for(data_folder: &Path) -> Result<ServerPrograms, PostgresError> {
+        let account = match data_folder.exists() {
+            true => Account::for_cluster_in(data_folder).map_err(PostgresError::io("data folder"))?,
+            false => None,
+        };
+        let cluster = Cluster::at(&data_folder.join("postgres"), account);
+        let binaries = Binaries::find(account, cluster.version()?, cluster.folder())?;
+        Ok(ServerPrograms::in_folder(binaries.folder(), binaries.version()))
     }
 
     /// How to connect to its database, `secateur`.
@@ -94,12 +115,14 @@ impl PrivatePostgres {
     async fn wait_until_ready(&self) -> Result<(), PostgresError> {
         let started = Instant::now();
         loop {
-            match PgConnection::connect_with(&self.options_for("postgres")).await {
+            let options = self.options_for("postgres");
+            let connecting = tokio::time::timeout(TIME_TO_ANSWER, PgConnection::connect_with(&options));
+            match connecting.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())) {
                 Ok(connection) => {
                     let _ = connection.close().await;
                     return Ok(());
                 }
-                Err(_) if self.supervisor.has_exited() => {
+                Err(_) if self.supervisor.has_exited() && !self.waits_for_others(started.elapsed()) => {
                     return Err(PostgresError::NotStarted(self.supervisor.log_tail()));
                 }
                 Err(error) if started.elapsed() > TIME_TO_START => {
@@ -108,6 +131,12 @@ impl PrivatePostgres {
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+
+    /// Whether the server ended because what an earlier one left was about to end too; the supervisor starts it again.
+    fn waits_for_others(&self, elapsed: Duration) -> bool {
+        let said = self.supervisor.last_refusal();
+        elapsed < TIME_FOR_OTHERS && ["lock file", "shared memory block"].iter().any(|held| said.contains(held))
     }
 
     async fn create_database(&self) -> Result<(), PostgresError> {

@@ -18,6 +18,16 @@ pub(crate) fn options_at(socket_folder: &Path, database: &str) -> PgConnectOptio
     PgConnectOptions::new_without_pgpass().host(&host).port(PORT).username(USER).database(database)
 }
 
+/// The socket of a server whose socket is in a folder.
+pub(crate) fn socket_in(folder: &Path) -> PathBuf {
+    folder.join(format!(".s.PGSQL.{PORT}"))
+}
+
+/// The lock file that a server keeps beside its socket.
+pub(crate) fn lock_of(socket: &Path) -> PathBuf {
+    socket.with_added_extension("lock")
+}
+
 /// A folder for the socket, short enough for the 107 bytes that a socket's path may have.
 #[derive(Debug)]
 pub(crate) enum SocketFolder {
@@ -28,8 +38,7 @@ pub(crate) enum SocketFolder {
 impl SocketFolder {
     pub(crate) fn create(place: &Path, account: Option<Account>) -> Result<Self, PostgresError> {
         let folder = place.join("run");
-        let socket = folder.join(format!(".s.PGSQL.{PORT}"));
-        let socket_folder = if socket.as_os_str().len() <= LONGEST_SOCKET_PATH {
+        let socket_folder = if socket_in(&folder).as_os_str().len() <= LONGEST_SOCKET_PATH {
             std::fs::create_dir_all(&folder).map_err(PostgresError::io("socket folder"))?;
             Self::InCluster(folder)
         } else {

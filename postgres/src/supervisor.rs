@@ -15,6 +15,7 @@ use crate::account::command;
 use crate::binaries::Binaries;
 use crate::cluster::Cluster;
 use crate::error::PostgresError;
+use crate::orphans;
 use crate::settings::Settings;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -64,7 +65,10 @@ impl Supervisor {
             .name("postgres".to_owned())
             .spawn({
                 let shared = shared.clone();
-                move || keep_running(&shared, || spawn(&binaries, &cluster, &socket_folder, settings))
+                move || {
+                    let clear = || orphans::stop(&cluster, &socket_folder);
+                    keep_running(&shared, clear, || spawn(&binaries, &cluster, &socket_folder, settings));
+                }
             })
             .map_err(PostgresError::io("thread"))?;
         Ok(Self { shared, thread: Some(thread), log })
@@ -80,6 +84,12 @@ impl Supervisor {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(1000)..]).into_owned();
         format!("{} ends with: {}", self.log.display(), tail.trim())
+    }
+
+    /// The last line with which the server refused to run.
+    pub(crate) fn last_refusal(&self) -> String {
+        let tail = self.log_tail();
+        tail.lines().rev().find(|line| line.contains("FATAL")).unwrap_or_default().to_owned()
     }
 
     pub(crate) fn stop(mut self) {
@@ -111,9 +121,17 @@ impl Drop for Supervisor {
     }
 }
 
-fn keep_running(shared: &Shared, spawn: impl Fn() -> std::io::Result<Child>) {
+/// Before every start the cluster is cleared of what the last server left, should that have been killed.
+fn keep_running(
+    shared: &Shared,
+    clear: impl Fn() -> Result<(), PostgresError>,
+    spawn: impl Fn() -> std::io::Result<Child>,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
+        if let Err(error) = clear() {
+            tracing::error!(%error, hint = error.hint(), "the cluster is not free");
+        }
         let mut state = shared.lock();
         if state.stopping {
             break;
@@ -159,6 +177,7 @@ fn spawn(binaries: &Binaries, cluster: &Cluster, socket_folder: &Path, settings:
         .arg("-k")
         .arg(socket_folder)
         .args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"])
+        .args(["-c", &format!("cluster_name={}", cluster.name())])
         .args(settings.of_postgres().into_iter().flat_map(|setting| ["-c".to_owned(), setting]))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -280,6 +280,18 @@ impl BlobStore {
         }
     }
 
+    /// Writes, reads and deletes a small blob.
+    pub async fn check_round_trip(&self) -> Result<(), BlobError> {
+        let key = BlobKey::probe();
+        self.store.put(&key.to_path(), Bytes::from_static(b"secateur").into()).await?;
+        let read = self.read(&key, None).await?.try_collect::<Vec<Bytes>>().await;
+        self.delete(&[key]).await?;
+        match read?.concat() == b"secateur" {
+            true => Ok(()),
+            false => Err(BlobError::Other("what was written reads back as something else".to_owned())),
+        }
+    }
+
     /// Writes and deletes a small blob.
     pub async fn check_writable(&self) -> Result<(), BlobError> {
         let key = BlobKey::probe();

@@ -7,7 +7,7 @@ use secateur_core::sandbox::Mode;
 use secateur_core::wire::Device;
 
 use super::CliError;
-use crate::engine::{Accounts, Confinement, EngineBinary};
+use crate::engine::{Accounts, Confinement, EngineBinary, EngineNotFound};
 use crate::server::StartError;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -48,7 +48,12 @@ pub(super) struct EngineOptions {
 
 impl EngineOptions {
     pub(super) fn find(&self) -> Result<EngineBinary, CliError> {
-        let mut engine = EngineBinary::find(self.engine.as_deref()).map_err(StartError::from)?;
+        Ok(self.look_for().map_err(StartError::from)?)
+    }
+
+    /// The same for those who make something of it that there is none.
+    pub(super) fn look_for(&self) -> Result<EngineBinary, EngineNotFound> {
+        let mut engine = EngineBinary::find(self.engine.as_deref())?;
         engine.confinement = Confinement {
             mode: match self.sandbox {
                 SandboxChoice::Require => Mode::Require,

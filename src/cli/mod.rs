@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 failed or rejected, 2 wrong usage.
 
+mod backup;
 mod configuration;
+mod doctor;
 mod engine;
 mod inspect;
 mod key;
@@ -55,6 +57,12 @@ enum Command {
     Key(key::KeyArguments),
     /// Make, list and delete what webhooks are signed with
     WebhookSecret(webhook_secret::WebhookSecretArguments),
+    /// Save a server's database and blobs into one file, beside the running server
+    Backup(backup::BackupArguments),
+    /// Make a server's folder of a backup
+    Restore(backup::RestoreArguments),
+    /// Look at everything that a server needs, and say what is wrong and what to do
+    Doctor(doctor::DoctorArguments),
     /// Bring the database's schema up to date
     Migrate(serve::MigrateArguments),
     /// Compare the stored blobs with the database, free what belongs to nothing and name what is lost
@@ -146,6 +154,9 @@ pub fn main() -> ExitCode {
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Key(arguments) => key::key(arguments).await,
             Command::WebhookSecret(arguments) => webhook_secret::webhook_secret(arguments).await,
+            Command::Backup(arguments) => backup::back_up(arguments).await,
+            Command::Restore(arguments) => backup::restore(arguments).await,
+            Command::Doctor(arguments) => doctor::doctor(arguments).await,
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Sweep(arguments) => sweep::run(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),

@@ -52,6 +52,9 @@ struct AccessArguments {
     /// Where callers find the server when a proxy that speaks TLS stands before it, such as https://pruner.example
     #[arg(long, env = "SECATEUR_PUBLIC_URL", value_name = "URL")]
     public_url: Option<PublicUrl>,
+    /// Show `/metrics` to everyone who reaches the server; else it asks for a key with the scope `admin`
+    #[arg(long, env = "SECATEUR_PUBLIC_METRICS")]
+    public_metrics: bool,
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +140,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<(), CliError> {
             hosts: access.hosts,
             public_url: access.public_url,
             unguarded: false,
+            public_metrics: access.public_metrics,
         },
         blobs_url: blobs.url(),
         max_upload_bytes,

@@ -1,19 +1,22 @@
 //! `secateur worker`
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
 
 use super::serve::WorkOptions;
 use super::{CliError, cancelled_by_signals};
 use crate::blob::BlobStore;
 use crate::database::{Database, Notifications};
 use crate::engine::Scratch;
+use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::server::{StartError, run_worker};
+use crate::server::{StartError, run_worker, show_metrics};
 use crate::worker::{CHECKPOINT_INTERVAL, Worker, WorkerOptions, new_name};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,12 +35,15 @@ pub(super) struct WorkerArguments {
     /// End when there was no task for so many seconds, for machines that are rented by the hour and for batch systems [default: never]
     #[arg(long, env = "SECATEUR_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     exit_when_idle: Option<u64>,
+    /// Address at which this worker shows its `/metrics` to everyone who reaches it; port 0 takes a free one [default: none]
+    #[arg(long, env = "SECATEUR_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     #[command(flatten)]
     work: WorkOptions,
 }
 
 pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
-    let WorkerArguments { database_url, blobs, scratch, exit_when_idle, work } = arguments;
+    let WorkerArguments { database_url, blobs, scratch, exit_when_idle, metrics_listen, work } = arguments;
     if work.slots == 0 {
         return Err(CliError::new("a worker without slots has nothing to do").hint("Give at least --slots 1."));
     }
@@ -77,9 +83,18 @@ pub(super) async fn work(arguments: WorkerArguments) -> Result<(), CliError> {
         queue: Queue::new(database.clone(), lease),
         blobs,
         notifications: Notifications::listen(&database),
+        metrics: Metrics::new(),
         options,
     };
+    let shutdown = cancelled_by_signals();
+    if let Some(address) = metrics_listen {
+        let failed = |error: std::io::Error| CliError::new(format!("listening on {address}: {error}"));
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        super::print(&format!("http://{}/metrics", listener.local_addr().map_err(failed)?));
+        let (worker, shutdown) = (worker.clone(), shutdown.clone());
+        tokio::spawn(async move { show_metrics(listener, &worker, shutdown).await });
+    }
     tracing::info!(slots = work.slots, "working");
-    run_worker(worker, cancelled_by_signals()).await;
+    run_worker(worker, shutdown).await;
     Ok(())
 }

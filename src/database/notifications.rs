@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Database, DatabaseError};
@@ -42,6 +42,7 @@ pub enum Wakeup {
 #[derive(Debug, Clone)]
 pub struct Notifications {
     sender: broadcast::Sender<Wakeup>,
+    heard: watch::Receiver<bool>,
     _relay: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -55,18 +56,32 @@ impl Notifications {
     /// Starts listening; ends when the last clone is dropped.
     pub fn listen(database: &Database) -> Self {
         let (sender, _) = broadcast::channel(CAPACITY);
+        let (now_heard, heard) = watch::channel(false);
         let relay = tokio::spawn({
             let (database, sender) = (database.clone(), sender.clone());
             async move {
                 loop {
-                    if let Err(error) = relay(&database, &sender).await {
+                    if let Err(error) = relay(&database, &sender, &now_heard).await {
                         tracing::debug!(%error, "not listening for notifications, trying again");
                     }
+                    now_heard.send_replace(false);
                     tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                 }
             }
         });
-        Self { sender, _relay: Arc::new(AbortOnDropHandle::new(relay)) }
+        Self { sender, heard, _relay: Arc::new(AbortOnDropHandle::new(relay)) }
+    }
+
+    /// Whether the connection stands on which they come.
+    pub fn are_heard(&self) -> bool {
+        *self.heard.borrow()
+    }
+
+    /// Waits until they are heard; `false` when that takes too long.
+    pub async fn wait_until_heard(&self, patience: Duration) -> bool {
+        let mut heard = self.heard.clone();
+        let waited = tokio::time::timeout(patience, heard.wait_for(|&heard| heard)).await;
+        matches!(waited, Ok(Ok(_)))
     }
 
     pub fn subscribe(&self) -> Subscription {
@@ -91,9 +106,14 @@ impl Subscription {
     }
 }
 
-async fn relay(database: &Database, sender: &broadcast::Sender<Wakeup>) -> Result<(), DatabaseError> {
+async fn relay(
+    database: &Database,
+    sender: &broadcast::Sender<Wakeup>,
+    heard: &watch::Sender<bool>,
+) -> Result<(), DatabaseError> {
     let mut listener = PgListener::connect_with(database.pool()).await?;
     listener.listen_all([JOB_CHANNEL, STOP_CHANNEL, TASK_CHANNEL, WEBHOOK_CHANNEL]).await?;
+    heard.send_replace(true);
     // Whatever was sent before we listened.
     let mut wakeup = Some(Wakeup::Anything);
     loop {

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::process::Pid;
+
 /// A count of the kernel's kills; a later one that is greater says that there were some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KernelKills(u64);
@@ -29,6 +31,11 @@ pub fn of_this_machine() -> Option<u64> {
     let limits = groups("memory.max").chain(groups_of_version_1("memory.limit_in_bytes"));
     let limits = limits.filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
     Some(limits.fold(installed, u64::min))
+}
+
+/// The most bytes that a process had in memory at once; `None` when it has ended.
+pub(super) fn peak_of(process: Pid) -> Option<u64> {
+    field(&format!("/proc/{}/status", process.as_raw_nonzero()), "VmHWM:")?.checked_mul(1024)
 }
 
 /// A file of the group that this program is in, and of those around it.
@@ -72,5 +79,13 @@ mod tests {
     #[test]
     fn the_memory_of_this_machine_is_known() {
         assert!(of_this_machine().unwrap() > 64 << 20);
+    }
+
+    #[test]
+    fn the_peak_of_a_process_is_more_than_what_it_has_touched() {
+        let before = peak_of(rustix::process::getpid()).unwrap();
+        let touched = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(peak_of(rustix::process::getpid()).unwrap() >= touched.len() as u64);
+        assert!(before > 0);
     }
 }

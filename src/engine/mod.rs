@@ -5,6 +5,7 @@
 //! input, which stays open: when this program dies, the pipe closes and the engine exits. Whatever the engine does
 //! (abort, fill memory, hang, send rubbish) ends as an [`Exit`], never as an error of this program.
 
+mod about;
 mod account;
 mod binary;
 mod confinement;
@@ -16,6 +17,7 @@ mod probe;
 mod process;
 mod scratch;
 
+pub use about::{About, about};
 pub use account::{Account, Accounts};
 pub use binary::{EngineBinary, EngineNotFound};
 pub use confinement::Confinement;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secateur_core::sandbox::{Ceilings, Mode, Sandbox};
 use secateur_core::wire::Device;
+use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use super::{EngineBinary, Scratch};
@@ -23,10 +24,20 @@ pub struct ProbeError(String);
 
 /// The layers that an engine on this machine has, in a folder like a task's that is made in `scratch`.
 pub async fn probe(engine: &EngineBinary, device: Device, scratch: &Path) -> Result<Sandbox, ProbeError> {
-    let confinement = &engine.confinement;
-    if confinement.mode == Mode::Off {
+    if engine.confinement.mode == Mode::Off {
         return Ok(Sandbox { mode: Mode::Off, ..Sandbox::default() });
     }
+    ask(engine, "--probe", device, scratch).await
+}
+
+/// What an engine answers to a question, in a folder like a task's that is made in `scratch`.
+pub(super) async fn ask<T: DeserializeOwned>(
+    engine: &EngineBinary,
+    question: &str,
+    device: Device,
+    scratch: &Path,
+) -> Result<T, ProbeError> {
+    let confinement = &engine.confinement;
     let failed = |what: &str, error: std::io::Error| ProbeError(format!("{what}: {error}"));
     let folder = Scratch::create(scratch, "probe-").map_err(|error| failed("a folder for the probe", error))?;
     let account = confinement.prepare(folder.path()).map_err(|error| failed("a user for the probe", error))?;
@@ -34,7 +45,7 @@ pub async fn probe(engine: &EngineBinary, device: Device, scratch: &Path) -> Res
     let child = Command::new(&engine.path)
         .arg("--sandbox")
         .arg(confinement.settings(account.as_ref(), CEILINGS))
-        .arg("--probe")
+        .arg(question)
         .arg(device.as_str().expect("a device is a word"))
         .current_dir(folder.path())
         .env_clear()

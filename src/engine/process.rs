@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::OutOfMemory;
 use super::log::BoundedLog;
-use super::memory::KernelKills;
+use super::memory::{self, KernelKills};
 use super::{Account, EngineBinary, Exit};
 
 /// How long an engine that has sent its outcome may take to exit.
 const TIME_TO_EXIT: Duration = Duration::from_secs(10);
+/// At an engine's memory. Its own count only rises, so the last look is the best one.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Characters of a line that an engine sends for the log.
 const LONGEST_LINE: usize = 2000;
@@ -51,6 +53,8 @@ pub struct Finished {
     pub exit: Exit,
     pub log: String,
     pub took: Duration,
+    /// The most bytes of memory that it had at once, as it was last seen; `None` when it ended before it was looked at.
+    pub peak_memory: Option<u64>,
 }
 
 /// Runs a task; when this returns, the process and its children are dead.
@@ -58,9 +62,11 @@ pub async fn run(run: Run<'_>) -> Finished {
     let started = Instant::now();
     let mut log = BoundedLog::default();
     let kills = KernelKills::so_far();
+    let mut peak_memory = None;
     let exit = match start(&run) {
         Ok(mut process) => {
             let exit = process.supervise(&run, &mut log).await;
+            peak_memory = process.peak_memory;
             let (outcome, ended) = process.end(exit, &mut log).await;
             outcome.unwrap_or_else(|| match ended {
                 Ok(status) => Exit::without_outcome(status, run.timeout, ran_out_of_memory(kills, &log)),
@@ -69,7 +75,7 @@ pub async fn run(run: Run<'_>) -> Finished {
         }
         Err(error) => Exit::NotStarted(format!("{}: {error}", run.engine.path.display())),
     };
-    Finished { exit, log: log.into_text(), took: started.elapsed() }
+    Finished { exit, log: log.into_text(), took: started.elapsed(), peak_memory }
 }
 
 /// A running engine; dropping it kills its whole process group.
@@ -80,6 +86,8 @@ struct Process {
     group: Pid,
     stdout: ChildStdout,
     stderr: ChildStderr,
+    /// When it was last looked at; a process that has ended takes the figure with it.
+    peak_memory: Option<u64>,
     /// Its id may belong to another process by now.
     has_ended: bool,
 }
@@ -115,7 +123,7 @@ fn start(run: &Run<'_>) -> io::Result<Process> {
     let group = Pid::from_raw(id as i32).expect("a process id is not zero");
     let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
-    Ok(Process { _account: account, child, group, stdout, stderr, has_ended: false })
+    Ok(Process { _account: account, child, group, stdout, stderr, peak_memory: None, has_ended: false })
 }
 
 impl Process {
@@ -128,6 +136,7 @@ impl Process {
         // Stays open until the engine has ended.
         let stdin = self.child.stdin.as_mut().expect("stdin is piped");
         let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+        let (group, peak_memory) = (self.group, &mut self.peak_memory);
         let (lines, mut received) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
         let conversation = async {
             // An engine that is dead already shows as the end of its output.
@@ -147,12 +156,19 @@ impl Process {
             }
             std::future::pending::<()>().await;
         };
+        let watching = async {
+            loop {
+                *peak_memory = memory::peak_of(group).or(*peak_memory);
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+        };
         tokio::select! {
             end = conversation => end,
             () = run.stop.cancelled() => Some(Exit::Stopped),
             () = tokio::time::sleep(run.timeout) => Some(Exit::TimedOut(run.timeout)),
             () = noise => unreachable!("it waits for ever"),
             () = keeping => unreachable!("it waits for ever"),
+            () = watching => unreachable!("it looks for ever"),
         }
     }
 

@@ -10,8 +10,10 @@ use super::request::credentials::CookieKind;
 use crate::access::Access;
 use crate::blob::{BlobStore, Staging};
 use crate::database::{Database, Notifications};
+use crate::metrics::Exposition;
 use crate::queue::Queue;
 use crate::quota::Quotas;
+use crate::readiness::EngineStanding;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::upload::resumable::Resumable;
@@ -36,6 +38,10 @@ pub struct App {
     pub cookie: CookieKind,
     /// What confines the engines of this server; `None` without any.
     pub sandbox: Option<Sandbox>,
+    pub engine: EngineStanding,
+    pub metrics: Exposition,
+    /// Whether they are for everyone who reaches the server.
+    pub metrics_are_public: bool,
     /// Cancelled when the server drains: long answers end then.
     pub draining: tokio_util::sync::CancellationToken,
 }

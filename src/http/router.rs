@@ -18,7 +18,7 @@ use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
 use super::{
-    App, artifacts, datasets, deliveries, guard, jobs, judgements, keys, models, service, session, uploads,
+    App, artifacts, datasets, deliveries, guard, jobs, judgements, keys, measure, models, service, session, uploads,
     webhook_secrets,
 };
 
@@ -65,10 +65,19 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(session::show::show, session::close::close))
 }
 
+/// The route of the metrics, which the operator may make public.
+pub(super) fn metrics_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(service::metrics::show))
+}
+
 /// The whole service.
 pub fn router(app: App) -> Router {
-    let (public, _) = public_routes().split_for_parts();
-    let (guarded, _) = guarded_routes().split_for_parts();
+    let (public, guarded) = match app.metrics_are_public {
+        true => (public_routes().merge(metrics_routes()), guarded_routes()),
+        false => (public_routes(), guarded_routes().merge(metrics_routes())),
+    };
+    let (public, _) = public.split_for_parts();
+    let (guarded, _) = guarded.split_for_parts();
     let guarded = guarded
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), allowance::count_request))
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), guard::authenticate));
@@ -98,6 +107,7 @@ pub fn router(app: App) -> Router {
         // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable())
         .layer(layers)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), measure::measure))
         .with_state(app)
 }
 

@@ -31,6 +31,8 @@ mod redeliver;
 mod submit;
 mod workers;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::database::{Database, DatabaseError, Transaction};
@@ -65,6 +67,8 @@ pub struct Queue {
     database: Database,
     lease: Duration,
     retry_pause: Duration,
+    /// Tasks taken from silent workers since they were last asked for.
+    lease_expiries: Arc<AtomicU64>,
 }
 
 /// What became of a write that carried a lease.
@@ -82,7 +86,7 @@ pub enum Written {
 
 impl Queue {
     pub fn new(database: Database, lease: Duration) -> Self {
-        Self { database, lease, retry_pause: RETRY_PAUSE }
+        Self { database, lease, retry_pause: RETRY_PAUSE, lease_expiries: Arc::default() }
     }
 
     /// The same queue with another pause before a task that has failed is tried again.
@@ -97,6 +101,11 @@ impl Queue {
 
     pub fn lease(&self) -> Duration {
         self.lease
+    }
+
+    /// Tasks that were taken from silent workers since the last call, by this queue and its clones.
+    pub fn take_lease_expiries(&self) -> u64 {
+        self.lease_expiries.swap(0, Ordering::Relaxed)
     }
 }
 

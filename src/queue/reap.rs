@@ -1,5 +1,7 @@
 //! Reap: takes tasks from workers that are lost, and ends judgements and jobs whose time is over.
 
+use std::sync::atomic::Ordering;
+
 use secateur_core::rejection::{Code, Rejection};
 
 use super::fail::{Failure, end_job, fail_in};
@@ -69,5 +71,6 @@ pub(super) async fn take_back(queue: &Queue, lease: &Lease, cause: Cause<'_>) ->
     let failure = Failure::Lost(JobError::internal(row.stage, detail));
     let written = fail_in(&mut transaction, lease, row.index, &failure, queue.retry_pause, "worker lost\n").await?;
     transaction.commit().await?;
+    queue.lease_expiries.fetch_add(1, Ordering::Relaxed);
     Ok(written)
 }

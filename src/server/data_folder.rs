@@ -11,6 +11,9 @@ const STAGING: &str = "staging";
 const SCRATCH: &str = "scratch";
 /// Uploads that come in pieces; they outlive the server.
 const UPLOADS: &str = "uploads";
+const LOCK: &str = "lock";
+/// Is there from the begin of a restore to its end.
+const UNFINISHED: &str = "restore-unfinished";
 
 /// A locked data folder; the lock goes with the process.
 #[derive(Debug)]
@@ -32,13 +35,38 @@ impl DataFolder {
             make(&path.join(part), 0o700).map_err(StartError::io(what()))?;
         }
         let path = path.canonicalize().map_err(StartError::io(what()))?;
-        let lock = File::options().create(true).append(true).open(path.join("lock"));
+        let lock = File::options().create(true).append(true).open(path.join(LOCK));
         let lock = lock.map_err(StartError::io(what()))?;
         match lock.try_lock() {
+            Ok(()) if path.join(UNFINISHED).exists() => Err(StartError::RestoreUnfinished(path)),
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StartError::DataFolderInUse(path)),
             Err(TryLockError::Error(error)) => Err(StartError::io(what())(error)),
         }
+    }
+
+    /// Whether a server, or another program of ours, has the folder now; one that is not there has nobody.
+    pub fn is_in_use(path: &Path) -> std::io::Result<bool> {
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Keeps servers from starting on a folder that is being restored, also after a crash of the program that restores it.
+    pub fn mark_as_unfinished(&self) -> std::io::Result<()> {
+        File::create_new(self.path.join(UNFINISHED))?.sync_all()
+    }
+
+    pub fn mark_as_finished(&self) -> std::io::Result<()> {
+        std::fs::remove_file(self.path.join(UNFINISHED))?;
+        File::open(&self.path)?.sync_all()
     }
 
     pub fn path(&self) -> &Path {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use secateur_core::wire::Device;
 use secateur_postgres::{PostgresError, PrivatePostgres};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,8 @@ use crate::access::{HostName, PublicUrl};
 use crate::blob::BlobError;
 use crate::database::{Database, DatabaseError};
 use crate::engine::{EngineBinary, EngineNotFound, ProbeError};
-use crate::http::connection::ConnectionLimits;
+use crate::http::connection::{self, ConnectionLimits};
+use crate::metrics::Exposition;
 use crate::queue::{LEASE, RETRY_PAUSE};
 use crate::quota::Quotas;
 use crate::upkeep::Keep;
@@ -47,6 +49,8 @@ pub struct AccessOptions {
     /// Lets in what pages of other origins and other hosts send. For tests that show what is kept out; the command line
     /// has no such option.
     pub unguarded: bool,
+    /// Whether everyone who reaches the server sees its metrics.
+    pub public_metrics: bool,
 }
 
 /// What a server is started with; [`ServerOptions::new`] has the defaults.
@@ -122,6 +126,8 @@ impl ServerOptions {
 pub enum StartError {
     #[error("the data folder {} is used by another server", .0.display())]
     DataFolderInUse(PathBuf),
+    #[error("a restore into the data folder {} was not finished", .0.display())]
+    RestoreUnfinished(PathBuf),
     #[error("{what}: {error}")]
     Io { what: String, error: std::io::Error },
     #[error("the database URL is not valid: {0}")]
@@ -146,6 +152,7 @@ impl StartError {
         match self {
             Self::Postgres(error) => error.hint(),
             Self::DataFolderInUse(_) => Some("Stop the other server, or name another folder with --data-dir."),
+            Self::RestoreUnfinished(_) => Some("Delete the folder and restore the backup again."),
             Self::DatabaseUrl(_) => Some("Write DATABASE_URL as postgres://user:password@host:5432/database."),
             Self::Database(DatabaseError::Away(_)) => Some("is DATABASE_URL right, and does the database run?"),
             Self::Engine(_) => Some("build it with `cargo build --bins`, or name it with --engine or SECATEUR_ENGINE"),
@@ -221,4 +228,10 @@ pub async fn run_worker(worker: Worker, shutdown: CancellationToken) {
     worker.run(shutdown).await;
     stop.cancel();
     let _ = reaper.await;
+}
+
+/// Shows a worker's metrics to whoever asks at a socket, until `shutdown`.
+pub async fn show_metrics(listener: TcpListener, worker: &Worker, shutdown: CancellationToken) {
+    let exposition = Exposition::of_worker(worker.metrics.clone(), worker.queue.clone(), worker.options.slots);
+    connection::serve(listener, crate::http::worker_router(exposition), ConnectionLimits::default(), shutdown).await;
 }

@@ -15,7 +15,9 @@ use crate::blob::{BlobStore, Disk, Staging};
 use crate::database::{Database, Notifications, retry_while_away};
 use crate::http::connection::{self, ConnectionLimits, raise_open_files};
 use crate::http::{self, App, CookieKind, Entrance, Gate};
+use crate::metrics::{Exposition, Metrics};
 use crate::queue::Queue;
+use crate::readiness::EngineStanding;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::upload::resumable::Resumable;
@@ -30,6 +32,7 @@ const OTHER_DESCRIPTORS: usize = 64;
 const DESCRIPTORS_OF_A_SLOT: usize = 16;
 /// A database that starts beside us gets this long.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
+const PATIENCE_FOR_NOTIFICATIONS: Duration = Duration::from_secs(5);
 
 /// A database with its schema up to date, and the Postgres behind it when it is our own.
 #[derive(Debug)]
@@ -128,9 +131,12 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         poll: options.poll,
         exit_when_idle: None,
     });
-    let sandbox = match &mut work {
-        Some(work) => work.probe_sandbox().await?,
-        None => None,
+    let (sandbox, engine) = match &mut work {
+        Some(work) => match work.probe_sandbox().await? {
+            Some(sandbox) => (Some(sandbox), EngineStanding::Starts),
+            None => (None, EngineStanding::DoesNotStart),
+        },
+        None => (None, EngineStanding::Elsewhere),
     };
 
     let Backend { database, postgres } =
@@ -147,6 +153,9 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     };
     let queue = Queue::new(database.clone(), options.lease).with_retry_pause(options.retry_pause);
     let notifications = Notifications::listen(&database);
+    // So that the server is ready when it answers; if not, it says so and goes on.
+    notifications.wait_until_heard(PATIENCE_FOR_NOTIFICATIONS).await;
+    let metrics = Metrics::new();
     let (stop_working, stop_listening, draining) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
@@ -155,6 +164,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         queue: queue.clone(),
         blobs: blobs.clone(),
         notifications: notifications.clone(),
+        metrics: metrics.clone(),
         options,
     });
     let reaper = Reaper { queue: queue.clone(), worker: worker.as_ref().and_then(Worker::enrolment) };
@@ -183,6 +193,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
     };
     let deliverer = tokio::spawn(deliverer.run_until(stop_working.clone()));
     let upkept = tokio::spawn(upkeep.clone().run_until(options.upkeep_interval, stop_working.clone()));
+    let metrics = Exposition::of_server(metrics, queue.clone(), options.slots, staging.disk().clone());
     let app = App {
         database: queue.database().clone(),
         queue,
@@ -198,6 +209,9 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         entrance: access.entrance,
         cookie: CookieKind::of(options.access.public_url.as_ref()),
         sandbox,
+        engine,
+        metrics,
+        metrics_are_public: options.access.public_metrics,
         draining: draining.clone(),
     };
     let limits = within_descriptors(options.connections, options.slots);

@@ -26,6 +26,20 @@ pub async fn remove(executor: impl PgExecutor<'_>, blob: &BlobKey) -> Result<boo
     Ok(removed.rows_affected() == 1)
 }
 
+/// Keeps everybody from freeing blobs as long as the connection stands; waits for what is being freed.
+pub async fn hold_all(executor: impl PgExecutor<'_>) -> Result<(), DatabaseError> {
+    sqlx::query!("select pg_advisory_lock(hashtextextended('freeing blobs', 0))").execute(executor).await?;
+    Ok(())
+}
+
+/// Whether nobody holds all blobs; if so, nobody will until the transaction ends.
+pub async fn may_be_freed(executor: impl PgExecutor<'_>) -> Result<bool, DatabaseError> {
+    let locked = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock_shared(hashtextextended('freeing blobs', 0)) as "locked!""#
+    );
+    Ok(locked.fetch_one(executor).await?)
+}
+
 /// A blob that may be freed, locked until the transaction ends; one that another transaction holds is passed over.
 pub async fn claim_due(executor: impl PgExecutor<'_>) -> Result<Option<BlobKey>, DatabaseError> {
     let blob = sqlx::query_scalar!(

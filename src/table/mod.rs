@@ -5,9 +5,11 @@
 
 pub mod api_key;
 pub mod artifact;
+pub mod blob_reference;
 pub mod dataset;
 pub mod event;
 pub mod expired_job;
+pub mod figures;
 pub mod inventory;
 pub mod job;
 pub mod judgement;
@@ -16,6 +18,7 @@ pub mod measurement;
 pub mod model;
 pub mod prepared;
 pub mod request_allowance;
+pub mod server;
 pub mod session;
 pub mod task;
 pub mod tenant_share;

@@ -3,7 +3,7 @@
 //!
 //! Every server runs it; they do not disturb each other. Each deletion is a transaction that looks again under the lock, so
 //! whoever comes second finds nothing. A blob is freed while its row in `loose_blob` is locked, and the row goes after it: a crash
-//! between the two frees it once more. A round is bounded, and what is left waits for the next.
+//! between the two frees it once more. While somebody makes a backup none is freed. A round is bounded, and what is left waits for the next.
 
 mod sweep;
 
@@ -97,6 +97,10 @@ impl Upkeep {
     pub async fn free_blobs(&self) -> Result<(), UpkeepError> {
         for _ in 0..BATCH {
             let mut transaction = self.queue.database().begin().await?;
+            if !loose_blob::may_be_freed(&mut *transaction).await? {
+                tracing::info!("a backup is being made: blobs are freed after it");
+                break;
+            }
             let Some(blob) = loose_blob::claim_due(&mut *transaction).await? else { break };
             self.blobs.delete(std::slice::from_ref(&blob)).await?;
             loose_blob::remove(&mut *transaction, &blob).await?;

@@ -125,6 +125,9 @@ async fn work(
     };
     let (ended, kept) = tokio::join!(run, checkpoints::keep(worker, task, scratch.path(), announced));
     *checkpoint = kept;
+    if let Some(peak) = ended.peak_memory {
+        worker.metrics.observe_engine(task.stage, peak);
+    }
     tracing::debug!(took = ?ended.took, exit = ?ended.exit, "engine ended");
     let (result, files, device, computing_s) = match ended.exit {
         Exit::Done { result, files, device, computing_s } => (result, files, device, computing_s),

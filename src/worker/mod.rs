@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blob::BlobStore;
 use crate::database::Notifications;
 use crate::engine::{self, EngineBinary, ProbeError};
+use crate::metrics::Metrics;
 use crate::queue::{Capacity, NewWorker, Queue, Share};
 
 use idle::Idle;
@@ -80,6 +81,7 @@ pub struct Worker {
     pub queue: Queue,
     pub blobs: BlobStore,
     pub notifications: Notifications,
+    pub metrics: Metrics,
     pub options: WorkerOptions,
 }
 

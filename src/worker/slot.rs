@@ -1,7 +1,7 @@
 //! One slot: claim, run, tell.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -49,7 +49,9 @@ pub(super) async fn run(worker: Worker, slot: usize, share: Share, idle: Arc<Idl
 
 async fn run_task(worker: &Worker, task: ClaimedTask, shutdown: &CancellationToken) {
     tracing::info!("task started");
+    let started = Instant::now();
     let (end, checkpoint) = attempt::run(worker, &task, shutdown).await;
+    worker.metrics.observe_task(task.stage, end.word(), started.elapsed());
     let told = tell(worker, &task, &end, shutdown).await;
     if let Some(checkpoint) = checkpoint.filter(|_| end.is_for_good(&told)) {
         checkpoints::free(worker, &checkpoint).await;

@@ -1,7 +1,9 @@
 //! The command line: what goes to stdout, what to stderr, and the exit code.
 
+mod backup;
 mod configuration;
 mod connections;
+mod doctor;
 mod key;
 mod serve;
 mod sweep;

@@ -3,9 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
+use secateur_postgres::PrivatePostgres;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
 
 use super::{folder, secateur, stderr};
 use crate::harness::{Client, eventually};
@@ -47,7 +51,7 @@ impl Drop for Serving {
     }
 }
 
-fn serve(data: &Path) -> Command {
+pub(super) fn serve(data: &Path) -> Command {
     let mut command = secateur();
     command.args(["serve", "--listen", "127.0.0.1:0", "--slots", "0", "--reserve-bytes", "0", "--data-dir"]).arg(data);
     command
@@ -103,6 +107,59 @@ async fn a_stale_pid_file_with_somebody_elses_process_id_does_not_keep_postgres_
     let rest = stale.split_once('\n').unwrap().1;
     std::fs::write(&pid_file, format!("{own}\n{rest}")).unwrap();
     let serving = Serving::start(&data);
+    assert_eq!(serving.client.get("/readyz").await.status, StatusCode::OK);
+}
+
+/// Kills a server and its Postgres the hard way, while a query keeps a process of Postgres busy that does not look whether the others live.
+async fn kill_both_in_a_query(serving: Serving, data: &Path) {
+    let options = PrivatePostgres::options_of_running(data).unwrap();
+    let mut busy = PgConnection::connect_with(&options).await.unwrap();
+    let query = tokio::spawn(async move { busy.execute("do $$ begin loop end loop; end $$").await.map(|_| ()) });
+    let mut looking = PgConnection::connect_with(&options).await.unwrap();
+    for started in 0.. {
+        let running = "select count(*) from pg_stat_activity where query like 'do %' and state = 'active'";
+        let running: i64 = sqlx::query_scalar(running).fetch_one(&mut looking).await.unwrap();
+        if running == 1 {
+            break;
+        }
+        assert!(started < 10_000, "the query does not start");
+    }
+    let postgres = Pid::from_raw(postgres_pid(data).unwrap() as i32).unwrap();
+    // It shall not hear of the server's end, which would have it end its processes.
+    kill_process(postgres, Signal::STOP).unwrap();
+    drop(serving);
+    kill_process(postgres, Signal::KILL).unwrap();
+    query.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_and_its_postgres_that_were_killed_in_the_middle_of_a_query_start_again_at_once() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let serving = Serving::start(&data);
+    let id = serving.client.submit().await;
+    kill_both_in_a_query(serving, &data).await;
+    let started = Instant::now();
+    let serving = Serving::start(&data);
+    assert!(started.elapsed() < Duration::from_secs(25), "nobody waits for a process that would not end by itself");
+    let job = serving.client.get(&format!("/v1/jobs/{id}")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "queued");
+}
+
+/// As in a container, whose root may not look into the processes of other users.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_without_insight_into_other_processes_takes_over_what_a_killed_server_left() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    kill_both_in_a_query(Serving::start(&data), &data).await;
+    let mut command = serve(&data);
+    if rustix::process::geteuid().is_root() {
+        let mut confined = Command::new("setpriv");
+        confined.args(["--bounding-set", "-sys_ptrace"]).arg(command.get_program()).args(command.get_args());
+        confined.env_remove("DATABASE_URL").env_remove("SECATEUR_BLOBS");
+        command = confined;
+    }
+    let serving = Serving::start_by(command);
     assert_eq!(serving.client.get("/readyz").await.status, StatusCode::OK);
 }
 

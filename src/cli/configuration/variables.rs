@@ -25,7 +25,7 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
             variable(
                 "SECATEUR_PG_BIN",
                 "`PATH`, the distribution's folders, the cache",
-                "Folder with `postgres` and `initdb` for the private database; no other is looked at then",
+                "Folder with `postgres` and `initdb` for the private database, and `pg_dump` for backups; no other is looked at then",
             ),
             variable(
                 "SECATEUR_CACHE",

@@ -75,6 +75,9 @@ pub enum Code {
     QuotaExceeded,
     RateLimited,
     DiskFull,
+    EngineUnavailable,
+    NotificationsUnavailable,
+    Draining,
     TooManyConnections,
     StorageFull,
 }
@@ -140,6 +143,11 @@ impl Code {
             Self::QuotaExceeded => (S::TOO_MANY_REQUESTS, "quota_exceeded", "Quota exceeded"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk_full", "Disk is full"),
+            Self::EngineUnavailable => (S::SERVICE_UNAVAILABLE, "engine_unavailable", "Engine does not start"),
+            Self::NotificationsUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "notifications_unavailable", "Notifications are not heard")
+            }
+            Self::Draining => (S::SERVICE_UNAVAILABLE, "draining", "Server is about to stop"),
             Self::TooManyConnections => (S::SERVICE_UNAVAILABLE, "too_many_connections", "Too many connections"),
             Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "No space left"),
         }
@@ -246,7 +254,8 @@ impl Problem {
         Self::new(Code::PayloadTooLarge, format!("The body is longer than the {max_bytes} bytes that are allowed."))
     }
 
-    fn unavailable(code: Code, detail: &str) -> Self {
+    /// Nobody can work now; the client is told when to try again.
+    pub fn unavailable(code: Code, detail: &str) -> Self {
         Self::new(code, detail).header(RETRY_AFTER, HeaderValue::from(TRY_AGAIN_AFTER))
     }
 }

@@ -19,7 +19,7 @@ mod refusal;
 mod serve;
 mod stream;
 
-pub use descriptors::raise_open_files;
+pub use descriptors::{open_files, raise_open_files};
 pub use limits::ConnectionLimits;
 pub use pace::Pace;
 pub use serve::serve;

@@ -10,15 +10,18 @@ use utoipa::ToSchema;
 use crate::blob::DiskSpace;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::{App, guard};
+use crate::readiness::{self, Check, Need};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    status: &'static str,
+    pub(super) status: &'static str,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
     status: &'static str,
+    /// Everything that the server needs, with its state in words.
+    checks: Vec<Check>,
     #[serde(flatten)]
     details: Option<Details>,
 }
@@ -28,7 +31,8 @@ pub(crate) struct Readiness {
 pub(crate) struct Details {
     version: &'static str,
     /// Of the data folder.
-    disk: DiskSpace,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<DiskSpace>,
     /// What confines the engines of this server, as it was found at the start; not there when it runs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     sandbox: Option<Sandbox>,
@@ -40,26 +44,49 @@ pub(crate) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// The database answers and has every migration, blobs can be written, and the disk has its reserve free. Callers with a key are told more.
+/// The server is not about to stop, its database answers and has every migration, the disk has its reserve free, blobs can be written, the engine
+/// started when the server did, and the database's notifications are heard. Callers with a key are told more.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "service", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = ProblemDocument, content_type = "application/problem+json",
-     description = "Code `database_unavailable`, `blob_store_unavailable`, or `disk_full` with a member `disk` as in the answer 200"),
+     description = "With the member `checks` as in the answer 200. The code is that of the first check that fails: `draining`, `database_unavailable`, \
+                    `disk_full` with a member `disk` as in the answer 200, `blob_store_unavailable`, `engine_unavailable` or `notifications_unavailable`"),
 ))]
 pub(crate) async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<Json<Readiness>, Problem> {
-    app.database.check().await?;
-    let disk = app.staging.disk().space().map_err(Problem::internal)?;
-    if disk.is_full() {
-        let DiskSpace { free_bytes, reserve_bytes } = disk;
-        let detail = format!("The disk has {free_bytes} bytes free, and {reserve_bytes} are kept in reserve.");
-        return Err(Problem::new(Code::DiskFull, detail)
-            .hint("Delete jobs, models or data sets that are no longer needed, or give the server a larger disk.")
-            .member("disk", serde_json::json!(disk)));
+    let readiness = readiness::Readiness::of(readiness::Sight {
+        database: &app.database,
+        blobs: &app.blobs,
+        disk: app.staging.disk(),
+        notifications: &app.notifications,
+        engine: app.engine,
+        draining: &app.draining,
+    })
+    .await;
+    if let Some(lack) = readiness.lack() {
+        return Err(not_ready(lack, &readiness));
     }
-    app.blobs.check_writable().await?;
+    let readiness::Readiness { checks, disk } = readiness;
     let details = match guard::is_let_in(&app, &headers).await {
         true => Some(Details { version: env!("CARGO_PKG_VERSION"), disk, sandbox: app.sandbox.clone() }),
         false => None,
     };
-    Ok(Json(Readiness { status: "ready", details }))
+    Ok(Json(Readiness { status: "ready", checks, details }))
+}
+
+fn not_ready(lack: &Check, readiness: &readiness::Readiness) -> Problem {
+    let code = match lack.name {
+        Need::Service => Code::Draining,
+        Need::Database => Code::DatabaseUnavailable,
+        Need::Disk => Code::DiskFull,
+        Need::Blobs => Code::BlobStoreUnavailable,
+        Need::Engine => Code::EngineUnavailable,
+        Need::Notifications => Code::NotificationsUnavailable,
+    };
+    let problem = Problem::unavailable(code, lack.state).member("checks", serde_json::json!(readiness.checks));
+    match (lack.name, readiness.disk) {
+        (Need::Disk, Some(disk)) => problem
+            .hint("Delete jobs, models or data sets that are no longer needed, or give the server a larger disk.")
+            .member("disk", serde_json::json!(disk)),
+        _ => problem,
+    }
 }

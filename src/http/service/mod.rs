@@ -1,4 +1,5 @@
-//! The service itself: its health and its description.
+//! The service itself: its health, its metrics and its description.
 
 pub(super) mod health;
+pub(super) mod metrics;
 pub(super) mod openapi;

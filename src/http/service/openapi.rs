@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::router::{guarded_routes, public_routes};
+use crate::http::router::{guarded_routes, metrics_routes, public_routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,7 +49,8 @@ impl Modify for SecuritySchemes {
 pub fn document() -> utoipa::openapi::OpenApi {
     let (_, public) = public_routes().split_for_parts();
     let (_, guarded) = guarded_routes().split_for_parts();
-    Document::openapi().merge_from(guarded).merge_from(public)
+    let (_, metrics) = metrics_routes().split_for_parts();
+    Document::openapi().merge_from(guarded).merge_from(metrics).merge_from(public)
 }
 
 /// This document.

@@ -61,6 +61,7 @@ async fn ask(client: &Client, method: &Method, path: &str) -> Answer {
 /// The scope that an operation needs.
 fn scope_of(method: &Method, path: &str) -> Scope {
     match path {
+        "/metrics" => Scope::Admin,
         _ if path.starts_with("/v1/keys") || path.starts_with("/v1/webhook-secrets") => Scope::Admin,
         "/v1/session" => Scope::Read,
         _ if method.is_safe() => Scope::Read,

@@ -2,5 +2,7 @@ mod bodies;
 mod connections;
 mod database_away;
 mod disk;
+mod metrics;
 mod openapi;
+mod readiness;
 mod requests;

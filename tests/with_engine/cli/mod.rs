@@ -1,5 +1,6 @@
 //! Commands that run tasks.
 
+mod doctor;
 mod local;
 mod worker;
 

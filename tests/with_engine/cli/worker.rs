@@ -1,5 +1,6 @@
 //! `secateur worker`: a process that joins a server's workers.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::harness::{Client, TestServer, count_files, eventually, file_part};
 struct Working {
     child: Child,
     scratch: tempfile::TempDir,
+    /// Where it shows its metrics.
+    metrics: Client,
 }
 
 impl Working {
@@ -24,17 +27,22 @@ impl Working {
     fn join_with(server: &TestServer, more: &[&str]) -> Self {
         let data = server.data_folder();
         let scratch = tempfile::tempdir().unwrap();
-        let child = secateur_with_engine()
-            .args(["worker", "--lease", "3600", "--database-url", &server.database_url()])
+        let mut child = secateur_with_engine()
+            .args(["worker", "--lease", "3600", "--metrics-listen", "127.0.0.1:0"])
+            .args(["--database-url", &server.database_url()])
             .args(more)
             .arg("--blobs")
             .arg(data.join("blobs"))
             .arg("--scratch")
             .arg(scratch.path())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, scratch }
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let base = line.trim().strip_suffix("/metrics").unwrap_or_else(|| panic!("{line:?}"));
+        Self { child, scratch, metrics: Client::new(base.to_owned()) }
     }
 }
 
@@ -74,6 +82,15 @@ async fn a_worker_does_the_servers_work_and_leaves_at_sigterm() {
     let path = submit(&client, 1).await;
     let mut worker = Working::join(&server);
     wait_for(&client, &path, "status", "succeeded").await;
+    let metrics = String::from_utf8(worker.metrics.get("/metrics").await.body).unwrap();
+    for series in [
+        r#"secateur_task_duration_seconds_count{outcome="finished",stage="tune"} 1"#,
+        r#"secateur_engine_peak_memory_bytes_count{stage="tune"} 1"#,
+        "secateur_worker_slots 1",
+    ] {
+        assert!(metrics.contains(series), "{series}: {metrics}");
+    }
+    assert!(!metrics.contains("secateur_tasks{"), "the figures of the queue are the server's");
     kill_process(Pid::from_child(&worker.child), Signal::TERM).unwrap();
     assert_eq!(worker.child.wait().unwrap().code(), Some(0));
     assert_eq!(count_files(worker.scratch.path()), 0);

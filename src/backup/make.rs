@@ -119,7 +119,7 @@ async fn save_snapshot(
         }
         let store = BlobStore::local(&folder)?;
         for reference in table::blob_reference::list(&mut **transaction).await? {
-            match store.lend(&reference.blob).await {
+            match store.lend(&reference.blob, None).await {
                 Ok(Some(loan)) => files.push((format!("{BLOBS}{}", reference.blob), loan.path().to_owned())),
                 Ok(None) => unreachable!("a folder lends everything"),
                 Err(BlobError::NotFound(_)) if reference.may_be_missing => {}

@@ -8,6 +8,7 @@ mod copies;
 mod disk;
 mod key;
 mod staging;
+mod verify;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMulti
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::digest::{Hasher, Sha256};
 use copies::{Copies, LentCopy};
 pub use disk::{Disk, DiskSpace};
 pub use key::BlobKey;
@@ -36,6 +38,8 @@ const PIECES_UNDER_WAY: usize = 2;
 pub enum BlobError {
     #[error("blob {0} is not there")]
     NotFound(String),
+    #[error("blob {key} is damaged: its SHA-256 is {found}, and {expected} was recorded")]
+    Damaged { key: String, expected: Sha256, found: Sha256 },
     #[error("no space left for blobs")]
     Full,
     #[error("blob store: {0}")]
@@ -198,28 +202,48 @@ impl BlobStore {
         Ok(found.into_stream().map_err(BlobError::from).boxed())
     }
 
-    /// Copies a blob to a file.
-    pub async fn fetch(&self, key: &BlobKey, path: &Path) -> Result<(), BlobError> {
+    /// The bytes of a whole blob with the digest that was recorded: when they are others, the last piece does not come but an error.
+    pub async fn read_verified(
+        &self,
+        key: &BlobKey,
+        sha256: Sha256,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        Ok(verify::verified(key.clone(), self.read(key, None).await?, sha256))
+    }
+
+    /// Copies a blob to a file, which is compared with the digest that was recorded, where there is one.
+    pub async fn fetch(&self, key: &BlobKey, sha256: Option<Sha256>, path: &Path) -> Result<(), BlobError> {
         if let Some(folder) = &self.folder {
             let (from, to) = (folder.path_to_filesystem(&key.to_path())?, path.to_owned());
             let copied = blocking(move || std::fs::copy(from, to)).await;
-            return match copied {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(BlobError::NotFound(key.to_string())),
-                Err(error) => Err(error.into()),
-                Ok(_) => Ok(()),
-            };
+            match copied {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(BlobError::NotFound(key.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
+            }
+            let Some(expected) = sha256 else { return Ok(()) };
+            let (found, _) = Sha256::of_file_aside(path).await?;
+            return verify::compare(key, found, expected);
         }
         let mut file = tokio::fs::File::create(path).await?;
         let mut pieces = self.read(key, None).await?;
+        let mut hasher = Hasher::default();
         while let Some(piece) = pieces.try_next().await? {
+            hasher.update(&piece);
             file.write_all(&piece).await?;
         }
         file.flush().await?;
-        Ok(())
+        match sha256 {
+            Some(expected) => verify::compare(key, hasher.finish(), expected),
+            None => Ok(()),
+        }
     }
 
-    /// A blob as a file to read, without a copy of its own for each reader; `None` from a remote store that keeps no copies here.
-    pub async fn lend(&self, key: &BlobKey) -> Result<Option<Loan>, BlobError> {
+    /// A blob as a file to read, without a copy of its own for each reader; `None` from a remote store that keeps no copies here. A copy is
+    /// compared with the digest that was recorded when it is made; what a folder of this machine has is taken as it is.
+    pub async fn lend(&self, key: &BlobKey, sha256: Option<Sha256>) -> Result<Option<Loan>, BlobError> {
         if let Some(folder) = &self.folder {
             let path = folder.path_to_filesystem(&key.to_path())?;
             return match blocking(move || path.canonicalize()).await {
@@ -229,17 +253,17 @@ impl BlobStore {
             };
         }
         let Some(copies) = &self.copies else { return Ok(None) };
-        let copy = copies.lend(key, |path| async move { self.fetch(key, &path).await }).await?;
+        let copy = copies.lend(key, |path| async move { self.fetch(key, sha256, &path).await }).await?;
         let path = std::path::absolute(copy.path())?;
         Ok(Some(Loan { path, _copy: Some(copy) }))
     }
 
     /// Puts a blob that may be as large as the disk where a task reads it: a link to what is lent, or a copy where nothing is.
-    pub async fn place(&self, key: &BlobKey, path: &Path) -> Result<Option<Loan>, BlobError> {
-        let lent = self.lend(key).await?;
+    pub async fn place(&self, key: &BlobKey, sha256: Option<Sha256>, path: &Path) -> Result<Option<Loan>, BlobError> {
+        let lent = self.lend(key, sha256).await?;
         match &lent {
             Some(loan) => tokio::fs::symlink(loan.path(), path).await?,
-            None => self.fetch(key, path).await?,
+            None => self.fetch(key, sha256, path).await?,
         }
         Ok(lent)
     }
@@ -330,8 +354,10 @@ mod tests {
         let part: Vec<Bytes> = store.read(&key, Some(3..6)).await.unwrap().try_collect().await.unwrap();
         assert_eq!(part.concat(), b"345");
         let copy = folder.path().join("copy");
-        store.fetch(&key, &copy).await.unwrap();
-        assert_eq!(std::fs::read(copy).unwrap(), b"0123456789");
+        store.fetch(&key, Some(Sha256::of(b"0123456789")), &copy).await.unwrap();
+        assert_eq!(std::fs::read(&copy).unwrap(), b"0123456789");
+        let damaged = store.fetch(&key, Some(Sha256::of(b"something else")), &copy).await;
+        assert!(matches!(damaged, Err(BlobError::Damaged { .. })), "{damaged:?}");
 
         store.delete(std::slice::from_ref(&key)).await.unwrap();
         assert!(matches!(store.read(&key, None).await, Err(BlobError::NotFound(_))));

@@ -24,6 +24,9 @@ pub enum Event {
     Reused {
         stage: Stage,
         measurements: usize,
+        /// Seconds of computing that went into them.
+        #[serde(default)]
+        saved_s: f64,
     },
     Progress {
         stage: Stage,

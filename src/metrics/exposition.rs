@@ -77,12 +77,12 @@ impl Exposition {
 }
 
 fn show_figures(figures: &Figures, found: &Found) {
-    let states = ["queued", "running", "waiting"];
+    let states = ["queued", "held", "running", "waiting"];
     let of_tasks = |state: &str, stage: &str| figures.tasks.iter().find(|row| row.state == state && row.stage == stage);
     let every = || states.iter().flat_map(|&state| Stage::ALL.iter().map(move |stage| (state, stage.as_str())));
     found.gauge(
         "secateur_tasks",
-        "Tasks that have not ended: queued for a worker, running on one, or waiting for a judge.",
+        "Tasks that have not ended: queued for a worker, held while their job is paused, running on a worker, or waiting for a judge.",
         ["state", "stage"],
         every().map(|(state, stage)| ([state, stage], of_tasks(state, stage).map_or(0.0, |row| row.count as f64))),
     );

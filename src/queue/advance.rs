@@ -47,7 +47,7 @@ pub(super) async fn advance(
         let Some(next) = done.next(spec, has_dataset) else {
             return end(transaction, job.id, last).await;
         };
-        let known = measurements::known(transaction, &job, job.view(spec, finished), next).await?;
+        let (known, seconds_each) = measurements::known(transaction, &job, job.view(spec, finished), next).await?;
         let plan = match stage::plan(next, job.view(spec, finished), &known) {
             Ok(plan) => plan,
             Err(error) => {
@@ -55,8 +55,10 @@ pub(super) async fn advance(
             }
         };
         if !plan.reused.is_empty() {
-            let event = Event::Reused { stage: next, measurements: plan.reused.len() };
+            let saved_s = seconds_each * plan.reused.len() as f64;
+            let event = Event::Reused { stage: next, measurements: plan.reused.len(), saved_s };
             events::append(transaction, job.id, &event).await?;
+            job::add_saved(&mut **transaction, job.id, saved_s).await?;
             job.reused.extend(plan.reused);
             job::set_reused(&mut **transaction, job.id, &job.reused).await?;
             update_best(transaction, &job, job.view(spec, finished)).await?;

@@ -7,6 +7,7 @@ use super::fail::end_job;
 use super::{Capacity, Queue, events, prepared};
 use crate::blob::BlobKey;
 use crate::database::{DatabaseError, Transaction};
+use crate::digest::Sha256;
 use crate::id::{DatasetId, ModelId};
 use crate::job::{Event, JobError, JobStatus, Order};
 use crate::table::prepared::Prepared;
@@ -35,6 +36,8 @@ pub struct ClaimedTask {
 pub struct InputBlob {
     pub name: String,
     pub blob: BlobKey,
+    /// What was recorded of its content.
+    pub sha256: Option<Sha256>,
 }
 
 /// How often a claim that met a locked job is tried again before the worker waits for its next turn.
@@ -133,30 +136,35 @@ async fn resolve(
     let missing = |what: String| DatabaseError::unreadable("task", format!("input {what} is not there"));
     let mut inputs = Vec::new();
     for input in &plan.inputs {
-        let blob = match &input.source {
+        let (blob, sha256) = match &input.source {
             Source::Model => {
                 let model = model::find(&mut **transaction, job.model_id).await?;
-                model.ok_or_else(|| missing("model".to_owned()))?.blob
+                let model = model.ok_or_else(|| missing("model".to_owned()))?;
+                (model.blob, Some(model.sha256))
             }
             Source::Dataset => {
                 let id = job.dataset_id.ok_or_else(|| missing("dataset".to_owned()))?;
                 let dataset = dataset::find(&mut **transaction, id).await?;
-                dataset.ok_or_else(|| missing("dataset".to_owned()))?.blob
+                let dataset = dataset.ok_or_else(|| missing("dataset".to_owned()))?;
+                (dataset.blob, Some(dataset.sha256))
             }
             Source::Prepared { .. } => continue,
             Source::Output { stage, index, name } => {
                 let output = artifacts
                     .iter()
                     .find(|artifact| artifact.stage == *stage && artifact.index == *index && artifact.name == *name);
-                let blob = match output {
-                    Some(output) => Some(output.blob.clone()),
-                    None if name == SAMPLES => task::prepared(&mut **transaction, job.id).await?,
+                let found = match output {
+                    Some(output) => Some((output.blob.clone(), Some(output.sha256))),
+                    // The engine knows its digest.
+                    None if name == SAMPLES => {
+                        task::prepared(&mut **transaction, job.id).await?.map(|prepared| (prepared, None))
+                    }
                     None => None,
                 };
-                blob.ok_or_else(|| missing(format!("{}/{index}/{name}", stage.as_str())))?
+                found.ok_or_else(|| missing(format!("{}/{index}/{name}", stage.as_str())))?
             }
         };
-        inputs.push(InputBlob { name: input.name.clone(), blob });
+        inputs.push(InputBlob { name: input.name.clone(), blob, sha256 });
     }
     Ok(inputs)
 }

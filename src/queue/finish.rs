@@ -74,7 +74,7 @@ pub async fn finish_in(
     };
     let all_finished = task::finished(&mut **transaction, job.id).await?;
     let view = job.view(spec, &all_finished);
-    measurements::keep(transaction, &job, view, finished.stage, &finished.computed.result).await?;
+    measurements::keep(transaction, &job, view, finished.stage, &finished.computed).await?;
     update_best(transaction, &job, view).await?;
     if task::is_stage_done(&mut **transaction, job.id, finished.stage).await? {
         let spec = spec.clone();

@@ -1,7 +1,8 @@
 //! What a job measures is kept for later jobs on the same model and data set, and what earlier ones measured is known.
 
 use secateur_core::stage::reuse::{self, Subject};
-use secateur_core::stage::{JobView, Measurements, Stage, TaskResult};
+use secateur_core::stage::{JobView, Measurements, Stage};
+use secateur_core::wire::Computed;
 
 use crate::database::{DatabaseError, Transaction};
 use crate::id::DatasetId;
@@ -14,32 +15,32 @@ pub(super) async fn keep(
     job: &Job,
     view: JobView<'_>,
     stage: Stage,
-    result: &TaskResult,
+    computed: &Computed,
 ) -> Result<(), DatabaseError> {
-    let brought = reuse::brought(result, view);
+    let brought = reuse::brought(&computed.result, view);
     if brought.is_empty() {
         return Ok(());
     }
     let Some((fingerprint, dataset)) = fingerprint(transaction, job, view, stage).await? else { return Ok(()) };
-    table::measurement::insert(&mut **transaction, &fingerprint, job.model_id, dataset, brought).await
+    let seconds_each = computed.computing_s.unwrap_or_default() / brought.len() as f64;
+    table::measurement::insert(&mut **transaction, &fingerprint, job.model_id, dataset, brought, seconds_each).await
 }
 
-/// What is known of all that `stage` would measure.
+/// What is known of all that `stage` would measure, and the seconds that each took on average.
 pub(super) async fn known(
     transaction: &mut Transaction,
     job: &Job,
     view: JobView<'_>,
     stage: Stage,
-) -> Result<Measurements, DatabaseError> {
+) -> Result<(Measurements, f64), DatabaseError> {
+    let nothing = (Measurements::default(), 0.0);
     let names = reuse::names(stage, view);
     if names.is_empty() {
-        return Ok(Measurements::default());
+        return Ok(nothing);
     }
-    let Some((fingerprint, _)) = fingerprint(transaction, job, view, stage).await? else {
-        return Ok(Measurements::default());
-    };
-    let kept = table::measurement::find(&mut **transaction, &fingerprint, job.model_id, &names).await?;
-    Ok(reuse::known(stage, view, &kept))
+    let Some((fingerprint, _)) = fingerprint(transaction, job, view, stage).await? else { return Ok(nothing) };
+    let (kept, seconds) = table::measurement::find(&mut **transaction, &fingerprint, job.model_id, &names).await?;
+    Ok((reuse::known(stage, view, &kept), seconds / kept.len().max(1) as f64))
 }
 
 /// What a stage's measurements are kept under; `None` when they are not.

@@ -56,6 +56,7 @@ pub async fn read(executor: impl PgExecutor<'_>) -> Result<Figures, DatabaseErro
     let row = sqlx::query!(
         r#"with open_task as (
                select stage, state, created_at from task where state = 'queued'
+               union all select stage, state, created_at from task where state = 'held'
                union all select stage, state, created_at from task where state = 'running'
                union all select stage, state, created_at from task where state = 'waiting'
            ), by_stage as (

@@ -16,7 +16,7 @@ pub struct FoundBlob {
 /// A row that refers to a blob that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostBlob {
-    /// What it was of: `model`, `dataset`, `artifact`, `prepared` or `checkpoint`.
+    /// What it was of: `model`, `dataset`, `artifact` or `prepared`.
     pub kind: String,
     pub blob: BlobKey,
 }
@@ -42,36 +42,30 @@ pub async fn add(executor: impl PgExecutor<'_>, found: &[FoundBlob]) -> Result<(
     Ok(())
 }
 
-/// Every blob that a row refers to, with what it is of.
-const KNOWN: &str = "(
-    select 'model' as kind, blob from model where deleted_at is null
-    union all select 'dataset', blob from dataset where deleted_at is null
-    union all select 'artifact', blob from artifact
-    union all select 'prepared', blob from prepared
-    union all select 'checkpoint', checkpoint from task
-              where checkpoint is not null and state in ('queued', 'held', 'running')
-) as known";
-
 /// Writes down every settled blob to which no row refers as loose; says how many were not.
 pub async fn loosen(executor: impl PgExecutor<'_>) -> Result<u64, DatabaseError> {
-    let statement = format!(
+    let loosened = sqlx::query(
         "insert into loose_blob (blob, free_after)
          select blob, clock_timestamp() from found_blob
-         where is_settled and not exists (select 1 from {KNOWN} where known.blob = found_blob.blob)
-         on conflict do nothing"
-    );
-    let loosened = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(executor).await?;
+         where is_settled
+               and not exists (select 1 from blob_reference where blob_reference.blob = found_blob.blob)
+         on conflict do nothing",
+    )
+    .execute(executor)
+    .await?;
     Ok(loosened.rows_affected())
 }
 
-/// Blobs that rows refer to and that were not found, at most so many.
+/// Blobs that rows refer to and that were not found, at most so many; without those that may be missing.
 pub async fn missing(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<LostBlob>, DatabaseError> {
-    let statement = format!(
-        "select kind, blob from {KNOWN}
-         where not exists (select 1 from found_blob where found_blob.blob = known.blob)
-         order by kind, blob limit $1"
-    );
-    let rows: Vec<(String, String)> =
-        sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(limit).fetch_all(executor).await?;
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select kind, blob from blob_reference
+         where not may_be_missing
+               and not exists (select 1 from found_blob where found_blob.blob = blob_reference.blob)
+         order by kind, blob limit $1",
+    )
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
     Ok(rows.into_iter().map(|(kind, blob)| LostBlob { kind, blob: BlobKey::from_row(blob) }).collect())
 }

@@ -31,6 +31,8 @@ pub struct Job {
     pub dataset_id: Option<DatasetId>,
     /// What was taken over from earlier jobs instead of being measured.
     pub reused: Measurements,
+    /// Seconds of computing that went into these.
+    pub saved_s: f64,
     /// Since when its tasks are held.
     pub paused_at: Option<OffsetDateTime>,
     /// The job that it was made from; it may be gone.
@@ -83,6 +85,7 @@ struct RawJob {
     model_id: Uuid,
     dataset_id: Option<Uuid>,
     reused: Value,
+    saved_s: f64,
     paused_at: Option<OffsetDateTime>,
     clone_of: Option<Uuid>,
     best: Option<Value>,
@@ -110,6 +113,7 @@ impl TryFrom<RawJob> for Job {
             model_id: raw.model_id.into(),
             dataset_id: raw.dataset_id.map(DatasetId::from),
             reused: parse(raw.reused)?,
+            saved_s: raw.saved_s,
             paused_at: raw.paused_at,
             clone_of: raw.clone_of.map(JobId::from),
             best: raw.best.map(parse).transpose()?,
@@ -172,7 +176,7 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, paused_at,
+        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, saved_s, paused_at,
                 clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
@@ -199,7 +203,7 @@ pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) ->
     let rows = sqlx::query_as!(
         RawJob,
         "select id, kind, name, status, stage, spec - 'config' as \"spec!\", labels, model_id, dataset_id, reused,
-                paused_at, clone_of, best, result, error, last_event, created_at, started_at, finished_at
+                saved_s, paused_at, clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job
          where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
          order by id desc limit $4",
@@ -376,6 +380,12 @@ pub async fn is_stranded(executor: impl PgExecutor<'_>, id: JobId) -> Result<boo
     .fetch_optional(executor)
     .await?;
     Ok(is_stranded == Some(true))
+}
+
+/// Adds to the seconds of computing that a job need not spend.
+pub async fn add_saved(executor: impl PgExecutor<'_>, id: JobId, seconds: f64) -> Result<(), DatabaseError> {
+    sqlx::query!("update job set saved_s = saved_s + $2 where id = $1", id.uuid(), seconds).execute(executor).await?;
+    Ok(())
 }
 
 /// The next event's sequence number; the row stays locked, so numbers become visible in order.

@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use crate::database::DatabaseError;
 use crate::id::{DatasetId, ModelId};
 
-/// Keeps measurements; what is there already stays. They go in by name, so that two jobs that bring the same at once wait
+/// Keeps measurements, each of which took so many seconds; what is there already stays. They go in by name, so that two jobs that bring the same at once wait
 /// for each other and never both.
 pub async fn insert(
     executor: impl PgExecutor<'_>,
@@ -15,41 +15,43 @@ pub async fn insert(
     model: ModelId,
     dataset: DatasetId,
     measurements: Vec<Kept>,
+    seconds_each: f64,
 ) -> Result<(), DatabaseError> {
     let (names, values): (Vec<_>, Vec<_>) = measurements.into_iter().map(|Kept { name, value }| (name, value)).unzip();
     sqlx::query!(
-        "insert into measurement (fingerprint, model_id, dataset_id, name, value)
-         select $1, $2, $3, brought.name, brought.value
+        "insert into measurement (fingerprint, model_id, dataset_id, name, value, seconds)
+         select $1, $2, $3, brought.name, brought.value, $6
          from unnest($4::text[], $5::jsonb[]) as brought (name, value) order by brought.name
          on conflict (model_id, fingerprint, name) do nothing",
         fingerprint,
         model.uuid(),
         dataset.uuid(),
         &names,
-        &values
+        &values,
+        seconds_each
     )
     .execute(executor)
     .await?;
     Ok(())
 }
 
-/// Those of some names that are kept of a model.
+/// Those of some names that are kept of a model, and the seconds that went into them.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     fingerprint: &str,
     model: ModelId,
     names: &[String],
-) -> Result<Vec<Kept>, DatabaseError> {
-    let rows = sqlx::query_as!(
-        Kept,
-        "select name, value from measurement where model_id = $1 and fingerprint = $2 and name = any($3)",
+) -> Result<(Vec<Kept>, f64), DatabaseError> {
+    let rows = sqlx::query!(
+        "select name, value, seconds from measurement where model_id = $1 and fingerprint = $2 and name = any($3)",
         model.uuid(),
         fingerprint,
         names
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows)
+    let seconds = rows.iter().map(|row| row.seconds).sum();
+    Ok((rows.into_iter().map(|row| Kept { name: row.name, value: row.value }).collect(), seconds))
 }
 
 /// Forgets what was measured of a model.

@@ -201,9 +201,9 @@ async fn fetch_inputs(worker: &Worker, task: &ClaimedTask, scratch: &Scratch) ->
     for input in &task.inputs {
         let path = scratch.path().join(&input.name);
         if input.name == DATASET {
-            lent.extend(worker.blobs.place(&input.blob, &path).await?);
+            lent.extend(worker.blobs.place(&input.blob, input.sha256, &path).await?);
         } else {
-            worker.blobs.fetch(&input.blob, &path).await?;
+            worker.blobs.fetch(&input.blob, input.sha256, &path).await?;
         }
     }
     lent.extend(prepared::fetch(worker, task, scratch.path()).await?);

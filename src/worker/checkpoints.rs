@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn fetch(worker: &Worker, task: &ClaimedTask, folder: &Path) {
     let Some(blob) = &task.checkpoint else { return };
     let path = folder.join(CHECKPOINT);
-    match worker.blobs.fetch(blob, &path).await {
+    match worker.blobs.fetch(blob, None, &path).await {
         Ok(()) => tracing::info!(%blob, "going on from a checkpoint"),
         Err(error) => {
             tracing::warn!(%blob, %error, "the checkpoint could not be fetched, starting over");

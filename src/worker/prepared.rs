@@ -34,7 +34,7 @@ pub(super) async fn fetch(worker: &Worker, task: &ClaimedTask, folder: &Path) ->
     let facts = serde_json::to_vec(facts).expect("facts have string keys and serialise without errors");
     tokio::fs::write(folder.join(EARLIER_FACTS), facts).await?;
     let path = folder.join(EARLIER_SAMPLES);
-    match worker.blobs.place(blob, &path).await {
+    match worker.blobs.place(blob, None, &path).await {
         Ok(lent) => Ok(lent),
         Err(error) => {
             tracing::warn!(%blob, %error, "what an earlier job has prepared could not be fetched, preparing anew");

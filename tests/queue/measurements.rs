@@ -48,7 +48,12 @@ async fn a_second_job_passes_over_what_the_first_has_measured() {
     let events = client.get(&format!("/v1/jobs/{second}/events?limit=200")).await.expect(StatusCode::OK);
     let reused: Vec<&Value> =
         events["items"].as_array().unwrap().iter().filter(|event| event["type"] == "reused").collect();
-    assert_eq!(reused[0]["data"], json!({"stage": "sensitivity", "measurements": 3}));
+    let data = &reused[0]["data"];
+    assert_eq!((&data["stage"], &data["measurements"]), (&"sensitivity".into(), &3.into()));
+    // A hand computes for a quarter of a second at each task.
+    let saved: Vec<f64> = reused.iter().map(|event| event["data"]["saved_s"].as_f64().unwrap()).collect();
+    assert!(saved.iter().all(|seconds| *seconds > 0.0), "{saved:?}");
+    assert_eq!(job["saved_s"].as_f64().unwrap(), saved.iter().sum::<f64>());
     let candidates = client.get(&format!("/v1/jobs/{second}/candidates")).await.expect(StatusCode::OK);
     assert_eq!(candidates["items"][1]["screened_accuracy"], 0.6);
 }

@@ -99,3 +99,21 @@ async fn other_names_are_not_found_whatever_they_look_like() {
         client.get(&format!("{path}/{name}")).await.problem(404, "artifact_not_found");
     }
 }
+
+/// A disk that rots must not look like a good download.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_artifact_breaks_off_before_its_end() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = client.submit().await;
+    Hand::of(&server).finish_all().await;
+    let blob = server.data_folder().join(format!("blobs/jobs/{id}/verify/0/1/report.json"));
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&blob, bytes).unwrap();
+    let request = client.request(Method::GET, &format!("/v1/jobs/{id}/artifacts/report.json"));
+    // A short one breaks off before its head is sent.
+    if let Ok(response) = request.send().await {
+        response.bytes().await.unwrap_err();
+    }
+}

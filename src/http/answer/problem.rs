@@ -315,7 +315,7 @@ impl From<BlobError> for Problem {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Full => Self::new(Code::StorageFull, "There is no space left to store this."),
-            BlobError::NotFound(_) => Self::internal(error),
+            BlobError::NotFound(_) | BlobError::Damaged { .. } => Self::internal(error),
             BlobError::Other(_) => {
                 tracing::error!(%error, "request failed");
                 Self::unavailable(Code::BlobStoreUnavailable, "The blob store does not work; try again soon.")

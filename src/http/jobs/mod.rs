@@ -43,6 +43,9 @@ pub(super) struct JobOut {
     /// Seconds until the job ends once it runs, as an earlier job on the same model and data set with the same method tells; `null` without
     /// one, and in lists.
     eta_s: Option<f64>,
+    /// Seconds of computing that the job need not spend, since earlier ones on the same model and data set had: what `reused` of the stages
+    /// counts.
+    saved_s: f64,
     /// The best network so far, once one is measured.
     best: Option<Best>,
     /// When `status` is `succeeded`.
@@ -137,6 +140,7 @@ impl JobOut {
             paused_at: job.paused_at,
             expires_at: job.finished_at.zip(keep.jobs).map(|(finished_at, keep)| finished_at + keep),
             clone_of: job.clone_of,
+            saved_s: job.saved_s,
             spec: job.order,
             model_id: job.model_id,
             dataset_id: job.dataset_id,

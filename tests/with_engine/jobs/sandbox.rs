@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+use secateur::queue::MAX_LOSSES;
 use secateur_core::sandbox::Mode;
 
 use super::{quick_spec, server_with, submit, wait_for_end, wait_for_stage};
@@ -91,7 +92,7 @@ async fn an_engine_that_somebody_kills_is_tried_again_and_not_called_out_of_memo
     let path = submit(&client, "vgg-digits.pt", &quick_spec(1)).await;
     wait_for_stage(&client, &path, "graph").await;
     let mut killed: Vec<PathBuf> = Vec::new();
-    while killed.len() < 3 {
+    while killed.len() < MAX_LOSSES as usize {
         let engine = eventually("an engine hangs", || async {
             let job = client.get(&path).await.expect(StatusCode::OK);
             assert_eq!(job["stage"], "graph", "{job}");

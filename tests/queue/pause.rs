@@ -1,7 +1,7 @@
 //! A paused job keeps its place and does nothing.
 
 use reqwest::StatusCode;
-use secateur::queue::{Pausing, Written};
+use secateur::queue::{ClaimedTask, Pausing, Written};
 use secateur_core::stage::Stage;
 use serde_json::{Value, json};
 
@@ -29,15 +29,21 @@ async fn no_task_of_a_paused_job_is_claimed_until_it_is_resumed() {
     assert_eq!(hand.claim().await.lease.job.to_string(), paused);
 }
 
+/// A job that is paused while a task of its stage `graph` runs.
+async fn paused_in_graph(server: &TestServer) -> (String, Hand, ClaimedTask) {
+    let id = server.client().submit().await;
+    let hand = Hand::of(server);
+    let task = hand.claim_at(Stage::Graph).await;
+    hand.queue.pause(id.parse().unwrap()).await.unwrap();
+    (id, hand, task)
+}
+
 /// The claim and the pause meet in either order: the worker learns of it at its next heartbeat.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_task_of_a_job_that_is_paused_is_given_back_and_goes_on_later() {
     let server = TestServer::start().await;
     let client = server.client();
-    let id = client.submit().await;
-    let hand = Hand::of(&server);
-    let task = hand.claim_at(Stage::Graph).await;
-    hand.queue.pause(id.parse().unwrap()).await.unwrap();
+    let (id, hand, task) = paused_in_graph(&server).await;
     let beat = hand.queue.heartbeat(&task.lease, task.stage, 0, None).await.unwrap();
     assert_eq!(beat, Written::Paused);
     assert_eq!(hand.queue.give_back(&task.lease, "").await.unwrap(), Written::Accepted);
@@ -51,10 +57,7 @@ async fn a_running_task_of_a_job_that_is_paused_is_given_back_and_goes_on_later(
 async fn the_stage_after_a_task_that_ends_during_a_pause_is_held() {
     let server = TestServer::start().await;
     let client = server.client();
-    let id = client.submit().await;
-    let hand = Hand::of(&server);
-    let task = hand.claim_at(Stage::Graph).await;
-    hand.queue.pause(id.parse().unwrap()).await.unwrap();
+    let (id, hand, task) = paused_in_graph(&server).await;
     assert_eq!(hand.finish(&task).await, Written::Accepted);
     assert_eq!(show(&client, &id).await["stage"], "search");
     assert!(hand.try_claim().await.is_none());

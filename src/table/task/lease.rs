@@ -5,6 +5,7 @@ use std::time::Duration;
 use secateur_core::stage::{PlannedTask, Stage};
 use secateur_core::wire::{Computed, PROTOCOL, Progress};
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 use super::{TaskState, parse, stage_of};
 use crate::blob::BlobKey;
@@ -18,6 +19,18 @@ pub struct Lease {
     pub task: TaskId,
     pub job: JobId,
     pub attempt: i32,
+}
+
+struct LeaseRow {
+    id: Uuid,
+    job_id: Uuid,
+    attempt: i32,
+}
+
+impl From<LeaseRow> for Lease {
+    fn from(row: LeaseRow) -> Self {
+        Self { task: row.id.into(), job: row.job_id.into(), attempt: row.attempt }
+    }
 }
 
 /// The two kinds of work that no slot mixes: neither may keep the other waiting.
@@ -265,17 +278,15 @@ pub async fn set_cancelled(executor: impl PgExecutor<'_>, lease: &Lease) -> Resu
 
 /// Leases that have run out, oldest first.
 pub async fn expired(executor: impl PgExecutor<'_>) -> Result<Vec<Lease>, DatabaseError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        LeaseRow,
         "select id, job_id, attempt from task
          where state = 'running' and lease_expires_at < clock_timestamp()
          order by lease_expires_at limit 100"
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Lease { task: row.id.into(), job: row.job_id.into(), attempt: row.attempt })
-        .collect())
+    Ok(rows.into_iter().map(Lease::from).collect())
 }
 
 /// Whether a lease has run out by now.
@@ -293,16 +304,14 @@ pub async fn is_expired(executor: impl PgExecutor<'_>, lease: &Lease) -> Result<
 
 /// The leases that a process holds, by what stands before the slash in `task.worker`.
 pub async fn held_by(executor: impl PgExecutor<'_>, worker: &str) -> Result<Vec<Lease>, DatabaseError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        LeaseRow,
         "select id, job_id, attempt from task where state = 'running' and split_part(worker, '/', 1) = $1",
         worker
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Lease { task: row.id.into(), job: row.job_id.into(), attempt: row.attempt })
-        .collect())
+    Ok(rows.into_iter().map(Lease::from).collect())
 }
 
 /// Whether a lease is held by this process and no later one.

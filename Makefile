@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test load-test test-contract hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -77,6 +77,15 @@ bench-queue: ## tasks a second of the queue with 1 to 512 workers, and what a lo
 crash-test: ## kill engine, worker, server and PostgreSQL at random in the middle of real jobs, 500 times (hours; CRASH="--kills 50")
 	@$(ENV); cargo build --release --workspace --bins; \
 	python3 scripts/crash_test.py "$$CARGO_TARGET_DIR/release/secateur" $(CRASH)
+
+load-test: ## 1000 event streams, 500 status requests a second, then 1000 jobs in a burst (LOAD="--seconds 10 --streams 100")
+	@$(ENV); cargo build --release --workspace --bins; \
+	python3 scripts/load_test.py "$$CARGO_TARGET_DIR/release/secateur" $(LOAD)
+
+test-contract: ## hold the API against its own description with thousands of made-up requests (fetches Schemathesis; CONTRACT="--seconds 600")
+	@$(ENV); cargo build --release -p secateur; \
+	python="$$(scripts/setup-contract.sh)"; \
+	"$$python" scripts/contract/test.py "$$CARGO_TARGET_DIR/release/secateur" $(CONTRACT)
 
 hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
 	@$(ENV); cargo build --workspace --bins; \

@@ -94,9 +94,10 @@ def prune(arguments: argparse.Namespace, url: str) -> None:
 class LocalServer:
     """`secateur serve` with a private database, in a temporary folder."""
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, *options: str) -> None:
         if not os.access(binary, os.X_OK):
             raise DemoError(f"{binary} is not there; `make build` builds it")
+        self.binary = binary
         self.folder = Path(tempfile.mkdtemp(prefix="secateur-demo-"))
         # When root runs this, the database server runs under another uid and has to pass through.
         self.folder.chmod(0o755)
@@ -106,7 +107,7 @@ class LocalServer:
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [binary, "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", self.folder / "data"],
+                [binary, "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", self.folder / "data", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -127,6 +128,11 @@ class LocalServer:
                 if time.monotonic() > deadline:
                     raise DemoError(f"the server was not ready after {READY_SECONDS} s ({not_ready})") from None
             time.sleep(0.1)
+
+    def make_key(self, name: str, scope: str) -> str:
+        """A new key; from then on the server asks for one."""
+        words = [self.binary, "key", "create", "--name", name, "--scope", scope, "--data-dir", self.folder / "data"]
+        return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def stop(self, keep_data: bool) -> bool:
         """Ends the server as a supervisor would; True when it went by itself and without an error."""

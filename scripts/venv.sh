@@ -1,14 +1,15 @@
 # shellcheck shell=bash
-# Sourced by setup-python.sh and setup-zoo.sh, after cache.sh: a virtual environment in the cache.
+# Sourced by setup-python.sh, setup-zoo.sh and setup-contract.sh, after cache.sh: a virtual environment in the cache.
 
-# print_venv FOLDER REQUIREMENTS MINOR IMPORTS: prints the python of an environment with these requirements, on Python
-# 3.MINOR or newer; makes it where it is missing or has others. IMPORTS is what has to import then.
+# print_venv FOLDER REQUIREMENTS MINOR IMPORTS [KILOBYTES]: prints the python of an environment with these requirements, on Python
+# 3.MINOR or newer; makes it where it is missing or has others. IMPORTS is what has to import then, KILOBYTES the space that it takes: as much
+# as PyTorch where it is not given.
 print_venv() {
     local folder="$SECATEUR_CACHE/$1" requirements="$2"
     if ! is_complete "$folder" "$requirements"; then
         create_cache
         lock_cache_entry "$folder"
-        is_complete "$folder" "$requirements" || install_venv "$folder" "$requirements" "$3" "$4"
+        is_complete "$folder" "$requirements" || install_venv "$folder" "$requirements" "$3" "$4" "${5:-9000000}"
     fi
     printf '%s\n' "$folder/bin/python"
 }
@@ -21,8 +22,8 @@ install_venv() {
     command -v python3 >/dev/null || fail "python3 was not found" "on Debian or Ubuntu: apt-get install python3 python3-venv"
     python3 -c "import sys; sys.exit(sys.version_info < (3, $minor))" ||
         fail "$(python3 --version) is too old" "Python 3.$minor or newer is needed, first on PATH"
-    require_space 9000000
-    say "installing $(grep -c '==' "$requirements") packages and their dependencies (2.5 GB to download, once) into $folder"
+    require_space "$5"
+    say "installing $(grep -c '==' "$requirements") packages and their dependencies (up to $(($5 / 1000)) MB of disk, once) into $folder"
     rm -rf "$folder"
     python3 -m venv "$folder" >&2 ||
         fail "python3 cannot make a virtual environment" "on Debian or Ubuntu: apt-get install python3-venv"

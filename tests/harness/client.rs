@@ -5,7 +5,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
-use super::{example, pictures_part};
+use super::{contract, example, pictures_part};
 
 /// Talks to one server, with or without a key.
 #[derive(Clone)]
@@ -148,11 +148,17 @@ pub(crate) fn json_body(request: RequestBuilder, body: &Value) -> RequestBuilder
     request.header(CONTENT_TYPE, "application/json").body(body.to_string())
 }
 
+/// Sends a request and reads its answer, which must be one that the OpenAPI document has.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the server answers");
+    let (http, request) = request.build_split();
+    let request = request.expect("the request is one");
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = http.execute(request).await.expect("the server answers");
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.expect("the answer is whole").to_vec();
-    Answer { status, headers, body }
+    let answer = Answer { status, headers, body };
+    contract::check(&method, &path, &answer);
+    answer
 }
 
 /// A form with an example model and a spec.

@@ -3,6 +3,7 @@
 mod away;
 mod browser;
 mod client;
+mod contract;
 mod hand;
 mod pictures;
 mod postgres;
@@ -19,14 +20,12 @@ use secateur::queue::Queue;
 use secateur::server::{Server, ServerOptions};
 use tempfile::TempDir;
 
-use postgres::TestDatabase;
-
 pub(crate) use away::Away;
 pub(crate) use browser::{Attacker, Chromium, EVIL, Relay};
 pub(crate) use client::{Answer, Client, file_part, form, json_body, send};
 pub(crate) use hand::{Hand, PREPARED_BYTES};
 pub(crate) use pictures::{cifar_part, idx_part, pictures_part, undecodable};
-pub(crate) use postgres::copy_cluster_to;
+pub(crate) use postgres::{TestDatabase, copy_cluster_to};
 pub(crate) use receiver::{Received, Receiver, Reply};
 
 /// Nothing that a test waits for takes longer, on a slow machine either.

@@ -10,6 +10,7 @@ mod lease;
 mod measurements;
 mod pause;
 mod prepared;
+mod random;
 mod reconcile;
 mod restart;
 mod turn;

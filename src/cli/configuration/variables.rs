@@ -115,6 +115,8 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
             variable("STEP", "–", "More options for `benches/step/compare.py` (`make bench-step`)"),
             variable("QUEUE", "1 8 64 512", "Options for `benches/queue` (`make bench-queue`)"),
             variable("CRASH", "–", "More options for `scripts/crash_test.py` (`make crash-test`)"),
+            variable("LOAD", "–", "More options for `scripts/load_test.py` (`make load-test`)"),
+            variable("CONTRACT", "–", "More options for `scripts/contract/test.py` (`make test-contract`)"),
             variable("RECOVER", "–", "More options for `benches/recover/compare.py` (`make bench-recover`)"),
         ],
     },

@@ -24,6 +24,9 @@ use crate::upload::UploadError;
 /// Seconds after which a client should try again.
 const TRY_AGAIN_AFTER: u32 = 5;
 
+/// Seconds after which one of the tenant's open jobs may have ended: they take minutes.
+const JOB_MAY_HAVE_ENDED_AFTER: u32 = 60;
+
 /// The stable code of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -333,9 +336,14 @@ impl From<QuotaExceeded> for Problem {
             }
         };
         let quota = serde_json::json!({"used": used, "most": most});
-        Self::new(Code::QuotaExceeded, format!("The tenant's quota does not allow this: {exceeded}."))
+        let problem = Self::new(Code::QuotaExceeded, format!("The tenant's quota does not allow this: {exceeded}."))
             .hint(hint)
-            .member("quota", quota)
+            .member("quota", quota);
+        match exceeded {
+            QuotaExceeded::OpenJobs { .. } => problem.header(RETRY_AFTER, HeaderValue::from(JOB_MAY_HAVE_ENDED_AFTER)),
+            // Nothing is freed by waiting.
+            QuotaExceeded::StoredBytes { .. } => problem,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::http::App;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::answer::range::{Wanted, wanted};
 use crate::http::request::id::Own;
+use crate::http::request::multipart::FileBytes;
 use crate::http::request::parameters::ArtifactPath;
 use crate::id::JobId;
 
@@ -22,8 +23,12 @@ use crate::id::JobId;
         ("if-none-match" = Option<String>, Header),
     ),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream", headers(("etag" = String))),
-        (status = 206, description = "The range that was asked for"),
+        (status = 200, headers(("etag" = String)), content(
+            (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"),
+        )),
+        (status = 206, description = "The range that was asked for", headers(("etag" = String), ("content-range" = String)), content(
+            (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"),
+        )),
         (status = 304, description = "The client's copy is the same"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 416, body = ProblemDocument, content_type = "application/problem+json"),

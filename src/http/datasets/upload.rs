@@ -9,7 +9,7 @@ use crate::access::{Caller, Scope};
 use crate::http::App;
 use crate::http::answer::Created;
 use crate::http::answer::problem::{Problem, ProblemDocument};
-use crate::http::request::multipart::receive_file;
+use crate::http::request::multipart::{FileBytes, FileForm, receive_file};
 use crate::http::request::parameters::Parameters;
 
 /// Upload a data set: `.npz`, `.safetensors`, or pictures, recordings and tables in the formats that are usual for them. The same bytes give
@@ -17,8 +17,8 @@ use crate::http::request::parameters::Parameters;
 #[utoipa::path(post, path = "/v1/datasets", operation_id = "upload_dataset", tag = "datasets",
     params(("name" = Option<String>, Query, description = "What to call it; the file's name otherwise")),
     request_body(content(
-        (Vec<u8> = "application/octet-stream"),
-        (Vec<u8> = "multipart/form-data"),
+        (FileBytes = "application/octet-stream"),
+        (FileForm = "multipart/form-data"),
     ), description = "The file as the body, or as part `file`"),
     responses(
         (status = 201, body = DatasetOut, headers(("location" = String))),

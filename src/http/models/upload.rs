@@ -10,7 +10,7 @@ use crate::access::{Caller, Scope};
 use crate::http::App;
 use crate::http::answer::Created;
 use crate::http::answer::problem::{Problem, ProblemDocument};
-use crate::http::request::multipart::receive_file;
+use crate::http::request::multipart::{FileBytes, FileForm, receive_file};
 use crate::http::request::parameters::Parameters;
 
 /// Upload a TorchScript model. The same bytes give the same model. It is inspected as soon as a worker is free.
@@ -22,8 +22,8 @@ use crate::http::request::parameters::Parameters;
                         A model that was traced brings its own"),
     ),
     request_body(content(
-        (Vec<u8> = "application/octet-stream"),
-        (Vec<u8> = "multipart/form-data"),
+        (FileBytes = "application/octet-stream"),
+        (FileForm = "multipart/form-data"),
     ), description = "The file as the body, or as part `file`"),
     responses(
         (status = 201, body = ModelOut, headers(("location" = String))),

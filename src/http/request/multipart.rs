@@ -9,6 +9,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, header};
 use futures::StreamExt;
+use utoipa::ToSchema;
 
 use super::body::LONGEST_JSON;
 use super::parameters::header_text;
@@ -20,6 +21,19 @@ use crate::http::connection::body::BodyError;
 
 const LONGEST_NAME: usize = 255;
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// The bytes of a file, as the API's description has them.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "only described")]
+pub(crate) struct FileBytes(Vec<u8>);
+
+/// A form with one file.
+#[derive(ToSchema)]
+pub(crate) struct FileForm {
+    #[allow(dead_code, reason = "only described")]
+    file: FileBytes,
+}
 
 /// The media type of a body, without its parameters.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {

@@ -23,13 +23,14 @@ pub(crate) struct Readiness {
     /// Everything that the server needs, with its state in words.
     checks: Vec<Check>,
     #[serde(flatten)]
-    details: Option<Details>,
+    details: Details,
 }
 
-/// What is for callers, not for strangers.
-#[derive(Debug, Serialize, ToSchema)]
+/// What is for callers, not for strangers, who are told nothing of it.
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Details {
-    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
     /// Of the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<DiskSpace>,
@@ -67,8 +68,8 @@ pub(crate) async fn ready(State(app): State<App>, headers: HeaderMap) -> Result<
     }
     let readiness::Readiness { checks, disk } = readiness;
     let details = match guard::is_let_in(&app, &headers).await {
-        true => Some(Details { version: env!("CARGO_PKG_VERSION"), disk, sandbox: app.sandbox.clone() }),
-        false => None,
+        true => Details { version: Some(env!("CARGO_PKG_VERSION")), disk, sandbox: app.sandbox.clone() },
+        false => Details::default(),
     };
     Ok(Json(Readiness { status: "ready", checks, details }))
 }

@@ -9,7 +9,7 @@ use super::{accept, check_version, find, headers, standing};
 use crate::access::{Caller, Scope};
 use crate::http::App;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
-use crate::http::request::multipart::{self, media_type, unsupported};
+use crate::http::request::multipart::{self, FileBytes, media_type, unsupported};
 use crate::upload::resumable::{AppendError, End, Record};
 
 /// Add a piece behind the bytes that have come. The last one has the file checked: `Location` is the model or data set that it became.
@@ -20,7 +20,7 @@ use crate::upload::resumable::{AppendError, End, Record};
         ("upload-offset" = u64, Header, description = "The bytes that have come before this piece"),
         ("upload-checksum" = Option<String>, Header, description = "`sha256`, a space and the digest of the body in base64"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    request_body(content = FileBytes, content_type = "application/offset+octet-stream"),
     responses(
         (status = 204, headers(("upload-offset" = u64), ("upload-expires" = String), ("location" = Option<String>))),
         (status = 409, description = "So many bytes have not come, or more", body = ProblemDocument,

@@ -9,7 +9,7 @@ use super::{append, check_version, headers, refuse, standing};
 use crate::access::{Caller, Scope};
 use crate::database::DatabaseError;
 use crate::http::answer::problem::{Code, Problem, ProblemDocument};
-use crate::http::request::multipart::{clean_name, media_type};
+use crate::http::request::multipart::{FileBytes, clean_name, media_type};
 use crate::http::{App, models};
 use crate::id::UploadId;
 use crate::upload::resumable::{Kind, MOST_OPEN, Record};
@@ -23,7 +23,7 @@ use crate::upload::resumable::{Kind, MOST_OPEN, Record};
         ("upload-metadata" = String, Header, example = "kind bW9kZWw=,filename bmV0LnB0",
          description = "Pairs of a name and a value in base64"),
     ),
-    request_body(content = Option<Vec<u8>>, content_type = "application/offset+octet-stream"),
+    request_body(content = Option<FileBytes>, content_type = "application/offset+octet-stream"),
     responses(
         (status = 201, headers(("location" = String), ("upload-offset" = u64), ("upload-expires" = String))),
         (status = "4XX", body = ProblemDocument, content_type = "application/problem+json"),

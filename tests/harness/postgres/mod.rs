@@ -9,5 +9,5 @@ mod lobby;
 mod shared;
 mod template;
 
-pub(super) use database::TestDatabase;
+pub(crate) use database::TestDatabase;
 pub(crate) use template::copy_to as copy_cluster_to;

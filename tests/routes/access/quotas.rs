@@ -48,6 +48,7 @@ async fn a_tenant_has_no_more_open_jobs_than_its_quota_however_many_it_submits_a
     for answer in refused {
         let problem = answer.problem(429, "quota_exceeded");
         assert_eq!(problem["quota"], json!({"used": 2, "most": 2}));
+        assert_eq!(answer.header("retry-after"), "60");
     }
     let other = server.client_of("theirs", Scope::Submit).await;
     other.submit().await;

@@ -29,11 +29,10 @@ def map_path_parameters(context: schemathesis.HookContext, path_parameters: dict
 
 
 @schemathesis.hook
-def map_query(context: schemathesis.HookContext, query: dict | None) -> dict | None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict) -> None:
     """Nothing changes here that a long poll would see, so it would only wait."""
-    if query and isinstance(query.get("wait"), int) and query["wait"] > 1:
-        query["wait"] = 1
-    return query
+    if case.query and str(case.query.get("wait", "")).isdecimal():
+        case.query["wait"] = min(int(case.query["wait"]), 1)
 
 
 @schemathesis.hook

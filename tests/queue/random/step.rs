@@ -92,14 +92,16 @@ pub(super) enum Move {
     AtOnce(Step, Step),
 }
 
-/// A case: some jobs, then anything.
+/// A case: some jobs, which come some way, maybe to their judges or their ends, then anything.
 pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
     let first = vec(submission().prop_map(|submission| Move::One(Step::Submit(submission))), 1..4);
+    let worked = vec(Just(Move::One(Step::Work { worker: WORKERS - 1 })), 0..24);
     let then = prop_oneof![
         3 => step().prop_map(Move::One),
         1 => (step(), step()).prop_map(|(one, other)| Move::AtOnce(one, other)),
     ];
-    (first, vec(then, 30..90)).prop_map(|(first, then)| first.into_iter().chain(then).collect())
+    (first, worked, vec(then, 30..90))
+        .prop_map(|(first, worked, then)| first.into_iter().chain(worked).chain(then).collect())
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -42,7 +42,7 @@ impl Contract {
         let Some(operation) = self.operation(method, path) else {
             let is_refused = answer.status.is_client_error() || answer.status.is_server_error();
             return match is_refused {
-                true => self.check_body(answer, &self.problem()),
+                true => self.check_body(answer, &Self::problem()),
                 false => Err("the document has no such operation".to_owned()),
             };
         };
@@ -72,7 +72,7 @@ impl Contract {
     }
 
     /// `content` of a refusal.
-    fn problem(&self) -> Value {
+    fn problem() -> Value {
         serde_json::json!({PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}})
     }
 

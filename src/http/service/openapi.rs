@@ -75,7 +75,7 @@ fn complete_responses(path: &mut PathItem) {
                 && response.description.is_empty()
             {
                 let name = StatusCode::from_bytes(status.as_bytes()).ok().and_then(|status| status.canonical_reason());
-                response.description = name.unwrap_or(status).to_owned();
+                name.unwrap_or(status).clone_into(&mut response.description);
             }
         }
     }

@@ -92,7 +92,7 @@ impl World {
     async fn expect(&self, action: &Action, outcome: &Outcome, before: &str) {
         match (action, outcome) {
             (Action::Claim { worker }, Outcome::Claimed(claimed)) => {
-                self.expect_claim(*worker, claimed.as_deref()).await
+                self.expect_claim(*worker, claimed.as_deref()).await;
             }
             (Action::Work { worker }, Outcome::Worked(worked)) => {
                 self.expect_claim(*worker, worked.as_ref().map(|(task, _)| &**task)).await;

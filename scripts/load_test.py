@@ -27,7 +27,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from demo import EXAMPLES, LocalServer, call, submit
+from demo import EXAMPLES, DemoError, LocalServer, call, submit
 
 # Clients that ask for the status, or submit, over connections that stay open.
 CONNECTIONS = 64
@@ -56,7 +56,7 @@ def main() -> int:
         server.wait_until_ready()
         asyncio.run(run(arguments, server))
         succeeded = True
-    except Failed as failed:
+    except (Failed, DemoError) as failed:
         print(f"failed: {failed}", file=sys.stderr)
     finally:
         stopped = server.stop(keep_data=not succeeded)
@@ -245,7 +245,11 @@ class Load:
     async def finish(self, asking: list[asyncio.Task[None]], started: float) -> None:
         for _ in asking:
             self.due.put_nowait(-1.0)
-        await asyncio.wait_for(asyncio.gather(*asking), PATIENCE)
+        try:
+            await asyncio.wait_for(asyncio.gather(*asking), PATIENCE)
+        except TimeoutError:
+            late = f"{PATIENCE} s after the last was due {len(self.answers)} of {self.count} were answered"
+            raise Failed(late) from None
         self.took = time.monotonic() - started
         for connection in self.connections:
             connection.close()

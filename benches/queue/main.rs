@@ -203,10 +203,11 @@ async fn fill(database: &Database, model: ModelId, jobs: usize) -> Result<(), Fa
              from copy cross join generate_series(1, $1) as seq",
     ];
     let mut connection = database.pool().acquire().await?;
+    // A server gives a statement a minute.
+    sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
     for (statement, argument) in statements.into_iter().zip([jobs as i64, EVENTS_OF_A_JOB, 1, EVENTS_OF_A_JOB]) {
         sqlx::query(statement).bind(argument).execute(&mut *connection).await?;
     }
-    sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
     sqlx::query("vacuum analyze").execute(&mut *connection).await?;
     println!(
         "{jobs} jobs that ended, with their tasks and events, took {:.0} s to insert",

@@ -286,7 +286,7 @@ pub async fn set_succeeded(
 
 pub async fn set_failed(executor: impl PgExecutor<'_>, id: JobId, error: &JobError) -> Result<(), DatabaseError> {
     sqlx::query!(
-        "update job set status = 'failed', error = $2, finished_at = clock_timestamp() where id = $1",
+        "update job set status = 'failed', error = $2, paused_at = null, finished_at = clock_timestamp() where id = $1",
         id.uuid(),
         to_json(error)
     )
@@ -296,9 +296,12 @@ pub async fn set_failed(executor: impl PgExecutor<'_>, id: JobId, error: &JobErr
 }
 
 pub async fn set_cancelled(executor: impl PgExecutor<'_>, id: JobId) -> Result<(), DatabaseError> {
-    sqlx::query!("update job set status = 'cancelled', finished_at = clock_timestamp() where id = $1", id.uuid())
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update job set status = 'cancelled', paused_at = null, finished_at = clock_timestamp() where id = $1",
+        id.uuid()
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }
 

@@ -92,7 +92,8 @@ async fn a_paused_job_can_be_cancelled() {
     let hand = Hand::of(&server);
     hand.queue.pause(id.parse().unwrap()).await.unwrap();
     client.post(&format!("/v1/jobs/{id}/cancel")).await.expect(StatusCode::OK);
-    assert_eq!(show(&client, &id).await["status"], "cancelled");
+    let job = show(&client, &id).await;
+    assert_eq!((&job["status"], job["paused_at"].is_null()), (&"cancelled".into(), true), "{job}");
     let left: i64 =
         sqlx::query_scalar("select count(*) from task where state = 'held'").fetch_one(server.pool()).await.unwrap();
     assert_eq!(left, 0);

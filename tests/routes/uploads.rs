@@ -112,6 +112,10 @@ async fn what_does_not_follow_what_has_come_is_refused_and_changes_nothing() {
     let request = piece(&client, &place, 0, &bytes[..10]).header("upload-checksum", wrong);
     send(request).await.problem(460, "checksum_mismatch");
     assert_eq!(offset(&client, &place).await.header("upload-offset"), "0");
+    // The digest of "abc", which these bytes are not.
+    let wrong = "sha1 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=";
+    let request = piece(&client, &place, 0, &bytes[..10]).header("upload-checksum", wrong);
+    send(request).await.problem(460, "checksum_mismatch");
     let right = format!("sha256 {}", Sha256::of(&bytes[..10]).to_base64());
     let request = piece(&client, &place, 0, &bytes[..10]).header("upload-checksum", right);
     assert_eq!(send(request).await.header("upload-offset"), "10");

@@ -18,7 +18,7 @@ use crate::upload::resumable::{AppendError, End, Record};
         ("id" = String, Path),
         ("tus-resumable" = String, Header, example = "1.0.0"),
         ("upload-offset" = u64, Header, description = "The bytes that have come before this piece"),
-        ("upload-checksum" = Option<String>, Header, description = "`sha256`, a space and the digest of the body in base64"),
+        ("upload-checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space and the digest of the body in base64"),
     ),
     request_body(content = FileBytes, content_type = "application/offset+octet-stream"),
     responses(

@@ -6,13 +6,12 @@ use axum::http::{HeaderMap, HeaderName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::digest::Sha256;
 use crate::http::answer::problem::Problem;
 use crate::http::request::parameters::header_text;
+use crate::upload::resumable::Checksum;
 
 pub(super) const VERSION: &str = "1.0.0";
 pub(super) const EXTENSIONS: &str = "creation,creation-with-upload,expiration,termination,checksum";
-pub(super) const CHECKSUM_ALGORITHM: &str = "sha256";
 /// The media type of a piece.
 pub(super) const PIECE: &str = "application/offset+octet-stream";
 
@@ -48,9 +47,8 @@ pub(super) fn metadata(headers: &HeaderMap) -> Result<HashMap<String, String>, P
 }
 
 /// `Upload-Checksum`, of the piece in the body.
-pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<Sha256>, Problem> {
+pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
     let Some(text) = header_text(headers, UPLOAD_CHECKSUM)? else { return Ok(None) };
-    let digest = text.strip_prefix(CHECKSUM_ALGORITHM).and_then(|value| Sha256::from_base64(value.trim()));
-    let allowed = "`sha256`, a space and the digest of the body in base64";
-    digest.map(Some).ok_or_else(|| Problem::invalid_parameter("upload-checksum", text, allowed))
+    let allowed = "`sha1` or `sha256`, a space and the digest of the body in base64";
+    Checksum::parse(text).map(Some).ok_or_else(|| Problem::invalid_parameter("upload-checksum", text, allowed))
 }

@@ -5,6 +5,7 @@
 //! server. A file that is whole is accepted like any other upload ([`super::Uploads`]); its record then says what it became for as
 //! long as it is kept. Nobody is told of the uploads of another tenant.
 
+mod checksum;
 mod record;
 
 use std::collections::HashSet;
@@ -21,9 +22,11 @@ use tokio::io::AsyncWriteExt;
 
 use crate::access::Tenant;
 use crate::blob::{Disk, Staged, StagingError, is_full};
-use crate::digest::{Hasher, Sha256};
+use crate::digest::Sha256;
 use crate::id::UploadId;
 
+use checksum::Check;
+pub use checksum::Checksum;
 pub use record::{End, Kind, Record};
 
 /// What nobody has added to for so long goes.
@@ -125,13 +128,13 @@ impl Resumable {
         &self,
         writing: &Writing,
         record: &Record,
-        checksum: Option<Sha256>,
+        checksum: Option<Checksum>,
         mut piece: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<u64, AppendError<E>> {
         let path = self.bytes_of(writing.id);
         let before = length_of(&path).await.map_err(from_io)?;
         let mut file = OpenOptions::new().append(true).open(&path).await.map_err(from_io)?;
-        let mut hasher = Hasher::default();
+        let mut check = checksum.map(Checksum::start);
         let (mut received, mut next_look) = (before, before);
         let ended = loop {
             let Some(bytes) = piece.next().await else { break Ok(()) };
@@ -150,15 +153,15 @@ impl Resumable {
                     Err(error) => break Err(AppendError::from(from_io(error))),
                 }
             }
-            hasher.update(&bytes);
+            if let Some(check) = &mut check {
+                check.update(&bytes);
+            }
             if let Err(error) = file.write_all(&bytes).await {
                 break Err(AppendError::from(from_io(error)));
             }
         };
-        let ended = ended.and_then(|()| match checksum {
-            Some(checksum) if hasher.finish() != checksum => Err(AppendError::Checksum),
-            _ => Ok(()),
-        });
+        let holds = check.is_none_or(Check::holds);
+        let ended = ended.and_then(|()| if holds { Ok(()) } else { Err(AppendError::Checksum) });
         let keeps_the_rest =
             matches!(&ended, Ok(()) | Err(AppendError::Staging(_))) && (ended.is_ok() || checksum.is_none());
         if !keeps_the_rest {

@@ -14,6 +14,7 @@ use super::{ForLaterJobs, LONGEST_LOG, Queue, Written, account, events, lock_for
 use crate::database::{DatabaseError, Transaction};
 use crate::job::{Event, Order};
 use crate::table::artifact::Output;
+use crate::table::job::Job;
 use crate::table::task::lease::{self, Lease};
 use crate::table::task::{self, TaskState};
 use crate::table::{artifact, model};
@@ -64,13 +65,20 @@ pub async fn finish_in(
     if let Some(summary) = &finished.summary {
         model::set_summary(&mut **transaction, job.model_id, summary).await?;
     }
-    account(transaction, job.id, Some(seconds)).await?;
     let event = Event::TaskFinished { stage: finished.stage, index: finished.index, seconds };
     events::append(transaction, job.id, &event).await?;
 
+    let id = job.id;
+    go_on(transaction, job, finished).await?;
+    // Last, since all that a tenant's tasks bring waits for the row of its account.
+    account(transaction, id, Some(seconds)).await?;
+    Ok(Written::Accepted)
+}
+
+/// What follows for the job from a task that is recorded.
+async fn go_on(transaction: &mut Transaction, job: Job, finished: &Finished) -> Result<(), DatabaseError> {
     let Order::Prune(spec) = &job.order else {
-        succeed(transaction, job.id, None).await?;
-        return Ok(Written::Accepted);
+        return succeed(transaction, job.id, None).await;
     };
     let all_finished = task::finished(&mut **transaction, job.id).await?;
     let view = job.view(spec, &all_finished);
@@ -81,7 +89,7 @@ pub async fn finish_in(
         let last = Last { stage: finished.stage, result: &finished.computed.result };
         advance(transaction, job, &spec, last, &all_finished).await?;
     }
-    Ok(Written::Accepted)
+    Ok(())
 }
 
 /// Whether this very lease has finished its task already.

@@ -275,7 +275,7 @@ pub async fn set_succeeded(
     result: Option<&JobResult>,
 ) -> Result<(), DatabaseError> {
     sqlx::query!(
-        "update job set status = 'succeeded', result = $2, finished_at = clock_timestamp() where id = $1",
+        "update job set status = 'succeeded', result = $2, paused_at = null, finished_at = clock_timestamp() where id = $1",
         id.uuid(),
         result.map(to_json)
     )

@@ -75,7 +75,8 @@ pub struct Standing {
 ///
 /// The turn: of the tenants the one with the fewest running tasks, and of several the one that had the least of the workers lately; of its
 /// jobs those of the highest priority; of these the one with the fewest running tasks, and of several the one whose tasks ran for the
-/// smallest part of the time since it was submitted; then the older job, and the task of the lower index.
+/// smallest part of the time since it was submitted; then the older job, and the task of the lower index. Where more than 256 jobs are
+/// alike before that part is looked at, the older ones are looked at.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     worker: &str,
@@ -84,42 +85,49 @@ pub async fn claim(
     lease: Duration,
 ) -> Result<Option<ClaimedRow>, DatabaseError> {
     let row = sqlx::query!(
-        "with ready as (
-             select id, job_id, index, tenant, priority
+        "with open as (
+             select tenant, job_id, priority, true as is_ready
              from task
              where state = 'queued' and (stage <> 'inspect') = $3 and protocol <= $6
                    and (not_before is null or not_before <= clock_timestamp())
                    and (needs_gpu is not true or $4)
                    and (needs_memory is null or $5::bigint is null or needs_memory <= $5)
-         ),
-         busy as (
-             select tenant, job_id, count(*) as tasks
+             union all
+             select tenant, job_id, priority, false
              from task where state = 'running' and (stage <> 'inspect') = $3
-             group by tenant, job_id
          ),
-         tenants as (
-             select tenant,
-                    coalesce((select sum(tasks) from busy where busy.tenant = here.tenant), 0) as tasks,
+         jobs as materialized (
+             select tenant, job_id, max(priority) as priority, bool_or(is_ready) as is_ready,
+                    count(*) filter (where not is_ready) as running
+             from open group by tenant, job_id
+         ),
+         tenants as materialized (
+             select tenant, sum(running) as running,
                     coalesce(
-                        (select seconds * power(0.5, extract(epoch from clock_timestamp() - at)::float8 / 3600) from tenant_share
-                         where tenant_share.tenant = here.tenant), 0
+                        (select seconds * power(0.5, extract(epoch from clock_timestamp() - at)::float8 / 3600)
+                         from tenant_share where tenant_share.tenant = jobs.tenant), 0
                     ) as seconds
-             from (select distinct tenant from ready) as here
+             from jobs group by tenant having bool_or(is_ready)
          ),
-         jobs as (
-             select job.id,
-                    coalesce((select tasks from busy where busy.job_id = job.id), 0) as tasks,
-                    ran_s / greatest(extract(epoch from clock_timestamp() - created_at)::float8, 1) as part
-             from job where id in (select job_id from ready)
+         first as materialized (
+             select tenant, job_id, tenants.running as of_tenant, seconds, priority, jobs.running as of_job
+             from jobs join tenants using (tenant)
+             where is_ready
+             order by of_tenant, seconds, priority desc, of_job, job_id
+             limit 256
          ),
          next as materialized (
              select task.id
-             from ready
-             join tenants using (tenant)
-             join jobs on jobs.id = ready.job_id
-             join task on task.id = ready.id
-             where task.state = 'queued'
-             order by tenants.tasks, tenants.seconds, ready.priority desc, jobs.tasks, jobs.part, ready.job_id, ready.index
+             from first
+             join job on job.id = first.job_id
+             join task on task.tenant = first.tenant and task.job_id = first.job_id
+             where task.state = 'queued' and (task.stage <> 'inspect') = $3 and task.protocol <= $6
+                   and (task.not_before is null or task.not_before <= clock_timestamp())
+                   and (task.needs_gpu is not true or $4)
+                   and (task.needs_memory is null or $5::bigint is null or task.needs_memory <= $5)
+             order by of_tenant, seconds, first.priority desc, of_job,
+                      ran_s / greatest(extract(epoch from clock_timestamp() - job.created_at)::float8, 1),
+                      task.job_id, task.index
              limit 1
              for update of task skip locked
          )

@@ -56,10 +56,12 @@ const FAULTS: [(&str, &str); 12] = [
     ),
     (
         "pauses and resumptions do not add up",
-        "select id from job
-         where (paused_at is not null)::int <>
-               (select count(*) filter (where type = 'paused') - count(*) filter (where type = 'resumed')
-                from event where job_id = job.id)",
+        "select id from (
+             select id, finished_at is not null as has_ended, (paused_at is not null)::int as is_paused,
+                    (select count(*) filter (where type = 'paused') - count(*) filter (where type = 'resumed')
+                     from event where job_id = job.id) as pauses
+             from job) as counted
+         where case when has_ended then is_paused <> 0 or pauses not in (0, 1) else is_paused <> pauses end",
     ),
     (
         "a webhook is not told exactly what happened",

@@ -9,6 +9,7 @@ pub mod database;
 pub mod digest;
 pub mod doctor;
 pub mod engine;
+pub mod event_feed;
 pub mod http;
 pub mod id;
 pub mod job;

@@ -16,7 +16,7 @@
 //! The exit code is 0 when an outcome was sent, whatever it was, 4 when the worker went away, 2 when no request could be
 //! read. A worker takes anything else, and a signal, as a crash. libgomp reads its settings before `main`, so the worker
 //! sets them: threads that wait give up their core soon, since engines share a machine. A task that times networks has the defaults of
-//! libgomp and of the allocator instead, as the user's process will.
+//! libgomp, of the allocator and of the scheduler instead, as the user's process will; the others give way to what else runs on the machine.
 //! `SECATEUR_ENGINE_FAULT` plans faults for tests; see [`secateur_engine::process::fault`].
 
 use std::ffi::OsString;
@@ -43,6 +43,8 @@ use secateur_engine::{stage, torch};
 
 const NO_REQUEST: u8 = 2;
 const WORKER_GONE: libc::c_int = 4;
+/// Computing takes what is left of the processors by those who wait for an answer: the server, its database, other programs of the machine.
+const NICENESS: i32 = 10;
 
 /// What the worker says beside the task.
 #[derive(Debug, Default)]
@@ -135,6 +137,10 @@ fn tell_about(entrance: Entrance, device: Device) -> ExitCode {
 fn confine_and_carry_out(entrance: Entrance, request: &TaskRequest, messages: &Messages) -> Outcome {
     let stage = request.work.stage();
     let profile = stage.profile();
+    if !stage.times_networks() {
+        // What cannot be had does no harm.
+        let _ = rustix::process::nice(NICENESS);
+    }
     let files = match open_given(DATASET) {
         // What an earlier job has left is not worth failing for.
         Ok(dataset) => GivenFiles { dataset, earlier_samples: open_given(EARLIER_SAMPLES).unwrap_or_default() },

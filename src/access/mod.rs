@@ -3,7 +3,7 @@
 //! A caller shows a key, a browser shows the cookie of a session that a key opened, and on a server without keys nobody
 //! shows anything. Whichever it is becomes a [`Caller`]: a tenant, to whom everything belongs that the caller makes and
 //! beyond whose things it sees none, and a scope, which says what it may do there. Nothing of it is cached: a key that is
-//! revoked is refused from the next request on.
+//! revoked is refused from the next request on, and the streams that it opened end within seconds.
 //!
 //! Two things do not depend on keys: [`HostPolicy`] says under which names the server answers, and [`provenance`] which
 //! pages a browser's request may come from.
@@ -18,6 +18,11 @@ mod secret;
 pub mod session;
 mod tenant;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
 use crate::database::{Database, DatabaseError};
 use crate::id::KeyId;
 use crate::table;
@@ -28,6 +33,11 @@ pub use scope::{InvalidScope, Scope};
 pub use secret::{Secret, SecretKind};
 pub use session::Session;
 pub use tenant::{InvalidTenant, Tenant};
+
+/// How old the answer may be that a key is still in force, for answers that last.
+const LET_IN_FOR: Duration = Duration::from_secs(1);
+/// Keys of which that is remembered.
+const MOST_KEYS: u64 = 10_000;
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +109,14 @@ pub struct Access {
     database: Database,
     /// Whether callers without a key are let in while there is none.
     lets_anonymous_in: bool,
+    /// Whether those with long answers still would be let in, by their keys: a thousand streams of one key ask once a second.
+    still_let_in: Cache<Option<KeyId>, bool>,
 }
 
 impl Access {
     pub fn new(database: Database, lets_anonymous_in: bool) -> Self {
-        Self { database, lets_anonymous_in }
+        let still_let_in = Cache::builder().max_capacity(MOST_KEYS).time_to_live(LET_IN_FOR).build();
+        Self { database, lets_anonymous_in, still_let_in }
     }
 
     pub async fn identify(&self, credentials: Credentials<'_>) -> Result<Caller, AccessError> {
@@ -159,12 +172,15 @@ impl Access {
         }
     }
 
-    /// Whether a caller who was let in before still would be; for answers that last.
-    pub async fn is_still_let_in(&self, caller: &Caller) -> Result<bool, DatabaseError> {
-        match caller.key_id {
-            Some(id) => table::api_key::is_in_force(self.database.pool(), id).await,
-            None => self.needs_no_key().await,
-        }
+    /// Whether a caller who was let in before still would be, or would have been a second ago; for answers that last.
+    pub async fn is_still_let_in(&self, caller: &Caller) -> Result<bool, Arc<DatabaseError>> {
+        let look = async {
+            match caller.key_id {
+                Some(id) => table::api_key::is_in_force(self.database.pool(), id).await,
+                None => self.needs_no_key().await,
+            }
+        };
+        self.still_let_in.try_get_with(caller.key_id, look).await
     }
 }
 

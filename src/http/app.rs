@@ -10,6 +10,7 @@ use super::request::credentials::CookieKind;
 use crate::access::Access;
 use crate::blob::{BlobStore, Staging};
 use crate::database::{Database, Notifications};
+use crate::event_feed::EventFeeds;
 use crate::metrics::Exposition;
 use crate::queue::Queue;
 use crate::quota::Quotas;
@@ -31,6 +32,7 @@ pub struct App {
     pub upkeep: Upkeep,
     pub quotas: Quotas,
     pub notifications: Notifications,
+    pub event_feeds: EventFeeds,
     /// Whom webhooks may be sent to.
     pub receivers: Arc<Receivers>,
     pub access: Access,

@@ -13,6 +13,7 @@ use super::{AccessOptions, DataFolder, Server, ServerOptions, StartError};
 use crate::access::{Access, HostPolicy, key};
 use crate::blob::{BlobStore, Disk, Staging};
 use crate::database::{Database, Notifications, retry_while_away};
+use crate::event_feed::EventFeeds;
 use crate::http::connection::{self, ConnectionLimits, raise_open_files};
 use crate::http::{self, App, CookieKind, Entrance, Gate};
 use crate::metrics::{Exposition, Metrics};
@@ -203,6 +204,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Server, StartError> 
         resumable,
         upkeep,
         quotas: options.quotas,
+        event_feeds: EventFeeds::new(database.clone(), notifications.clone()),
         notifications,
         receivers,
         access: access.access,

@@ -39,7 +39,8 @@ pub async fn list(
     after: i64,
     limit: i64,
 ) -> Result<Vec<EventRow>, DatabaseError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "select seq, type as kind, data, at from event where job_id = $1 and seq > $2 order by seq limit $3",
         job.uuid(),
         after,
@@ -47,11 +48,35 @@ pub async fn list(
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let json = Value::from_iter([("type", Value::String(row.kind)), ("data", row.data)]);
-            let event = serde_json::from_value(json).map_err(|error| DatabaseError::unreadable("event", error))?;
-            Ok(EventRow { seq: row.seq, event, at: row.at })
-        })
-        .collect()
+    rows.into_iter().map(EventRow::try_from).collect()
+}
+
+/// The last events of a job, oldest first.
+pub async fn latest(executor: impl PgExecutor<'_>, job: JobId, limit: i64) -> Result<Vec<EventRow>, DatabaseError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select seq, type as kind, data, at from event where job_id = $1 order by seq desc limit $2",
+        job.uuid(),
+        limit
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().rev().map(EventRow::try_from).collect()
+}
+
+struct Row {
+    seq: i64,
+    kind: String,
+    data: Value,
+    at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for EventRow {
+    type Error = DatabaseError;
+
+    fn try_from(row: Row) -> Result<Self, DatabaseError> {
+        let json = Value::from_iter([("type", Value::String(row.kind)), ("data", row.data)]);
+        let event = serde_json::from_value(json).map_err(|error| DatabaseError::unreadable("event", error))?;
+        Ok(Self { seq: row.seq, event, at: row.at })
+    }
 }

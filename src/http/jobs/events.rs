@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::access::Caller;
-use crate::database::{DatabaseError, Subscription, Wakeup};
+use crate::event_feed::FeedLost;
 use crate::http::App;
 use crate::http::answer::problem::{Problem, ProblemDocument};
 use crate::http::request::id::Own;
@@ -22,12 +22,10 @@ use crate::http::request::parameters::{Parameters, header_text};
 use crate::id::JobId;
 use crate::job::Event;
 use crate::table::event::{self, EventRow};
-use crate::table::job;
 
-/// A stream looks by itself this often, in case a hint was lost.
+/// A stream on which nothing comes looks this often whether its caller is still let in.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const STREAM_PAGE: i64 = 200;
 
 /// Something that happened to a job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,51 +97,33 @@ fn wants_stream(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
 }
 
-struct Follower {
-    app: App,
-    caller: Caller,
-    job: JobId,
-    after: i64,
-    hints: Subscription,
-    ended: bool,
-}
-
 /// Events as they come, until the job's last one, or until the caller's key is revoked. When the database goes away the stream ends; the client resumes.
-fn follow(app: App, caller: Caller, job: JobId, after: i64) -> impl Stream<Item = Result<SseEvent, DatabaseError>> {
-    let hints = app.notifications.subscribe();
-    let follower = Follower { app, caller, job, after, hints, ended: false };
-    let pages = stream::try_unfold(follower, |mut follower| async move {
+fn follow(app: App, caller: Caller, job: JobId, after: i64) -> impl Stream<Item = Result<SseEvent, FeedLost>> {
+    let follower = app.event_feeds.follow(job, after);
+    let batches = stream::try_unfold((app, caller, follower), |(app, caller, mut follower)| async move {
         loop {
-            if follower.ended {
-                return Ok::<_, DatabaseError>(None);
-            }
-            let pool = follower.app.database.pool();
-            let rows = event::list(pool, follower.job, follower.after, STREAM_PAGE).await?;
-            if let Some(last) = rows.last() {
-                follower.after = last.seq;
-                follower.ended = last.event.is_final();
-                return Ok(Some((stream::iter(rows.into_iter().map(to_sse)), follower)));
-            }
-            // The last event may be behind the one that the client has, and a deleted job has none.
-            let status = job::status(pool, follower.job).await?;
-            if status.is_none_or(|status| status.is_final()) || follower.app.draining.is_cancelled() {
+            let next = tokio::time::timeout(LOOK_AGAIN, follower.next());
+            let Some(next) = app.draining.run_until_cancelled(next).await else { return Ok(None) };
+            let is_let_in = app.access.is_still_let_in(&caller).await.map_err(|error| {
+                tracing::debug!(%error, "whether a key is in force cannot be looked up");
+                FeedLost
+            })?;
+            if !is_let_in {
                 return Ok(None);
             }
-            let job = follower.job;
-            let hint = follower.hints.wait(LOOK_AGAIN, |wakeup| wakeup == Wakeup::Job(job));
-            let _ = follower.app.draining.run_until_cancelled(hint).await;
-            if !follower.app.access.is_still_let_in(&follower.caller).await? {
-                return Ok(None);
-            }
+            let Ok(next) = next else { continue };
+            return Ok(next?.map(|events| {
+                let events: Vec<_> = events.iter().map(|row| Ok(to_sse(row))).collect();
+                (stream::iter(events), (app, caller, follower))
+            }));
         }
     });
-    futures::TryStreamExt::try_flatten(pages)
+    futures::TryStreamExt::try_flatten(batches)
 }
 
-fn to_sse(row: EventRow) -> Result<SseEvent, DatabaseError> {
-    let id = row.seq.to_string();
-    let event = EventOut::from(row);
+fn to_sse(row: &EventRow) -> SseEvent {
+    let event = EventOut::from(row.clone());
     let json = serde_json::to_value(&event).expect("an event has string keys");
-    let kind = json["type"].as_str().expect("an event is tagged with its type").to_owned();
-    Ok(SseEvent::default().id(id).event(kind).data(json.to_string()))
+    let kind = json["type"].as_str().expect("an event is tagged with its type");
+    SseEvent::default().id(event.id.to_string()).event(kind).data(json.to_string())
 }

@@ -1,5 +1,7 @@
 //! `GET /v1/jobs/{id}/events`
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -72,6 +74,44 @@ async fn a_stream_follows_the_job_to_its_end_and_resumes_where_it_was() {
     assert_eq!(resumed, whole[4..]);
     let nothing_left = stream(Some("9999")).await;
     assert!(read_stream(&nothing_left.body).is_empty());
+}
+
+/// Behind the events that the server keeps in memory for those who follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_follow_get_every_event_once_wherever_they_begin() {
+    const MANY: i64 = 450;
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = client.submit().await;
+    let follow = |after: i64| {
+        let request = client.request(Method::GET, &format!("/v1/jobs/{id}/events?after={after}"));
+        tokio::spawn(send(request.header("accept", "text/event-stream")))
+    };
+    let append = |first: i64, last: i64| {
+        let text = format!(
+            "with new as (
+                 insert into event (job_id, seq, type, data)
+                 select id, seq, 'task_retried', '{{\"stage\": \"import\", \"index\": 0, \"reason\": \"x\"}}'
+                 from job, generate_series({first}, {last}) as seq returning seq
+             )
+             update job set last_event = (select max(seq) from new) returning pg_notify('secateur_job', id::text)"
+        );
+        async { sqlx::query(sqlx::AssertSqlSafe(text)).execute(server.pool()).await.unwrap() }
+    };
+    let known: i64 = sqlx::query_scalar("select last_event from job").fetch_one(server.pool()).await.unwrap();
+    let mut following = vec![(0, follow(0)), (0, follow(0))];
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    append(known + 1, MANY).await;
+    following.extend([0, 10, MANY - 1, MANY + 7].map(|after| (after, follow(after))));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    append(MANY + 1, MANY + 20).await;
+    client.post(&format!("/v1/jobs/{id}/cancel")).await.expect(StatusCode::OK);
+    for (after, stream) in following {
+        let events = read_stream(&stream.await.unwrap().body);
+        let ids: Vec<i64> = events.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, (after + 1..=MANY + 21).collect::<Vec<_>>(), "after {after}");
+        assert_eq!(events.last().unwrap().1, "cancelled");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition load-test test-contract hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt
 
 ENV := . scripts/env.sh
 
@@ -77,6 +77,10 @@ bench-queue: ## tasks a second of the queue with 1 to 512 workers, and what a lo
 crash-test: ## kill engine, worker, server and PostgreSQL at random in the middle of real jobs, 500 times (hours; CRASH="--kills 50")
 	@$(ENV); cargo build --release --workspace --bins; \
 	python3 scripts/crash_test.py "$$CARGO_TARGET_DIR/release/secateur" $(CRASH)
+
+test-trace: ## look at the spans of a job, with the feature `otlp`
+	@$(ENV); cargo build --release --workspace --bins --features otlp; \
+	python3 scripts/trace_test.py "$$CARGO_TARGET_DIR/release/secateur"
 
 test-partition: ## cut a worker in a network namespace of its own off from PostgreSQL and S3 in mid-task (root; PARTITION="--rounds 5")
 	@$(ENV); cargo build --release --workspace --bins; \

@@ -64,7 +64,7 @@ pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, Dat
     Ok(offered)
 }
 
-const MODEL: &str = "model.pt";
+pub const MODEL: &str = "model.pt";
 
 fn public_name(stage: Stage, name: &str) -> Option<(Cow<'static, str>, &'static str)> {
     match (stage, name) {

@@ -20,6 +20,7 @@ pub mod quota;
 pub mod readiness;
 pub mod server;
 pub mod table;
+pub mod trace;
 pub mod upkeep;
 pub mod upload;
 pub mod webhook;

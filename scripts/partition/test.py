@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,7 @@ def run(arguments: argparse.Namespace, folder: Path, stack: contextlib.ExitStack
 
     undisturbed = world.run_job()
     print(f"undisturbed: {undisturbed['seconds']:.0f} s, model.pt {undisturbed['model.pt'][:12]}", flush=True)
+    world.check_presigned(undisturbed)
     for number in range(arguments.rounds):
         job = world.ask("POST", "/v1/jobs", *form())
         cut = world.worker_at_work(job["id"])
@@ -249,6 +252,18 @@ class Site(World):
                     if parent in owners:
                         found[owners[parent]] = int(process.name)
         return found
+
+    def check_presigned(self, undisturbed: dict[str, Any]) -> None:
+        """The bucket's own URL gives the bytes, and no key of the server is sent there."""
+        url = f"{self.url}/v1/jobs/{undisturbed['id']}/artifacts/model.pt?presigned=true"
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            came_from, found = answer.geturl(), hashlib.sha256(answer.read()).hexdigest()
+            disposition = answer.headers["content-disposition"]
+        if not came_from.startswith(self.environment["AWS_ENDPOINT_URL"]) or found != undisturbed["model.pt"]:
+            raise Lost(f"model.pt came from {came_from} with the SHA-256 {found}")
+        if disposition != 'attachment; filename="model.pt"':
+            raise Lost(f"model.pt came with the disposition {disposition}")
+        print("presigned: model.pt comes from the bucket", flush=True)
 
     def worker_at_work(self, job: str) -> int:
         """One that trains a candidate, a second after it began."""

@@ -13,12 +13,14 @@ mod verify;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
+use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,10 +84,18 @@ pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
     /// The same store as a folder, so that files can be moved in instead of copied.
     folder: Option<Arc<LocalFileSystem>>,
+    /// The same store as a bucket, which gives out URLs of its own.
+    bucket: Option<Arc<Bucket>>,
     /// Of the folder, when a reserve is to be kept free on it.
     disk: Option<Disk>,
     /// Of blobs that are elsewhere.
     copies: Option<Copies>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    store: AmazonS3,
+    prefix: object_store::path::Path,
 }
 
 /// A blob of the store.
@@ -114,7 +124,7 @@ impl BlobStore {
     pub fn local(folder: &Path) -> Result<Self, BlobError> {
         std::fs::create_dir_all(folder)?;
         let local = Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true));
-        Ok(Self { store: local.clone(), folder: Some(local), disk: None, copies: None })
+        Ok(Self { store: local.clone(), folder: Some(local), bucket: None, disk: None, copies: None })
     }
 
     /// Takes nothing in that would leave less than the disk's reserve.
@@ -137,10 +147,21 @@ impl BlobStore {
         let bucket = AmazonS3Builder::from_env().with_url(url).build()?;
         let prefix = url.splitn(4, '/').nth(3).unwrap_or_default().trim_matches('/');
         let store: Arc<dyn ObjectStore> = match prefix {
-            "" => Arc::new(bucket),
-            prefix => Arc::new(PrefixStore::new(bucket, prefix)),
+            "" => Arc::new(bucket.clone()),
+            prefix => Arc::new(PrefixStore::new(bucket.clone(), prefix)),
         };
-        Ok(Self { store, folder: None, disk: None, copies: None })
+        let bucket = Some(Arc::new(Bucket { store: bucket, prefix: prefix.into() }));
+        Ok(Self { store, folder: None, bucket, disk: None, copies: None })
+    }
+
+    /// A URL under which anyone who has it may read a blob for a while, from the bucket itself and as a file of this name; `None` of a folder.
+    pub async fn presign(&self, key: &BlobKey, name: &str, valid: Duration) -> Result<Option<String>, BlobError> {
+        let Some(bucket) = &self.bucket else { return Ok(None) };
+        let path: object_store::path::Path = bucket.prefix.parts().chain(key.to_path().parts()).collect();
+        let disposition = format!("attachment; filename=\"{name}\"");
+        let options = SignedUrlOptions::default().with_query([("response-content-disposition", disposition)]);
+        let url = bucket.store.signed_url_opts(Method::GET, &path, valid, &options).await?;
+        Ok(Some(url.into()))
     }
 
     /// Puts a file under a key and removes it; putting the same twice is fine.

@@ -76,6 +76,6 @@ fn tell(done: &str, summary: &Summary) {
 impl From<BackupError> for CliError {
     fn from(error: BackupError) -> Self {
         let hint = error.hint().map(str::to_owned);
-        Self { message: error.to_string(), hint }
+        Self { hint, ..Self::new(error) }
     }
 }

@@ -12,7 +12,7 @@ use secateur_core::stage::graph::SUMMARY;
 
 use super::engine::EngineOptions;
 use super::progress::Display;
-use super::prune::{parse_input, parse_shape};
+use super::spec::{parse_input, parse_shape};
 use super::table::{Align, Table, grouped, percent};
 use super::{CliError, all_cores, cancelled_by_signals};
 use crate::job::Order;

@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout and everything else to stderr; a `hint:` follows an error that one can mend.
 //!
-//! Exit codes: 0 done, 1 failed or rejected, 2 wrong usage.
+//! Exit codes: 0 done, 1 failed or rejected, 2 wrong usage; of `submit --follow` also 3, the target cannot be reached, and 4, the metric fell by
+//! more than is allowed.
 
 mod backup;
 mod configuration;
@@ -11,9 +12,13 @@ mod key;
 mod limits;
 mod logging;
 mod openapi;
+mod outcome;
 mod progress;
 mod prune;
+mod remote;
 mod serve;
+mod shell;
+mod spec;
 mod sweep;
 mod table;
 mod webhook;
@@ -51,6 +56,16 @@ enum Command {
     Worker(worker::WorkerArguments),
     /// Prune a model here, without server and database
     Prune(Box<prune::PruneArguments>),
+    /// Submit a job to a server, and follow it with --follow
+    Submit(Box<remote::SubmitArguments>),
+    /// List the jobs of a server
+    Jobs(remote::JobsArguments),
+    /// Show a job of a server, or fetch a file that it made
+    Get(remote::GetArguments),
+    /// Show the log of a job of a server, or its events as they come
+    Logs(remote::LogsArguments),
+    /// Cancel a job of a server
+    Cancel(remote::CancelArguments),
     /// Show a model's layers, channel groups, costs and what can be removed
     Inspect(inspect::InspectArguments),
     /// Make, list and revoke keys of the API
@@ -69,6 +84,10 @@ enum Command {
     Sweep(sweep::SweepArguments),
     /// Print the API's description
     Openapi(openapi::OpenapiArguments),
+    /// Print a shell's completions, to be sourced or put into its folder
+    Completions(shell::CompletionsArguments),
+    /// Write the man pages into a folder
+    Man(shell::ManArguments),
     /// Print docs/configuration.md: every option and variable
     #[command(hide = true)]
     Configuration,
@@ -79,11 +98,37 @@ enum Command {
 struct CliError {
     message: String,
     hint: Option<String>,
+    verdict: Verdict,
+}
+
+/// How a command that did what it could has gone, for scripts that branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Failed,
+    TargetMissed,
+    MetricDropped,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        Self::from(match verdict {
+            Verdict::Good => 0,
+            Verdict::Failed => 1,
+            Verdict::TargetMissed => 3,
+            Verdict::MetricDropped => 4,
+        })
+    }
 }
 
 impl CliError {
     fn new(message: impl ToString) -> Self {
-        Self { message: message.to_string(), hint: None }
+        Self { message: message.to_string(), hint: None, verdict: Verdict::Failed }
+    }
+
+    fn of(mut self, verdict: Verdict) -> Self {
+        self.verdict = verdict;
+        self
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -95,7 +140,7 @@ impl CliError {
 impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         let hint = error.hint().map(str::to_owned);
-        Self { message: error.to_string(), hint }
+        Self { hint, ..Self::new(error) }
     }
 }
 
@@ -107,7 +152,8 @@ impl From<DatabaseError> for CliError {
 
 impl From<secateur_core::rejection::Rejection> for CliError {
     fn from(rejection: secateur_core::rejection::Rejection) -> Self {
-        Self { message: format!("{}: {}", rejection.code.as_str(), rejection.detail), hint: rejection.hint }
+        let message = format!("{}: {}", rejection.code.as_str(), rejection.detail);
+        Self { hint: rejection.hint, ..Self::new(message) }
     }
 }
 
@@ -125,7 +171,7 @@ impl From<LocalError> for CliError {
                     "input_shape" => Some("give the shape of one sample, such as --input-shape 3,32,32".to_owned()),
                     _ => error.hint,
                 };
-                Self { message, hint }
+                Self { hint, ..Self::new(message) }
             }
             error @ LocalError::NoJudge => {
                 Self::new(error).hint("give --judge COMMAND, or leave `judge` out of the spec")
@@ -143,11 +189,17 @@ fn all_cores() -> usize {
 /// Parses the arguments, runs the command and says how it went.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    arguments.log.start(matches!(arguments.command, Command::Serve(_) | Command::Worker(_) | Command::Migrate(_)));
+    let _logging =
+        arguments.log.start(matches!(arguments.command, Command::Serve(_) | Command::Worker(_) | Command::Migrate(_)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a machine that runs programs has threads and epoll");
     let end = runtime.block_on(async {
-        match arguments.command {
+        let done = match arguments.command {
+            Command::Submit(arguments) => return remote::submit(*arguments).await,
+            Command::Jobs(arguments) => return remote::jobs(arguments).await,
+            Command::Get(arguments) => return remote::get(arguments).await,
+            Command::Logs(arguments) => return remote::logs(arguments).await,
+            Command::Cancel(arguments) => return remote::cancel(arguments).await,
             Command::Serve(arguments) => serve::serve(*arguments).await,
             Command::Worker(arguments) => worker::work(arguments).await,
             Command::Prune(arguments) => prune::prune(*arguments).await,
@@ -160,21 +212,27 @@ pub fn main() -> ExitCode {
             Command::Migrate(arguments) => serve::migrate(arguments).await,
             Command::Sweep(arguments) => sweep::run(arguments).await,
             Command::Openapi(arguments) => openapi::print(&arguments),
+            Command::Completions(arguments) => {
+                shell::complete(&arguments);
+                Ok(())
+            }
+            Command::Man(arguments) => shell::write_man_pages(&arguments),
             Command::Configuration => {
                 configuration::print();
                 Ok(())
             }
-        }
+        };
+        done.map(|()| Verdict::Good)
     });
     runtime.shutdown_background();
     match end {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(verdict) => verdict.into(),
         Err(error) => {
             eprintln!("error: {}", plain_text::lines(&error.message));
             if let Some(hint) = error.hint {
                 eprintln!("hint: {}", plain_text::lines(&hint));
             }
-            ExitCode::FAILURE
+            error.verdict.into()
         }
     }
 }

@@ -21,7 +21,10 @@ use super::{
     App, artifacts, datasets, deliveries, guard, jobs, judgements, keys, measure, models, service, session, uploads,
     webhook_secrets,
 };
+use crate::trace;
 
+/// W3C Trace Context.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
 /// A method may be any word.
@@ -92,7 +95,10 @@ pub fn router(app: App) -> Router {
                     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
                     let method = cut(request.method().as_str(), LONGEST_METHOD);
                     let path = printable(request.uri().path(), LONGEST_VALUE);
-                    tracing::info_span!("request", id, method, path)
+                    let span = tracing::info_span!("request", id, method, path);
+                    let parent = request.headers().get(TRACE_PARENT).and_then(|parent| parent.to_str().ok());
+                    trace::follow(&span, parent);
+                    span
                 })
                 .on_request(DefaultOnRequest::new().level(Level::DEBUG))
                 .on_response(DefaultOnResponse::new().level(Level::INFO)),

@@ -29,6 +29,8 @@ pub struct ClaimedTask {
     pub earlier: Option<Prepared>,
     /// What an earlier attempt left.
     pub checkpoint: Option<BlobKey>,
+    /// Where in a distributed trace its job was submitted.
+    pub traceparent: Option<String>,
 }
 
 /// A file that the task finds in its folder under `name`.
@@ -123,6 +125,7 @@ async fn complete(transaction: &mut Transaction, row: ClaimedRow) -> Result<Opti
         inputs,
         earlier,
         checkpoint: row.checkpoint,
+        traceparent: job.traceparent,
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::quota::{QuotaExceeded, Quotas};
 use crate::table::job::{self, NewJob};
 use crate::table::model::{self, Model};
 use crate::table::{dataset, task};
+use crate::trace;
 
 /// What is to be done with what was uploaded.
 #[derive(Debug, Clone)]
@@ -48,7 +49,9 @@ impl Queue {
         let id = JobId::generate();
         let tenant = caller.tenant.clone();
         let order = Order::Prune(Box::new(spec));
-        let new = NewJob { id, tenant, order, model_id, dataset_id, clone_of, idempotency_key, request_sha256 };
+        let traceparent = trace::current();
+        let new =
+            NewJob { id, tenant, order, model_id, dataset_id, clone_of, idempotency_key, request_sha256, traceparent };
 
         let mut transaction = self.database.begin().await?;
         if !model::hold(&mut *transaction, model_id).await? {
@@ -103,6 +106,7 @@ impl Queue {
             dataset_id: None,
             clone_of: None,
             idempotency_key: None,
+            traceparent: trace::current(),
         };
         let mut transaction = self.database.begin().await?;
         if !model::hold(&mut *transaction, model.id).await? {

@@ -33,6 +33,8 @@ pub struct Job {
     pub reused: Measurements,
     /// Seconds of computing that went into these.
     pub saved_s: f64,
+    /// Where in a distributed trace it was submitted.
+    pub traceparent: Option<String>,
     /// Since when its tasks are held.
     pub paused_at: Option<OffsetDateTime>,
     /// The job that it was made from; it may be gone.
@@ -64,6 +66,8 @@ pub struct NewJob {
     pub clone_of: Option<JobId>,
     pub idempotency_key: Option<String>,
     pub request_sha256: Sha256,
+    /// Where in a distributed trace it is submitted.
+    pub traceparent: Option<String>,
 }
 
 /// Which jobs of a tenant a list shows: newest first, below `before`. Inspections are not among them.
@@ -86,6 +90,7 @@ struct RawJob {
     dataset_id: Option<Uuid>,
     reused: Value,
     saved_s: f64,
+    traceparent: Option<String>,
     paused_at: Option<OffsetDateTime>,
     clone_of: Option<Uuid>,
     best: Option<Value>,
@@ -114,6 +119,7 @@ impl TryFrom<RawJob> for Job {
             dataset_id: raw.dataset_id.map(DatasetId::from),
             reused: parse(raw.reused)?,
             saved_s: raw.saved_s,
+            traceparent: raw.traceparent,
             paused_at: raw.paused_at,
             clone_of: raw.clone_of.map(JobId::from),
             best: raw.best.map(parse).transpose()?,
@@ -136,8 +142,8 @@ pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool,
     let spec = job.order.spec();
     let inserted = sqlx::query!(
         "insert into job (id, tenant, kind, name, stage, spec, labels, model_id, dataset_id, idempotency_key, request_sha256,
-                          clone_of)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                          clone_of, traceparent)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          on conflict (tenant, idempotency_key) do nothing",
         job.id.uuid(),
         job.tenant.as_str(),
@@ -151,6 +157,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, job: &NewJob) -> Result<bool,
         job.idempotency_key,
         job.request_sha256.to_string(),
         job.clone_of.map(JobId::uuid),
+        job.traceparent,
     )
     .execute(executor)
     .await?;
@@ -176,7 +183,7 @@ pub async fn find_by_idempotency_key(
 pub async fn find(executor: impl PgExecutor<'_>, id: JobId) -> Result<Option<Job>, DatabaseError> {
     let raw = sqlx::query_as!(
         RawJob,
-        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, saved_s, paused_at,
+        "select id, kind, name, status, stage, spec, labels, model_id, dataset_id, reused, saved_s, traceparent, paused_at,
                 clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job where id = $1",
         id.uuid()
@@ -203,7 +210,7 @@ pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) ->
     let rows = sqlx::query_as!(
         RawJob,
         "select id, kind, name, status, stage, spec - 'config' as \"spec!\", labels, model_id, dataset_id, reused,
-                saved_s, paused_at, clone_of, best, result, error, last_event, created_at, started_at, finished_at
+                saved_s, traceparent, paused_at, clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job
          where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
          order by id desc limit $4",

@@ -11,6 +11,7 @@ use secateur_core::stage::import::DATASET;
 use secateur_core::wire::{Computed, Device, PROTOCOL, Progress, TaskRequest};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
 use super::{Worker, checkpoints, heartbeats, prepared};
 use crate::blob::{BlobError, BlobKey, Loan};
@@ -91,7 +92,10 @@ async fn work(
         Ok(scratch) => scratch,
         Err(error) => return fail(format!("No folder could be made for the task: {error}."), String::new()),
     };
-    let _lent = match stop.run_until_cancelled(fetch_inputs(worker, task, &scratch)).await {
+    let _lent = match stop
+        .run_until_cancelled(fetch_inputs(worker, task, &scratch).instrument(info_span!("fetch_inputs")))
+        .await
+    {
         None => return End::GivenBack { log: String::new() },
         Some(Err(error)) => return fail(format!("The inputs could not be fetched: {error}."), String::new()),
         Some(Ok(lent)) => lent,
@@ -121,6 +125,7 @@ async fn work(
             checkpoints: &announce,
             stop,
         })
+        .instrument(info_span!("engine"))
         .await
     };
     let (ended, kept) = tokio::join!(run, checkpoints::keep(worker, task, scratch.path(), announced));
@@ -166,7 +171,7 @@ async fn work(
         let for_later_jobs = prepared::keep(worker, task, &result, &mut kept).await?;
         Ok((for_later_jobs, upload_outputs(worker, task, kept).await?))
     };
-    match stop.run_until_cancelled(upload).await {
+    match stop.run_until_cancelled(upload.instrument(info_span!("upload_outputs"))).await {
         None => End::GivenBack { log: ended.log },
         Some(Err(BlobError::Full)) => {
             let detail = "The outputs could not be stored: the disk is full, or only its reserve is free.";

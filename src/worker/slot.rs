@@ -12,6 +12,7 @@ use super::{Worker, checkpoints};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
 use crate::job::JobError;
 use crate::queue::{ClaimedTask, Failure, Share, Written};
+use crate::trace;
 
 /// How long the end of a task is tried to be told while the database is away. Longer than the lease: as long as nobody
 /// else has claimed the task, the work still counts.
@@ -33,6 +34,7 @@ pub(super) async fn run(worker: Worker, slot: usize, share: Share, idle: Arc<Idl
                     "task", job = %task.lease.job, task = %task.lease.task, stage = task.stage.as_str(),
                     index = task.plan.index, attempt = task.lease.attempt
                 );
+                trace::follow(&span, task.traceparent.as_deref());
                 run_task(&worker, task, &shutdown).instrument(span).await;
             }
             Ok(None) => {

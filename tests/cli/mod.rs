@@ -5,6 +5,7 @@ mod configuration;
 mod connections;
 mod doctor;
 mod key;
+mod remote;
 mod serve;
 mod sweep;
 mod usage;

@@ -53,6 +53,16 @@ async fn the_model_is_not_offered_before_it_was_verified() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_serves_what_a_bucket_would_redirect() {
+    let server = TestServer::start().await;
+    let (client, path) = finished_job(&server).await;
+    let answer = client.get(&format!("{path}/model.pt?presigned=true")).await;
+    assert_eq!((answer.status, answer.body.as_slice()), (StatusCode::OK, MODEL));
+    let problem = client.get(&format!("{path}/model.pt?presigned=yes")).await.problem(400, "invalid_parameter");
+    assert!(problem["detail"].as_str().unwrap().contains("yes"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_are_served_as_asked_for() {
     let server = TestServer::start().await;
     let (client, path) = finished_job(&server).await;

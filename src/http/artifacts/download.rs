@@ -1,8 +1,11 @@
 //! `GET /v1/jobs/{id}/artifacts/{name}`
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::response::{IntoResponse, Redirect};
 
 use super::{describe, find_all, finish};
 use crate::artifact::Content;
@@ -11,14 +14,20 @@ use crate::http::answer::problem::{Code, Problem, ProblemDocument};
 use crate::http::answer::range::{Wanted, wanted};
 use crate::http::request::id::Own;
 use crate::http::request::multipart::FileBytes;
-use crate::http::request::parameters::ArtifactPath;
+use crate::http::request::parameters::{ArtifactPath, Parameters};
 use crate::id::JobId;
+
+/// How long a URL of the bucket is good; a download that has begun goes on.
+const PRESIGNED_FOR: Duration = Duration::from_mins(10);
 
 /// A file that a job made; whole, in part, or not at all when the client has it.
 #[utoipa::path(get, path = "/v1/jobs/{id}/artifacts/{name}", operation_id = "download_artifact", tag = "jobs",
     params(
         ("id" = String, Path),
         ("name" = String, Path, example = "model.pt"),
+        ("presigned" = Option<bool>, Query,
+         description = "`true` redirects to the bucket where blobs are in S3: its URL is good for ten minutes, for whoever has it. \
+                        What is not there comes from here"),
         ("range" = Option<String>, Header),
         ("if-none-match" = Option<String>, Header),
     ),
@@ -29,6 +38,7 @@ use crate::id::JobId;
         (status = 206, description = "The range that was asked for", headers(("etag" = String), ("content-range" = String)), content(
             (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"),
         )),
+        (status = 307, description = "To the bucket, where a presigned URL was asked for", headers(("location" = String))),
         (status = 304, description = "The client's copy is the same"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 416, body = ProblemDocument, content_type = "application/problem+json"),
@@ -37,13 +47,21 @@ pub(crate) async fn download(
     State(app): State<App>,
     Own(id): Own<JobId>,
     ArtifactPath(name): ArtifactPath,
+    parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
+    let presigned = parameters.get("presigned", |text| text.parse().ok(), "`true` or `false`")?.unwrap_or(false);
     let artifacts = find_all(&app, id).await?;
     let artifact = artifacts.into_iter().find(|artifact| artifact.name == name).ok_or_else(|| {
         Problem::new(Code::ArtifactNotFound, format!("Job `{id}` has no artifact `{name}`."))
             .hint(format!("See GET /v1/jobs/{id}/artifacts for what there is."))
     })?;
+    if presigned
+        && let Content::Blob(key) = &artifact.content
+        && let Some(url) = app.blobs.presign(key, &artifact.name, PRESIGNED_FOR).await?
+    {
+        return Ok(Redirect::temporary(&url).into_response());
+    }
     let etag = format!("\"{}\"", artifact.sha256);
     let length = artifact.bytes;
     let response = describe(&artifact, &etag);

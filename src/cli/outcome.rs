@@ -1,0 +1,64 @@
+//! What a job came to: its files, where the user wants them, and its report as a table.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+use secateur_core::recovery::MetricReport;
+use secateur_core::report::{ComputeReport, Report};
+
+use super::CliError;
+use super::table::{Align, Table, grouped, percent};
+
+/// Writes a file that appears whole or not at all.
+pub(super) fn write_file(to: &Path, write: impl FnOnce(&mut std::fs::File) -> io::Result<()>) -> Result<(), CliError> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = (|| {
+        let mut partial = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
+        write(partial.as_file_mut())?;
+        partial.persist(to)?;
+        Ok::<_, io::Error>(())
+    })();
+    written.map_err(|error| CliError::new(format!("{}: {error}", to.display())))
+}
+
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+pub(super) fn describe(report: &Report) -> String {
+    let (base, pruned) = (&report.base, &report.pruned);
+    let mut table =
+        Table::new(&[("", Align::Left), ("before", Align::Right), ("after", Align::Right), ("removed", Align::Right)]);
+    let share = |before: u64, after: u64| percent(1.0 - after as f64 / before.max(1) as f64);
+    for (title, before, after) in [
+        ("MACs", base.macs, pruned.macs),
+        ("parameters", base.params, pruned.params),
+        ("file bytes", base.bytes, pruned.bytes),
+    ] {
+        table.row([title.to_owned(), grouped(before), grouped(after), share(before, after)]);
+    }
+    let milliseconds = |value: f64| format!("{value:.3}");
+    let (before, after) = (base.latency_ms.p50, pruned.latency_ms.p50);
+    let title = format!("latency p50, ms (batch {})", base.latency_ms.batch);
+    table.row([title, milliseconds(before), milliseconds(after), percent(1.0 - after / before)]);
+    if let Some(MetricReport { name, base, pruned, .. }) = &report.metric {
+        let points = |before: f64, after: f64| format!("{:+.2} points", (after - before) * 100.0);
+        for (split, before, after) in [("val", base.val, pruned.val), ("test", base.test, pruned.test)] {
+            let share = |value: f64| format!("{:.2} %", value * 100.0);
+            let title = format!("{split} {}", name.as_str().replace('_', " "));
+            table.row([title, share(before), share(after), points(before, after)]);
+        }
+    }
+    let mut text = table.render();
+    if let ComputeReport { job, plain: Some(plain), .. } = &report.compute {
+        let of_original = job.epochs_of_original;
+        let _ = write!(text, "training: {:.1} epochs, as long as {of_original:.1} of the original", job.epochs);
+        if job.epochs > plain.epochs {
+            let times = of_original / plain.epochs_of_original;
+            let _ = write!(text, "; {times:.1} times a fine-tune of the result alone");
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -38,7 +38,9 @@ def main() -> int:
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     SPEC.clear()
-    SPEC.update(method="global_l2", target={"flops_reduction": 0.5}, input={"mean": 4.9, "std": 6.0}, fine_tune={"epochs": 1})
+    SPEC.update(
+        method="global_l2", target={"flops_reduction": 0.5}, input={"mean": 4.9, "std": 6.0}, fine_tune={"epochs": 1}
+    )
     with tempfile.TemporaryDirectory(prefix="secateur-trace-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -63,8 +65,8 @@ def collecting(spans: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
             for resource in body["resourceSpans"]:
                 attributes = {entry["key"]: entry["value"] for entry in resource["resource"]["attributes"]}
                 for scope in resource["scopeSpans"]:
-                    for span in scope["spans"]:
-                        spans.append(span | {"service": attributes["service.name"]["stringValue"]})
+                    service = attributes["service.name"]["stringValue"]
+                    spans.extend(span | {"service": service} for span in scope["spans"])
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", "2")

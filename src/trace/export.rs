@@ -34,12 +34,10 @@ impl Exporter {
             Ok(exporter) => exporter,
             Err(error) => return Some(Err(error.to_string())),
         };
-        // What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before this name.
-        let named = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let resource = Resource::builder();
-        let resource = match named("OTEL_SERVICE_NAME") {
-            true => resource,
-            false => resource.with_service_name(SERVICE),
+        // What OTEL_RESOURCE_ATTRIBUTES says is in the builder already.
+        let resource = match std::env::var_os("OTEL_SERVICE_NAME") {
+            Some(_) => Resource::builder(),
+            None => Resource::builder().with_service_name(SERVICE),
         };
         let provider =
             SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build();

@@ -15,8 +15,8 @@ import httpx
 from . import calls, core, waiting, wire
 from .download import read
 from .events import Event, EventStream
-from .job_view import JobView, load_model
-from .model import Inputs
+from .job_view import JobView
+from .model import Inputs, load_torchscript
 from .report import Frontier, Report
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class AsyncJob(JobView):
     async def model(self, map_location: Any = "cpu") -> torch.jit.ScriptModule:
         """The pruned network, loaded. ``map_location``: the device to put it on."""
         torchscript = await self._torchscript()
-        return await anyio.to_thread.run_sync(load_model, torchscript, map_location)
+        return await anyio.to_thread.run_sync(load_torchscript, torchscript, map_location)
 
     async def apply(
         self,
@@ -207,7 +207,7 @@ class AsyncJob(JobView):
     async def finalist(self, candidate: int, map_location: Any = "cpu") -> torch.jit.ScriptModule:
         """A finalist, loaded."""
         torchscript = await self.download(f"finalist-{candidate}.pt")
-        return await anyio.to_thread.run_sync(load_model, torchscript, map_location)
+        return await anyio.to_thread.run_sync(load_torchscript, torchscript, map_location)
 
     async def score(self, candidate: int, score: float) -> wire.Judgements:
         """Says what one's own judge thinks of a finalist; with the last one's score the judgement ends."""

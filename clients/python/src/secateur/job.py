@@ -13,8 +13,8 @@ import httpx
 from . import calls, core, waiting, wire
 from .download import read
 from .events import Event, EventStream
-from .job_view import JobView, load_model
-from .model import Inputs
+from .job_view import JobView
+from .model import Inputs, load_torchscript
 from .report import Frontier, Report
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Job(JobView):
     def model(self, map_location: Any = "cpu") -> torch.jit.ScriptModule:
         """The pruned network, loaded. ``map_location``: the device to put it on."""
         self._ensure_success()
-        return load_model(self.download("model.pt"), map_location)
+        return load_torchscript(self.download("model.pt"), map_location)
 
     def apply(
         self,
@@ -203,7 +203,7 @@ class Job(JobView):
 
     def finalist(self, candidate: int, map_location: Any = "cpu") -> torch.jit.ScriptModule:
         """A finalist, loaded."""
-        return load_model(self.download(f"finalist-{candidate}.pt"), map_location)
+        return load_torchscript(self.download(f"finalist-{candidate}.pt"), map_location)
 
     def score(self, candidate: int, score: float) -> wire.Judgements:
         """Says what one's own judge thinks of a finalist; with the last one's score the judgement ends."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import calls, waiting, wire
 from .errors import UsageError
-from .model import Inputs
-from .optional import require
+from .model import Inputs, load_torchscript
 from .report import Report
 from .surgery import apply, slicing
 
@@ -92,19 +90,10 @@ class JobView:
         inplace: bool,
         tolerance: float,
     ) -> torch.nn.Module:
-        script = load_model(torchscript, "cpu")
+        script = load_torchscript(torchscript, "cpu")
         inputs = example_inputs if example_inputs is not None else self._example_inputs
         return apply(module, script, report, example_inputs=inputs, inplace=inplace, tolerance=tolerance)
 
     @staticmethod
     def _slice(state_dict: Mapping[str, Any], report: Report) -> dict[str, Any]:
         return slicing.slice_state_dict(state_dict, report.kept)
-
-
-def load_model(torchscript: bytes, map_location: Any) -> torch.jit.ScriptModule:
-    """A TorchScript file, loaded."""
-    require("torch", "`job.model()`", "torch")
-    import torch
-
-    model: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(torchscript), map_location=map_location)
-    return model

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +70,9 @@ def open_model(
         raise errors.UsageError(f"the model is a {type(model).__name__}: it must be a path or a torch.nn.Module")
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         path = Path(folder) / "model.pt"
-        torch.jit.save(to_torchscript(model, example_inputs, conversion), str(path))
+        script = to_torchscript(model, example_inputs, conversion)
+        with _without_deprecations():
+            torch.jit.save(script, str(path))
         with FileSource(path, name=name or f"{class_name(model)}.pt") as source:
             yield source
 
@@ -98,7 +102,7 @@ def to_torchscript(
     if conversion == "trace" and example_inputs is None:
         raise errors.UsageError("to trace a module takes `example_inputs`, what its `forward` is called with")
     what = f"{class_name(module)} cannot be {conversion}{'d' if conversion == 'trace' else 'ed'}"
-    with evaluating(module), torch.no_grad():
+    with evaluating(module), torch.no_grad(), _without_deprecations():
         try:
             if conversion == "script":
                 return _script(module)
@@ -124,6 +128,24 @@ def _script(module: torch.nn.Module) -> torch.jit.ScriptModule:
     # `torch.jit.script` has no types.
     scripted: torch.jit.ScriptModule = torch.jit.script(module)
     return scripted
+
+
+@contextlib.contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """PyTorch deprecates TorchScript, which this is all about; what it says of a trace itself is shown."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
+        yield
+
+
+def load_torchscript(content: bytes, map_location: Any) -> torch.jit.ScriptModule:
+    """A TorchScript file, loaded."""
+    require("torch", "`job.model()`", "torch")
+    import torch
+
+    with _without_deprecations():
+        model: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(content), map_location=map_location)
+    return model
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,13 +36,11 @@ def operate(
     script = script.cpu().eval()
     plan = Plan(pruned_tensors(module, script, report.kept), report)
     trial = _copy(module).cpu()
-    for name, tensor in plan.tensors.items():
-        # In the TorchScript's types, in which it is compared.
-        _cast(trial, name, tensor.dtype)
-    plan.perform(trial)
+    plan.perform(trial, as_in_torchscript=True)
     with evaluating(trial), torch.no_grad():
-        _Fitting(trial, script, report.edits, plan, tolerance).run(arguments)
-        _compare(trial, script, report.edits, arguments, tolerance)
+        fitting = _Fitting(trial, script, report.edits, plan, tolerance)
+        fitting.run(arguments)
+        _compare(trial, script, report.edits, arguments, tolerance, fitting.folded)
     target = module if inplace else _copy(module)
     plan.perform(target)
     return target
@@ -57,11 +55,11 @@ class Plan:
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By submodule, what its attributes are to be."""
 
-    def perform(self, module: nn.Module) -> None:
-        """Does it."""
+    def perform(self, module: nn.Module, *, as_in_torchscript: bool = False) -> None:
+        """Does it. Tensors keep their types, or with ``as_in_torchscript`` have the TorchScript's, in which it is compared."""
         kept = self.report.kept
         touched = _ancestors(kept)
-        replace(module, self.tensors)
+        replace(module, self.tensors, keep_types=not as_in_torchscript)
         for name, part in module.named_modules():
             if name in touched:
                 layers.fit(part, kept, name)
@@ -84,6 +82,8 @@ class _Fitting:
     ) -> None:
         self._module, self._script, self._plan, self._tolerance = module, script, plan, tolerance
         self._fault: Exception | None = None
+        self.folded: set[str] = set()
+        """Submodules whose parameters are not the TorchScript's, since they hold a scale."""
         self._edits = {
             name: own
             for name, part in module.named_modules()
@@ -130,8 +130,10 @@ class _Fitting:
         if found is None:
             found = next((trial for trial in choice.running if self._mend_scale(name, part, trial, args, kwargs)), None)
         if found is None:
-            # Of several that run and that nothing can be compared with, the whole network's outputs tell whether the first was right.
-            found = next((trial for trial in choice.running if trial.is_unknown), None)
+            # Of those that run and that nothing can be compared with, the one that explains most of what changed. The whole network's
+            # outputs tell whether it was right.
+            unknown = [trial for trial in choice.running if trial.is_unknown]
+            found = max(unknown, key=lambda trial: sizes.explained(part, trial.changes), default=None)
             likely = scale.likeliest(part, edits) if found is not None else None
             if likely is not None:
                 likely.fold(part)
@@ -158,7 +160,9 @@ class _Fitting:
 
     def _keep(self, name: str, part: nn.Module, folding: scale.Folding) -> None:
         for parameter, value in folding.values(part).items():
-            self._plan.tensors[f"{name}.{parameter}" if name else parameter] = value
+            whole = f"{name}.{parameter}" if name else parameter
+            self._plan.tensors[whole] = value
+            self.folded.add(whole.rpartition(".")[0])
 
 
 def _edits_of(name: str, edits: Sequence[ProgramEdit]) -> list[ProgramEdit]:
@@ -178,6 +182,7 @@ def _compare(
     edits: Sequence[ProgramEdit],
     arguments: Arguments,
     tolerance: float,
+    folded: Collection[str],
 ) -> None:
     """Raises unless the module returns what the TorchScript does."""
     expected = arguments.call(script)
@@ -189,7 +194,7 @@ def _compare(
     apart = difference(got, expected)
     if apart <= tolerance and flatten(expected):
         return
-    name = _first_that_differs(module, script, record, tolerance)
+    name = _first_that_differs(script, record, tolerance, folded)
     part = module.get_submodule(name)
     own = _edits_of(name, edits)
     if own and not _is_fitted(part):
@@ -233,10 +238,12 @@ def _recorded(module: nn.Module) -> Iterator[_Record]:
             hook.remove()
 
 
-def _first_that_differs(module: nn.Module, script: torch.jit.ScriptModule, record: _Record, tolerance: float) -> str:
+def _first_that_differs(
+    script: torch.jit.ScriptModule, record: _Record, tolerance: float, folded: Collection[str]
+) -> str:
     """The submodule that returned first of those that return something else than the TorchScript's do for the same arguments."""
     for name, (args, kwargs, output) in record.calls.items():
-        part = _submodule(script, name)
+        part = None if name in folded else _submodule(script, name)
         expected = None if part is None else sizes.expected_of(part, args, kwargs)
         if expected is not None and difference(output, expected) > tolerance:
             return name
@@ -287,11 +294,15 @@ def _instead(before: str) -> str:
 
 
 def _hint(told: Sequence[tuple[str, str, str]]) -> str:
-    if any("scale" in after for _, _, after in told):
+    if any(after.startswith("[") for _, _, after in told):
         return (
-            "compute the scale of attention once, in an attribute, from the original size, and give it to the attention"
+            "the parts became unequal: split by sizes that are an attribute, as in `torch.split(x, self.sizes, dim=1)`"
         )
-    return "keep the size in an attribute of the module, such as `self.channels`, or take it from the tensor, as in `x.flatten(1)`"
+    if len({before for _, before, _ in told}) < len(told):
+        return "one size became different ones at different places: give each an attribute of its own"
+    if any("scale" in after for _, _, after in told):
+        return "compute the scale of attention once, from the original size, and give it to the attention"
+    return "keep the size in an attribute, such as `self.channels`, or take it from the tensor, as in `x.flatten(1)`"
 
 
 def _called(module: nn.Module, name: str) -> str:
@@ -310,12 +321,6 @@ def _ancestors(names: Any) -> set[str]:
         parts = name.split(".")
         found.update(".".join(parts[:count]) for count in range(1, len(parts)))
     return found
-
-
-def _cast(module: nn.Module, name: str, dtype: torch.dtype) -> None:
-    tensor = module.get_submodule(name.rpartition(".")[0])._parameters.get(name.rpartition(".")[2])
-    if tensor is not None and tensor.dtype != dtype:
-        tensor.data = tensor.data.to(dtype)
 
 
 def _copy(module: nn.Module) -> nn.Module:

@@ -81,6 +81,11 @@ def choose(
     return choice
 
 
+def explained(module: torch.nn.Module, changes: Sequence[Change]) -> int:
+    """How many different numbers the changes of a module's attributes take the place of."""
+    return len({str(getattr(module, change.attribute)) for change in changes})
+
+
 def number_changes(edits: Sequence[ProgramEdit]) -> dict[int, set[int]]:
     """The whole numbers of a submodule's program that changed: before, to what."""
     changes: dict[int, set[int]] = {}

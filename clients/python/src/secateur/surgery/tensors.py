@@ -54,8 +54,8 @@ def _check_shape(name: str, own: torch.Tensor, pruned: torch.Tensor, axes: Mappi
         )
 
 
-def replace(module: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> None:
-    """Gives tensors of a module new shapes and values; device, type and `requires_grad` stay. What is shared stays shared."""
+def replace(module: torch.nn.Module, values: Mapping[str, torch.Tensor], *, keep_types: bool = True) -> None:
+    """Gives tensors of a module new shapes and values; device, `requires_grad` and type stay. What is shared stays shared."""
     import torch
 
     own = named_tensors(module)
@@ -63,7 +63,7 @@ def replace(module: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> None
     for name, value in values.items():
         before = own[name]
         if id(before) not in replaced:
-            after = value.to(device=before.device, dtype=before.dtype, copy=True)
+            after = value.to(device=before.device, dtype=before.dtype if keep_types else value.dtype, copy=True)
             if isinstance(before, torch.nn.Parameter):
                 after = torch.nn.Parameter(after, requires_grad=before.requires_grad)
             replaced[id(before)] = after

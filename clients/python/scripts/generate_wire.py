@@ -9,6 +9,7 @@ With `--check` nothing is written, and the exit code is 1 when the file is not w
 from __future__ import annotations
 
 import keyword
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -51,7 +52,7 @@ def generate(schemas: dict[str, Schema]) -> str:
     """The text of `wire.py`: a class for every object, then an alias for everything else, which may name classes."""
     classes: list[str] = []
     aliases: list[str] = []
-    for name, schema in in_order_of_bases(schemas):
+    for name, schema in in_order(schemas):
         if is_class(schema):
             classes.append(class_of(name, schema))
         else:
@@ -59,15 +60,18 @@ def generate(schemas: dict[str, Schema]) -> str:
     return "\n\n".join([HEAD, *classes]) + "\n\n" + "\n".join(aliases)
 
 
-def in_order_of_bases(schemas: dict[str, Schema]) -> list[tuple[str, Schema]]:
-    """By name, and a class after those it extends."""
+def in_order(schemas: dict[str, Schema]) -> list[tuple[str, Schema]]:
+    """By name, and a class after those it extends, an alias after those it is made of."""
     ordered: dict[str, Schema] = {}
 
     def visit(name: str) -> None:
         if name not in ordered:
-            for base in bases_of(schemas[name]):
-                visit(base)
-            ordered[name] = schemas[name]
+            schema = schemas[name]
+            before = bases_of(schema) if is_class(schema) else re.findall(r"\w+", type_of(schema))
+            for other in before:
+                if other in schemas:
+                    visit(other)
+            ordered[name] = schema
 
     for name in sorted(schemas):
         visit(name)
@@ -116,7 +120,7 @@ def description_of(field: Schema) -> str | None:
 
 
 def alias_of(name: str, schema: Schema) -> str:
-    kind = quoted(type_of(schema))
+    kind = type_of(schema)
     line = f"{name}: TypeAlias = {kind}"
     if len(line) > LONGEST_LINE:
         # As ruff lays it out.
@@ -126,11 +130,6 @@ def alias_of(name: str, schema: Schema) -> str:
             inner = "\n".join(f"    {value}," for value in values.split(", "))
         line = f"{name}: TypeAlias = Literal[\n{inner}\n]"
     return "\n".join([line, *docstring(schema.get("description")), ""])
-
-
-def quoted(kind: str) -> str:
-    """Unions of names that are defined later have to stand in quotes."""
-    return f'"{kind}"' if "|" in kind or ("[" in kind and not kind.startswith("Literal")) else kind
 
 
 def type_of(schema: Schema) -> str:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from secateur import Client
 
-from .networks import make_digits, small_network, traced
+from .networks import make_digits, save, small_network, traced
 from .proxy import Proxy
 from .server import Server
 
@@ -65,7 +65,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network, traced and saved."""
     path = tmp_path_factory.mktemp("models") / "small.pt"
-    torch.jit.save(traced(small_network(), torch.zeros(2, 1, 8, 8)), str(path))
+    save(traced(small_network(), torch.zeros(2, 1, 8, 8)), path)
     return path
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +12,17 @@ from torch import Tensor, nn
 def traced(network: nn.Module, inputs: Tensor) -> torch.jit.ScriptModule:
     """The TorchScript of a network."""
     network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
         script: torch.jit.ScriptModule = torch.jit.trace(network, inputs, check_trace=False)
     return script
+
+
+def save(script: torch.jit.ScriptModule, path: Path) -> None:
+    """Writes a TorchScript file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(script, str(path))
 
 
 def make_digits(count: int, channels: int = 1) -> tuple[Tensor, Tensor]:

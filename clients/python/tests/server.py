@@ -78,7 +78,7 @@ class Server:
 
     def make_key(self, scope: str) -> str:
         """Makes a key with this scope; from then on the server asks for one."""
-        words = [self._binary, "key", "create", "--name", scope, "--scope", scope, "--data-dir", self._data]
+        words = [str(self._binary), "key", "create", "--name", scope, "--scope", scope, "--data-dir", str(self._data)]
         made = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=self._environment())
         self.keys[scope] = made.stdout.strip()
         return self.keys[scope]

@@ -141,9 +141,12 @@ def test_to_cancel_what_has_ended_otherwise_is_a_conflict(client: Client, model_
 
 
 def test_a_server_that_is_not_there_is_said() -> None:
-    with Client(f"http://127.0.0.1:{free_port()}", retries=Retries(seconds=0), progress=False) as client:
-        with pytest.raises(ConnectionFailed, match="GET /v1/jobs: no answer"):
-            list(client.jobs())
+    url = f"http://127.0.0.1:{free_port()}"
+    with (
+        Client(url, retries=Retries(seconds=0), progress=False) as client,
+        pytest.raises(ConnectionFailed, match="GET /v1/jobs: no answer"),
+    ):
+        list(client.jobs())
 
 
 def test_errors_are_the_same_on_an_event_loop(server: Server) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -50,7 +54,7 @@ def test_the_frontier_is_plotted(job: Job, tmp_path: Path) -> None:
     assert set(frontier) == {"screened", "repaired", "lightly_tuned", "tuned"}
     macs = [point["macs"] for point in frontier["screened"]]
     assert macs == sorted(macs) and macs
-    axes = frontier.plot()
+    axes: Any = frontier.plot()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "after the surgery" in labels and labels[-2:] == ["original", "exported"]
     path = tmp_path / "frontier.png"
@@ -84,6 +88,8 @@ def test_a_wait_draws_a_bar_in_a_terminal_and_nothing_elsewhere(server: Server, 
     quiet = subprocess.run(command, check=True, capture_output=True)
     assert quiet.stderr == quiet.stdout == b""
     ours, theirs = pty.openpty()
+    rows_and_columns = struct.pack("HHHH", 24, 120, 0, 0)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, rows_and_columns)
     with subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE) as process:
         os.close(theirs)
         drawn = b""

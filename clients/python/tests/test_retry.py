@@ -19,7 +19,8 @@ from .server import Server
 def strict_server() -> Iterator[Server]:
     """A server that lets a key make 20 requests in a minute, and have one open job."""
     with Server("--requests-per-minute", "20", "--max-jobs", "1") as running:
-        running.make_key("submit")
+        for scope in ("submit", "admin"):
+            running.make_key(scope)
         yield running
 
 
@@ -53,10 +54,10 @@ def test_a_client_waits_for_as_long_as_the_server_asks(strict_server: Server, mo
 
 
 def test_a_client_does_not_wait_longer_than_it_may(strict_server: Server) -> None:
-    with Client(strict_server.url, strict_server.keys["submit"], progress=False, retries=Retries(seconds=0)) as client:
-        with pytest.raises(RateLimited) as caught:
-            for _ in range(40):
-                list(client.jobs())
+    impatient = Client(strict_server.url, strict_server.keys["submit"], progress=False, retries=Retries(seconds=0))
+    with impatient as client, pytest.raises(RateLimited) as caught:
+        for _ in range(40):
+            list(client.jobs())
     error = caught.value
     assert (error.status, error.code) == (429, "rate_limited")
     assert error.retry_after is not None and error.retry_after >= 1
@@ -64,7 +65,7 @@ def test_a_client_does_not_wait_longer_than_it_may(strict_server: Server) -> Non
 
 def test_a_used_up_quota_says_what_is_used(strict_server: Server, model_path: Path) -> None:
     retries = Retries(seconds=50)
-    with Client(strict_server.url, strict_server.keys["submit"], progress=False, retries=retries) as client:
+    with Client(strict_server.url, strict_server.keys["admin"], progress=False, retries=retries) as client:
         job = client.prune(model_path, flops_reduction=0.4, method="uniform", fine_tune=None)
         job.pause()
         model_id = job.data["model_id"]

@@ -119,7 +119,7 @@ def test_several_inputs_are_numbered() -> None:
     [
         ({}, "is empty"),
         ({"x": ["a", "b"]}, "must be an array of numbers"),
-        ({"x": numpy.complex64([1])}, "is of complex64"),
+        ({"x": numpy.zeros(1, "complex64")}, "is of complex64"),
         ({"x": numpy.float32(1)}, "is a single number"),
         ({"x": [[1], [1, 2]]}, "is no array"),
         (TensorDataset(torch.zeros(0, 3)), "has no samples"),

@@ -115,9 +115,11 @@ def test_a_file_that_changes_on_its_way_is_no_upload(client: Client, data_path: 
 
 def test_an_upload_gives_up_in_time(proxy: Proxy, data_path: Path) -> None:
     proxy.cut_upstream(*[50_000] * 100)
-    with Client(proxy.url, progress=False, retries=Retries(seconds=0.3, first_pause=0.1)) as through:
-        with pytest.raises(ConnectionFailed, match="PATCH /v1/uploads/"):
-            through.upload_dataset(data_path)
+    with (
+        Client(proxy.url, progress=False, retries=Retries(seconds=0.3, first_pause=0.1)) as through,
+        pytest.raises(ConnectionFailed, match="PATCH /v1/uploads/"),
+    ):
+        through.upload_dataset(data_path)
 
 
 def test_an_upload_goes_on_on_an_event_loop(client: Client, proxy: Proxy, data_path: Path) -> None:

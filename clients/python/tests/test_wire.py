@@ -71,12 +71,18 @@ def check(value: Any, kind: Any, where: str) -> None:
     """Fails unless a value of JSON has a type."""
     origin = typing.get_origin(kind)
     if typing_extensions.is_typeddict(kind):
-        hints = typing_extensions.get_type_hints(kind)
-        assert isinstance(value, dict) and kind.__required_keys__ <= value.keys(), where
+        hints = typing_extensions.get_type_hints(kind, include_extras=True)
+        # `__required_keys__` does not see through annotations that are text.
+        required = {
+            name for name, hint in hints.items() if typing.get_origin(hint) is not typing_extensions.NotRequired
+        }
+        assert isinstance(value, dict) and required <= value.keys(), where
         # A problem has members of its own.
         assert kind is wire.Problem or value.keys() <= hints.keys(), where
         for name in value.keys() & hints.keys():
             check(value[name], hints[name], f"{where}: {name}")
+    elif origin is typing_extensions.NotRequired:
+        check(value, typing.get_args(kind)[0], where)
     elif origin in (typing.Union, types.UnionType):
         assert any(fits(value, part, where) for part in typing.get_args(kind)), (where, value)
     elif origin is typing.Literal:

@@ -1225,7 +1225,7 @@ class WebhookSpec(TypedDict):
 Augmentation: TypeAlias = Literal["hflip", "crop", "color_jitter", "rand_augment"]
 """A random change of the training samples."""
 
-ClosedForm: TypeAlias = "bool | str"
+ClosedForm: TypeAlias = bool | str
 """`true`, `false` or `"auto"`."""
 
 Criterion: TypeAlias = Literal["l1", "l2", "bn_scale", "fpgm", "taylor", "reconstruction"]
@@ -1243,10 +1243,10 @@ DistillationLoss: TypeAlias = Literal["kl", "bce", "cosine", "mse", "huber", "l1
 EncoderObjective: TypeAlias = Literal["contrastive", "regression"]
 """What the graph encoder is trained for."""
 
-End: TypeAlias = "dict[str, Any]"
+End: TypeAlias = dict[str, Any]
 """What became of an upload that was whole."""
 
-Event: TypeAlias = "dict[str, Any]"
+Event: TypeAlias = dict[str, Any]
 """One thing that happened."""
 
 ExportKind: TypeAlias = Literal["patched", "recorded"]
@@ -1258,7 +1258,7 @@ FileBytes: TypeAlias = bytes
 Format: TypeAlias = Literal["npz", "safetensors", "source"]
 """The file format of a data set."""
 
-InputShape: TypeAlias = "list[int] | list[list[int]]"
+InputShape: TypeAlias = list[int] | list[list[int]]
 """One sample's shape without the batch, or a list of shapes for a model with several inputs."""
 
 JobStatus: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -1297,7 +1297,7 @@ Optimizer: TypeAlias = Literal["auto", "sgd", "adamw"]
 OutputKind: TypeAlias = Literal["categorical", "bernoulli", "unit", "values", "ignore"]
 """What the elements of an output are."""
 
-PerChannel: TypeAlias = "float | list[float]"
+PerChannel: TypeAlias = float | list[float]
 """One number for all channels, or one for each."""
 
 Positive: TypeAlias = int

@@ -113,7 +113,7 @@ class _Stored:
 
     @property
     def dtype(self) -> str:
-        return str(self._values.dtype)
+        return str(self._values.dtype.name)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -145,7 +145,7 @@ class _Column:
 
     @property
     def dtype(self) -> str:
-        return str(self._samples.first[self._name].dtype)
+        return str(self._samples.first[self._name].dtype.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -195,7 +195,8 @@ class _Spool:
         if first is None:
             raise errors.UsageError("the data set has no samples")
         self.arrays: dict[str, Array] = {
-            name: _OnDisk(self._path(name), str(array.dtype), (count, *array.shape)) for name, array in first.items()
+            name: _OnDisk(self._path(name), str(array.dtype.name), (count, *array.shape))
+            for name, array in first.items()
         }
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ def check(value: Any, kind: Any, where: str) -> None:
         assert kind is wire.Problem or value.keys() <= hints.keys(), where
         for name in value.keys() & hints.keys():
             check(value[name], hints[name], f"{where}: {name}")
-    elif origin is typing_extensions.NotRequired:
+    elif is_not_required(kind):
         check(value, typing.get_args(kind)[0], where)
     elif origin in (typing.Union, types.UnionType):
         assert any(fits(value, part, where) for part in typing.get_args(kind)), (where, value)
@@ -107,3 +107,9 @@ def fits(value: Any, kind: Any, where: str) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def is_not_required(hint: Any) -> bool:
+    """Whether a field may be left out."""
+    origin: Any = typing.get_origin(hint)
+    return origin is typing_extensions.NotRequired

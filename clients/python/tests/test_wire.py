@@ -73,9 +73,7 @@ def check(value: Any, kind: Any, where: str) -> None:
     if typing_extensions.is_typeddict(kind):
         hints = typing_extensions.get_type_hints(kind, include_extras=True)
         # `__required_keys__` does not see through annotations that are text.
-        required = {
-            name for name, hint in hints.items() if typing.get_origin(hint) is not typing_extensions.NotRequired
-        }
+        required = {name for name, hint in hints.items() if not is_not_required(hint)}
         assert isinstance(value, dict) and required <= value.keys(), where
         # A problem has members of its own.
         assert kind is wire.Problem or value.keys() <= hints.keys(), where

@@ -18,7 +18,7 @@ from secateur.surgery.compare import difference
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from .networks import Attention, BiLstm, ByHand, Halves, Nested, Recurrent, Transformer, small_network
+from .networks import Attention, BiLstm, ByHand, Gate, Halves, Nested, Recurrent, Transformer, small_network
 from .server import Server
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -323,3 +323,31 @@ def test_code_that_computes_something_else_is_refused_with_the_place(small_job: 
     network = small_network()
     with pytest.raises(SurgeryError, match="computes something else than the pruned TorchScript"):
         job.apply(Doubled(*network.children()))
+
+
+SCRIPTED: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
+    "gate": (Gate, lambda: torch.randn(2, 6)),
+    **{name: NETWORKS[name] for name in ("transformer", "recurrent", "bilstm")},
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_what_was_scripted_is_applied_too(client: Client, name: str) -> None:
+    torch.manual_seed(0)
+    make, draw = SCRIPTED[name]
+    network = make()
+    inputs = [{"shape": [7], "dtype": "int64", "max": 49}] if name == "bilstm" else None
+    options: dict[str, Any] = {"inputs": inputs} if inputs else {}
+    job = client.prune(
+        network, example_inputs=draw(), conversion="script", flops_reduction=0.5, method="uniform", **options
+    ).wait(300)
+    job.apply(network)
+    fresh = draw()
+    assert difference(outputs(network, fresh), outputs(job.model(), fresh)) <= 1e-5
+
+
+def test_inputs_that_the_network_does_not_take_are_said(small_job: Job) -> None:
+    with pytest.raises(UsageError, match="does not take these example inputs"):
+        small_job.apply(small_network(), example_inputs=torch.randn(2, 3, 8, 8))
+    with pytest.raises(UsageError, match=r"is a int: it must be a torch\.nn\.Module"):
+        small_job.apply(3)  # type: ignore[arg-type]

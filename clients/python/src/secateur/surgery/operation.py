@@ -30,6 +30,8 @@ def operate(
     tolerance: float,
 ) -> nn.Module:
     """As :func:`secateur.surgery.apply`."""
+    if not isinstance(module, nn.Module):
+        raise errors.UsageError(f"the module is a {type(module).__name__}: it must be a torch.nn.Module")
     if isinstance(module, torch.jit.ScriptModule):
         raise errors.UsageError("`apply` changes Python modules: the TorchScript is what `job.model()` returns")
     arguments = example_arguments(example_inputs, report)
@@ -185,7 +187,10 @@ def _compare(
     folded: Collection[str],
 ) -> None:
     """Raises unless the module returns what the TorchScript does."""
-    expected = arguments.call(script)
+    try:
+        expected = arguments.call(script)
+    except Exception as error:
+        raise errors.UsageError(f"the pruned TorchScript does not take these example inputs: {error}") from error
     with _recorded(module) as record:
         try:
             got = arguments.call(module)
@@ -264,7 +269,9 @@ def _hand_written(
         name = own[-1] if own else ""
     part = module.get_submodule(name)
     changed = [edit for edit in _edits_of(name, edits) if not edit["after"].startswith("torch.")]
-    place = next((found for edit in changed if (found := places.of_number(part, edit["before"])) is not None), None)
+    place = next(
+        (found for edit in changed if (found := places.of_number(part, sizes.number_before(edit))) is not None), None
+    )
     if place is None and error is not None:
         place = places.of_error(error)
     told = tuple(dict.fromkeys((edit["operator"], edit["before"], edit["after"]) for edit in changed))

@@ -46,15 +46,17 @@ def of_error(error: BaseException) -> Place | None:
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__init__.py")
 
 
-def of_number(module: torch.nn.Module, number: str) -> Place | None:
+def of_number(module: torch.nn.Module, number: int | None) -> Place | None:
     """The first line in the methods of a module's class, but for ``__init__``, that has this number in it."""
+    if number is None:
+        return None
     for kind in type(module).__mro__:
         if kind.__module__.startswith("torch."):
             break
         for name, method in vars(kind).items():
             if name == "__init__" or not inspect.isfunction(method):
                 continue
-            if (found := _find(method, number)) is not None:
+            if (found := _find(method, str(number))) is not None:
                 return found
     return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,10 +91,19 @@ def number_changes(edits: Sequence[ProgramEdit]) -> dict[int, set[int]]:
     """The whole numbers of a submodule's program that changed: before, to what."""
     changes: dict[int, set[int]] = {}
     for edit in edits:
-        before, after = edit["before"], edit["after"]
-        if before.isdigit() and after.isdigit():
-            changes.setdefault(int(before), set()).add(int(after))
+        before, after = number_before(edit), edit["after"]
+        if before is not None and after.isdigit():
+            changes.setdefault(before, set()).add(int(after))
     return changes
+
+
+def number_before(edit: ProgramEdit) -> int | None:
+    """The whole number that stood there, in a scripted program maybe as an attribute's, `self.heads = 4`; `None` of anything else."""
+    found = _NUMBER.fullmatch(edit["before"])
+    return None if found is None else int(found[1])
+
+
+_NUMBER = re.compile(r"(?:self\.[\w.]+ = )?(\d+)")
 
 
 def difference_with(

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt test-client
 
 ENV := . scripts/env.sh
 
@@ -95,6 +95,9 @@ test-contract: ## hold the API against its own description with thousands of mad
 	@$(ENV); cargo build --release -p secateur; \
 	python="$$(scripts/setup-contract.sh)"; \
 	"$$python" scripts/contract/test.py "$$CARGO_TARGET_DIR/release/secateur" $(CONTRACT)
+
+test-client: ## types and tests of the Python client against a real server (fetches PyTorch; CLIENT="-k upload")
+	@$(ENV); cargo build --workspace --bins; scripts/test-client.sh $(CLIENT)
 
 hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
 	@$(ENV); cargo build --workspace --bins; \

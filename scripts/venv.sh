@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by setup-python.sh, setup-zoo.sh and setup-contract.sh, after cache.sh: a virtual environment in the cache.
+# Sourced by setup-python.sh, setup-zoo.sh, setup-contract.sh and setup-client.sh, after cache.sh: a virtual environment in the cache.
 
 # print_venv FOLDER REQUIREMENTS MINOR IMPORTS [KILOBYTES]: prints the python of an environment with these requirements, on Python
 # 3.MINOR or newer; makes it where it is missing or has others. IMPORTS is what has to import then, KILOBYTES the space that it takes: as much

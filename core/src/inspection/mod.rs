@@ -70,6 +70,7 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
         inputs: sample_shapes(graph),
         base: costs.full(),
         layers,
+        connections: connections(graph),
         groups: prunable.chain(frozen).collect(),
         log10_space: log10_space(graph, grouping),
         advice: obstacle::advice(graph, grouping, &obstacles, largest_flops_reduction),
@@ -127,6 +128,31 @@ fn layers(graph: &Graph) -> impl Iterator<Item = (usize, &Node)> {
         .enumerate()
         .filter(|(_, node)| !is_transposition(graph, node))
         .filter(|(_, node)| own_parameters(graph, node) > 0 || operator::weight(graph, node).is_some())
+}
+
+/// Pairs of layers between which data flow without another layer between them, by their places among the layers.
+fn connections(graph: &Graph) -> Vec<(usize, usize)> {
+    let mut places = layers(graph).map(|(index, _)| index).zip(0..).peekable();
+    // For each value, the layers whose data it carries.
+    let mut carried: Vec<Vec<usize>> = vec![Vec::new(); graph.values().len()];
+    let mut connections = Vec::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let mut sources: Vec<usize> =
+            node.inputs().iter().flat_map(|input| carried[input.index()].iter().copied()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let carries = match places.next_if(|(layer, _)| *layer == index) {
+            None => sources,
+            Some((_, place)) => {
+                connections.extend(sources.into_iter().map(|source| (source, place)));
+                vec![place]
+            }
+        };
+        for output in &node.outputs {
+            carried[output.index()].clone_from(&carries);
+        }
+    }
+    connections
 }
 
 /// Whether a node only transposes a parameter, for the linear layer that reads it.
@@ -217,6 +243,20 @@ mod tests {
         let widths = layer_widths(&graph, &grouping, &halved);
         let add = widths.iter().find(|layer| layer.kind == "add").unwrap();
         assert_eq!((add.channels_before, add.channels_after), (6, 3));
+    }
+
+    #[test]
+    fn a_shortcut_connects_layers_beside_the_others() {
+        let mut net = Net::new(&[3, 8, 8]);
+        net.conv("stem", 6, 3, 1);
+        let shortcut = net.here();
+        net.conv("inner", 6, 3, 1);
+        net.add(shortcut).conv("head", 4, 1, 1);
+        let graph = net.graph();
+        let summary = summarise(&graph, &Grouping::of(&graph));
+        let name = |place: usize| summary.layers[place].layer.as_str();
+        let connections: Vec<_> = summary.connections.iter().map(|&(from, to)| (name(from), name(to))).collect();
+        assert_eq!(connections, [("stem", "inner"), ("stem", "head"), ("inner", "head")]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct ModelSummary {
     pub base: Costs,
     /// Every layer, in program order.
     pub layers: Vec<LayerSummary>,
+    /// Pairs of layers, by their places in `layers`, between which data flow without another layer between them.
+    #[serde(default)]
+    pub connections: Vec<(usize, usize)>,
     /// Every coupled channel group, those that cannot be pruned included.
     pub groups: Vec<GroupSummary>,
     /// Largest share that default constraints allow to remove, by metric.

@@ -20,7 +20,7 @@ export function whole(number) {
 export function short(number) {
     if (number === null || number === undefined) return '–';
     for (const [size, letter] of /** @type {[number, string][]} */ ([[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']])) {
-        if (Math.abs(number) >= size) return `${SHORT.format(number / size)} ${letter}`;
+        if (Math.abs(number) >= size) return `${SHORT.format(number / size)}\u00a0${letter}`;
     }
     return SHORT.format(number);
 }
@@ -28,7 +28,7 @@ export function short(number) {
 /** @param {number | null | undefined} bytes */
 export function bytes(bytes) {
     if (bytes === null || bytes === undefined) return '–';
-    return bytes < 1000 ? `${bytes} B` : `${short(bytes)}B`.replace(' k', ' k');
+    return bytes < 1000 ? `${bytes}\u00a0B` : `${short(bytes)}B`;
 }
 
 /**
@@ -37,7 +37,7 @@ export function bytes(bytes) {
  */
 export function percent(share, digits = 1) {
     if (share === null || share === undefined) return '–';
-    return `${(100 * share).toFixed(digits)} %`;
+    return `${(100 * share).toFixed(digits)}\u00a0%`;
 }
 
 /**
@@ -49,7 +49,7 @@ export function percent(share, digits = 1) {
 export function change(before, after) {
     if (before === 0) return '–';
     const share = after / before - 1;
-    return `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)} %`;
+    return `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}\u00a0%`;
 }
 
 /** @param {number | null | undefined} number */
@@ -156,7 +156,7 @@ export function originText(name) {
         sensitivity: 'Search by sensitivity',
         similarity: 'Search by similarity',
         regression: 'Search by regression',
-        greedy: 'Greedy allocation',
+        greedy_sensitivity: 'Greedy by sensitivity',
         uniform: 'Uniform',
         global_l1: 'Global L1',
         global_l2: 'Global L2',

@@ -4,6 +4,7 @@ mod away;
 mod browser;
 mod client;
 mod contract;
+mod devtools;
 mod hand;
 mod pictures;
 mod postgres;
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 pub(crate) use away::Away;
 pub(crate) use browser::{Attacker, Chromium, EVIL, Relay};
+pub(crate) use devtools::Tab;
 pub(crate) use client::{Answer, Client, file_part, form, json_body, send};
 pub(crate) use hand::{Hand, PREPARED_BYTES};
 pub(crate) use pictures::{cifar_part, idx_part, pictures_part, undecodable};

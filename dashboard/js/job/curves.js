@@ -1,51 +1,21 @@
 // Curves of what is measured while a job runs: losses, metrics and rates, one chart each.
 
-import uPlot from '../../vendor/uplot/uplot.js';
+import { html, svg } from '../../vendor/lit-html/lit-html.js';
 import { capital, figure as figureText, words } from '../text.js';
+import { scale } from '../view/scale.js';
 
-/** @import { Figure, Story } from './story.js' */
+/** @import { Figure, Point, Story } from './story.js' */
 
+const WIDTH = 360;
 const HEIGHT = 190;
+const MARGIN = { left: 52, right: 10, top: 10, bottom: 34 };
 /** Rates are shown where they are what the stage is about. */
 const RATES = ['search', 'sensitivity', 'screen', 'tune'];
 /** What is in the chart of candidates already. */
 const LEFT_OUT = ['screen'];
-const MOST_SERIES = 8;
-
-export class Curves {
-    /** @param {HTMLElement} host */
-    constructor(host) {
-        this.host = host;
-        /** @type {Map<string, Chart>} */
-        this.charts = new Map();
-        this.scheme = matchMedia('(prefers-color-scheme: dark)');
-        this.recolour = () => this.charts.forEach((chart) => chart.recolour());
-        this.scheme.addEventListener('change', this.recolour);
-        this.observer = new ResizeObserver(() => this.charts.forEach((chart) => chart.fit()));
-        this.observer.observe(host);
-    }
-
-    /** @param {Story} story */
-    update(story) {
-        for (const [key, figure] of story.figures) {
-            if (!isShown(figure)) continue;
-            let chart = this.charts.get(key);
-            if (!chart) {
-                chart = new Chart(figure);
-                this.charts.set(key, chart);
-                this.host.append(chart.element);
-            }
-            chart.update(figure);
-        }
-        this.host.classList.toggle('nothing', this.charts.size === 0);
-    }
-
-    close() {
-        this.scheme.removeEventListener('change', this.recolour);
-        this.observer.disconnect();
-        this.charts.forEach((chart) => chart.close());
-    }
-}
+const MOST_SERIES = 5;
+/** Points are marked while they are few. */
+const MARKED = 30;
 
 /** @param {Figure} figure */
 function isShown(figure) {
@@ -54,111 +24,70 @@ function isShown(figure) {
     return !LEFT_OUT.includes(figure.stage) && points >= 2;
 }
 
-/** @param {string} name */
-function colour(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/**
+ * All charts of a job.
+ *
+ * @param {Story} story
+ * @param {{ key: string, x: number } | null} pointed
+ * @param {(next: { key: string, x: number } | null) => void} point
+ */
+export function curves(story, pointed, point) {
+    const shown = [...story.figures].filter(([, figure]) => isShown(figure));
+    if (shown.length === 0) return html`<p class="panel muted">Nothing is measured often enough yet to make a curve.</p>`;
+    return html`<div class="curves">
+        ${shown.map(([key, figure]) => chart(figure, pointed?.key === key ? pointed.x : null, (x) => point(x === null ? null : { key, x })))}
+    </div>`;
 }
 
-class Chart {
-    /** @param {Figure} figure */
-    constructor(figure) {
-        this.element = document.createElement('figure');
-        this.element.className = 'curve panel';
-        this.caption = document.createElement('figcaption');
-        this.title = document.createElement('strong');
-        this.title.textContent = `${capital(words(figure.stage))}: ${figure.name}`;
-        this.latest = document.createElement('span');
-        this.latest.className = 'sub';
-        this.caption.append(this.title, this.latest);
-        this.place = document.createElement('div');
-        this.place.setAttribute('role', 'img');
-        this.element.append(this.caption, this.place);
-        /** @type {any} */
-        this.plot = null;
-        this.series = 0;
-        this.drawn = '';
-    }
+/**
+ * @param {Figure} figure
+ * @param {number | null} pointed
+ * @param {(x: number | null) => void} point
+ */
+function chart(figure, pointed, point) {
+    const series = [...figure.series].sort(([a], [b]) => a - b).slice(0, MOST_SERIES);
+    const points = series.flatMap(([, points]) => points);
+    const xs = scale(points.map(({ x }) => x), MARGIN.left, WIDTH - MARGIN.right, 0.01);
+    const ys = scale(points.map(({ y }) => y), HEIGHT - MARGIN.bottom, MARGIN.top);
+    const isTime = figure.x === 'seconds';
+    const title = `${capital(words(figure.stage))}: ${figure.name}`;
+    const latest = series.map(([, points]) => figureText(points.at(-1)?.y)).join(', ');
 
-    /** @param {Figure} figure */
-    update(figure) {
-        const tasks = [...figure.series.keys()].sort((a, b) => a - b).slice(0, MOST_SERIES);
-        const all = tasks.map((task) => figure.series.get(task) ?? []);
-        const drawn = all.map((points) => `${points.length}:${points.at(-1)?.y}`).join();
-        if (drawn === this.drawn) return;
-        this.drawn = drawn;
-        const xs = [...new Set(all.flatMap((points) => points.map(({ x }) => x)))].sort((a, b) => a - b);
-        const columns = all.map((points) => {
-            const byX = new Map(points.map(({ x, y }) => [x, y]));
-            return xs.map((x) => byX.get(x) ?? null);
-        });
-        if (!this.plot || this.series !== tasks.length) this.#make(figure, tasks, [xs, ...columns]);
-        else this.plot.setData([xs, ...columns]);
-        this.#describe(figure, all);
-    }
+    /** @param {PointerEvent} event */
+    const follow = (event) => {
+        const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
+        const x = ((event.clientX - box.x) / box.width) * WIDTH;
+        const nearest = points.reduce((best, other) => (Math.abs(xs.at(other.x) - x) < Math.abs(xs.at(best.x) - x) ? other : best));
+        point(nearest.x);
+    };
+    return html`<figure class="curve panel">
+        <figcaption>
+            <strong>${title}</strong>
+            <span class="sub">${pointed === null ? `now ${latest}` : `${figureText(pointed)} ${figure.x}: ${valuesAt(series, pointed)}`}</span>
+        </figcaption>
+        <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" @pointermove=${follow} @pointerleave=${() => point(null)}
+            aria-label="${title} over ${figure.x}: ${points.length} points between ${figureText(ys.least)} and ${figureText(ys.most)}, last ${latest}">
+            ${svg`<g class="axes">
+                ${ys.ticks.map((tick) => svg`<line x1=${MARGIN.left} x2=${WIDTH - MARGIN.right} y1=${ys.at(tick)} y2=${ys.at(tick)}></line>
+                    <text x=${MARGIN.left - 7} y=${ys.at(tick) + 4} text-anchor="end">${ys.text(tick)}</text>`)}
+                ${xs.ticks.filter((tick) => isTime || Number.isInteger(tick)).map((tick) => svg`<text x=${xs.at(tick)} y=${HEIGHT - MARGIN.bottom + 15} text-anchor="middle">${isTime ? xs.text(tick) : tick}</text>`)}
+                <text x=${WIDTH - MARGIN.right} y=${HEIGHT - 5} text-anchor="end">${figure.x}</text>
+            </g>
+            ${pointed === null ? null : svg`<line class="pointer" x1=${xs.at(pointed)} x2=${xs.at(pointed)} y1=${MARGIN.top} y2=${HEIGHT - MARGIN.bottom}></line>`}
+            ${series.map(([, points], place) => svg`<g class="series series-${place + 1}">
+                <path d=${points.map(({ x, y }, step) => `${step === 0 ? 'M' : 'L'}${xs.at(x).toFixed(1)} ${ys.at(y).toFixed(1)}`).join('')}></path>
+                ${points.length > MARKED ? null : points.map(({ x, y }) => svg`<circle cx=${xs.at(x).toFixed(1)} cy=${ys.at(y).toFixed(1)} r="2.6"></circle>`)}
+            </g>`)}`}
+        </svg>
+        ${series.length > 1 ? html`<ul class="legend">${series.map(([task], place) => html`<li><span class="swatch series-${place + 1}" aria-hidden="true"></span>task ${task}</li>`)}</ul>` : null}
+    </figure>`;
+}
 
-    /**
-     * @param {Figure} figure
-     * @param {{ x: number, y: number }[][]} all
-     */
-    #describe(figure, all) {
-        const ys = all.flatMap((points) => points.map(({ y }) => y));
-        const latest = all.map((points) => figureText(points.at(-1)?.y)).join(', ');
-        this.latest.textContent = `now ${latest}`;
-        const range = `between ${figureText(Math.min(...ys))} and ${figureText(Math.max(...ys))}`;
-        this.place.setAttribute('aria-label', `${this.title.textContent} over ${figure.x}: ${ys.length} points, ${range}, last ${latest}`);
-    }
-
-    /**
-     * @param {Figure} figure
-     * @param {number[]} tasks
-     * @param {unknown[][]} data
-     */
-    #make(figure, tasks, data) {
-        this.plot?.destroy();
-        this.series = tasks.length;
-        const axis = {
-            stroke: () => colour('--muted'),
-            grid: { stroke: () => colour('--line'), width: 1 },
-            ticks: { show: false },
-            font: '12px system-ui, sans-serif',
-        };
-        this.plot = new uPlot(
-            {
-                width: Math.max(200, this.place.clientWidth || 320),
-                height: HEIGHT,
-                legend: { show: tasks.length > 1 },
-                cursor: { points: { size: 7 }, drag: { x: false, y: false } },
-                scales: { x: { time: false } },
-                axes: [
-                    { ...axis, label: figure.x, labelSize: 16, labelFont: '12px system-ui, sans-serif', size: 26 },
-                    { ...axis, size: 56, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => figureText(tick)) },
-                ],
-                series: [
-                    { label: figure.x },
-                    ...tasks.map((task, place) => ({
-                        label: `task ${task}`,
-                        stroke: () => colour(`--series-${(place % 5) + 1}`),
-                        width: 2,
-                        spanGaps: true,
-                        points: { show: data[0].length < 30, size: 5, fill: () => colour(`--series-${(place % 5) + 1}`) },
-                    })),
-                ],
-            },
-            data,
-            this.place,
-        );
-    }
-
-    recolour() {
-        this.plot?.redraw(false);
-    }
-
-    fit() {
-        const width = this.place.clientWidth;
-        if (this.plot && width > 0 && Math.abs(width - this.plot.width) > 1) this.plot.setSize({ width, height: HEIGHT });
-    }
-
-    close() {
-        this.plot?.destroy();
-    }
+/**
+ * @param {[number, Point[]][]} series
+ * @param {number} x
+ */
+function valuesAt(series, x) {
+    const values = series.map(([, points]) => points.find((point) => point.x === x)?.y).filter((y) => y !== undefined);
+    return values.map((y) => figureText(y)).join(', ');
 }

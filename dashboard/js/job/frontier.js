@@ -2,8 +2,10 @@
 
 import { html, nothing, svg } from '../../vendor/lit-html/lit-html.js';
 import { figure, originText, percent, short, whole } from '../text.js';
+import { scale } from '../view/scale.js';
 
 /** @import { Candidate, Report } from '../types.js' */
+/** @import { Scale } from '../view/scale.js' */
 
 /** From the least training to the most. */
 const RUNGS = /** @type {const} */ (['screened', 'repaired', 'light', 'tuned']);
@@ -122,48 +124,6 @@ function mark(origin) {
     if (origin === 'greedy_sensitivity') return svg`<path class="mark" d="M0 -6.4 6.4 0 0 6.4 -6.4 0Z"></path>`;
     return svg`<circle class="mark" r="5"></circle>`;
 }
-
-/**
- * @param {number[]} values
- * @param {number} from
- * @param {number} to
- */
-function scale(values, from, to) {
-    const least = Math.min(...values);
-    const most = Math.max(...values);
-    const pad = most > least ? (most - least) * 0.08 : Math.abs(most) * 0.01 || 0.01;
-    const low = least - pad;
-    const high = most + pad;
-    const marks = ticks(low, high);
-    const step = marks.length > 1 ? marks[1] - marks[0] : high - low;
-    return {
-        ticks: marks,
-        step,
-        /** With as many digits as tell neighbours apart. @param {number} value */
-        text: (value) => {
-            const [size, letter] = [[1e12, ' T'], [1e9, ' G'], [1e6, ' M'], [1e3, ' k'], [1, '']].find(([size]) => Math.abs(value) >= Number(size)) ?? [1, ''];
-            const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step / Number(size)) + 1e-9)));
-            return `${(value / Number(size)).toFixed(digits)}${letter}`;
-        },
-        /** @param {number} value */
-        at: (value) => from + ((value - low) / (high - low)) * (to - from),
-    };
-}
-
-/**
- * @param {number} low
- * @param {number} high
- */
-function ticks(low, high) {
-    const rough = (high - low) / 4;
-    const size = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 2.5, 5, 10].map((factor) => factor * size).find((candidate) => candidate >= rough) ?? rough;
-    const found = [];
-    for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) found.push(tick);
-    return found;
-}
-
-/** @typedef {ReturnType<typeof scale>} Scale */
 
 /**
  * @param {Scale} xs

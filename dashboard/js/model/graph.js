@@ -51,7 +51,7 @@ export class GraphView {
                     <button class="mini" @click=${() => this.start()}>Begin</button>
                     <span class="sub graph-readout">${shown ? describe(shown) : 'Drag to move, wheel or + and − to zoom. Layers of one colour are cut together.'}</span>
                 </div>
-                <svg class="graph" tabindex="0" role="img" aria-label="Graph of ${summary.layers.length} layers; the table below has the same in words" @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)}>
+                <svg class="graph ${layout.height < 200 ? 'low' : ''}" tabindex="0" role="img" aria-label="Graph of ${summary.layers.length} layers; the table below has the same in words" @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)}>
                     <g class="edges">${layout.edges.map((edge) => svg`<path d=${curve(edge)}></path>`)}</g>
                     <g>
                         ${summary.layers.map((layer, place) => {

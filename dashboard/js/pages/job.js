@@ -8,7 +8,7 @@ import { announce, setTitle } from '../router.js';
 import { duration, prose, secondsBetween, shortId, targetText, time, words } from '../text.js';
 import { actions } from '../job/actions.js';
 import { candidatePanel } from '../job/candidate.js';
-import { Curves } from '../job/curves.js';
+import { curves } from '../job/curves.js';
 import { downloads } from '../job/downloads.js';
 import { frontier } from '../job/frontier.js';
 import { outcome } from '../job/outcome.js';
@@ -55,8 +55,8 @@ export const jobPage = {
         let onlyWeights = true;
         let candidatesAreOld = true;
         let isLeft = false;
-        /** @type {Curves | null} */
-        let curves = null;
+        /** @type {{ key: string, x: number } | null} */
+        let pointedCurve = null;
         /** @type {(() => void) | null} */
         let unfollow = null;
 
@@ -147,10 +147,6 @@ export const jobPage = {
         function draw() {
             if (isLeft) return;
             render(page(), host);
-            const place = /** @type {HTMLElement | null} */ (host.querySelector('#curves'));
-            if (!place) return;
-            curves ??= new Curves(place);
-            curves.update(story);
         }
 
         function page() {
@@ -172,33 +168,45 @@ export const jobPage = {
                     ? html`<section class="panel warnings"><h2>Warnings</h2><ul>${report.warnings.map((text) => html`<li>${prose(text)}</li>`)}</ul></section>`
                     : null}
                 ${hasEnded(job.status) ? downloads(artifacts) : null}
-                <section>
-                    <h2>Candidates</h2>
-                    <div class="panel">
-                        ${frontier({
-                            candidates,
-                            report,
-                            best: job.best?.candidate ?? null,
-                            chosen,
-                            pointed,
-                            choose(index) {
-                                chosen = chosen === index ? null : index;
-                                draw();
-                            },
-                            point(index) {
-                                if (pointed === index) return;
-                                pointed = index;
-                                draw();
-                            },
-                        })}
-                    </div>
-                    ${chosenPanel()}
-                </section>
+                ${isOpen && candidates.length === 0 ? null : candidatesSection(job)}
                 <section><h2>Stages</h2><div class="panel">${timeline(job, story)}</div></section>
-                <section class="curves-section"><h2>Curves</h2><div id="curves" class="curves nothing"></div><p class="muted no-curves">Nothing is measured often enough yet to make a curve.</p></section>
+                <section><h2>Curves</h2>${curves(story, pointedCurve, pointCurve)}</section>
                 ${report ? html`<section class="panel">${widths(report.layers, onlyWeights, setOnlyWeights)}</section>` : null}
                 <details class="panel spec"><summary>Job spec, as run</summary><pre tabindex="0">${JSON.stringify(job.spec, null, 2)}</pre></details>
             `;
+        }
+
+        /** @param {Job} job */
+        function candidatesSection(job) {
+            return html`<section>
+                <h2>Candidates</h2>
+                <div class="panel">
+                    ${frontier({
+                        candidates,
+                        report,
+                        best: job.best?.candidate ?? null,
+                        chosen,
+                        pointed,
+                        choose(index) {
+                            chosen = chosen === index ? null : index;
+                            draw();
+                        },
+                        point(index) {
+                            if (pointed === index) return;
+                            pointed = index;
+                            draw();
+                        },
+                    })}
+                </div>
+                ${chosenPanel()}
+            </section>`;
+        }
+
+        /** @param {{ key: string, x: number } | null} next */
+        function pointCurve(next) {
+            if (next?.key === pointedCurve?.key && next?.x === pointedCurve?.x) return;
+            pointedCurve = next;
+            draw();
         }
 
         /** @param {boolean} only */
@@ -246,7 +254,6 @@ export const jobPage = {
             clearTimeout(askingSoon);
             asking.stop();
             unfollow?.();
-            curves?.close();
         };
     },
 };

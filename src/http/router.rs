@@ -18,8 +18,8 @@ use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
 use super::{
-    App, artifacts, dashboard, datasets, deliveries, guard, jobs, judgements, keys, measure, models, quotas, service, session, uploads,
-    webhook_secrets,
+    App, artifacts, dashboard, datasets, deliveries, guard, jobs, judgements, keys, measure, models, quotas, service,
+    session, uploads, webhook_secrets,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -32,7 +32,14 @@ impl Tab {
         .await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let tab: Value = serde_json::from_str(
-            &client.put(format!("http://127.0.0.1:{port}/json/new?about:blank")).send().await.unwrap().text().await.unwrap(),
+            &client
+                .put(format!("http://127.0.0.1:{port}/json/new?about:blank"))
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap(),
         )
         .unwrap();
         let url = tab["webSocketDebuggerUrl"].as_str().unwrap();
@@ -171,8 +178,10 @@ impl Tab {
     pub(crate) async fn fill(&mut self, selector: &str, text: &str) {
         let selector = json!(selector);
         self.until(&format!("document.querySelector({selector})")).await;
-        self.value(&format!("(() => {{ const field = document.querySelector({selector}); field.focus(); field.select?.(); }})()"))
-            .await;
+        self.value(&format!(
+            "(() => {{ const field = document.querySelector({selector}); field.focus(); field.select?.(); }})()"
+        ))
+        .await;
         self.call("Input.insertText", json!({"text": text})).await;
     }
 

@@ -23,8 +23,8 @@ use tempfile::TempDir;
 
 pub(crate) use away::Away;
 pub(crate) use browser::{Attacker, Chromium, EVIL, Relay};
-pub(crate) use devtools::Tab;
 pub(crate) use client::{Answer, Client, file_part, form, json_body, send};
+pub(crate) use devtools::Tab;
 pub(crate) use hand::{Hand, PREPARED_BYTES};
 pub(crate) use pictures::{cifar_part, idx_part, pictures_part, undecodable};
 pub(crate) use postgres::{TestDatabase, copy_cluster_to};

@@ -82,7 +82,8 @@ export const jobPage = {
 
         /** @param {AbortSignal} signal */
         async function askModel(signal) {
-            if (model || !job) return;
+            // Its summary comes with the stage graph at the latest.
+            if (model?.summary || !job) return;
             // The model may be deleted; the job is still there.
             model = await get(`/v1/models/${job.model_id}`, signal).catch(() => null);
         }

@@ -158,7 +158,9 @@ export const submitPage = {
             spec.target = { ...spec.target, [metric]: share };
             if (!model && !earlier) problems.set('model_id', 'A job needs a model: drop a file or choose one that is there.');
             if (problems.size > 0) return point();
-            if (earlier && draft.off.has('fine_tune') && earlier.spec.fine_tune === null) delete spec.fine_tune;
+            const wasOff = earlier !== null && (earlier.spec.fine_tune ?? null) === null;
+            if (wasOff && draft.off.has('fine_tune')) delete spec.fine_tune;
+            if (wasOff && !draft.off.has('fine_tune')) spec.fine_tune ??= {};
             const body = { ...(clone ? { clone_of: clone } : {}), ...(model ? { model_id: model.id } : {}), ...datasetOf(), ...spec };
             isBusy = true;
             draw();

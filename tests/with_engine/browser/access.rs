@@ -49,7 +49,9 @@ async fn who_may_only_read_is_offered_nothing_else() {
     tab.fill("#key", &secret).await;
     tab.press("Sign in").await;
     tab.until(&format!("location.pathname === '/jobs/{job}' && document.querySelector('.facts')")).await;
-    let offered = tab.value("[...document.querySelectorAll('main .actions *, header .primary')].map((one) => one.innerText)").await;
+    let offered = tab
+        .value("[...document.querySelectorAll('main .actions *, header .primary')].map((one) => one.innerText)")
+        .await;
     assert_eq!(offered, json!([]));
 }
 
@@ -64,14 +66,20 @@ async fn markup_in_names_stays_text() {
     });
     let job = client.post_form("/v1/jobs", form(&spec).part("dataset", file_part("digits.npz"))).await;
     let job = job.expect(StatusCode::ACCEPTED)["id"].as_str().unwrap().to_owned();
-    tab.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": "window.alert = () => { window.struck = true; }"})).await;
+    tab.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        json!({"source": "window.alert = () => { window.struck = true; }"}),
+    )
+    .await;
     tab.go(&url(&server, "/submit")).await;
     tab.drop_file("#model-drop", &format!("{markup}.pt"), &bytes("vgg-digits.pt")).await;
     tab.until("document.querySelector('#model-told')?.innerText.includes('<img src=x')").await;
     for path in ["/".to_owned(), format!("/jobs/{job}"), "/models".to_owned(), format!("/submit?clone={job}")] {
         tab.go(&url(&server, &path)).await;
         tab.until("document.body.innerText.includes('<img src=x onerror') || document.querySelector('option')?.text.includes('<img')").await;
-        let struck = tab.value("window.struck === true || document.querySelector('main img, main script, main i, main u') !== null").await;
+        let struck = tab
+            .value("window.struck === true || document.querySelector('main img, main script, main i, main u') !== null")
+            .await;
         assert_eq!(struck, false, "{path}");
     }
     assert_eq!(tab.complaints(), [] as [String; 0]);

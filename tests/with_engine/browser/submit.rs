@@ -27,8 +27,10 @@ async fn files_are_dropped_and_the_job_is_watched_to_its_end() {
     tab.until_it_says("from the page").await;
     tab.until("document.querySelectorAll('.timeline li').length >= 3").await;
     tab.until("document.querySelector('.badge')?.innerText === 'succeeded'").await;
-    tab.until("document.querySelectorAll('.tile').length === 5 && document.querySelectorAll('.point').length > 3").await;
-    tab.until("[...document.querySelectorAll('.downloads strong')].some((name) => name.innerText === 'model.pt')").await;
+    tab.until("document.querySelectorAll('.tile').length === 5 && document.querySelectorAll('.point').length > 3")
+        .await;
+    tab.until("[...document.querySelectorAll('.downloads strong')].some((name) => name.innerText === 'model.pt')")
+        .await;
     let answer = server.client().get(&format!("/v1/jobs/{job}")).await.expect(StatusCode::OK);
     assert_eq!(answer["spec"]["fine_tune"]["epochs"], 2, "{answer}");
     assert_eq!(answer["spec"]["target"], json!({"flops_reduction": 0.6}));
@@ -37,7 +39,8 @@ async fn files_are_dropped_and_the_job_is_watched_to_its_end() {
     tab.until("document.querySelectorAll('.curve path').length > 0").await;
     tab.value("document.querySelector('.point').dispatchEvent(new MouseEvent('click', {bubbles: true}))").await;
     tab.until("document.querySelectorAll('.group-widths li').length === 7").await;
-    let page = tab.value("[...document.querySelectorAll('.group-widths .number')].map((width) => width.innerText)").await;
+    let page =
+        tab.value("[...document.querySelectorAll('.group-widths .number')].map((width) => width.innerText)").await;
     let candidates = server.client().get(&format!("/v1/jobs/{job}/candidates")).await.expect(StatusCode::OK);
     let widths = candidates["items"].as_array().unwrap().iter().map(|candidate| candidate["widths"].clone());
     let shown = |widths: &serde_json::Value| {

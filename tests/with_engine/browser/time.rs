@@ -41,7 +41,10 @@ async fn a_thousand_jobs_are_painted_within_a_second_and_scripts_keep_their_budg
     while tab.value("document.querySelector('[rel=next]') !== null").await == Value::Bool(true) {
         let shown = tab.value("document.querySelector('table.jobs .job-name').pathname").await;
         tab.press("Older jobs").await;
-        tab.until(&format!("![null, undefined, {shown}].includes(document.querySelector('table.jobs .job-name')?.pathname)")).await;
+        tab.until(&format!(
+            "![null, undefined, {shown}].includes(document.querySelector('table.jobs .job-name')?.pathname)"
+        ))
+        .await;
         pages += 1;
     }
     assert_eq!(pages, 20);

@@ -30,8 +30,10 @@ async fn pages(server: &TestServer) -> Vec<(&'static str, String)> {
     };
     let (job, model) = submit(&spec, "resnet20-digits.pt").await;
     client.post(&format!("/v1/models/{model}/inspect")).await;
-    let refused = json!({"name": "too-much", "target": {"flops_reduction": 0.97}, "constraints": {"max_layer_reduction": 0.5}});
-    let failed = client.post_form("/v1/jobs", form(&refused).part("dataset", dataset())).await.expect(StatusCode::ACCEPTED);
+    let refused =
+        json!({"name": "too-much", "target": {"flops_reduction": 0.97}, "constraints": {"max_layer_reduction": 0.5}});
+    let failed =
+        client.post_form("/v1/jobs", form(&refused).part("dataset", dataset())).await.expect(StatusCode::ACCEPTED);
     for path in [&job, failed["id"].as_str().unwrap()] {
         loop {
             let job = client.get(&format!("/v1/jobs/{path}?wait=30")).await.expect(StatusCode::OK);
@@ -67,10 +69,14 @@ async fn open(tab: &mut Tab, server: &TestServer, name: &str, path: &str) {
     tab.go(&url(server, path)).await;
     let is_there = match name {
         "jobs" => "document.querySelectorAll('table.jobs tbody tr').length >= 3",
-        "job" => "document.querySelectorAll('.timeline li').length > 8 && document.querySelector('.curve path') && document.querySelector('table')",
+        "job" => {
+            "document.querySelectorAll('.timeline li').length > 8 && document.querySelector('.curve path') && document.querySelector('table')"
+        }
         "running" => "document.querySelector('.curve path')",
         "failed" => "document.querySelector('.problem')",
-        "models" => "document.querySelectorAll('tbody tr').length >= 2 && !document.body.innerText.includes('is being inspected')",
+        "models" => {
+            "document.querySelectorAll('tbody tr').length >= 2 && !document.body.innerText.includes('is being inspected')"
+        }
         "model" => "document.querySelectorAll('.graph .layer').length > 10",
         "submit" => "document.querySelector('#model-told')?.innerText.includes('MACs')",
         _ => "document.querySelector('h1')",

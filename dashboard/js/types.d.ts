@@ -104,6 +104,7 @@ export type Summary = {
     base: Costs;
     layers: Layer[];
     connections?: [number, number][];
+    joins?: string[];
     groups: Group[];
     reachable: Record<string, number>;
     log10_space: number;

@@ -65,12 +65,14 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
     let by_metric: BTreeMap<String, f64> =
         Metric::COUNTED.into_iter().map(|metric| (metric.field().to_owned(), share(metric))).collect();
     let obstacles = obstacle::obstacles(graph, grouping);
+    let (connections, joins) = connections(graph);
     let largest_flops_reduction = share(Metric::Flops);
     ModelSummary {
         inputs: sample_shapes(graph),
         base: costs.full(),
         layers,
-        connections: connections(graph),
+        connections,
+        joins,
         groups: prunable.chain(frozen).collect(),
         log10_space: log10_space(graph, grouping),
         advice: obstacle::advice(graph, grouping, &obstacles, largest_flops_reduction),
@@ -130,20 +132,28 @@ fn layers(graph: &Graph) -> impl Iterator<Item = (usize, &Node)> {
         .filter(|(_, node)| own_parameters(graph, node) > 0 || operator::weight(graph, node).is_some())
 }
 
-/// Pairs of layers between which data flow without another layer between them, by their places among the layers.
-fn connections(graph: &Graph) -> Vec<(usize, usize)> {
-    let mut places = layers(graph).map(|(index, _)| index).zip(0..).peekable();
-    // For each value, the layers whose data it carries.
+/// How data flow between the layers: pairs of places, and the operators at the places behind those of the layers.
+fn connections(graph: &Graph) -> (Vec<(usize, usize)>, Vec<String>) {
+    let layers: Vec<usize> = layers(graph).map(|(index, _)| index).collect();
+    let (mut connections, mut joins) = (Vec::new(), Vec::new());
+    // For each value, the places whose data it carries.
     let mut carried: Vec<Vec<usize>> = vec![Vec::new(); graph.values().len()];
-    let mut connections = Vec::new();
     for (index, node) in graph.nodes().iter().enumerate() {
         let mut sources: Vec<usize> =
             node.inputs().iter().flat_map(|input| carried[input.index()].iter().copied()).collect();
         sources.sort_unstable();
         sources.dedup();
-        let carries = match places.next_if(|(layer, _)| *layer == index) {
+        let place = match layers.binary_search(&index) {
+            Ok(place) => Some(place),
+            Err(_) if sources.len() > 1 => {
+                joins.push(operator::short_name(&node.op).to_owned());
+                Some(layers.len() + joins.len() - 1)
+            }
+            Err(_) => None,
+        };
+        let carries = match place {
             None => sources,
-            Some((_, place)) => {
+            Some(place) => {
                 connections.extend(sources.into_iter().map(|source| (source, place)));
                 vec![place]
             }
@@ -152,7 +162,7 @@ fn connections(graph: &Graph) -> Vec<(usize, usize)> {
             carried[output.index()].clone_from(&carries);
         }
     }
-    connections
+    (connections, joins)
 }
 
 /// Whether a node only transposes a parameter, for the linear layer that reads it.
@@ -246,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortcut_connects_layers_beside_the_others() {
+    fn a_shortcut_meets_the_other_way_in_a_join() {
         let mut net = Net::new(&[3, 8, 8]);
         net.conv("stem", 6, 3, 1);
         let shortcut = net.here();
@@ -254,9 +264,10 @@ mod tests {
         net.add(shortcut).conv("head", 4, 1, 1);
         let graph = net.graph();
         let summary = summarise(&graph, &Grouping::of(&graph));
-        let name = |place: usize| summary.layers[place].layer.as_str();
-        let connections: Vec<_> = summary.connections.iter().map(|&(from, to)| (name(from), name(to))).collect();
-        assert_eq!(connections, [("stem", "inner"), ("stem", "head"), ("inner", "head")]);
+        let names = summary.layers.iter().map(|layer| &layer.layer).chain(&summary.joins);
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        let connections: Vec<_> = summary.connections.iter().map(|&(from, to)| (names[from], names[to])).collect();
+        assert_eq!(connections, [("stem", "inner"), ("stem", "add"), ("inner", "add"), ("add", "head")]);
     }
 
     #[test]

@@ -83,7 +83,7 @@ export function frontier(view) {
             <div class="scroll-x" tabindex="-1">
                 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="group" aria-label="Candidates by MACs and ${metric?.name ?? 'accuracy'} on validation; arrow keys go from one to the next, enter shows its widths">
                     ${grid(xs, ys, isShare, metric?.name ?? 'accuracy')} ${base === null ? null : baseLine(ys, base, valueText)}
-                    ${svg`<path class="front" d=${stairs(points, xs, ys, metric?.higher_is_better ?? true)}></path>`}
+                    ${points.length < 2 ? null : svg`<path class="front" d=${stairs(points, xs, ys, metric?.higher_is_better ?? true)}></path>`}
                     ${points.map((point) => {
                         const { index } = point.candidate;
                         const isTab = hasTabStop ? index === tabStop : point === points[0];

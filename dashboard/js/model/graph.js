@@ -6,7 +6,7 @@ import { layOut } from './layout.js';
 import { hueOf, hues } from './layers.js';
 
 /** @import { Layer, Summary } from '../types.js' */
-/** @import { Place } from './layout.js' */
+/** @import { Edge, Place } from './layout.js' */
 
 const BOX = { width: 150, height: 44 };
 const PADDING = 24;
@@ -22,13 +22,14 @@ export class GraphView {
         this.host = host;
         this.summary = summary;
         this.colours = hues(summary.groups);
+        this.joins = summary.joins ?? [];
         /** @type {number | null} */
         this.pointed = null;
         if (summary.layers.length > MOST_LAYERS) {
             render(html`<p class="muted">The model has ${summary.layers.length} layers, too many for a drawing. The table below has them all.</p>`, host);
             return;
         }
-        this.layout = layOut(summary.layers.length, connectionsOf(summary));
+        this.layout = layOut(summary.layers.length + this.joins.length, connectionsOf(summary));
         this.whole = { x: -PADDING, y: -PADDING, width: this.layout.width + PADDING, height: this.layout.height + PADDING };
         this.draw();
         this.drawing = /** @type {SVGSVGElement} */ (/** @type {unknown} */ (host.querySelector('svg.graph')));
@@ -52,7 +53,8 @@ export class GraphView {
                     <span class="sub graph-readout">${shown ? describe(shown) : 'Drag to move, wheel or + and − to zoom. Layers of one colour are cut together.'}</span>
                 </div>
                 <svg class="graph ${layout.height < 200 ? 'low' : ''}" tabindex="0" role="img" aria-label="Graph of ${summary.layers.length} layers; the table below has the same in words" @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)}>
-                    <g class="edges">${layout.edges.map((edge) => svg`<path d=${curve(edge)}></path>`)}</g>
+                    <g class="edges">${layout.edges.map((edge) => svg`<path d=${curve(edge, summary.layers.length)}></path>`)}</g>
+                    <g class="joins">${this.joins.map((operator, place) => join(operator, layout.places[summary.layers.length + place]))}</g>
                     <g>
                         ${summary.layers.map((layer, place) => {
                             const { x, y } = layout.places[place];
@@ -195,17 +197,36 @@ export function connectionsOf(summary) {
     return summary.layers.slice(1).map((_, place) => [place, place + 1]);
 }
 
-/** @param {Place[]} edge */
-function curve(edge) {
+/**
+ * @param {Edge} edge
+ * @param {number} layers How many places are boxes; edges meet in the middle of the others.
+ */
+function curve({ from, to, way }, layers) {
     let path = '';
-    for (let step = 1; step < edge.length; step += 1) {
-        const isFirst = step === 1;
-        const from = { x: edge[step - 1].x + (isFirst ? BOX.width : BOX.width / 2), y: edge[step - 1].y + BOX.height / 2 };
-        const to = { x: edge[step].x + (step === edge.length - 1 ? 0 : BOX.width / 2), y: edge[step].y + BOX.height / 2 };
-        const middle = (from.x + to.x) / 2;
-        path += `${isFirst ? `M${from.x} ${from.y.toFixed(1)}` : ''}C${middle} ${from.y.toFixed(1)} ${middle} ${to.y.toFixed(1)} ${to.x} ${to.y.toFixed(1)}`;
+    for (let step = 1; step < way.length; step += 1) {
+        const leavesBox = step === 1 && from < layers;
+        const entersBox = step === way.length - 1 && to < layers;
+        const start = { x: way[step - 1].x + (leavesBox ? BOX.width : BOX.width / 2), y: (way[step - 1].y + BOX.height / 2).toFixed(1) };
+        const end = { x: way[step].x + (entersBox ? 0 : BOX.width / 2), y: (way[step].y + BOX.height / 2).toFixed(1) };
+        const middle = (start.x + end.x) / 2;
+        path += `${step === 1 ? `M${start.x} ${start.y}` : ''}C${middle} ${start.y} ${middle} ${end.y} ${end.x} ${end.y}`;
     }
     return path;
+}
+
+/**
+ * Where data of several layers meet.
+ *
+ * @param {string} operator
+ * @param {Place} place
+ */
+function join(operator, { x, y }) {
+    const sign = /** @type {Record<string, string>} */ ({ add: '+', sub: '−', mul: '×', div: '÷' })[operator];
+    return svg`<g transform="translate(${x + BOX.width / 2} ${(y + BOX.height / 2).toFixed(1)})">
+        ${sign ? svg`<circle r="12"></circle>` : svg`<rect x="-38" y="-12" width="76" height="24" rx="12"></rect>`}
+        <text y="5" text-anchor="middle" class=${sign ? 'sign' : 'word'}>${sign ?? words(operator)}</text>
+        <title>${words(operator)}</title>
+    </g>`;
 }
 
 /** The end of a name tells layers apart. @param {string} name */

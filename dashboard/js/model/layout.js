@@ -3,7 +3,8 @@
 
 /**
  * @typedef {{ x: number, y: number }} Place
- * @typedef {{ places: Place[], edges: Place[][], width: number, height: number }} Layout
+ * @typedef {{ from: number, to: number, way: Place[] }} Edge
+ * @typedef {{ places: Place[], edges: Edge[], width: number, height: number }} Layout
  */
 
 const COLUMN = 190;
@@ -14,13 +15,12 @@ const SWEEPS = 6;
 const MOST_PASSAGES = 6000;
 
 /**
- * @param {number} count Nodes, in an order in which edges go forward.
+ * @param {number} count Nodes.
  * @param {[number, number][]} edges
  * @returns {Layout}
  */
 export function layOut(count, edges) {
-    const ranks = new Array(count).fill(0);
-    for (const [from, to] of [...edges].sort((a, b) => a[1] - b[1] || a[0] - b[0])) ranks[to] = Math.max(ranks[to], ranks[from] + 1);
+    const ranks = ranksOf(count, edges);
     const passages = edges.reduce((sum, [from, to]) => sum + ranks[to] - ranks[from] - 1, 0);
     const splits = passages <= MOST_PASSAGES;
 
@@ -60,8 +60,10 @@ export function layOut(count, edges) {
             lowest = Math.max(wanted[place], lowest + room);
             return lowest;
         });
-        // Pushed down as a whole they would drift.
-        const drift = placed.reduce((sum, y, place) => sum + y - wanted[place], 0) / column.length;
+        // Pushed down as a whole they would drift; where there are nodes, passages make room for them.
+        const shifts = placed.map((y, place) => y - wanted[place]);
+        const ofNodes = shifts.filter((_, place) => !isPassage(column[place]));
+        const drift = mean(ofNodes.length > 0 ? ofNodes : shifts);
         column.forEach((node, place) => (ys[node] = placed[place] - drift));
     };
     columns.forEach((column) => column.forEach((node, place) => (ys[node] = place * ROW)));
@@ -71,9 +73,11 @@ export function layOut(count, edges) {
         for (const column of order) {
             for (const node of column) {
                 const others = isForward ? before[node] : after[node];
-                if (others.length > 0) ys[node] = others.reduce((sum, other) => sum + ys[other], 0) / others.length;
+                // The spine of nodes stays straight, and what passes it by goes around.
+                const spine = isPassage(node) ? others : others.filter((other) => !isPassage(other));
+                const lead = spine.length > 0 ? spine : others;
+                if (lead.length > 0) ys[node] = mean(lead.map((other) => ys[other]));
             }
-            // The spine of layers stays straight, and what passes it by goes around.
             column.sort((a, b) => ys[a] - ys[b] || Number(isPassage(a)) - Number(isPassage(b)) || a - b);
             stand(column);
         }
@@ -82,8 +86,39 @@ export function layOut(count, edges) {
     const place = (/** @type {number} */ node) => ({ x: rankOf[node] * COLUMN, y: ys[node] - top });
     return {
         places: Array.from({ length: count }, (_, node) => place(node)),
-        edges: chains.map((chain) => chain.map(place)),
+        edges: chains.map((chain, edge) => ({ from: edges[edge][0], to: edges[edge][1], way: chain.map(place) })),
         width: columns.length * COLUMN,
         height: Math.max(...ys) - top + ROW,
     };
+}
+
+/**
+ * The longest way to each node.
+ *
+ * @param {number} count
+ * @param {[number, number][]} edges
+ */
+function ranksOf(count, edges) {
+    const ranks = new Array(count).fill(0);
+    const waiting = new Array(count).fill(0);
+    /** @type {number[][]} */
+    const after = Array.from({ length: count }, () => []);
+    for (const [from, to] of edges) {
+        after[from].push(to);
+        waiting[to] += 1;
+    }
+    const ready = waiting.flatMap((others, node) => (others === 0 ? [node] : []));
+    for (const node of ready) {
+        for (const next of after[node]) {
+            ranks[next] = Math.max(ranks[next], ranks[node] + 1);
+            waiting[next] -= 1;
+            if (waiting[next] === 0) ready.push(next);
+        }
+    }
+    return ranks;
+}
+
+/** @param {number[]} numbers */
+function mean(numbers) {
+    return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }

@@ -32,8 +32,7 @@ export function scale(values, from, to, room = 0.08) {
         /** With as many digits as tell neighbours apart. @param {number} value */
         text(value) {
             const [size, letter] = sizeOf(Math.max(Math.abs(low), Math.abs(high)));
-            const digits = Math.max(0, Math.min(8, -Math.floor(Math.log10(step / size) + 1e-9)));
-            return `${(value / size).toFixed(digits)}${letter}`;
+            return `${(value / size).toFixed(digitsOf(step / size))}${letter}`;
         },
     };
 }
@@ -47,6 +46,15 @@ function sizeOf(value) {
     if (value >= 1e9) return [1e9, '\u00a0G'];
     if (value >= 1e6) return [1e6, '\u00a0M'];
     return value >= 1e4 ? [1e3, '\u00a0k'] : [1, ''];
+}
+
+/** @param {number} step */
+function digitsOf(step) {
+    for (let digits = 0; digits < 8; digits += 1) {
+        const whole = step * 10 ** digits;
+        if (whole > 0.99 && Math.abs(whole - Math.round(whole)) < 1e-6) return digits;
+    }
+    return 8;
 }
 
 /**

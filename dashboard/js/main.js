@@ -50,7 +50,10 @@ function drawFrame(path) {
         header,
     );
     const tenant = current()?.key_id ? html`<span>Tenant ${current()?.tenant}, ${current()?.scope} key</span>` : null;
-    render(html`<span>Secateur prunes TorchScript models.</span>${tenant}<a href="/openapi.json" target="_blank" rel="noopener">API description</a>`, footer);
+    render(
+        html`<span>Secateur prunes TorchScript models.</span>${tenant}<a href="/openapi.json" target="_blank" rel="noopener">API description</a>`,
+        footer,
+    );
 }
 
 async function signOut() {
@@ -59,10 +62,15 @@ async function signOut() {
     go('/sign-in');
 }
 
-function askForKey() {
-    if (location.pathname === '/sign-in') return;
+/** The page that asks for a key and leads back to this one. */
+function signInAddress() {
     const from = location.pathname + location.search;
-    go(from === '/' ? '/sign-in' : `/sign-in?to=${encodeURIComponent(from)}`, { replace: true });
+    if (location.pathname === '/sign-in') return from;
+    return from === '/' ? '/sign-in' : `/sign-in?to=${encodeURIComponent(from)}`;
+}
+
+function askForKey() {
+    if (location.pathname !== '/sign-in') go(signInAddress(), { replace: true });
 }
 
 async function open() {
@@ -71,8 +79,8 @@ async function open() {
         throw problem;
     });
     setCurrent(session);
+    if (session === null) history.replaceState(null, '', signInAddress());
     start(drawFrame);
-    if (session === null) askForKey();
 }
 
 onSessionOver(askForKey);
@@ -83,7 +91,10 @@ const opening = poll(
     },
     (problem) => {
         drawFrame(location.pathname);
-        render(problemPanel(problem, 'It is asked again in a moment.'), /** @type {HTMLElement} */ (document.getElementById('main')));
+        render(
+            problemPanel(problem, 'It is asked again in a moment.'),
+            /** @type {HTMLElement} */ (document.getElementById('main')),
+        );
     },
 );
 // A server that came back says so at once.

@@ -19,7 +19,12 @@ export function whole(number) {
  */
 export function short(number) {
     if (number === null || number === undefined) return '–';
-    for (const [size, letter] of /** @type {[number, string][]} */ ([[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']])) {
+    for (const [size, letter] of /** @type {[number, string][]} */ ([
+        [1e12, 'T'],
+        [1e9, 'G'],
+        [1e6, 'M'],
+        [1e3, 'k'],
+    ])) {
         if (Math.abs(number) >= size) return `${SHORT.format(number / size)}\u00a0${letter}`;
     }
     return SHORT.format(number);

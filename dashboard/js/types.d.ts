@@ -20,7 +20,10 @@ export type StageProgress = {
     reused: number;
 };
 export type Target = Record<string, number | null>;
-export type Spec = { target: Target; method: string; preset?: string | null; name?: string | null } & Record<string, unknown>;
+export type Spec = { target: Target; method: string; preset?: string | null; name?: string | null } & Record<
+    string,
+    unknown
+>;
 export type Best = {
     candidate: number;
     origin: string;
@@ -30,7 +33,14 @@ export type Best = {
     val_accuracy?: number | null;
     val_metric?: number | null;
 };
-export type JobError = { code: string; title: string; detail: string; stage: string; node?: string | null; hint?: string | null };
+export type JobError = {
+    code: string;
+    title: string;
+    detail: string;
+    stage: string;
+    node?: string | null;
+    hint?: string | null;
+};
 export type Job = {
     id: string;
     name: string | null;
@@ -138,7 +148,13 @@ export type Dataset = {
         classes: number | null;
     };
 };
-export type Session = { tenant: string; scope: 'read' | 'submit' | 'admin'; key_id: string | null; csrf_token: string | null; expires_at: string | null };
+export type Session = {
+    tenant: string;
+    scope: 'read' | 'submit' | 'admin';
+    key_id: string | null;
+    csrf_token: string | null;
+    expires_at: string | null;
+};
 export type Key = {
     id: string;
     name: string;

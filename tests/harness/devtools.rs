@@ -98,10 +98,11 @@ impl Tab {
         complaints.into_iter().filter(|complaint| !complaint.starts_with("\"network\"")).collect()
     }
 
-    /// Goes to an address and waits until its page has drawn a heading.
+    /// Goes to an address and waits until its page, or the one that asks for a key before it, has drawn a heading.
     pub(crate) async fn go(&mut self, url: &str) {
         self.call("Page.navigate", json!({"url": url})).await;
-        self.until(&format!("location.href.startsWith({}) && document.querySelector('h1')", json!(url))).await;
+        let is_there = format!("location.href.startsWith({}) || location.pathname === '/sign-in'", json!(url));
+        self.until(&format!("({is_there}) && document.querySelector('h1')")).await;
     }
 
     /// What an expression of JavaScript gives; a promise is waited for.

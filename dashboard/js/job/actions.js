@@ -35,7 +35,8 @@ export function actions(job, changed) {
     const resume = trying(async () => changed(await post(`${path}/resume`)));
     const cancel = trying(async () => {
         const text = 'What was found so far is kept. It cannot be taken up again.';
-        if (await ask({ title: 'Cancel this job?', text, yes: 'Cancel the job', no: 'Let it run' })) changed(await post(`${path}/cancel`));
+        if (await ask({ title: 'Cancel this job?', text, yes: 'Cancel the job', no: 'Let it run' }))
+            changed(await post(`${path}/cancel`));
     });
     const erase = trying(async () => {
         const text = 'Its report, its files and its events go with it.';
@@ -45,9 +46,11 @@ export function actions(job, changed) {
     });
     return html`<div class="actions">
         <a class="button" href="/submit?clone=${job.id}">Clone with changes</a>
-        ${hasEnded(job.status)
-            ? html`<button class="danger-quiet" @click=${erase}>Delete</button>`
-            : html`${job.paused_at ? html`<button @click=${resume}>Resume</button>` : html`<button @click=${pause}>Pause</button>`}
-                  <button class="danger-quiet" @click=${cancel}>Cancel</button>`}
+        ${
+            hasEnded(job.status)
+                ? html`<button class="danger-quiet" @click=${erase}>Delete</button>`
+                : html`${job.paused_at ? html`<button @click=${resume}>Resume</button>` : html`<button @click=${pause}>Pause</button>`}
+                  <button class="danger-quiet" @click=${cancel}>Cancel</button>`
+        }
     </div>`;
 }

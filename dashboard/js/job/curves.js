@@ -33,7 +33,8 @@ function isShown(figure) {
  */
 export function curves(story, pointed, point) {
     const shown = [...story.figures].filter(([, figure]) => isShown(figure));
-    if (shown.length === 0) return html`<p class="panel muted">Nothing is measured often enough yet to make a curve.</p>`;
+    if (shown.length === 0)
+        return html`<p class="panel muted">Nothing is measured often enough yet to make a curve.</p>`;
     return html`<div class="curves">
         ${shown.map(([key, figure]) => chart(figure, pointed?.key === key ? pointed.x : null, (x) => point(x === null ? null : { key, x })))}
     </div>`;
@@ -47,8 +48,17 @@ export function curves(story, pointed, point) {
 function chart(figure, pointed, point) {
     const series = [...figure.series].sort(([a], [b]) => a - b).slice(0, MOST_SERIES);
     const points = series.flatMap(([, points]) => points);
-    const xs = scale(points.map(({ x }) => x), MARGIN.left, WIDTH - MARGIN.right, 0.01);
-    const ys = scale(points.map(({ y }) => y), HEIGHT - MARGIN.bottom, MARGIN.top);
+    const xs = scale(
+        points.map(({ x }) => x),
+        MARGIN.left,
+        WIDTH - MARGIN.right,
+        0.01,
+    );
+    const ys = scale(
+        points.map(({ y }) => y),
+        HEIGHT - MARGIN.bottom,
+        MARGIN.top,
+    );
     const isTime = figure.x === 'seconds';
     const title = `${capital(words(figure.stage))}: ${figure.name}`;
     const latest = series.map(([, points]) => figureText(points.at(-1)?.y)).join(', ');
@@ -57,7 +67,9 @@ function chart(figure, pointed, point) {
     const follow = (event) => {
         const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
         const x = ((event.clientX - box.x) / box.width) * WIDTH;
-        const nearest = points.reduce((best, other) => (Math.abs(xs.at(other.x) - x) < Math.abs(xs.at(best.x) - x) ? other : best));
+        const nearest = points.reduce((best, other) =>
+            Math.abs(xs.at(other.x) - x) < Math.abs(xs.at(best.x) - x) ? other : best,
+        );
         point(nearest.x);
     };
     return html`<figure class="curve panel">
@@ -68,19 +80,41 @@ function chart(figure, pointed, point) {
         <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" @pointermove=${follow} @pointerleave=${() => point(null)}
             aria-label="${title} over ${figure.x}: ${points.length} points between ${figureText(ys.least)} and ${figureText(ys.most)}, last ${latest}">
             ${svg`<g class="axes">
-                ${ys.ticks.map((tick) => svg`<line x1=${MARGIN.left} x2=${WIDTH - MARGIN.right} y1=${ys.at(tick)} y2=${ys.at(tick)}></line>
-                    <text x=${MARGIN.left - 7} y=${ys.at(tick) + 4} text-anchor="end">${ys.text(tick)}</text>`)}
-                ${xs.ticks.filter((tick) => isTime || Number.isInteger(tick)).map((tick) => svg`<text x=${xs.at(tick)} y=${HEIGHT - MARGIN.bottom + 15} text-anchor="middle">${isTime ? xs.text(tick) : tick}</text>`)}
+                ${ys.ticks.map(
+                    (
+                        tick,
+                    ) => svg`<line x1=${MARGIN.left} x2=${WIDTH - MARGIN.right} y1=${ys.at(tick)} y2=${ys.at(tick)}></line>
+                    <text x=${MARGIN.left - 7} y=${ys.at(tick) + 4} text-anchor="end">${ys.text(tick)}</text>`,
+                )}
+                ${xs.ticks
+                    .filter((tick) => isTime || Number.isInteger(tick))
+                    .map(
+                        (tick) => svg`<text x=${xs.at(tick)} y=${HEIGHT - MARGIN.bottom + 15} text-anchor="middle">
+                            ${isTime ? xs.text(tick) : tick}
+                        </text>`,
+                    )}
                 <text x=${WIDTH - MARGIN.right} y=${HEIGHT - 5} text-anchor="end">${figure.x}</text>
             </g>
             ${pointed === null ? null : svg`<line class="pointer" x1=${xs.at(pointed)} x2=${xs.at(pointed)} y1=${MARGIN.top} y2=${HEIGHT - MARGIN.bottom}></line>`}
-            ${series.map(([, points], place) => svg`<g class="series series-${place + 1}">
+            ${series.map(
+                ([, points], place) => svg`<g class="series series-${place + 1}">
                 <path d=${points.map(({ x, y }, step) => `${step === 0 ? 'M' : 'L'}${xs.at(x).toFixed(1)} ${ys.at(y).toFixed(1)}`).join('')}></path>
                 ${points.length > MARKED ? null : points.map(({ x, y }) => svg`<circle cx=${xs.at(x).toFixed(1)} cy=${ys.at(y).toFixed(1)} r="2.6"></circle>`)}
-            </g>`)}`}
+            </g>`,
+            )}`}
         </svg>
-        ${series.length > 1 ? html`<ul class="legend">${series.map(([task], place) => html`<li><span class="swatch series-${place + 1}" aria-hidden="true"></span>task ${task}</li>`)}</ul>` : null}
+        ${series.length > 1 ? legend(series.map(([task]) => task)) : null}
     </figure>`;
+}
+
+/** @param {number[]} tasks */
+function legend(tasks) {
+    return html`<ul class="legend">
+        ${tasks.map(
+            (task, place) =>
+                html`<li><span class="swatch series-${place + 1}" aria-hidden="true"></span>task ${task}</li>`,
+        )}
+    </ul>`;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Every candidate by what it costs and how good it is. Each can be pointed at, reached by the arrow keys, and opened.
 
-import { html, nothing, svg } from '../../vendor/lit-html/lit-html.js';
+import { html, svg } from '../../vendor/lit-html/lit-html.js';
 import { figure, originText, percent, short, whole } from '../text.js';
 import { scale } from '../view/scale.js';
 
@@ -13,6 +13,7 @@ const RUNGS = /** @type {const} */ (['screened', 'repaired', 'light', 'tuned']);
 const RUNG_TEXT = { screened: 'after surgery', repaired: 'repaired', light: 'lightly tuned', tuned: 'fully tuned' };
 const WIDTH = 1060;
 const HEIGHT = 400;
+const KEYS = 'arrow keys go from one to the next, enter shows its widths';
 const MARGIN = { left: 66, right: 18, top: 16, bottom: 44 };
 
 /**
@@ -44,13 +45,24 @@ export function frontier(view) {
         if (found) points.push({ candidate, x: candidate.macs, ...found });
     }
     if (points.length === 0) {
-        return html`<p class="muted">${view.candidates.length > 0 ? `${view.candidates.length} candidates are proposed and none is measured yet.` : 'No candidate is proposed yet.'}</p>`;
+        const count = view.candidates.length;
+        const text = `${count} candidates are proposed and none is measured yet.`;
+        return html`<p class="muted">${count > 0 ? text : 'No candidate is proposed yet.'}</p>`;
     }
     const metric = view.report?.metric ?? null;
+    const name = metric?.name ?? 'accuracy';
     const isShare = !metric || /accuracy|iou|f1/i.test(metric.name);
     const base = metric?.base?.val ?? view.report?.base.accuracy?.val ?? null;
-    const xs = scale(points.map(({ x }) => x), MARGIN.left, WIDTH - MARGIN.right);
-    const ys = scale([...points.map(({ y }) => y), ...(base === null ? [] : [base])], HEIGHT - MARGIN.bottom, MARGIN.top);
+    const xs = scale(
+        points.map(({ x }) => x),
+        MARGIN.left,
+        WIDTH - MARGIN.right,
+    );
+    const ys = scale(
+        [...points.map(({ y }) => y), ...(base === null ? [] : [base])],
+        HEIGHT - MARGIN.bottom,
+        MARGIN.top,
+    );
     /** @type {(y: number) => string} */
     const valueText = (y) => (isShare ? percent(y, 2) : figure(y));
     const shown = points.find(({ candidate }) => candidate.index === (view.pointed ?? view.chosen));
@@ -59,13 +71,22 @@ export function frontier(view) {
     function step(event) {
         const order = [...points].sort((a, b) => a.x - b.x || a.y - b.y);
         const here = order.findIndex(({ candidate }) => candidate.index === (view.pointed ?? view.chosen ?? view.best));
-        const moves = /** @type {Record<string, number>} */ ({ ArrowRight: here + 1, ArrowUp: here + 1, ArrowLeft: here - 1, ArrowDown: here - 1, Home: 0, End: order.length - 1 });
+        const moves = /** @type {Record<string, number>} */ ({
+            ArrowRight: here + 1,
+            ArrowUp: here + 1,
+            ArrowLeft: here - 1,
+            ArrowDown: here - 1,
+            Home: 0,
+            End: order.length - 1,
+        });
         if (event.key in moves) {
             event.preventDefault();
             const next = order[Math.max(0, Math.min(order.length - 1, moves[event.key]))];
             view.point(next.candidate.index);
             requestAnimationFrame(() => {
-                /** @type {SVGElement | null} */ (document.querySelector(`[data-candidate="${next.candidate.index}"]`))?.focus();
+                /** @type {SVGElement | null} */ (
+                    document.querySelector(`[data-candidate="${next.candidate.index}"]`)
+                )?.focus();
             });
         } else if (event.key === 'Enter' || event.key === ' ') {
             event.preventDefault();
@@ -75,14 +96,14 @@ export function frontier(view) {
         }
     }
 
-    const tabStop = (view.pointed ?? view.chosen ?? view.best) ?? points[0].candidate.index;
+    const tabStop = view.pointed ?? view.chosen ?? view.best ?? points[0].candidate.index;
     const hasTabStop = points.some(({ candidate }) => candidate.index === tabStop);
     const origins = [...new Set(points.map(({ candidate }) => candidate.origin))];
     const rungs = RUNGS.filter((rung) => points.some((point) => point.rung === rung));
     return html`<div class="frontier" @keydown=${step} @mouseleave=${() => view.point(null)}>
             <div class="scroll-x" tabindex="-1">
-                <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="group" aria-label="Candidates by MACs and ${metric?.name ?? 'accuracy'} on validation; arrow keys go from one to the next, enter shows its widths">
-                    ${grid(xs, ys, isShare, metric?.name ?? 'accuracy')} ${base === null ? null : baseLine(ys, base, valueText)}
+                <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="group" aria-label="Candidates by MACs and ${name} on validation; ${KEYS}">
+                    ${grid(xs, ys, isShare, name)} ${base === null ? null : baseLine(ys, base, valueText)}
                     ${points.length < 2 ? null : svg`<path class="front" d=${stairs(points, xs, ys, metric?.higher_is_better ?? true)}></path>`}
                     ${points.map((point) => {
                         const { index } = point.candidate;
@@ -98,21 +119,51 @@ export function frontier(view) {
                 </svg>
             </div>
             <p class="readout" aria-hidden="true">
-                ${shown
-                    ? html`<strong>Candidate ${shown.candidate.index}</strong> ${originText(shown.candidate.origin)} · ${short(shown.x)} MACs (−${percent(shown.candidate.reduction)}) ·
-                          ${valueText(shown.y)} ${RUNG_TEXT[shown.rung]}${shown.candidate.predicted_divergence ? html` · predicted divergence ${figure(shown.candidate.predicted_divergence)}` : nothing}`
-                    : 'Point at a candidate for its figures, and choose it for its widths.'}
+                ${shown ? figuresOf(shown, valueText) : 'Point at a candidate for its figures, and choose it for its widths.'}
             </p>
         </div>
         <ul class="legend" aria-label="Marks">
-            ${origins.map((origin) => html`<li><svg class="key ${family(origin)} tuned" viewBox="-9 -9 18 18" aria-hidden="true">${mark(origin)}</svg>${originText(origin)}</li>`)}
-            ${rungs.length > 1 ? rungs.map((rung) => html`<li><svg class="key plain ${rung}" viewBox="-9 -9 18 18" aria-hidden="true">${svg`<circle class="mark" r="5"></circle>`}</svg>${RUNG_TEXT[rung]}</li>`) : null}
+            ${origins.map((origin) => html`<li>${key(`${family(origin)} tuned`, origin)}${originText(origin)}</li>`)}
+            ${rungs.length > 1 ? rungs.map((rung) => html`<li>${key(`plain ${rung}`, '')}${RUNG_TEXT[rung]}</li>`) : null}
         </ul>`;
+}
+
+/**
+ * @param {Measured} measured
+ * @param {(y: number) => string} valueText
+ */
+function figuresOf({ candidate, x, y, rung }, valueText) {
+    const parts = [
+        originText(candidate.origin),
+        `${short(x)} MACs (−${percent(candidate.reduction)})`,
+        `${valueText(y)} ${RUNG_TEXT[rung]}`,
+    ];
+    if (candidate.predicted_divergence) parts.push(`predicted divergence ${figure(candidate.predicted_divergence)}`);
+    return html`<strong>Candidate ${candidate.index}</strong> ${parts.join(' · ')}`;
+}
+
+/**
+ * A mark in the legend.
+ *
+ * @param {string} classes
+ * @param {string} origin
+ */
+function key(classes, origin) {
+    return html`<svg class="key ${classes}" viewBox="-9 -9 18 18" aria-hidden="true">${mark(origin)}</svg>`;
 }
 
 /** @param {string} origin */
 function family(origin) {
-    const known = ['sensitivity', 'similarity', 'regression', 'greedy_sensitivity', 'uniform', 'global_l1', 'global_l2', 'config'];
+    const known = [
+        'sensitivity',
+        'similarity',
+        'regression',
+        'greedy_sensitivity',
+        'uniform',
+        'global_l1',
+        'global_l2',
+        'config',
+    ];
     return `from-${known.includes(origin) ? origin : 'other'}`;
 }
 
@@ -135,8 +186,10 @@ function grid(xs, ys, isShare, name) {
     /** @param {number} tick */
     const tickText = (tick) => (isShare ? percent(tick, ys.step < 0.001 ? 2 : ys.step < 0.01 ? 1 : 0) : figure(tick));
     return svg`<g class="axes" aria-hidden="true">
-        ${ys.ticks.map((tick) => svg`<line x1=${MARGIN.left} x2=${WIDTH - MARGIN.right} y1=${ys.at(tick)} y2=${ys.at(tick)}></line>
-            <text x=${MARGIN.left - 8} y=${ys.at(tick) + 4} text-anchor="end">${tickText(tick)}</text>`)}
+        ${ys.ticks.map(
+            (tick) => svg`<line x1=${MARGIN.left} x2=${WIDTH - MARGIN.right} y1=${ys.at(tick)} y2=${ys.at(tick)}></line>
+            <text x=${MARGIN.left - 8} y=${ys.at(tick) + 4} text-anchor="end">${tickText(tick)}</text>`,
+        )}
         ${xs.ticks.map((tick) => svg`<text x=${xs.at(tick)} y=${HEIGHT - MARGIN.bottom + 18} text-anchor="middle">${xs.text(tick)}</text>`)}
         <text x=${WIDTH - MARGIN.right} y=${HEIGHT - 8} text-anchor="end">MACs</text>
         <text x=${MARGIN.left} y=${HEIGHT - 8}>${name} on validation</text>
@@ -168,7 +221,10 @@ function stairs(points, xs, ys, higherIsBetter) {
     let best = null;
     for (const { x, y } of order) {
         if (best !== null && (higherIsBetter ? y <= best : y >= best)) continue;
-        path += best === null ? `M${xs.at(x).toFixed(1)} ${ys.at(y).toFixed(1)}` : `H${xs.at(x).toFixed(1)}V${ys.at(y).toFixed(1)}`;
+        path +=
+            best === null
+                ? `M${xs.at(x).toFixed(1)} ${ys.at(y).toFixed(1)}`
+                : `H${xs.at(x).toFixed(1)}V${ys.at(y).toFixed(1)}`;
         best = y;
     }
     return path === '' ? '' : `${path}H${WIDTH - MARGIN.right}`;

@@ -12,18 +12,26 @@ import { bytes, change, figure, originText, percent, short } from '../text.js';
 export function outcome(job, model) {
     if (job.result) {
         const { base, pruned, winner } = job.result;
+        const { batch, device, threads } = pruned.latency_ms;
         return html`<section>
             <h2>Result</h2>
             <div class="tiles">
                 ${tile('MACs', short(base.macs), short(pruned.macs), change(base.macs, pruned.macs))}
                 ${tile('Parameters', short(base.params), short(pruned.params), change(base.params, pruned.params))}
-                ${base.accuracy && pruned.accuracy
-                    ? tile('Accuracy, test', percent(base.accuracy.test, 2), percent(pruned.accuracy.test, 2), points(base.accuracy.test, pruned.accuracy.test))
-                    : null}
+                ${
+                    base.accuracy && pruned.accuracy
+                        ? tile(
+                              'Accuracy, test',
+                              percent(base.accuracy.test, 2),
+                              percent(pruned.accuracy.test, 2),
+                              points(base.accuracy.test, pruned.accuracy.test),
+                          )
+                        : null
+                }
                 ${tile('Latency', `${figure(base.latency_ms.p50)}`, `${figure(pruned.latency_ms.p50)} ms`, change(base.latency_ms.p50, pruned.latency_ms.p50))}
                 ${tile('File', bytes(base.bytes), bytes(pruned.bytes), change(base.bytes, pruned.bytes))}
             </div>
-            <p class="muted">Proposed by: ${originText(winner)}. Latency is the median of batch ${pruned.latency_ms.batch} on ${pruned.latency_ms.device}, ${pruned.latency_ms.threads} threads.</p>
+            <p class="muted">Proposed by: ${originText(winner)}. Latency is the median of batch ${batch} on ${device}, ${threads} threads.</p>
         </section>`;
     }
     if (!job.best) return null;

@@ -92,7 +92,8 @@ export class Story {
         if (note) {
             const { x, axis, figures } = readNote(note);
             // The note of a task that goes on unchanged is sent again with the next step.
-            for (const [name, value] of figures) this.#add(stage, index, name, '', axis ?? unit, { x: x ?? done, y: value });
+            for (const [name, value] of figures)
+                this.#add(stage, index, name, '', axis ?? unit, { x: x ?? done, y: value });
         }
         const began = this.#find(stage)?.began;
         if (typeof rate === 'number' && began) {

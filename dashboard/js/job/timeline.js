@@ -67,13 +67,15 @@ function row(job, stage, isLast, began, end, span) {
             <span class="sub">${DOES[stage.name] ?? ''}</span>
         </div>
         <div class="stage-how">
-            ${isRunning && progress
-                ? html`${bar(progress.total > 0 ? progress.done / progress.total : null, `Progress of ${words(stage.name)}`)}
+            ${
+                isRunning && progress
+                    ? html`${bar(progress.total > 0 ? progress.done / progress.total : null, `Progress of ${words(stage.name)}`)}
                       <span class="sub">${count(progress)}</span>`
-                : html`<svg class="track" aria-hidden="true">
+                    : html`<svg class="track" aria-hidden="true">
                       ${svg`<rect class="rail" x="0" y="0" width="100%" height="100%" rx="3"></rect>
                       <rect class="run" x="${from.toFixed(2)}%" y="0" width="${Math.max(0.6, to - from).toFixed(2)}%" height="100%" rx="3"></rect>`}
-                  </svg>`}
+                  </svg>`
+            }
             ${remarks(stage)}
         </div>
         <span class="stage-time">${duration(seconds)}</span>
@@ -104,7 +106,8 @@ function count({ done, total, unit, rate, eta_s, note }) {
 function remarks(stage) {
     const parts = [];
     if (stage.tasks > 1) parts.push(`${stage.finished} of ${stage.tasks} tasks`);
-    if (stage.reused > 0) parts.push(`${stage.reused} measurements of earlier jobs used, ${duration(stage.saved)} saved`);
+    if (stage.reused > 0)
+        parts.push(`${stage.reused} measurements of earlier jobs used, ${duration(stage.saved)} saved`);
     for (const reason of stage.retried) parts.push(`tried again: ${reason}`);
     return parts.length > 0 ? html`<span class="sub">${parts.join(' · ')}</span>` : null;
 }

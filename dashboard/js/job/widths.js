@@ -28,7 +28,10 @@ export function widths(layers, onlyWeights, setOnlyWeights) {
     const widest = Math.max(1, ...shown.map((layer) => layer.channels_before));
     return html`<div class="panel-title">
             <h2 id="widths-title">Widths of the layers</h2>
-            <label class="check"><input type="checkbox" .checked=${onlyWeights} @change=${(/** @type {Event} */ event) => setOnlyWeights(/** @type {HTMLInputElement} */ (event.target).checked)} /> only layers that cost MACs</label>
+            <label class="check">
+                <input type="checkbox" .checked=${onlyWeights} @change=${() => setOnlyWeights(!onlyWeights)} />
+                only layers that cost MACs
+            </label>
         </div>
         <div class="table-frame tall" tabindex="0" role="region" aria-labelledby="widths-title">
             <table class="dense">
@@ -44,12 +47,24 @@ export function widths(layers, onlyWeights, setOnlyWeights) {
                     ${shown.map(
                         (layer) => html`<tr>
                             <th scope="row"><span class="mono name">${layer.layer}</span><span class="sub">${words(layer.type)}</span></th>
-                            <td class="nowrap">${layer.channels_before === layer.channels_after ? html`${layer.channels_after}` : html`${layer.channels_before} → <strong>${layer.channels_after}</strong>`}</td>
+                            <td class="nowrap">${channels(layer)}</td>
                             <td class="bar-column">${widthBar(layer.channels_before, layer.channels_after, widest)}</td>
-                            <td class="number nowrap">${layer.macs_before > 0 ? html`${short(layer.macs_after)}<span class="sub">${change(layer.macs_before, layer.macs_after)}</span>` : '–'}</td>
+                            <td class="number nowrap">${macs(layer)}</td>
                         </tr>`,
                     )}
                 </tbody>
             </table>
         </div>`;
+}
+
+/** @param {LayerWidth} layer */
+function channels({ channels_before, channels_after }) {
+    if (channels_before === channels_after) return channels_after;
+    return html`${channels_before} → <strong>${channels_after}</strong>`;
+}
+
+/** @param {LayerWidth} layer */
+function macs({ macs_before, macs_after }) {
+    if (macs_before === 0) return '–';
+    return html`${short(macs_after)}<span class="sub">${change(macs_before, macs_after)}</span>`;
 }

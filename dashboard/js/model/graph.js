@@ -26,11 +26,19 @@ export class GraphView {
         /** @type {number | null} */
         this.pointed = null;
         if (summary.layers.length > MOST_LAYERS) {
-            render(html`<p class="muted">The model has ${summary.layers.length} layers, too many for a drawing. The table below has them all.</p>`, host);
+            render(
+                html`<p class="muted">The model has ${summary.layers.length} layers, too many for a drawing. The table below has them all.</p>`,
+                host,
+            );
             return;
         }
         this.layout = layOut(summary.layers.length + this.joins.length, connectionsOf(summary));
-        this.whole = { x: -PADDING, y: -PADDING, width: this.layout.width + PADDING, height: this.layout.height + PADDING };
+        this.whole = {
+            x: -PADDING,
+            y: -PADDING,
+            width: this.layout.width + PADDING,
+            height: this.layout.height + PADDING,
+        };
         this.draw();
         this.drawing = /** @type {SVGSVGElement} */ (/** @type {unknown} */ (host.querySelector('svg.graph')));
         this.start();
@@ -52,7 +60,9 @@ export class GraphView {
                     <button class="mini" @click=${() => this.start()}>Begin</button>
                     <span class="sub graph-readout">${shown ? describe(shown) : 'Drag to move, wheel or + and − to zoom. Layers of one colour are cut together.'}</span>
                 </div>
-                <svg class="graph ${layout.height < 200 ? 'low' : ''}" tabindex="0" role="img" aria-label="Graph of ${summary.layers.length} layers; the table below has the same in words" @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)}>
+                <svg class="graph ${layout.height < 200 ? 'low' : ''}" tabindex="0" role="img"
+                    aria-label="Graph of ${summary.layers.length} layers; the table below has the same in words"
+                    @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)}>
                     <g class="edges">${layout.edges.map((edge) => svg`<path d=${curve(edge, summary.layers.length)}></path>`)}</g>
                     <g class="joins">${this.joins.map((operator, place) => join(operator, layout.places[summary.layers.length + place]))}</g>
                     <g>
@@ -105,7 +115,12 @@ export class GraphView {
         if (!this.view || !this.whole) return;
         const width = Math.min(Math.max(this.view.width * factor, 200), this.whole.width * 1.5 + 400);
         const height = (this.view.height * width) / this.view.width;
-        this.view = { x: this.view.x + (this.view.width - width) * around.x, y: this.view.y + (this.view.height - height) * around.y, width, height };
+        this.view = {
+            x: this.view.x + (this.view.width - width) * around.x,
+            y: this.view.y + (this.view.height - height) * around.y,
+            width,
+            height,
+        };
         this.#apply();
     }
 
@@ -131,7 +146,10 @@ export class GraphView {
         if (!event.ctrlKey && !event.metaKey && document.activeElement !== this.drawing) return;
         event.preventDefault();
         const box = /** @type {SVGSVGElement} */ (this.drawing).getBoundingClientRect();
-        this.zoom(Math.exp(event.deltaY * 0.0015), { x: (event.clientX - box.x) / box.width, y: (event.clientY - box.y) / box.height });
+        this.zoom(Math.exp(event.deltaY * 0.0015), {
+            x: (event.clientX - box.x) / box.width,
+            y: (event.clientY - box.y) / box.height,
+        });
     }
 
     /** @param {KeyboardEvent} event */
@@ -178,7 +196,8 @@ export class GraphView {
             down.set(event.pointerId, event);
             this.move((before.clientX - event.clientX) / box.width, (before.clientY - event.clientY) / box.height);
         });
-        for (const end of ['pointerup', 'pointercancel']) drawing.addEventListener(end, (event) => down.delete(/** @type {PointerEvent} */ (event).pointerId));
+        for (const end of ['pointerup', 'pointercancel'])
+            drawing.addEventListener(end, (event) => down.delete(/** @type {PointerEvent} */ (event).pointerId));
     }
 
     close() {
@@ -206,7 +225,10 @@ function curve({ from, to, way }, layers) {
     for (let step = 1; step < way.length; step += 1) {
         const leavesBox = step === 1 && from < layers;
         const entersBox = step === way.length - 1 && to < layers;
-        const start = { x: way[step - 1].x + (leavesBox ? BOX.width : BOX.width / 2), y: (way[step - 1].y + BOX.height / 2).toFixed(1) };
+        const start = {
+            x: way[step - 1].x + (leavesBox ? BOX.width : BOX.width / 2),
+            y: (way[step - 1].y + BOX.height / 2).toFixed(1),
+        };
         const end = { x: way[step].x + (entersBox ? 0 : BOX.width / 2), y: (way[step].y + BOX.height / 2).toFixed(1) };
         const middle = (start.x + end.x) / 2;
         path += `${step === 1 ? `M${start.x} ${start.y}` : ''}C${middle} ${start.y} ${middle} ${end.y} ${end.x} ${end.y}`;

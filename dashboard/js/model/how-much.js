@@ -18,7 +18,13 @@ export function howMuch({ summary, metric, share, set, start }) {
     const isReachable = share <= reachable;
     return html`<div class="panel how-much">
         <div class="segments" role="group" aria-label="What is counted">
-            ${names.map((name) => html`<button aria-pressed=${name === metric ? 'true' : 'false'} @click=${() => set({ metric: name, share })}>${METRICS[name]}</button>`)}
+            ${names.map(
+                (
+                    name,
+                ) => html`<button aria-pressed=${name === metric ? 'true' : 'false'} @click=${() => set({ metric: name, share })}>
+                ${METRICS[name]}
+            </button>`,
+            )}
         </div>
         <div class="how-much-figures">
             <span class="tile-after">−${percent(share, 0)}</span>
@@ -29,7 +35,11 @@ export function howMuch({ summary, metric, share, set, start }) {
             @input=${(/** @type {Event} */ event) => set({ metric, share: Number(/** @type {HTMLInputElement} */ (event.target).value) / 100 })} />
         <div class="how-much-end">
             <span class=${isReachable ? 'muted' : 'failure'}>
-                ${isReachable ? `Up to ${percent(reachable)} can be reached.` : `That is too much: at most ${percent(reachable)} can be reached under the default constraints.`}
+                ${
+                    isReachable
+                        ? `Up to ${percent(reachable)} can be reached.`
+                        : `That is too much: at most ${percent(reachable)} can be reached under the default constraints.`
+                }
             </span>
             ${start ? html`<button class="primary" ?disabled=${!isReachable} @click=${start}>Prune by ${percent(share, 0)}</button>` : null}
         </div>

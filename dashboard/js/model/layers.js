@@ -37,7 +37,9 @@ export function hueOf(colours, group) {
  */
 export function layerTable(summary, colours, filter, setFilter) {
     const wanted = filter.trim().toLowerCase();
-    const shown = summary.layers.filter(({ layer, type, group }) => !wanted || `${layer} ${type} ${group ?? ''}`.toLowerCase().includes(wanted));
+    const shown = summary.layers.filter(
+        ({ layer, type, group }) => !wanted || `${layer} ${type} ${group ?? ''}`.toLowerCase().includes(wanted),
+    );
     return html`<div class="panel-title">
             <h2 id="layers-title">Layers</h2>
             <div class="inline">
@@ -63,9 +65,14 @@ export function layerTable(summary, colours, filter, setFilter) {
                             <th scope="row"><span class="mono name">${layer.layer}</span><span class="sub">${words(layer.type)}</span></th>
                             <td class="nowrap">${layer.channels_in ?? '–'} → ${layer.channels_out ?? '–'}</td>
                             <td>
-                                ${layer.group
-                                    ? html`<span class="group-name"><span class="group-dot ${hueOf(colours, layer.group)}" aria-hidden="true"></span><span class="mono name">${layer.group}</span></span>`
-                                    : html`<span class="muted">${layer.unprunable ? prose(layer.unprunable) : 'none'}</span>`}
+                                ${
+                                    layer.group
+                                        ? html`<span class="group-name">
+                                              <span class="group-dot ${hueOf(colours, layer.group)}" aria-hidden="true"></span>
+                                              <span class="mono name">${layer.group}</span>
+                                          </span>`
+                                        : html`<span class="muted">${layer.unprunable ? prose(layer.unprunable) : 'none'}</span>`
+                                }
                             </td>
                             <td class="number nowrap">${layer.macs > 0 ? short(layer.macs) : '–'}</td>
                             <td class="number nowrap">${short(layer.params)}</td>

@@ -56,7 +56,7 @@ export function layOut(count, edges) {
         let lowest = -Infinity;
         const wanted = column.map((node) => ys[node]);
         const placed = column.map((node, place) => {
-            const room = place === 0 ? 0 : (isPassage(node) && isPassage(column[place - 1]) ? LANE : ROW);
+            const room = place === 0 ? 0 : isPassage(node) && isPassage(column[place - 1]) ? LANE : ROW;
             lowest = Math.max(wanted[place], lowest + room);
             return lowest;
         });

@@ -16,7 +16,7 @@ import { Story } from '../job/story.js';
 import { timeline } from '../job/timeline.js';
 import { widths } from '../job/widths.js';
 import { copyable } from '../view/copy.js';
-import { loading, problemPanel } from '../view/panel.js';
+import { loading, problemPanel, warnings } from '../view/panel.js';
 import { badge, hasEnded, statusText } from '../view/status.js';
 
 /** @import { Artifact, Candidate, Job, Model, Report } from '../types.js' */
@@ -25,6 +25,7 @@ import { badge, hasEnded, statusText } from '../view/status.js';
 /** The job is asked for again this long after an event, and at the latest after so long without any. */
 const AFTER_EVENT = 1_000;
 const WITHOUT_EVENTS = 20_000;
+const BROKE_OFF = 'Live updates broke off. The page reconnects by itself and misses nothing.';
 /** Stages after which there is more to say of candidates. */
 const MEASURING = ['search', 'screen', 'repair', 'light_tune', 'tune'];
 
@@ -108,7 +109,8 @@ export const jobPage = {
         async function askArtifacts(signal) {
             if (!job || !hasEnded(job.status)) return;
             artifacts = (await get(`${path}/artifacts`, signal)).items;
-            if (!report && artifacts.some(({ name }) => name === 'report.json')) report = await get(`${path}/artifacts/report.json`, signal);
+            if (!report && artifacts.some(({ name }) => name === 'report.json'))
+                report = await get(`${path}/artifacts/report.json`, signal);
         }
 
         /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -163,11 +165,9 @@ export const jobPage = {
                     ${actions(job, changed)}
                 </div>
                 ${problem ? problemPanel(problem, 'What is below may be old; it is asked again in a moment.') : null}
-                ${isOpen && connection === 'lost' ? html`<p class="panel notice" role="status">Live updates broke off. The page reconnects by itself and misses nothing.</p>` : null}
+                ${isOpen && connection === 'lost' ? html`<p class="panel notice" role="status">${BROKE_OFF}</p>` : null}
                 ${job.error ? failure(job) : null} ${facts(job)} ${outcome(job, model)}
-                ${report && report.warnings.length > 0
-                    ? html`<section class="panel warnings"><h2>Warnings</h2><ul>${report.warnings.map((text) => html`<li>${prose(text)}</li>`)}</ul></section>`
-                    : null}
+                ${report && report.warnings.length > 0 ? warnings('Warnings', report.warnings) : null}
                 ${hasEnded(job.status) ? downloads(artifacts) : null}
                 ${isOpen && candidates.length === 0 ? null : candidatesSection(job)}
                 <section><h2>Stages</h2><div class="panel">${timeline(job, story)}</div></section>
@@ -245,7 +245,10 @@ export const jobPage = {
                 ${job.saved_s > 0 ? html`<dt>Saved</dt><dd>${duration(job.saved_s)}, by earlier jobs</dd>` : null}
                 ${job.clone_of ? html`<dt>Made from</dt><dd><a class="mono" href="/jobs/${job.clone_of}">${shortId(job.clone_of)}</a></dd>` : null}
                 ${job.expires_at ? html`<dt>Deleted</dt><dd>on ${new Date(job.expires_at).toLocaleDateString('en', { dateStyle: 'medium' })}</dd>` : null}
-                ${Object.entries(job.labels).map(([key, value]) => html`<dt>${key}</dt><dd><a class="chip" href="/?label=${encodeURIComponent(`${key}:${value}`)}">${value}</a></dd>`)}
+                ${Object.entries(job.labels).map(
+                    ([key, value]) => html`<dt>${key}</dt>
+                        <dd><a class="chip" href="/?label=${encodeURIComponent(`${key}:${value}`)}">${value}</a></dd>`,
+                )}
             </dl>`;
         }
 

@@ -32,7 +32,8 @@ export const jobsPage = {
         /** @param {Record<string, string>} changes */
         function address(changes) {
             const next = new URLSearchParams();
-            for (const [name, value] of Object.entries({ status, label, after: '', ...changes })) if (value) next.set(name, value);
+            for (const [name, value] of Object.entries({ status, label, after: '', ...changes }))
+                if (value) next.set(name, value);
             const text = next.toString();
             return text === '' ? '/' : `/?${text}`;
         }
@@ -68,7 +69,8 @@ export const jobsPage = {
                         <nav aria-label="Jobs by status" class="segments">
                             <a href=${address({ status: '' })} aria-current=${status === '' ? 'true' : 'false'}>All</a>
                             ${STATUSES.map(
-                                (name) => html`<a href=${address({ status: name })} aria-current=${status === name ? 'true' : 'false'}>${capital(name)}</a>`,
+                                (name) =>
+                                    html`<a href=${address({ status: name })} aria-current=${status === name ? 'true' : 'false'}>${capital(name)}</a>`,
                             )}
                         </nav>
                         <form role="search" class="inline" @submit=${filterByLabel}>
@@ -126,15 +128,30 @@ export const jobsPage = {
         /** @param {Job} job */
         function chips(job) {
             return Object.entries(job.labels).map(
-                ([key, value]) => html`<a class="chip" href=${address({ label: `${key}:${value}` })} title="Jobs with this label">${key}: ${value}</a>`,
+                ([key, value]) =>
+                    html`<a class="chip" href=${address({ label: `${key}:${value}` })} title="Jobs with this label">${key}: ${value}</a>`,
             );
         }
 
         function empty() {
-            if (after) return emptyPanel('No older jobs', 'These were all.', html`<a class="button" href=${address({})}>Newest</a>`);
-            if (status || label) return emptyPanel('No such jobs', 'No job fits these filters.', html`<a class="button" href="/">All jobs</a>`);
+            if (after)
+                return emptyPanel(
+                    'No older jobs',
+                    'These were all.',
+                    html`<a class="button" href=${address({})}>Newest</a>`,
+                );
+            if (status || label)
+                return emptyPanel(
+                    'No such jobs',
+                    'No job fits these filters.',
+                    html`<a class="button" href="/">All jobs</a>`,
+                );
             const action = maySubmit() ? html`<a class="button primary" href="/submit">New job</a>` : undefined;
-            return emptyPanel('No jobs yet', 'A job takes a TorchScript file and a target, and gives back a smaller file that was fine-tuned and checked.', action);
+            return emptyPanel(
+                'No jobs yet',
+                'A job takes a TorchScript file and a target, and gives back a smaller file that was fine-tuned and checked.',
+                action,
+            );
         }
 
         draw();
@@ -144,7 +161,9 @@ export const jobsPage = {
 
 /** @param {Job[]} jobs */
 function labelsOf(jobs) {
-    return [...new Set(jobs.flatMap((job) => Object.entries(job.labels).map(([key, value]) => `${key}:${value}`)))].sort();
+    return [
+        ...new Set(jobs.flatMap((job) => Object.entries(job.labels).map(([key, value]) => `${key}:${value}`))),
+    ].sort();
 }
 
 /** @param {Job} job */
@@ -158,10 +177,14 @@ function took(job) {
 function outcome(job) {
     if (job.result) {
         const { base, pruned } = job.result;
-        const accuracy = base.accuracy && pruned.accuracy ? `accuracy ${percent(base.accuracy.test)} → ${percent(pruned.accuracy.test)}` : `${short(pruned.params)} parameters`;
+        const accuracy =
+            base.accuracy && pruned.accuracy
+                ? `accuracy ${percent(base.accuracy.test)} → ${percent(pruned.accuracy.test)}`
+                : `${short(pruned.params)} parameters`;
         return html`<span class="nowrap">${short(base.macs)} → ${short(pruned.macs)} MACs</span><span class="sub">${accuracy}</span>`;
     }
-    if (job.error) return html`<span class="failure">${job.error.title}</span><span class="sub">in ${job.error.stage}</span>`;
+    if (job.error)
+        return html`<span class="failure">${job.error.title}</span><span class="sub">in ${job.error.stage}</span>`;
     if (hasEnded(job.status)) {
         if (!job.best) return '–';
         return html`<span>Best so far kept</span><span class="sub">${short(job.best.costs.macs)} MACs</span>`;

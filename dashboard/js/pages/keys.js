@@ -65,7 +65,11 @@ export const keysPage = {
             const days = String(data.get('days')).trim();
             formProblem = '';
             try {
-                made = await post('/v1/keys', { name: String(data.get('name')).trim(), scope: data.get('scope'), ...(days === '' ? {} : { expires_in_days: Number(days) }) });
+                made = await post('/v1/keys', {
+                    name: String(data.get('name')).trim(),
+                    scope: data.get('scope'),
+                    ...(days === '' ? {} : { expires_in_days: Number(days) }),
+                });
                 form.reset();
                 announce('The key is made. It is shown once.');
                 asking.soon();
@@ -78,7 +82,9 @@ export const keysPage = {
         /** @param {Key} key */
         async function revoke(key) {
             const isOwn = key.id === current()?.key_id;
-            const text = isOwn ? 'It is the key that you are signed in with: you will be signed out.' : 'Whoever uses it is refused from then on.';
+            const text = isOwn
+                ? 'It is the key that you are signed in with: you will be signed out.'
+                : 'Whoever uses it is refused from then on.';
             if (!(await ask({ title: `Revoke “${key.name}”?`, text, yes: 'Revoke it' }))) return;
             try {
                 await remove(`/v1/keys/${key.id}`);
@@ -96,16 +102,29 @@ export const keysPage = {
                     ${quotas ? usage(quotas) : null}
                     <section>
                         <h2>New key</h2>
-                        ${made
-                            ? html`<div class="panel made" role="status">
+                        ${
+                            made
+                                ? html`<div class="panel made" role="status">
                                   <p><strong>${made.name}</strong> is made. Copy the key now: it is not shown again.</p>
                                   ${copyable(made.secret, 'the key')}
                               </div>`
-                            : null}
+                                : null
+                        }
                         <form class="panel key-form" @submit=${create} novalidate>
-                            <div class="field"><label for="key-name">Name</label><input id="key-name" name="name" autocomplete="off" placeholder="build machine" aria-describedby="key-form-problem" /></div>
-                            <div class="field"><label for="key-scope">May</label><select id="key-scope" name="scope">${SCOPES.map(([scope, text]) => html`<option value=${scope} ?selected=${scope === 'submit'}>${text}</option>`)}</select></div>
-                            <div class="field"><label for="key-days">Days it is good for</label><input id="key-days" name="days" inputmode="numeric" autocomplete="off" placeholder="for ever" /></div>
+                            <div class="field">
+                                <label for="key-name">Name</label>
+                                <input id="key-name" name="name" autocomplete="off" placeholder="build machine" aria-describedby="key-form-problem" />
+                            </div>
+                            <div class="field">
+                                <label for="key-scope">May</label>
+                                <select id="key-scope" name="scope">
+                                    ${SCOPES.map(([scope, text]) => html`<option value=${scope} ?selected=${scope === 'submit'}>${text}</option>`)}
+                                </select>
+                            </div>
+                            <div class="field">
+                                <label for="key-days">Days it is good for</label>
+                                <input id="key-days" name="days" inputmode="numeric" autocomplete="off" placeholder="for ever" />
+                            </div>
                             <button class="primary">Make the key</button>
                             <p class="field-problem" id="key-form-problem" role="alert">${formProblem}</p>
                         </form>
@@ -117,10 +136,20 @@ export const keysPage = {
 
         /** @param {Key[]} keys */
         function table(keys) {
-            if (keys.length === 0) return emptyPanel('No keys', 'On a server without keys everyone who reaches it is let in.');
+            if (keys.length === 0)
+                return emptyPanel('No keys', 'On a server without keys everyone who reaches it is let in.');
             return html`<div class="table-frame">
                     <table class="cards" aria-label="Keys">
-                        <thead><tr><th scope="col">Name</th><th scope="col">May</th><th scope="col">State</th><th scope="col">Made</th><th scope="col">Last used</th><th scope="col"><span class="visually-hidden">Revoke</span></th></tr></thead>
+                        <thead>
+                            <tr>
+                                <th scope="col">Name</th>
+                                <th scope="col">May</th>
+                                <th scope="col">State</th>
+                                <th scope="col">Made</th>
+                                <th scope="col">Last used</th>
+                                <th scope="col"><span class="visually-hidden">Revoke</span></th>
+                            </tr>
+                        </thead>
                         <tbody>
                             ${keys.map(
                                 (key) => html`<tr>
@@ -147,7 +176,8 @@ export const keysPage = {
 function state(key) {
     if (key.revoked_at) return html`<span class="badge failed">revoked</span>`;
     if (key.expires_at && Date.parse(key.expires_at) < Date.now()) return html`<span class="badge">expired</span>`;
-    if (key.expires_at) return html`<span class="badge granted">until ${new Date(key.expires_at).toLocaleDateString('en', { dateStyle: 'medium' })}</span>`;
+    if (key.expires_at)
+        return html`<span class="badge granted">until ${new Date(key.expires_at).toLocaleDateString('en', { dateStyle: 'medium' })}</span>`;
     return html`<span class="badge granted">in force</span>`;
 }
 
@@ -175,6 +205,10 @@ function quota(name, used, quota, text) {
     return html`<div class="panel tile">
         <span class="tile-name">${name}</span>
         <span class="tile-after">${used}</span>
-        ${quota.most === null ? html`<span class="sub">no limit</span>` : html`${bar(Math.min(1, quota.used / Math.max(1, quota.most)), name)}<span class="sub">of ${text(quota.most)}</span>`}
+        ${
+            quota.most === null
+                ? html`<span class="sub">no limit</span>`
+                : html`${bar(Math.min(1, quota.used / Math.max(1, quota.most)), name)}<span class="sub">of ${text(quota.most)}</span>`
+        }
     </div>`;
 }

@@ -5,13 +5,13 @@ import { get, post, Problem, remove } from '../server/api.js';
 import { poll } from '../server/poll.js';
 import { maySubmit } from '../server/session.js';
 import { go, setTitle } from '../router.js';
-import { bytes, percent, prose, short, time, whole } from '../text.js';
+import { bytes, prose, time, whole } from '../text.js';
 import { GraphView } from '../model/graph.js';
 import { howMuch } from '../model/how-much.js';
 import { hues, layerTable } from '../model/layers.js';
 import { copyable } from '../view/copy.js';
 import { ask } from '../view/dialog.js';
-import { loading, problemPanel, wordsOf } from '../view/panel.js';
+import { loading, problemPanel, warnings, wordsOf } from '../view/panel.js';
 import { hasEnded } from '../view/status.js';
 
 /** @import { Model, Summary } from '../types.js' */
@@ -68,12 +68,14 @@ export const modelPage = {
                         <h1>${model.name ?? 'Unnamed model'}</h1>
                         <p class="under-title">${copyable(model.id, 'the model’s id')}</p>
                     </div>
-                    ${maySubmit()
-                        ? html`<div class="actions">
+                    ${
+                        maySubmit()
+                            ? html`<div class="actions">
                               <a class="button primary" href="/submit?model=${model.id}">Prune it</a>
                               <button class="danger-quiet" @click=${erase}>Delete</button>
                           </div>`
-                        : null}
+                            : null
+                    }
                 </div>
                 ${problem ? problemPanel(problem, 'What is below may be old.') : null} ${inspection(model)}
                 <dl class="panel facts wide">
@@ -92,7 +94,8 @@ export const modelPage = {
         /** @param {Model} model */
         function inspection({ inspection, summary }) {
             if (summary || !inspection) return null;
-            if (!hasEnded(inspection.status)) return html`<p class="panel notice" role="status">The model is being inspected; that takes some seconds.</p>`;
+            if (!hasEnded(inspection.status))
+                return html`<p class="panel notice" role="status">The model is being inspected; that takes some seconds.</p>`;
             if (!inspection.error) return null;
             const { title, detail, hint } = inspection.error;
             return html`<section class="panel problem" role="alert">
@@ -100,8 +103,9 @@ export const modelPage = {
                     <p>${prose(detail)}</p>
                     ${hint ? html`<p class="hint">${prose(hint)}</p>` : null}
                 </section>
-                ${maySubmit()
-                    ? html`<form class="panel form" @submit=${inspectAgain} novalidate>
+                ${
+                    maySubmit()
+                        ? html`<form class="panel form" @submit=${inspectAgain} novalidate>
                           <div class="field">
                               <label for="shape">Input shape</label>
                               <input id="shape" placeholder="3, 224, 224" autocomplete="off" aria-describedby="shape-help shape-problem" aria-invalid=${shapeProblem ? 'true' : 'false'} />
@@ -110,21 +114,31 @@ export const modelPage = {
                           </div>
                           <div class="actions"><button class="primary">Inspect again</button></div>
                       </form>`
-                    : null}`;
+                        : null
+                }`;
         }
 
         /** @param {SubmitEvent} event */
         async function inspectAgain(event) {
             event.preventDefault();
             const field = /** @type {HTMLInputElement} */ (host.querySelector('#shape'));
-            const shape = field.value.split(/[\s,x×]+/).filter(Boolean).map(Number);
+            const shape = field.value
+                .split(/[\s,x×]+/)
+                .filter(Boolean)
+                .map(Number);
             shapeProblem = '';
             try {
-                if (shape.length === 0 || shape.some((size) => !Number.isInteger(size) || size < 1)) throw new Error('The shape must be whole numbers, such as 3, 224, 224.');
+                if (shape.length === 0 || shape.some((size) => !Number.isInteger(size) || size < 1))
+                    throw new Error('The shape must be whole numbers, such as 3, 224, 224.');
                 await post(`${path}/inspect`, { input_shape: shape });
                 asking.soon();
             } catch (error) {
-                shapeProblem = error instanceof Problem ? error.document.detail : error instanceof Error ? error.message : String(error);
+                shapeProblem =
+                    error instanceof Problem
+                        ? error.document.detail
+                        : error instanceof Error
+                          ? error.message
+                          : String(error);
             }
             draw();
         }
@@ -144,7 +158,7 @@ export const modelPage = {
                 <dd>${prunable.length} that can be pruned, ${whole(summary.base.channels)} channels</dd>
                 <dt>Configurations</dt>
                 <dd>about 10<sup>${Math.round(summary.log10_space)}</sup></dd>
-                ${summary.export ? html`<dt>Comes back as</dt><dd>${summary.export.kind === 'patched' ? 'your own program, minus channels' : html`a recording of one run${summary.export.reason ? html`: ${prose(summary.export.reason)}` : null}`}</dd>` : null}`;
+                ${summary.export ? html`<dt>Comes back as</dt><dd>${exportText(summary.export)}</dd>` : null}`;
         }
 
         /** @param {Summary} summary */
@@ -165,20 +179,8 @@ export const modelPage = {
                         start: maySubmit() ? () => go(`/submit?model=${id}&${metric}=${share.toFixed(3)}`) : null,
                     })}
                 </section>
-                ${summary.advice.length > 0 ? html`<section class="panel warnings"><h2>Advice</h2><ul>${summary.advice.map((text) => html`<li>${prose(text)}</li>`)}</ul></section>` : null}
-                ${summary.obstacles.length > 0
-                    ? html`<section>
-                          <h2>Obstacles</h2>
-                          <div class="table-frame" tabindex="0" role="region" aria-label="Obstacles">
-                              <table class="dense">
-                                  <thead><tr><th scope="col">At</th><th scope="col">Why no channel can be cut</th><th scope="col" class="number">Channels held</th></tr></thead>
-                                  <tbody>
-                                      ${summary.obstacles.map((obstacle) => html`<tr><th scope="row"><span class="mono name">${obstacle.node}</span><span class="sub">${obstacle.operator}</span></th><td>${prose(obstacle.reason)}</td><td class="number">${whole(obstacle.channels)}</td></tr>`)}
-                                  </tbody>
-                              </table>
-                          </div>
-                      </section>`
-                    : null}
+                ${summary.advice.length > 0 ? warnings('Advice', summary.advice) : null}
+                ${summary.obstacles.length > 0 ? obstacles(summary.obstacles) : null}
                 <section>
                     <h2>Graph</h2>
                     <div id="graph" class="panel graph-panel"></div>
@@ -189,15 +191,19 @@ export const modelPage = {
                         draw();
                     })}
                 </section>
-                ${summary.specialisations.length > 0
-                    ? html`<details class="panel"><summary>Branches that depend on the size of the input (${summary.specialisations.length})</summary><ul>${summary.specialisations.map((text) => html`<li class="mono">${text}</li>`)}</ul></details>`
-                    : null}
-                <p class="muted">${percent(summary.reachable.flops_reduction)} of ${short(summary.base.macs)} MACs can go under the constraints that hold by default.</p>
+                ${summary.specialisations.length > 0 ? branches(summary.specialisations) : null}
             `;
         }
 
         async function erase() {
-            if (!(await ask({ title: 'Delete this model?', text: 'Jobs that have ended keep their reports and files.', yes: 'Delete it' }))) return;
+            if (
+                !(await ask({
+                    title: 'Delete this model?',
+                    text: 'Jobs that have ended keep their reports and files.',
+                    yes: 'Delete it',
+                }))
+            )
+                return;
             try {
                 await remove(path);
                 go('/models');
@@ -213,3 +219,44 @@ export const modelPage = {
         };
     },
 };
+
+/** @param {NonNullable<Summary['export']>} found */
+function exportText({ kind, reason }) {
+    if (kind === 'patched') return 'your own program, minus channels';
+    return html`a recording of one run${reason ? html`: ${prose(reason)}` : null}`;
+}
+
+/** @param {Summary['obstacles']} found */
+function obstacles(found) {
+    return html`<section>
+        <h2>Obstacles</h2>
+        <div class="table-frame" tabindex="0" role="region" aria-label="Obstacles">
+            <table class="dense">
+                <thead>
+                    <tr>
+                        <th scope="col">At</th>
+                        <th scope="col">Why no channel can be cut</th>
+                        <th scope="col" class="number">Channels held</th>
+                    </tr>
+                </thead>
+                <tbody>
+                    ${found.map(
+                        ({ node, operator, reason, channels }) => html`<tr>
+                            <th scope="row"><span class="mono name">${node}</span><span class="sub">${operator}</span></th>
+                            <td>${prose(reason)}</td>
+                            <td class="number">${whole(channels)}</td>
+                        </tr>`,
+                    )}
+                </tbody>
+            </table>
+        </div>
+    </section>`;
+}
+
+/** @param {string[]} found */
+function branches(found) {
+    return html`<details class="panel">
+        <summary>Branches that depend on the size of the input (${found.length})</summary>
+        <ul>${found.map((text) => html`<li class="mono">${text}</li>`)}</ul>
+    </details>`;
+}

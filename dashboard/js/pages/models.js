@@ -24,10 +24,15 @@ export const modelsPage = {
         let problem = null;
         const asking = poll(
             async (signal) => {
-                page = await get(`/v1/models?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ''}`, signal);
+                page = await get(
+                    `/v1/models?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ''}`,
+                    signal,
+                );
                 problem = null;
                 draw();
-                return page?.items.some(({ inspection }) => inspection && !hasEnded(inspection.status)) ? WHILE_INSPECTED : null;
+                return page?.items.some(({ inspection }) => inspection && !hasEnded(inspection.status))
+                    ? WHILE_INSPECTED
+                    : null;
             },
             (error) => {
                 problem = error;
@@ -47,7 +52,11 @@ export const modelsPage = {
         function list(page) {
             if (page.items.length === 0) {
                 const action = maySubmit() ? html`<a class="button primary" href="/submit">New job</a>` : undefined;
-                return emptyPanel(after ? 'No older models' : 'No models yet', 'A model comes with the first job that prunes it.', action);
+                return emptyPanel(
+                    after ? 'No older models' : 'No models yet',
+                    'A model comes with the first job that prunes it.',
+                    action,
+                );
             }
             return html`<div class="table-frame">
                     <table class="cards" aria-label="Models">
@@ -85,7 +94,7 @@ function row(model) {
             <span class="sub"><span class="mono" title=${model.id}>${shortId(model.id)}</span></span>
         </td>
         <td data-label="Size" class="nowrap"><span>${bytes(model.bytes)}</span></td>
-        <td data-label="Costs">${summary ? html`<span>${short(summary.base.macs)} MACs<span class="sub">${short(summary.base.params)} parameters</span></span>` : html`<span class="muted">${state(model)}</span>`}</td>
+        <td data-label="Costs">${summary ? costs(summary.base) : html`<span class="muted">${state(model)}</span>`}</td>
         <td data-label="Could go"><span>${summary ? `${percent(summary.reachable.flops_reduction)} of the MACs` : '–'}</span></td>
         <td data-label="Uploaded" class="nowrap"><span>${time(model.created_at)}</span></td>
     </tr>`;
@@ -96,4 +105,9 @@ function state({ inspection }) {
     if (!inspection) return 'not inspected';
     if (inspection.error) return inspection.error.title;
     return hasEnded(inspection.status) ? 'not inspected' : 'is being inspected';
+}
+
+/** @param {import('../types.js').Costs} base */
+function costs({ macs, params }) {
+    return html`<span>${short(macs)} MACs<span class="sub">${short(params)} parameters</span></span>`;
 }

@@ -156,12 +156,18 @@ export const submitPage = {
             general = '';
             hint = '';
             spec.target = { ...spec.target, [metric]: share };
-            if (!model && !earlier) problems.set('model_id', 'A job needs a model: drop a file or choose one that is there.');
+            if (!model && !earlier)
+                problems.set('model_id', 'A job needs a model: drop a file or choose one that is there.');
             if (problems.size > 0) return point();
             const wasOff = earlier !== null && (earlier.spec.fine_tune ?? null) === null;
             if (wasOff && draft.off.has('fine_tune')) delete spec.fine_tune;
             if (wasOff && !draft.off.has('fine_tune')) spec.fine_tune ??= {};
-            const body = { ...(clone ? { clone_of: clone } : {}), ...(model ? { model_id: model.id } : {}), ...datasetOf(), ...spec };
+            const body = {
+                ...(clone ? { clone_of: clone } : {}),
+                ...(model ? { model_id: model.id } : {}),
+                ...datasetOf(),
+                ...spec,
+            };
             isBusy = true;
             draw();
             try {
@@ -187,7 +193,10 @@ export const submitPage = {
         function point() {
             draw();
             const path = [...problems.keys()][0];
-            const element = path === undefined ? host.querySelector('#general') : host.querySelector(`#${path === 'model_id' ? 'model' : CSS.escape(idOf(path))}`);
+            const element =
+                path === undefined
+                    ? host.querySelector('#general')
+                    : host.querySelector(`#${path === 'model_id' ? 'model' : CSS.escape(idOf(path))}`);
             const section = element?.closest('details');
             if (section) section.open = true;
             if (element instanceof HTMLElement) {
@@ -202,14 +211,17 @@ export const submitPage = {
             if (node.startsWith('target.') && node !== 'target.max_metric_drop') return 'target';
             if (node === 'model_id' || node === 'dataset_id') return node;
             let path = node;
-            while (path.includes('.') && !host.querySelector(`#${CSS.escape(idOf(path))}`)) path = path.slice(0, path.lastIndexOf('.'));
+            while (path.includes('.') && !host.querySelector(`#${CSS.escape(idOf(path))}`))
+                path = path.slice(0, path.lastIndexOf('.'));
             return path;
         }
 
         /** @param {string} node */
         function hasField(node) {
             const path = fieldOf(node);
-            return path === 'target' || path === 'model_id' || host.querySelector(`#${CSS.escape(idOf(path))}`) !== null;
+            return (
+                path === 'target' || path === 'model_id' || host.querySelector(`#${CSS.escape(idOf(path))}`) !== null
+            );
         }
 
         function draw() {
@@ -219,11 +231,15 @@ export const submitPage = {
 
         function page() {
             const title = earlier ? html`<h1>Clone of ${earlier.name ?? 'a job'}</h1>` : html`<h1>New job</h1>`;
-            if (!api) return html`${title}${problem ? problemPanel(problem, 'It is asked again in a moment.') : loading('the form')}`;
+            if (!api)
+                return html`${title}${problem ? problemPanel(problem, 'It is asked again in a moment.') : loading('the form')}`;
             const properties = api.components.schemas.JobSpec.properties ?? {};
             const form = { api, draft, problems, earlier: earlier?.spec ?? null, changed: draw };
-            const rest = Object.entries(properties).filter(([name]) => !ESSENTIALS.includes(name) && !APART.includes(name));
-            const isSection = (/** @type {[string, Schema]} */ [name, schema]) => !AS_JSON.includes(name) && shapeOf(schema, form.api).kind === 'object';
+            const rest = Object.entries(properties).filter(
+                ([name]) => !ESSENTIALS.includes(name) && !APART.includes(name),
+            );
+            const isSection = (/** @type {[string, Schema]} */ [name, schema]) =>
+                !AS_JSON.includes(name) && shapeOf(schema, form.api).kind === 'object';
             const order = Object.keys(SECTIONS);
             const place = (/** @type {string} */ name) => (order.includes(name) ? order.indexOf(name) : order.length);
             const sections = rest.filter(isSection).sort(([a], [b]) => place(a) - place(b));
@@ -232,15 +248,26 @@ export const submitPage = {
             const essential = (name) => field(form, name, properties[name]);
             return html`
                 <div class="title">
-                    <div>${title}${earlier ? html`<p class="muted">Made from <a class="mono" href="/jobs/${earlier.id}">${shortId(earlier.id)}</a>: what is not changed here stays as it was there.</p>` : null}</div>
+                    <div>${title}${earlier ? madeFrom(earlier) : null}</div>
                 </div>
                 <form class="submit" @submit=${submit} novalidate aria-label="Job">
                     <section class="panel">
                         <h2>Files</h2>
                         <div class="drops">
-                            <div>${modelDrop.draw(toldOfModel())} ${choice('model', models, model, (found) => { model = found; watchInspection(); })}
+                            <div>${modelDrop.draw(toldOfModel())} ${choice('model', models, model, (found) => {
+                                model = found;
+                                watchInspection();
+                            })}
                                 <p class="field-problem" id="field-model_id" tabindex="-1" role="alert">${problems.get('model_id') ?? ''}</p></div>
-                            <div>${datasetDrop.draw(toldOfDataset())} ${choice('dataset', datasets, hasDataset ? dataset : null, (found) => { dataset = found; hasDataset = found !== null; })}</div>
+                            <div>${datasetDrop.draw(toldOfDataset())} ${choice(
+                                'dataset',
+                                datasets,
+                                hasDataset ? dataset : null,
+                                (found) => {
+                                    dataset = found;
+                                    hasDataset = found !== null;
+                                },
+                            )}</div>
                         </div>
                     </section>
                     <section class="panel">
@@ -257,7 +284,16 @@ export const submitPage = {
                         <h2>Everything else</h2>
                         <p class="help">All of it has a default; what is written here takes its place.</p>
                         ${fineTune(form, properties.fine_tune)}
-                        ${sections.map(([name, schema]) => section(name, SECTIONS[name] ?? shapeOf(schema, form.api).description, draft.count(name), hasProblem(name), field(form, name, schema)))}
+                        ${sections.map(([name, schema]) => {
+                            const description = SECTIONS[name] ?? shapeOf(schema, form.api).description;
+                            return section(
+                                name,
+                                description,
+                                draft.count(name),
+                                hasProblem(name),
+                                field(form, name, schema),
+                            );
+                        })}
                         ${section(
                             'more',
                             'Input shapes, seed, labels, priority, limits and a configuration to replay.',
@@ -267,8 +303,13 @@ export const submitPage = {
                         )}
                     </section>
                     <div class="submit-end">
-                        <div id="general" tabindex="-1" role="alert">${general ? html`<p class="field-problem">${prose(general)}</p>` : null}${hint ? html`<p class="help">${prose(hint)}</p>` : null}</div>
-                        <button class="primary" ?disabled=${isBusy || modelDrop.share !== null || datasetDrop.share !== null}>${isBusy ? 'Submitting …' : 'Submit the job'}</button>
+                        <div id="general" tabindex="-1" role="alert">
+                            ${general ? html`<p class="field-problem">${prose(general)}</p>` : null}
+                            ${hint ? html`<p class="help">${prose(hint)}</p>` : null}
+                        </div>
+                        <button class="primary" ?disabled=${isBusy || modelDrop.share !== null || datasetDrop.share !== null}>
+                            ${isBusy ? 'Submitting …' : 'Submit the job'}
+                        </button>
                     </div>
                 </form>
             `;
@@ -288,7 +329,11 @@ export const submitPage = {
          */
         function section(name, description, count, isWrong, content) {
             return html`<details class="section">
-                <summary><span class="section-name">${capital(words(name))}</span><span class="help">${prose(description)}</span> ${count > 0 ? html`<span class="chip">${count} set</span>` : null} ${isWrong ? html`<span class="failure">needs a look</span>` : null}</summary>
+                <summary>
+                    <span class="section-name">${capital(words(name))}</span><span class="help">${prose(description)}</span>
+                    ${count > 0 ? html`<span class="chip">${count} set</span>` : null}
+                    ${isWrong ? html`<span class="failure">needs a look</span>` : null}
+                </summary>
                 ${content}
             </details>`;
         }
@@ -306,7 +351,13 @@ export const submitPage = {
             };
             const content = html`<label class="check"><input type="checkbox" .checked=${live(isOn)} @change=${toggle} />Fine-tune what was pruned</label>
                 ${isOn ? field(form, 'fine_tune', withoutDescription(form, schema)) : html`<p class="help">The network is pruned and repaired, and not trained.</p>`}`;
-            return section('fine tune', 'Training of the networks that were cut.', draft.count('fine_tune'), hasProblem('fine_tune'), content);
+            return section(
+                'fine tune',
+                'Training of the networks that were cut.',
+                draft.count('fine_tune'),
+                hasProblem('fine_tune'),
+                content,
+            );
         }
 
         /**
@@ -329,13 +380,17 @@ export const submitPage = {
             return html`<div class="target">
                 <div class="field">
                     <label for="metric">Remove of the</label>
-                    <select id="metric" .value=${live(metric)} @change=${(/** @type {Event} */ event) => { metric = /** @type {HTMLSelectElement} */ (event.target).value; draw(); }}>
+                    <select id="metric" .value=${live(metric)} @change=${(/** @type {Event} */ event) => {
+                        metric = /** @type {HTMLSelectElement} */ (event.target).value;
+                        draw();
+                    }}>
                         ${Object.entries(METRICS).map(([name, text]) => html`<option value=${name} ?selected=${name === metric}>${text}</option>`)}
                     </select>
                 </div>
                 <div class="field">
                     <label for="field-target">Percent</label>
-                    <input id="field-target" inputmode="decimal" type="number" min="0" max="100" step="any" aria-invalid=${wrong ? 'true' : 'false'} aria-describedby="target-problem target-help" .value=${live(String(Math.round(share * 1e6) / 1e4))} @input=${set} />
+                    <input id="field-target" inputmode="decimal" type="number" min="0" max="100" step="any"
+                        aria-invalid=${wrong ? 'true' : 'false'} aria-describedby="target-problem target-help" .value=${live(String(Math.round(share * 1e6) / 1e4))} @input=${set} />
                 </div>
                 <div class="field grows">
                     <label for="target-range" class="visually-hidden">Percent, as a slider</label>
@@ -351,9 +406,15 @@ export const submitPage = {
          * @param {boolean} isTooMuch
          */
         function targetHelp(reachable, isTooMuch) {
-            if (isTooMuch) return html`<span class="failure">At most ${percent(reachable)} can be reached under the default constraints.</span>`;
+            if (isTooMuch)
+                return html`<span class="failure">At most ${percent(reachable)} can be reached under the default constraints.</span>`;
             const base = model?.summary?.base;
-            const left = base && metric === 'flops_reduction' ? `${short(base.macs)} MACs become ${short(base.macs * (1 - share))}. ` : base && metric === 'params_reduction' ? `${short(base.params)} parameters become ${short(base.params * (1 - share))}. ` : '';
+            const left =
+                base && metric === 'flops_reduction'
+                    ? `${short(base.macs)} MACs become ${short(base.macs * (1 - share))}. `
+                    : base && metric === 'params_reduction'
+                      ? `${short(base.params)} parameters become ${short(base.params * (1 - share))}. `
+                      : '';
             return `${left}${reachable === null ? '' : `Up to ${percent(reachable)} can be reached.`}`;
         }
 
@@ -374,7 +435,11 @@ export const submitPage = {
             if (!dataset || !hasDataset) return null;
             const { samples, sample_shape, sample_dtype, labelled, classes } = dataset.summary;
             const counts = samples.train + samples.val + samples.test;
-            const what = [`${counts} samples of ${sample_shape.join(' × ')} ${sample_dtype}`, classes ? `${classes} classes` : labelled ? 'with labels' : 'without labels', bytes(dataset.bytes)];
+            const what = [
+                `${counts} samples of ${sample_shape.join(' × ')} ${sample_dtype}`,
+                classes ? `${classes} classes` : labelled ? 'with labels' : 'without labels',
+                bytes(dataset.bytes),
+            ];
             return html`<p class="told" id="dataset-told"><strong>${dataset.name ?? shortId(dataset.id)}</strong><span class="sub">${what.join(', ')}</span></p>`;
         }
 
@@ -406,7 +471,8 @@ export const submitPage = {
         /** @param {DragEvent} event */
         const dropAnywhere = (event) => {
             event.preventDefault();
-            for (const file of event.dataTransfer?.files ?? []) (/\.(pt|pth|ts|jit|torchscript)$/i.test(file.name) ? modelDrop : datasetDrop).take(file);
+            for (const file of event.dataTransfer?.files ?? [])
+                (/\.(pt|pth|ts|jit|torchscript)$/i.test(file.name) ? modelDrop : datasetDrop).take(file);
         };
         document.addEventListener('dragover', keep);
         document.addEventListener('drop', dropAnywhere);
@@ -422,3 +488,10 @@ export const submitPage = {
         };
     },
 };
+
+/** @param {Job} job */
+function madeFrom({ id }) {
+    return html`<p class="muted">
+        Made from <a class="mono" href="/jobs/${id}">${shortId(id)}</a>: what is not changed here stays as it was there.
+    </p>`;
+}

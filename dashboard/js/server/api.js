@@ -18,7 +18,13 @@ export class Problem extends Error {
 
     /** Whether the server could not be reached or is not ready, so that it is worth trying again. */
     get isPassing() {
-        return this.status === 0 || this.status === 429 || this.status === 502 || this.status === 503 || this.status === 504;
+        return (
+            this.status === 0 ||
+            this.status === 429 ||
+            this.status === 502 ||
+            this.status === 503 ||
+            this.status === 504
+        );
     }
 }
 
@@ -69,7 +75,12 @@ async function request(method, path, body, signal) {
     if (method !== 'GET' && csrfToken()) headers['x-csrf-token'] = /** @type {string} */ (csrfToken());
     let response;
     try {
-        response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+        response = await fetch(path, {
+            method,
+            headers,
+            signal,
+            body: body === undefined ? undefined : JSON.stringify(body),
+        });
     } catch (error) {
         if (signal?.aborted) throw error;
         throw new Problem(UNREACHABLE);
@@ -89,7 +100,12 @@ function answerOf(status, text, path) {
     try {
         document = JSON.parse(text);
     } catch {
-        document = { code: 'unknown', title: `Error ${status}`, status, detail: `The server answered with status ${status}.` };
+        document = {
+            code: 'unknown',
+            title: `Error ${status}`,
+            status,
+            detail: `The server answered with status ${status}.`,
+        };
     }
     if (status === 401 && path !== '/v1/session') sessionIsOver();
     throw new Problem(document);

@@ -44,7 +44,8 @@ export class Drop {
             if (sending.signal.aborted) return;
             const { detail, hint } = wordsOf(error);
             this.problem = detail;
-            this.hint = hint ?? (error instanceof Problem && error.isPassing ? 'Choose the file again to try again.' : '');
+            this.hint =
+                hint ?? (error instanceof Problem && error.isPassing ? 'Choose the file again to try again.' : '');
         }
         this.share = null;
         this.options.changed();
@@ -90,19 +91,25 @@ export class Drop {
             if (file) this.take(file);
             field.value = '';
         };
-        return html`<div class="drop ${this.isAimed ? 'aimed' : ''} ${this.problem ? 'wrong' : ''}" id="${id}-drop" @dragover=${aim} @dragleave=${() => this.#aim(false)} @drop=${drop}>
+        return html`<div class="drop ${this.isAimed ? 'aimed' : ''} ${this.problem ? 'wrong' : ''}" id="${id}-drop"
+            @dragover=${aim} @dragleave=${() => this.#aim(false)} @drop=${drop}>
             <div class="field">
                 <label for=${id}>${label}</label>
-                <input id=${id} type="file" accept=${accept} aria-describedby="${id}-help ${id}-problem" aria-invalid=${this.problem ? 'true' : 'false'} @change=${choose} />
+                <input id=${id} type="file" accept=${accept}
+                    aria-describedby="${id}-help ${id}-problem" aria-invalid=${this.problem ? 'true' : 'false'} @change=${choose} />
                 <p class="help" id="${id}-help">${help}</p>
-                ${isSending
-                    ? html`${bar(this.share, `Upload of ${this.file?.name}`)}<p class="sub">${this.share === 1 ? 'The server looks at' : `${percent(this.share, 0)} sent of`} ${this.file?.name}, ${bytes(this.file?.size)}</p>`
-                    : null}
+                ${isSending ? this.#sent() : null}
                 <p class="field-problem" id="${id}-problem" role="alert">${prose(this.problem)}</p>
                 ${this.hint ? html`<p class="help">${prose(this.hint)}</p>` : null}
                 ${!isSending && !this.problem ? told : null}
             </div>
         </div>`;
+    }
+
+    #sent() {
+        const { name, size } = this.file ?? { name: '', size: 0 };
+        const how = this.share === 1 ? 'The server looks at' : `${percent(this.share, 0)} sent of`;
+        return html`${bar(this.share, `Upload of ${name}`)}<p class="sub">${how} ${name}, ${bytes(size)}</p>`;
     }
 
     /** @param {boolean} isAimed */

@@ -77,8 +77,10 @@ function control(form, path, shape, id, isWrong) {
         const options = shape.kind === 'boolean' ? ['true', 'false'] : shape.options;
         /** @param {string} option */
         const name = (option) => ({ true: 'yes', false: 'no' })[option] ?? words(option);
+        const nothing = shape.isNullable ? 'not set' : 'as usual';
+        const unsaid = usual === '' ? nothing : `${name(usual)} (${form.earlier ? 'as before' : 'default'})`;
         return html`<select id=${id} aria-describedby=${described} aria-invalid=${invalid} .value=${live(text)} @change=${write}>
-            <option value="">${usual === '' ? (shape.isNullable ? 'not set' : 'as usual') : `${name(usual)} (${form.earlier ? 'as before' : 'default'})`}</option>
+            <option value="">${unsaid}</option>
             ${options.map((option) => html`<option value=${option} ?selected=${option === text}>${name(option)}</option>`)}
         </select>`;
     }
@@ -91,15 +93,21 @@ function control(form, path, shape, id, isWrong) {
             changed();
         };
         return html`<div class="choices" role="group" aria-labelledby="${id}-label" aria-describedby=${described} id=${id}>
-            ${shape.options.map((option) => html`<label class="check"><input type="checkbox" .checked=${live(chosen.includes(option))} @change=${() => toggle(option)} />${words(option)}</label>`)}
+            ${shape.options.map(
+                (option) => html`<label class="check">
+                    <input type="checkbox" .checked=${live(chosen.includes(option))} @change=${() => toggle(option)} />${words(option)}
+                </label>`,
+            )}
         </div>`;
     }
     if (shape.kind === 'lines' || shape.kind === 'json') {
         const hint = usual || (shape.kind === 'lines' ? 'one a line' : 'JSON');
-        return html`<textarea id=${id} rows="2" aria-describedby=${described} aria-invalid=${invalid} placeholder=${hint} spellcheck="false" .value=${live(text)} @input=${write}></textarea>`;
+        return html`<textarea id=${id} rows="2"
+            aria-describedby=${described} aria-invalid=${invalid} placeholder=${hint} spellcheck="false" .value=${live(text)} @input=${write}></textarea>`;
     }
     const mode = shape.kind === 'number' ? 'decimal' : shape.kind === 'integer' ? 'numeric' : 'text';
-    return html`<input id=${id} inputmode=${mode} aria-describedby=${described} aria-invalid=${invalid} placeholder=${usual} autocomplete="off" spellcheck="false" .value=${live(text)} @input=${write} />`;
+    return html`<input id=${id} inputmode=${mode}
+        aria-describedby=${described} aria-invalid=${invalid} placeholder=${usual} autocomplete="off" spellcheck="false" .value=${live(text)} @input=${write} />`;
 }
 
 /**

@@ -51,7 +51,8 @@ function isNull(schema) {
  */
 function kindOf(schema, api) {
     if (schema.enum) return { kind: 'choice', options: schema.enum };
-    if (schema.type === 'object' && schema.properties && Object.keys(schema.properties).length > 0) return { kind: 'object', options: [] };
+    if (schema.type === 'object' && schema.properties && Object.keys(schema.properties).length > 0)
+        return { kind: 'object', options: [] };
     if (schema.type === 'boolean') return { kind: 'boolean', options: [] };
     if (schema.type === 'integer' || schema.type === 'number') return { kind: schema.type, options: [] };
     if (schema.type === 'string') return { kind: 'text', options: [] };
@@ -63,7 +64,8 @@ function kindOf(schema, api) {
     }
     const alternatives = schema.oneOf ?? [];
     if (alternatives.length > 0 && alternatives.some(isListOfNumbers)) return { kind: 'numbers', options: [] };
-    if (alternatives.some(({ type }) => type === 'boolean') && alternatives.some(({ type }) => type === 'string')) return { kind: 'choice', options: ['auto', 'true', 'false'] };
+    if (alternatives.some(({ type }) => type === 'boolean') && alternatives.some(({ type }) => type === 'string'))
+        return { kind: 'choice', options: ['auto', 'true', 'false'] };
     return { kind: 'json', options: [] };
 }
 
@@ -88,13 +90,24 @@ export function valueOf({ kind, options }, text) {
         return { value: number };
     }
     if (kind === 'boolean') return { value: trimmed === 'true' };
-    if (kind === 'choice' && options.includes('true')) return { value: trimmed === 'auto' ? trimmed : trimmed === 'true' };
+    if (kind === 'choice' && options.includes('true'))
+        return { value: trimmed === 'auto' ? trimmed : trimmed === 'true' };
     if (kind === 'choice' || kind === 'text') return { value: trimmed };
     if (kind === 'choices') return { value: trimmed === '' ? [] : trimmed.split(',') };
-    if (kind === 'lines') return { value: trimmed.split('\n').map((line) => line.trim()).filter(Boolean) };
+    if (kind === 'lines')
+        return {
+            value: trimmed
+                .split('\n')
+                .map((line) => line.trim())
+                .filter(Boolean),
+        };
     if (kind === 'numbers' && !trimmed.startsWith('[')) {
-        const numbers = trimmed.split(/[\s,;×]+/).filter(Boolean).map(Number);
-        if (numbers.length === 0 || !numbers.every(Number.isFinite)) return { error: 'Numbers are expected, with commas between them.' };
+        const numbers = trimmed
+            .split(/[\s,;×]+/)
+            .filter(Boolean)
+            .map(Number);
+        if (numbers.length === 0 || !numbers.every(Number.isFinite))
+            return { error: 'Numbers are expected, with commas between them.' };
         return { value: numbers };
     }
     try {
@@ -114,6 +127,7 @@ export function textOf({ kind }, value) {
     if (value === undefined || value === null) return '';
     if (kind === 'lines' && Array.isArray(value)) return value.join('\n');
     if (kind === 'choices' && Array.isArray(value)) return value.join(',');
-    if (kind === 'numbers' && Array.isArray(value) && value.every((item) => typeof item === 'number')) return value.join(', ');
+    if (kind === 'numbers' && Array.isArray(value) && value.every((item) => typeof item === 'number'))
+        return value.join(', ');
     return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

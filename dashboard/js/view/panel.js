@@ -40,3 +40,14 @@ export function emptyPanel(title, text, action) {
 export function loading(what) {
     return html`<p class="loading" role="status">Loading ${what} …</p>`;
 }
+
+/**
+ * @param {string} title
+ * @param {string[]} texts
+ */
+export function warnings(title, texts) {
+    return html`<section class="panel warnings">
+        <h2>${title}</h2>
+        <ul>${texts.map((text) => html`<li>${prose(text)}</li>`)}</ul>
+    </section>`;
+}

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use secateur::access::Scope;
 use serde_json::{Value, json};
 
-use super::{bytes, server_and_tab, url};
+use super::{assert_accessible, bytes, server_and_tab, url};
 use crate::harness::{file_part, form};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,6 +13,7 @@ async fn an_administrator_signs_in_makes_a_key_and_revokes_it() {
     let (_, secret) = server.make_key("ours", Scope::Admin).await;
     tab.go(&url(&server, "/keys")).await;
     tab.until("location.pathname === '/sign-in'").await;
+    assert_accessible(&mut tab, "the page that asks for a key").await;
     tab.fill("#key", "sec_wrong").await;
     tab.press("Sign in").await;
     tab.until("document.querySelector('#key-problem').innerText.length > 0").await;
@@ -28,6 +29,7 @@ async fn an_administrator_signs_in_makes_a_key_and_revokes_it() {
     client.get("/v1/jobs").await.expect(StatusCode::OK);
     tab.until("document.querySelectorAll('table.cards tbody tr').length === 2").await;
     assert_eq!(tab.value("document.querySelector('table.cards b')").await, Value::Null);
+    assert_accessible(&mut tab, "keys").await;
     tab.click("[aria-label='Revoke <b>machine</b>']").await;
     tab.press("Revoke it").await;
     tab.until("[...document.querySelectorAll('.badge')].some((badge) => badge.innerText === 'revoked')").await;

@@ -144,6 +144,7 @@ export type Dataset = {
         samples: { train: number; val: number; test: number };
         sample_shape: number[];
         sample_dtype: string;
+        layout: 'nchw' | 'nhwc' | 'as_is';
         labelled: boolean;
         classes: number | null;
     };

@@ -34,6 +34,8 @@ const SECTIONS = {
     webhook: 'Who is told when the job has ended.',
 };
 const CHOICES = 20;
+/** The code of an inspection that lacks the shape of the input. */
+const NO_SHAPE = 'input_shape';
 
 /** @type {import('../router.js').PageOf} */
 export const submitPage = {
@@ -65,6 +67,8 @@ export const submitPage = {
         let metric = named ?? 'flops_reduction';
         let share = named ? Number(query.get(named)) : 0.5;
         const draft = new Draft();
+        /** Models and data sets that were looked at together. @type {Set<string>} */
+        const inspected = new Set();
 
         const modelDrop = new Drop({
             id: 'model',
@@ -89,6 +93,7 @@ export const submitPage = {
             arrived(answer) {
                 dataset = answer;
                 hasDataset = true;
+                inspectAsDataset();
             },
         });
 
@@ -144,8 +149,25 @@ export const submitPage = {
                 if (model?.id !== id) return null;
                 model = found;
                 draw();
-                return hasEnded(found.inspection?.status ?? 'succeeded') ? null : 300;
+                if (!hasEnded(found.inspection?.status ?? 'succeeded')) return 300;
+                inspectAsDataset();
+                return null;
             });
+        }
+
+        /** A file that does not tell the shape of its input is inspected with that of the data set. */
+        async function inspectAsDataset() {
+            if (!model || !dataset || model.inspection?.error?.code !== NO_SHAPE) return;
+            const both = `${model.id} ${dataset.id}`;
+            if (inspected.has(both)) return;
+            inspected.add(both);
+            const shape = inputShape(dataset.summary);
+            // Without it nothing is shown before the job, which finds out by itself.
+            const found = await post(`/v1/models/${model.id}/inspect`, { input_shape: shape }).catch(() => null);
+            if (!found || isLeft || model.id !== found.id) return;
+            model = found;
+            draw();
+            watchInspection();
         }
 
         /** @param {SubmitEvent} event */
@@ -266,6 +288,7 @@ export const submitPage = {
                                 (found) => {
                                     dataset = found;
                                     hasDataset = found !== null;
+                                    inspectAsDataset();
                                 },
                             )}</div>
                         </div>
@@ -421,14 +444,9 @@ export const submitPage = {
         function toldOfModel() {
             if (!model) return null;
             const { name, id, summary, inspection } = model;
-            const what = summary
-                ? `${short(summary.base.macs)} MACs, ${short(summary.base.params)} parameters, ${summary.layers.length} layers`
-                : inspection?.error
-                  ? inspection.error.detail
-                  : inspection && !hasEnded(inspection.status)
-                    ? 'It is being inspected …'
-                    : '';
-            return html`<p class="told" id="model-told"><strong>${name ?? shortId(id)}</strong><span class="sub">${prose(what)}</span></p>`;
+            return html`<p class="told" id="model-told">
+                <strong>${name ?? shortId(id)}</strong><span class="sub">${prose(whatIsKnown(summary, inspection))}</span>
+            </p>`;
         }
 
         function toldOfDataset() {
@@ -494,4 +512,27 @@ function madeFrom({ id }) {
     return html`<p class="muted">
         Made from <a class="mono" href="/jobs/${id}">${shortId(id)}</a>: what is not changed here stays as it was there.
     </p>`;
+}
+
+/**
+ * @param {Model['summary']} summary
+ * @param {Model['inspection']} inspection
+ */
+function whatIsKnown(summary, inspection) {
+    if (summary) {
+        return `${short(summary.base.macs)} MACs, ${short(summary.base.params)} parameters, ${summary.layers.length} layers`;
+    }
+    if (inspection?.error?.code === NO_SHAPE) return 'Its file does not tell the shape of its input: a data set does.';
+    if (inspection?.error) return inspection.error.detail;
+    return inspection && !hasEnded(inspection.status) ? 'It is being inspected …' : '';
+}
+
+/**
+ * One sample as the model takes it: channels first.
+ *
+ * @param {Dataset['summary']} summary
+ */
+function inputShape({ sample_shape, layout }) {
+    if (layout === 'nhwc') return [sample_shape.at(-1), ...sample_shape.slice(0, -1)];
+    return layout === 'nchw' && sample_shape.length === 2 ? [1, ...sample_shape] : sample_shape;
 }

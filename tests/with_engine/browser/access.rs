@@ -62,12 +62,6 @@ async fn markup_in_names_stays_text() {
     let (server, _chromium, mut tab) = server_and_tab().await;
     let client = server.client();
     let markup = "<img src=x onerror=alert(1)><script>alert(2)</script>";
-    let spec = json!({
-        "name": markup, "labels": {"<i>key</i>": "<u onclick=alert(3)>value</u>"},
-        "target": {"flops_reduction": 0.5}, "method": "uniform", "fine_tune": null
-    });
-    let job = client.post_form("/v1/jobs", form(&spec).part("dataset", file_part("digits.npz"))).await;
-    let job = job.expect(StatusCode::ACCEPTED)["id"].as_str().unwrap().to_owned();
     tab.call(
         "Page.addScriptToEvaluateOnNewDocument",
         json!({"source": "window.alert = () => { window.struck = true; }"}),
@@ -76,6 +70,12 @@ async fn markup_in_names_stays_text() {
     tab.go(&url(&server, "/submit")).await;
     tab.drop_file("#model-drop", &format!("{markup}.pt"), &bytes("vgg-digits.pt")).await;
     tab.until("document.querySelector('#model-told')?.innerText.includes('<img src=x')").await;
+    let spec = json!({
+        "name": markup, "labels": {"<i>key</i>": "<u onclick=alert(3)>value</u>"},
+        "target": {"flops_reduction": 0.5}, "method": "uniform", "fine_tune": null
+    });
+    let job = client.post_form("/v1/jobs", form(&spec).part("dataset", file_part("digits.npz"))).await;
+    let job = job.expect(StatusCode::ACCEPTED)["id"].as_str().unwrap().to_owned();
     for path in ["/".to_owned(), format!("/jobs/{job}"), "/models".to_owned(), format!("/submit?clone={job}")] {
         tab.go(&url(&server, &path)).await;
         tab.until("document.body.innerText.includes('<img src=x onerror') || document.querySelector('option')?.text.includes('<img')").await;

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{server_and_tab, status, submit_long, url};
+use super::{server_and_tab, status, submit_long, url, wait_for_end};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_paused_resumed_and_cancelled() {
@@ -52,13 +52,14 @@ async fn a_page_that_is_loaded_again_in_the_middle_tells_all_from_the_beginning(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_is_told_and_survived() {
     let (mut server, _chromium, mut tab) = server_and_tab().await;
-    let job = submit_long(&server.client(), &json!({"fine_tune": {"epochs": 25, "batch_size": 128}})).await;
+    let job = submit_long(&server.client(), &json!({"fine_tune": {"epochs": 15, "batch_size": 128}})).await;
     tab.go(&url(&server, &format!("/jobs/{job}"))).await;
     tab.until("[...document.querySelectorAll('.timeline strong')].some((name) => name.innerText === 'Tune')").await;
     server.stop().await;
     tab.until_it_says("Live updates broke off").await;
     server.restart().await;
     tab.until("!document.body.innerText.includes('Live updates broke off')").await;
+    wait_for_end(&server.client(), &job).await;
     tab.until("document.querySelector('.badge')?.innerText === 'succeeded'").await;
     tab.until("document.querySelectorAll('.tile').length === 5").await;
     // Each stage is told once, also those whose events came before the restart.

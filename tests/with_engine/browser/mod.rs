@@ -54,9 +54,18 @@ async fn submit_long(client: &Client, more: &Value) -> String {
     job["id"].as_str().unwrap().to_owned()
 }
 
-async fn status(client: &Client, job: &str) -> String {
-    let job = client.get(&format!("/v1/jobs/{job}")).await.expect(StatusCode::OK);
+/// Waits for the end of a job, however long it takes.
+async fn wait_for_end(client: &Client, job: &str) {
+    while !["succeeded", "failed", "cancelled"].contains(&status_within(client, job, 30).await.as_str()) {}
+}
+
+async fn status_within(client: &Client, job: &str, seconds: u32) -> String {
+    let job = client.get(&format!("/v1/jobs/{job}?wait={seconds}")).await.expect(StatusCode::OK);
     job["status"].as_str().unwrap().to_owned()
+}
+
+async fn status(client: &Client, job: &str) -> String {
+    status_within(client, job, 0).await
 }
 
 fn bytes(name: &str) -> Vec<u8> {

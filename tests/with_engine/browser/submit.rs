@@ -3,16 +3,18 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{bytes, server_and_tab, shown_job, status, submit_long, url};
+use super::{bytes, server_and_tab, shown_job, status, submit_long, url, wait_for_end};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_dropped_and_the_job_is_watched_to_its_end() {
     let (server, _chromium, mut tab) = server_and_tab().await;
     tab.go(&url(&server, "/submit")).await;
     tab.drop_file("#model-drop", "small network.pt", &bytes("vgg-digits.pt")).await;
-    tab.until("document.querySelector('#model-told')?.innerText.includes('MACs')").await;
+    // The file does not tell the shape of its input; the data set does, so that the model is inspected as soon as both are there.
+    tab.until("document.querySelector('#model-told')?.innerText.includes('a data set does')").await;
     tab.drop_file("#dataset-drop", "digits.npz", &bytes("digits.npz")).await;
     tab.until("document.querySelector('#dataset-told')?.innerText.includes('10 classes')").await;
+    tab.until("document.querySelector('#model-told').innerText.includes('2.06\\u00a0M MACs')").await;
     tab.fill("#field-name", "from the page").await;
     tab.choose("#field-method", "sacp").await;
     tab.choose("#field-preset", "quick").await;
@@ -21,11 +23,14 @@ async fn files_are_dropped_and_the_job_is_watched_to_its_end() {
     tab.fill("#field-target", "60").await;
     tab.value("document.querySelector('#field-fine_tune').closest('details').open = true").await;
     tab.fill("#field-fine_tune-epochs", "2").await;
+    tab.value("document.querySelector('#field-search').closest('details').open = true").await;
+    tab.fill("#field-search-top_m", "6").await;
     tab.press("Submit the job").await;
 
     let job = shown_job(&mut tab).await;
     tab.until_it_says("from the page").await;
     tab.until("document.querySelectorAll('.timeline li').length >= 3").await;
+    wait_for_end(&server.client(), &job).await;
     tab.until("document.querySelector('.badge')?.innerText === 'succeeded'").await;
     tab.until("document.querySelectorAll('.tile').length === 5 && document.querySelectorAll('.point').length > 3")
         .await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{assert_accessible, server_and_tab, url};
+use super::{assert_accessible, server_and_tab, url, wait_for_end};
 use crate::harness::{Tab, TestServer, file_part, form};
 
 const WIDE: (u32, u32) = (1280, 900);
@@ -34,13 +34,8 @@ async fn pages(server: &TestServer) -> Vec<(&'static str, String)> {
         json!({"name": "too-much", "target": {"flops_reduction": 0.97}, "constraints": {"max_layer_reduction": 0.5}});
     let failed =
         client.post_form("/v1/jobs", form(&refused).part("dataset", dataset())).await.expect(StatusCode::ACCEPTED);
-    for path in [&job, failed["id"].as_str().unwrap()] {
-        loop {
-            let job = client.get(&format!("/v1/jobs/{path}?wait=30")).await.expect(StatusCode::OK);
-            if ["succeeded", "failed"].contains(&job["status"].as_str().unwrap()) {
-                break;
-            }
-        }
+    for job in [&job, failed["id"].as_str().unwrap()] {
+        wait_for_end(&client, job).await;
     }
     let long = json!({
         "name": "vgg-latency", "labels": {"team": "edge"}, "target": {"params_reduction": 0.7}, "method": "global_l2",

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt test-client
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt test-client test-browser screenshots
 
 ENV := . scripts/env.sh
 
@@ -25,6 +25,16 @@ test: ## format, lints, dependency rules, build, all tests, and a minute of fuzz
 
 test-fast: ## the inner loop: format, lints and all tests that need neither libtorch nor a browser
 	@scripts/test.sh --fast
+
+test-browser: ## the dashboard in Chromium, with real jobs, and what other sites' pages can do (BROWSER="submit")
+	@$(ENV); unset DATABASE_URL; SECATEUR_CHROMIUM="$$(scripts/setup-chromium.sh)"; SECATEUR_AXE="$$(scripts/setup-axe.sh)"; \
+	export SECATEUR_CHROMIUM SECATEUR_AXE; cargo build --workspace --bins; \
+	cargo test -p secateur --test server browser::$(BROWSER) -- --test-threads 1
+
+screenshots: ## pictures of every page of the dashboard, into docs/images (minutes)
+	@$(ENV); unset DATABASE_URL; SECATEUR_CHROMIUM="$$(scripts/setup-chromium.sh)"; export SECATEUR_CHROMIUM; \
+	cargo build --workspace --bins; \
+	SECATEUR_SCREENSHOTS="$$PWD/docs/images" cargo test -p secateur --test server with_engine::browser::view::pictures
 
 fuzz: ## everything that reads a stranger's bytes, a minute in all (FUZZ_SECONDS=3600 for longer, FUZZ_TARGETS="pickle code")
 	@scripts/fuzz.sh

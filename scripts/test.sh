@@ -28,7 +28,8 @@ check_all() {
     # Tests start their own database.
     unset DATABASE_URL
     SECATEUR_CHROMIUM="$(scripts/setup-chromium.sh)"
-    export SECATEUR_CHROMIUM
+    SECATEUR_AXE="$(scripts/setup-axe.sh)"
+    export SECATEUR_CHROMIUM SECATEUR_AXE
     local locked=()
     [ "${CI:-}" = true ] && locked=(--locked)
 
@@ -88,6 +89,18 @@ check_other_languages() {
     else
         LEFT_OUT+=("format and lints of Python and C++: ruff and clang-format cannot be fetched from here")
     fi
+    check_dashboard
+}
+
+# Only this wants Node.js.
+check_dashboard() {
+    local status=0
+    step scripts/check-dashboard.sh || status=$?
+    case "$status" in
+        0) ;;
+        3) LEFT_OUT+=("types of the dashboard: there is no Node.js here") ;;
+        *) return "$status" ;;
+    esac
 }
 
 # Licences, bans and sources need no network; advisories do, and the end of the run says when they could not be fetched.
@@ -111,8 +124,8 @@ run_tests() {
     log="$(mktemp)"
     if [ "$SECATEUR_CHROMIUM" = none ]; then
         printf '\n==> tests with a browser: left out, since SECATEUR_CHROMIUM is none\n'
-        with_nextest=(-E 'not test(/^routes::access::browser::/)')
-        with_cargo=(-- --skip routes::access::browser::)
+        with_nextest=(-E 'not test(/^(routes::access|with_engine)::browser::/)')
+        with_cargo=(-- --skip routes::access::browser:: --skip with_engine::browser::)
     fi
     # shellcheck disable=SC2064 # the path of now is meant
     trap "rm -f '$log'" EXIT

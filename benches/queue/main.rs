@@ -222,7 +222,7 @@ async fn print_reads(database: &Database) -> Result<(), Failure> {
     let ids: Vec<JobId> = sqlx::query_scalar("select id from job where kind = 'prune' order by random() limit 200")
         .fetch_all(pool)
         .await?;
-    let filter = Filter { tenant: Tenant::of_nobody(), status: None, before: None };
+    let filter = Filter { tenant: Tenant::of_nobody(), status: None, label: None, before: None };
     let (mut shown, mut listed, mut followed) = (Vec::new(), Vec::new(), Vec::new());
     for id in ids {
         let started = Instant::now();

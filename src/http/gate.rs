@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 
 use super::answer::problem::{Code, Problem};
+use super::dashboard;
 use crate::access::provenance::{self, ForeignPage, Provenance};
 use crate::access::{Authority, HostPolicy, PublicUrl};
 
@@ -13,7 +14,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Pages that anybody may link to: they are the same for everyone.
+/// Pages that anybody may link to, beside those of the dashboard: they are the same for everyone.
 const PUBLIC_PAGES: [&str; 3] = ["/openapi.json", "/healthz", "/readyz"];
 
 /// Which requests are for us.
@@ -76,7 +77,7 @@ fn shows_public_page(request: &Request) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
         && is(SEC_FETCH_MODE, "navigate")
         && is(SEC_FETCH_DEST, "document")
-        && PUBLIC_PAGES.contains(&request.uri().path())
+        && (PUBLIC_PAGES.contains(&request.uri().path()) || dashboard::is_page(request.uri().path()))
 }
 
 fn host_not_allowed(named: &str) -> Problem {

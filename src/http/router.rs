@@ -18,8 +18,8 @@ use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
 use super::{
-    App, artifacts, datasets, deliveries, guard, jobs, judgements, keys, measure, models, service, session, uploads,
-    webhook_secrets,
+    App, artifacts, dashboard, datasets, deliveries, guard, jobs, judgements, keys, measure, models, quotas, service,
+    session, uploads, webhook_secrets,
 };
 use crate::trace;
 
@@ -65,6 +65,7 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(keys::revoke::revoke))
         .routes(routes!(webhook_secrets::create::create, webhook_secrets::list::list))
         .routes(routes!(webhook_secrets::delete::delete))
+        .routes(routes!(quotas::show::show))
         .routes(routes!(session::show::show, session::close::close))
 }
 
@@ -84,7 +85,7 @@ pub fn router(app: App) -> Router {
     let guarded = guarded
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), allowance::count_request))
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), guard::authenticate));
-    let router = public.merge(guarded);
+    let router = public.merge(guarded).merge(dashboard::routes());
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::map_response(guard::protect))
         .layer(axum::middleware::map_request(drop_unusable_request_id))

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::access::Caller;
+use crate::access::{Caller, Tenant};
 use crate::database::{Database, DatabaseError, Transaction};
 use crate::table::request_allowance::{self, Allowance};
 use crate::table::usage;
@@ -42,6 +42,22 @@ pub enum QuotaExceeded {
 pub struct TooManyRequests {
     pub per_minute: u64,
     pub wait: Duration,
+}
+
+/// What a tenant has of what quotas limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    pub open_jobs: u64,
+    pub stored_bytes: u64,
+}
+
+impl Use {
+    /// What it has now; the next moment it may be more.
+    pub async fn of(database: &Database, tenant: &Tenant) -> Result<Self, DatabaseError> {
+        let open_jobs = usage::open_jobs(database.pool(), tenant).await?;
+        let stored_bytes = usage::stored_bytes(database.pool(), tenant).await?;
+        Ok(Self { open_jobs, stored_bytes })
+    }
 }
 
 impl Quotas {

@@ -75,7 +75,27 @@ pub struct NewJob {
 pub struct Filter {
     pub tenant: Tenant,
     pub status: Option<JobStatus>,
+    pub label: Option<LabelFilter>,
     pub before: Option<JobId>,
+}
+
+/// Jobs that have a label, with this value or, without one, with any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelFilter {
+    pub key: String,
+    pub value: Option<String>,
+}
+
+impl LabelFilter {
+    /// Reads `key` or `key:value`; a key with a colon cannot be said.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (key, value) = match text.split_once(':') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (text, None),
+        };
+        // Postgres takes no NUL in texts, and no label has one.
+        (!key.is_empty() && !text.contains('\0')).then(|| Self { key: key.to_owned(), value })
+    }
 }
 
 struct RawJob {
@@ -213,11 +233,14 @@ pub async fn list(executor: impl PgExecutor<'_>, filter: &Filter, limit: i64) ->
                 saved_s, traceparent, paused_at, clone_of, best, result, error, last_event, created_at, started_at, finished_at
          from job
          where kind = 'prune' and tenant = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
+               and ($5::text is null or labels ->> $5 = coalesce($6::text, labels ->> $5))
          order by id desc limit $4",
         filter.tenant.as_str(),
         filter.status.map(JobStatus::as_str),
         filter.before.map(JobId::uuid),
-        limit
+        limit,
+        filter.label.as_ref().map(|label| label.key.as_str()),
+        filter.label.as_ref().and_then(|label| label.value.as_deref())
     )
     .fetch_all(executor)
     .await?;

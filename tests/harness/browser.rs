@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::devtools::Tab;
 use super::{PATIENCE, example};
 
 /// A name that, to the browser, is on this machine, and that is no name of ours.
@@ -25,7 +26,7 @@ pub(crate) const EVIL: &str = "evil.test";
 /// Chromium with one page open; dropping it ends it and all its processes.
 pub(crate) struct Chromium {
     child: Child,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Chromium {
@@ -49,7 +50,16 @@ impl Chromium {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        Self { child: command.spawn().expect("chromium starts"), _profile: profile }
+        Self { child: command.spawn().expect("chromium starts"), profile }
+    }
+}
+
+impl Chromium {
+    /// The browser with an empty tab that a test drives.
+    pub(crate) async fn with_tab() -> (Self, Tab) {
+        let chromium = Self::open("about:blank");
+        let tab = Tab::open(chromium.profile.path()).await;
+        (chromium, tab)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod artifacts;
+mod dashboard;
 mod datasets;
 mod jobs;
 mod models;

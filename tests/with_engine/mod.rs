@@ -3,6 +3,7 @@
 //! The engine is to be had in this module alone, so a test that starts it cannot be anywhere else.
 
 mod binary;
+mod browser;
 mod cli;
 mod hostile;
 mod inspections;

@@ -72,6 +72,9 @@ pub struct CandidateCosts {
     pub costs: Costs,
     /// Share removed of the target's metric.
     pub reduction: f64,
+    /// Kept channels of each group; empty in results of before they were kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub widths: Vec<usize>,
     /// As [`Candidate::similarity`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f64>,

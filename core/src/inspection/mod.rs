@@ -65,11 +65,14 @@ pub fn summarise(graph: &Graph, grouping: &Grouping) -> ModelSummary {
     let by_metric: BTreeMap<String, f64> =
         Metric::COUNTED.into_iter().map(|metric| (metric.field().to_owned(), share(metric))).collect();
     let obstacles = obstacle::obstacles(graph, grouping);
+    let (connections, joins) = connections(graph);
     let largest_flops_reduction = share(Metric::Flops);
     ModelSummary {
         inputs: sample_shapes(graph),
         base: costs.full(),
         layers,
+        connections,
+        joins,
         groups: prunable.chain(frozen).collect(),
         log10_space: log10_space(graph, grouping),
         advice: obstacle::advice(graph, grouping, &obstacles, largest_flops_reduction),
@@ -127,6 +130,39 @@ fn layers(graph: &Graph) -> impl Iterator<Item = (usize, &Node)> {
         .enumerate()
         .filter(|(_, node)| !is_transposition(graph, node))
         .filter(|(_, node)| own_parameters(graph, node) > 0 || operator::weight(graph, node).is_some())
+}
+
+/// How data flow between the layers: pairs of places, and the operators at the places behind those of the layers.
+fn connections(graph: &Graph) -> (Vec<(usize, usize)>, Vec<String>) {
+    let layers: Vec<usize> = layers(graph).map(|(index, _)| index).collect();
+    let (mut connections, mut joins) = (Vec::new(), Vec::new());
+    // For each value, the places whose data it carries.
+    let mut carried: Vec<Vec<usize>> = vec![Vec::new(); graph.values().len()];
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let mut sources: Vec<usize> =
+            node.inputs().iter().flat_map(|input| carried[input.index()].iter().copied()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let place = match layers.binary_search(&index) {
+            Ok(place) => Some(place),
+            Err(_) if sources.len() > 1 => {
+                joins.push(operator::short_name(&node.op).to_owned());
+                Some(layers.len() + joins.len() - 1)
+            }
+            Err(_) => None,
+        };
+        let carries = match place {
+            None => sources,
+            Some(place) => {
+                connections.extend(sources.into_iter().map(|source| (source, place)));
+                vec![place]
+            }
+        };
+        for output in &node.outputs {
+            carried[output.index()].clone_from(&carries);
+        }
+    }
+    (connections, joins)
 }
 
 /// Whether a node only transposes a parameter, for the linear layer that reads it.
@@ -217,6 +253,21 @@ mod tests {
         let widths = layer_widths(&graph, &grouping, &halved);
         let add = widths.iter().find(|layer| layer.kind == "add").unwrap();
         assert_eq!((add.channels_before, add.channels_after), (6, 3));
+    }
+
+    #[test]
+    fn a_shortcut_meets_the_other_way_in_a_join() {
+        let mut net = Net::new(&[3, 8, 8]);
+        net.conv("stem", 6, 3, 1);
+        let shortcut = net.here();
+        net.conv("inner", 6, 3, 1);
+        net.add(shortcut).conv("head", 4, 1, 1);
+        let graph = net.graph();
+        let summary = summarise(&graph, &Grouping::of(&graph));
+        let names = summary.layers.iter().map(|layer| &layer.layer).chain(&summary.joins);
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        let connections: Vec<_> = summary.connections.iter().map(|&(from, to)| (names[from], names[to])).collect();
+        assert_eq!(connections, [("stem", "inner"), ("stem", "add"), ("inner", "add"), ("add", "head")]);
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub struct ModelSummary {
     pub base: Costs,
     /// Every layer, in program order.
     pub layers: Vec<LayerSummary>,
+    /// Between what data flow, by places: those in `layers`, and behind them those in `joins`.
+    #[serde(default)]
+    pub connections: Vec<(usize, usize)>,
+    /// Operators that are no layers and in which data of several meet, such as `add`.
+    #[serde(default)]
+    pub joins: Vec<String>,
     /// Every coupled channel group, those that cannot be pruned included.
     pub groups: Vec<GroupSummary>,
     /// Largest share that default constraints allow to remove, by metric.

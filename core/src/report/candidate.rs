@@ -20,6 +20,9 @@ pub struct CandidateReport {
     pub params: u64,
     /// Share removed of the target's metric.
     pub reduction: f64,
+    /// Kept channels of each coupled group that can be pruned, in the order of the model's `groups`; empty in jobs of before they were kept.
+    #[serde(default)]
+    pub widths: Vec<usize>,
     /// Cosine between its embedding and the unpruned network's; with `sacp` and a contrastive encoder only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f64>,
@@ -79,6 +82,7 @@ pub fn join(
             macs: proposed.costs.macs,
             params: proposed.costs.params,
             reduction: proposed.reduction,
+            widths: proposed.widths.clone(),
             similarity: proposed.similarity,
             predicted_divergence: proposed.predicted_divergence,
             predicted_latency_ms: proposed.costs.latency_ms,

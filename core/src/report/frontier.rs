@@ -77,6 +77,7 @@ mod tests {
             macs,
             params: 1,
             reduction: 0.5,
+            widths: Vec::new(),
             similarity: None,
             predicted_divergence: None,
             predicted_latency_ms: None,

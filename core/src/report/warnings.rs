@@ -292,6 +292,7 @@ mod tests {
             macs: 100,
             params: 10,
             reduction: 0.5,
+            widths: Vec::new(),
             similarity: None,
             predicted_divergence: None,
             predicted_latency_ms: None,

@@ -86,6 +86,7 @@ impl Definition for Search {
             configuration: format!("configuration {index}"),
             costs: crate::cost::Costs { macs: 100, params: 10, channels: 4, latency_ms: None },
             reduction: 0.5,
+            widths: vec![4],
             similarity: None,
             predicted_divergence: None,
             predicted_value: None,

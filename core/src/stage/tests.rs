@@ -58,6 +58,7 @@ fn proposed(count: usize) -> FinishedTask {
         configuration: format!("configuration {index}"),
         costs,
         reduction: 0.5,
+        widths: Vec::new(),
         similarity: None,
         predicted_divergence: None,
         predicted_value: None,

@@ -75,6 +75,7 @@ pub(super) fn run(task: &Task, work: &SearchWork) -> Result<SearchResult, Error>
         configuration: digest(&candidate.configuration),
         costs: candidate.costs(),
         reduction: reduction(task.spec.target.metric, base, candidate.costs()),
+        widths: candidate.configuration.widths(),
         similarity: candidate.similarity,
         predicted_divergence: candidate.predicted_divergence,
         predicted_value: candidate.predicted_value,

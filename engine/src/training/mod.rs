@@ -349,9 +349,12 @@ fn attempt(
         let Score { accuracy, metric, .. } = score;
         epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_metric: metric, seconds });
         progress.note(match score.accuracy {
-            Some(accuracy) => format!("epoch {epoch} of {}: validation accuracy {accuracy:.4}", settings.epochs),
+            Some(accuracy) => format!(
+                "epoch {epoch} of {}: validation accuracy {accuracy:.4}, training loss {train_loss:.4}",
+                settings.epochs
+            ),
             None => format!(
-                "epoch {epoch} of {}: {} {:.4}, loss {:.4}",
+                "epoch {epoch} of {}: {} {:.4}, loss {:.4}, training loss {train_loss:.4}",
                 settings.epochs,
                 validator.measure().as_str(),
                 score.metric.unwrap_or(0.0),

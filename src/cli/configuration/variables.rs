@@ -99,6 +99,11 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
                 "found or installed",
                 "The browser for the tests of web pages; `none` leaves these tests out",
             ),
+            variable(
+                "BROWSER",
+                "all",
+                "Which tests with a browser run, by a part of their names (`make test-browser`)",
+            ),
             variable("CXX", "`g++`", "The C++ compiler"),
             variable("CARGO_TARGET_DIR", "`target`, with `CI` in the cache", "Folder of what cargo builds"),
             variable("SQLX_OFFLINE", "`true`", "`false` checks the queries against `DATABASE_URL` instead of `.sqlx/`"),
@@ -133,6 +138,8 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
                 "Hostile files that are tried on engines: `all`, or names with commas between",
             ),
             variable("SECATEUR_WRITE_HOSTILE_TABLE", "–", "When it is set, the tests write `tests/hostile/table.md`"),
+            variable("SECATEUR_AXE", "fetched", "The script of axe-core, for the tests of the dashboard"),
+            variable("SECATEUR_SCREENSHOTS", "–", "Folder into which the tests draw every page of the dashboard"),
             variable(
                 "SECATEUR_TEST_ERRAND",
                 "–",

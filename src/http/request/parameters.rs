@@ -70,6 +70,20 @@ impl<S: Send + Sync> FromRequestParts<S> for DeliveryPath {
     }
 }
 
+/// The `{version}` and the `{path}` of a file of the dashboard.
+pub(crate) struct AssetPath {
+    pub version: String,
+    pub path: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AssetPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self { version: segment(parts, state, "version").await?, path: segment(parts, state, "path").await? })
+    }
+}
+
 async fn segment(parts: &mut Parts, state: &(impl Send + Sync), name: &str) -> Result<String, Problem> {
     let Path(mut segments) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
         .await

@@ -85,3 +85,18 @@ async fn a_server_without_keys_counts_nothing() {
         server.client().submit().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_sees_what_it_has_and_what_it_may_have() {
+    let server = TestServer::start_with(|options| options.quotas.open_jobs = Some(2)).await;
+    let anonymous = server.client().get("/v1/quotas").await.expect(StatusCode::OK);
+    assert_eq!(anonymous["open_jobs"], json!({"used": 0, "most": null}));
+    let client = server.client_of("ours", Scope::Submit).await;
+    client.submit().await;
+    server.client_of("theirs", Scope::Submit).await.submit().await;
+    let quotas = client.get("/v1/quotas").await.expect(StatusCode::OK);
+    assert_eq!(quotas["open_jobs"], json!({"used": 1, "most": 2}));
+    let model = std::fs::metadata(example("vgg-digits.pt")).unwrap().len();
+    assert_eq!(quotas["stored_bytes"]["used"], model);
+    assert_eq!(quotas["requests_per_minute"], 1200);
+}

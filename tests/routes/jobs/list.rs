@@ -1,7 +1,7 @@
 //! `GET /v1/jobs`
 
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::TestServer;
 
@@ -45,6 +45,27 @@ async fn a_status_filters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_label_filters_by_its_key_or_by_key_and_value() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let mut submitted = Vec::new();
+    for labels in [json!({"team": "vision"}), json!({"team": "a:b", "run": "2"}), json!({})] {
+        submitted.push(client.submit_with(json!({"labels": labels})).await);
+    }
+    let [vision, colon, _] = submitted.as_slice() else { unreachable!("three were submitted") };
+    for (label, expected) in [
+        ("team:vision", vec![vision]),
+        ("team:a:b", vec![colon]),
+        ("team", vec![colon, vision]),
+        ("run:1", vec![]),
+        ("colour", vec![]),
+    ] {
+        let page = client.get(&format!("/v1/jobs?label={label}")).await.expect(StatusCode::OK);
+        assert_eq!(ids(&page).iter().collect::<Vec<_>>(), expected, "{label}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_values_are_named_and_unknown_parameters_ignored() {
     let server = TestServer::start().await;
     let client = server.client();
@@ -54,6 +75,7 @@ async fn bad_values_are_named_and_unknown_parameters_ignored() {
         ("limit=x", "limit"),
         ("after=7", "after"),
         ("status=done", "status"),
+        ("label=:red", "label"),
     ] {
         let problem = client.get(&format!("/v1/jobs?{query}")).await.problem(400, "invalid_parameter");
         assert!(problem["detail"].as_str().unwrap().contains(&format!("`{name}`")), "{problem}");

@@ -28,6 +28,7 @@ fn finished(grouping: &str) -> Vec<FinishedTask> {
         configuration: (*configuration).to_owned(),
         costs: COSTS,
         reduction: 0.5,
+        widths: Vec::new(),
         similarity: None,
         predicted_divergence: None,
         predicted_value: None,

@@ -1,0 +1,156 @@
+//! How every page looks: nothing spills over, everybody can use it, by keyboard too; and the pictures of the documentation.
+
+use std::path::Path;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::{assert_accessible, server_and_tab, url, wait_for_end};
+use crate::harness::{Tab, TestServer, file_part, form};
+
+const WIDE: (u32, u32) = (1280, 900);
+const NARROW: (u32, u32) = (390, 844);
+
+/// A server on which something has happened: a job that succeeded, one that failed, one that waits; the pages that show it, with names.
+async fn pages(server: &TestServer) -> Vec<(&'static str, String)> {
+    let client = server.client();
+    let spec = json!({
+        "name": "resnet20-digits", "labels": {"team": "vision", "run": "nightly"}, "preset": "quick",
+        "target": {"flops_reduction": 0.6}, "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": 6},
+        "search": {"top_m": 12}
+    });
+    let dataset = || file_part("digits.npz");
+    let submit = async |spec: &Value, model: &str| {
+        let parts = reqwest::multipart::Form::new()
+            .part("model", file_part(model))
+            .part("dataset", dataset())
+            .part("spec", reqwest::multipart::Part::text(spec.to_string()));
+        let job = client.post_form("/v1/jobs", parts).await.expect(StatusCode::ACCEPTED);
+        (job["id"].as_str().unwrap().to_owned(), job["model_id"].as_str().unwrap().to_owned())
+    };
+    let (job, model) = submit(&spec, "resnet20-digits.pt").await;
+    client.post(&format!("/v1/models/{model}/inspect")).await;
+    let refused =
+        json!({"name": "too-much", "target": {"flops_reduction": 0.97}, "constraints": {"max_layer_reduction": 0.5}});
+    let failed =
+        client.post_form("/v1/jobs", form(&refused).part("dataset", dataset())).await.expect(StatusCode::ACCEPTED);
+    for job in [&job, failed["id"].as_str().unwrap()] {
+        wait_for_end(&client, job).await;
+    }
+    let long = json!({
+        "name": "vgg-latency", "labels": {"team": "edge"}, "target": {"params_reduction": 0.7}, "method": "global_l2",
+        "input": {"mean": 4.9, "std": 6.0}, "fine_tune": {"epochs": 500}
+    });
+    let (running, _) = submit(&long, "vgg-digits.pt").await;
+    vec![
+        ("jobs", "/".to_owned()),
+        ("job", format!("/jobs/{job}")),
+        ("running", format!("/jobs/{running}")),
+        ("failed", format!("/jobs/{}", failed["id"].as_str().unwrap())),
+        ("models", "/models".to_owned()),
+        ("model", format!("/models/{model}")),
+        ("submit", format!("/submit?model={model}&flops_reduction=0.6")),
+        ("missing", "/nowhere".to_owned()),
+    ]
+}
+
+/// Goes to a page and waits until all of it is there.
+async fn open(tab: &mut Tab, server: &TestServer, name: &str, path: &str) {
+    if name == "missing" {
+        // The server has no such page; a page that is open gets there by a link.
+        tab.go(&url(server, "/")).await;
+        return;
+    }
+    tab.go(&url(server, path)).await;
+    let is_there = match name {
+        "jobs" => "document.querySelectorAll('table.jobs tbody tr').length >= 3",
+        "job" => {
+            "document.querySelectorAll('.timeline li').length > 8 && document.querySelector('.curve path') && document.querySelector('table')"
+        }
+        "running" => "document.querySelector('.curve path')",
+        "failed" => "document.querySelector('.problem')",
+        "models" => {
+            "document.querySelectorAll('tbody tr').length >= 2 && !document.body.innerText.includes('is being inspected')"
+        }
+        "model" => "document.querySelectorAll('.graph .layer').length > 10",
+        "submit" => "document.querySelector('#model-told')?.innerText.includes('MACs')",
+        _ => "document.querySelector('h1')",
+    };
+    tab.until(is_there).await;
+    tab.until("document.fonts.ready.then(() => true)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_and_can_be_used_by_everybody() {
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    let pages = pages(&server).await;
+    for (size, scheme) in [(WIDE, "light"), (NARROW, "dark"), (WIDE, "dark"), (NARROW, "light")] {
+        tab.look(size.0, size.1, scheme).await;
+        for (name, path) in &pages {
+            open(&mut tab, &server, name, path).await;
+            let what = format!("{name}, {} wide, {scheme}", size.0);
+            if *name == "submit" {
+                tab.value("document.querySelectorAll('details').forEach((section) => { section.open = true; })").await;
+            }
+            assert_accessible(&mut tab, &what).await;
+            let width = tab.value("document.documentElement.scrollWidth").await;
+            assert_eq!(width, size.0, "{what}: it spills over to the side");
+        }
+    }
+    assert_eq!(tab.complaints(), [] as [String; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_alone_gets_everywhere() {
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    let job = server.client().submit().await;
+    tab.go(&url(&server, "/")).await;
+    tab.until("document.querySelector('.job-name')").await;
+    tab.key("Tab").await;
+    assert_eq!(tab.value("document.activeElement.className").await, "skip");
+    for _ in 0..40 {
+        if tab.value("document.activeElement.className === 'job-name'").await == true {
+            break;
+        }
+        tab.key("Tab").await;
+        let outline = tab.value("getComputedStyle(document.activeElement).outlineStyle").await;
+        assert_ne!(outline, "none", "what has the focus shows it");
+    }
+    tab.key("Enter").await;
+    tab.until(&format!("location.pathname === '/jobs/{job}'")).await;
+    // The focus goes along to the new page.
+    assert_eq!(tab.value("document.activeElement.id").await, "main");
+    tab.until("document.querySelector('#announcer').innerText.includes('Job')").await;
+}
+
+/// Writes the pictures of the documentation; only when it is asked to, since pictures differ from machine to machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_of_every_page() {
+    let Some(folder) = std::env::var_os("SECATEUR_SCREENSHOTS") else { return };
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    for (name, path) in pages(&server).await {
+        if ["missing", "failed"].contains(&name) {
+            continue;
+        }
+        for (suffix, size, scheme, highest) in [("", WIDE, "light", 1700), ("-phone", NARROW, "dark", 1500)] {
+            tab.look(size.0, size.1, scheme).await;
+            open(&mut tab, &server, name, &path).await;
+            let picture = tab.picture(highest).await;
+            std::fs::write(Path::new(&folder).join(format!("dashboard-{name}{suffix}.png")), picture).unwrap();
+        }
+    }
+    let (_, secret) = server.make_key("default", secateur::access::Scope::Admin).await;
+    for (suffix, size, scheme) in [("", WIDE, "light"), ("-phone", NARROW, "dark")] {
+        tab.look(size.0, size.1, scheme).await;
+        tab.call("Network.clearBrowserCookies", json!({})).await;
+        tab.go(&url(&server, "/keys")).await;
+        tab.until("document.querySelector('#key')").await;
+        let picture = tab.picture(900).await;
+        std::fs::write(Path::new(&folder).join(format!("dashboard-sign-in{suffix}.png")), picture).unwrap();
+        tab.fill("#key", &secret).await;
+        tab.press("Sign in").await;
+        tab.until("document.querySelector('table.cards tbody tr')").await;
+        let picture = tab.picture(1200).await;
+        std::fs::write(Path::new(&folder).join(format!("dashboard-keys{suffix}.png")), picture).unwrap();
+    }
+}

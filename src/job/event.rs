@@ -11,6 +11,7 @@ use super::{Best, JobError};
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
+#[schema(as = EventBody)]
 pub enum Event {
     Queued {},
     /// A worker took the first task.

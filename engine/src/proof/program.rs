@@ -94,15 +94,15 @@ impl Sides<'_> {
                 Some(Ok(())) => proved.push(ProvedSize { shapes, values: is_exact }),
                 Some(Err(different)) => {
                     let newly_read = self.newly_read(model, &shapes);
-                    if newly_read.is_empty() {
+                    let why = if !newly_read.is_empty() {
+                        let names = newly_read.join(", ");
+                        format!("there it reads what it does not read at the given size, and what therefore was not cut ({names})")
+                    } else if self.mixes_samples(&at_home, &self.samples(&shapes)?)? {
+                        "there the original makes other samples of its batch, by a size that is written into it".to_owned()
+                    } else {
                         return Err(self.failure(&shapes, &different));
-                    }
-                    broken_sizes.push(format!(
-                        "At inputs of {shapes:?} the program {}: there it reads what it does not read at the given size, and what \
-                         therefore was not cut ({}).",
-                        different.problem,
-                        newly_read.join(", ")
-                    ));
+                    };
+                    broken_sizes.push(format!("At inputs of {shapes:?} the program {}: {why}.", different.problem));
                 }
                 None => {}
             }
@@ -119,6 +119,17 @@ impl Sides<'_> {
             .filter(|name| read.contains(name))
             .map(|name| format!("`{name}`"))
             .collect()
+    }
+
+    /// Whether an output that has a row a sample at the recorded size has another number of rows at another one, as after
+    /// `x.view(-1, 1024)`: such a row is made of parts of several samples, and no channel of it is where it was.
+    fn mixes_samples(&self, at_home: &[Tensor], elsewhere: &[Tensor]) -> Result<bool, Error> {
+        let (zeroed, _) = self.open()?;
+        let rows = |outputs: Vec<Tensor>| -> Vec<Option<i64>> {
+            outputs.iter().map(|output| output.size().first().copied()).collect()
+        };
+        let (home, there) = (rows(zeroed.forward(at_home)?), rows(zeroed.forward(elsewhere)?));
+        Ok(home.iter().zip(&there).any(|(home, there)| *home == Some(BATCH) && *there != Some(BATCH)))
     }
 
     /// Both programs as a new process finds them, with nothing kept from a call before.

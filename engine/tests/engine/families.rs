@@ -42,6 +42,16 @@ fn halves_that_are_split_off_and_interleaved_are_pruned() {
     halve("shuffle", IMAGE, "uniform");
 }
 
+/// At twice the input the original makes rows of parts of samples, and no cut can do the same there.
+#[test]
+fn a_size_that_is_written_into_the_program_is_told_and_no_reason_to_fail() {
+    let report = halve("written-size", IMAGE, "uniform");
+    let layers = ["features.0.0", "features.2.0", "hidden"];
+    assert_eq!(narrower(&report, &layers), layers);
+    let lost = &report.export.as_ref().unwrap().lost;
+    assert!(lost.iter().any(|lost| lost.contains("a size that is written into it")), "{lost:?}");
+}
+
 #[test]
 fn layers_that_read_all_before_them_are_pruned() {
     let report = halve("dense", IMAGE, "global_l2");

@@ -236,15 +236,16 @@ impl Tab {
     pub(crate) async fn look(&mut self, width: u32, height: u32, scheme: &str) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", size).await;
+        self.call("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.call("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// A picture of the page from its top, at most this high, as PNG.
-    pub(crate) async fn picture(&mut self, highest: u64) -> Vec<u8> {
+    /// A picture of the page from its top, at most this high before it is scaled, as PNG.
+    pub(crate) async fn picture(&mut self, highest: u64, scale: f64) -> Vec<u8> {
         let size = self.value("[innerWidth, document.documentElement.scrollHeight]").await;
         let height = size[1].as_u64().unwrap().min(highest);
-        let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": 1});
+        let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": scale});
         let parameters = json!({"format": "png", "clip": clip, "captureBeyondViewport": true});
         let picture = self.call("Page.captureScreenshot", parameters).await;
         STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()

@@ -50,6 +50,7 @@ def main() -> int:
 
 def generate(schemas: dict[str, Schema]) -> str:
     """The text of `wire.py`: a class for every object, then an alias for everything else, which may name classes."""
+    schemas = {name: without_unions(schema, schemas) for name, schema in schemas.items()}
     classes: list[str] = []
     aliases: list[str] = []
     for name, schema in in_order(schemas):
@@ -76,6 +77,28 @@ def in_order(schemas: dict[str, Schema]) -> list[tuple[str, Schema]]:
     for name in sorted(schemas):
         visit(name)
     return list(ordered.items())
+
+
+def without_unions(schema: Schema, schemas: dict[str, Schema]) -> Schema:
+    """A class cannot extend one of several objects, such as the body of an event: it has the members that each of them has, and of each
+    member what any of them may have."""
+    parts = [
+        merged(schemas[reference(part)]["oneOf"]) if "$ref" in part and "oneOf" in schemas[reference(part)] else part
+        for part in schema.get("allOf", [])
+    ]
+    return schema | {"allOf": parts} if parts else schema
+
+
+def merged(alternatives: list[Schema]) -> Schema:
+    names = [name for name in alternatives[0]["properties"] if all(name in one["properties"] for one in alternatives)]
+    properties = {}
+    for name in names:
+        of_all = [one["properties"][name] for one in alternatives]
+        if all("enum" in one for one in of_all):
+            properties[name] = {"type": "string", "enum": [value for one in of_all for value in one["enum"]]}
+        else:
+            properties[name] = {"type": "object"}
+    return {"type": "object", "required": names, "properties": properties}
 
 
 def is_class(schema: Schema) -> bool:
@@ -106,7 +129,9 @@ def fields_of(owner: str, schema: Schema) -> list[str]:
         if keyword.iskeyword(name):
             raise ValueError(f"{owner}.{name} cannot be a field of a class")
         kind = type_of(field)
-        lines.append(f"{name}: {kind if name in required else f'NotRequired[{kind}]'}")
+        line = f"{name}: {kind if name in required else f'NotRequired[{kind}]'}"
+        is_long = len(line) + 4 > LONGEST_LINE and kind.startswith("Literal[") and name in required
+        lines.append(f"{name}: {laid_out(kind, 4)}" if is_long else line)
         lines += docstring(description_of(field))
     return lines
 
@@ -123,16 +148,22 @@ def alias_of(name: str, schema: Schema) -> str:
     kind = type_of(schema)
     line = f"{name}: TypeAlias = {kind}"
     if len(line) > LONGEST_LINE:
-        # As ruff lays it out.
-        values = kind.removeprefix("Literal[").removesuffix("]")
-        inner = f"    {values}"
-        if len(inner) > LONGEST_LINE:
-            inner = "\n".join(f"    {value}," for value in values.split(", "))
-        line = f"{name}: TypeAlias = Literal[\n{inner}\n]"
+        line = f"{name}: TypeAlias = {laid_out(kind, 0)}"
     return "\n".join([line, *docstring(schema.get("description")), ""])
 
 
-def type_of(schema: Schema) -> str:
+def laid_out(literals: str, indent: int) -> str:
+    """Literals on lines of their own, as ruff lays them out within that many spaces."""
+    values = literals.removeprefix("Literal[").removesuffix("]")
+    inner = f"    {values}"
+    if len(inner) + indent > LONGEST_LINE:
+        inner = "\n".join(f"    {value}," for value in values.split(", "))
+    return f"Literal[\n{inner}\n]"
+
+
+def type_of(schema: Schema | bool) -> str:
+    if isinstance(schema, bool):
+        return "Any"
     if "$ref" in schema:
         return reference(schema)
     for alternatives in ("oneOf", "anyOf"):

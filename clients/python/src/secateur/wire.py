@@ -118,6 +118,11 @@ class CandidateReport(TypedDict):
     """Validation accuracy after the full fine-tune."""
     tuned_metric: NotRequired[float | None]
     """After the full fine-tune; see `screened_metric`."""
+    widths: NotRequired[list[int]]
+    """
+    Kept channels of each coupled group that can be pruned, in the order of the model's `groups`; empty in jobs of
+    before they were kept.
+    """
 
 
 class Constraints(TypedDict):
@@ -282,6 +287,33 @@ class EncoderSpec(TypedDict):
     """Random configurations that are measured for `regression`."""
     temperature: NotRequired[float]
     """Of the InfoNCE loss."""
+
+
+class Event(TypedDict):
+    """Something that happened to a job."""
+
+    data: dict[str, Any]
+    type: Literal[
+        "queued",
+        "running",
+        "stage",
+        "reused",
+        "progress",
+        "task_finished",
+        "task_retried",
+        "best",
+        "judgement_asked",
+        "judged",
+        "judgement_ended",
+        "paused",
+        "resumed",
+        "succeeded",
+        "failed",
+        "cancelled",
+    ]
+    at: str
+    id: int
+    """Rises by one with every event of a job."""
 
 
 class EventPage(TypedDict):
@@ -860,6 +892,8 @@ class ModelSummary(TypedDict):
     """What the user could do to have more pruned, in sentences."""
     base: Costs
     """What the uncut network costs."""
+    connections: NotRequired[list[list[Any]]]
+    """Between what data flow, by places: those in `layers`, and behind them those in `joins`."""
     export: NotRequired[ExpectedExport | None]
     """
     How a pruned file of this model would be written; `null` when that is not known: nothing can be pruned, or the
@@ -871,6 +905,8 @@ class ModelSummary(TypedDict):
     """Every coupled channel group, those that cannot be pruned included."""
     inputs: list[list[int]]
     """Shapes of one sample of each input."""
+    joins: NotRequired[list[str]]
+    """Operators that are no layers and in which data of several meet, such as `add`."""
     layers: list[LayerSummary]
     """Every layer, in program order."""
     log10_space: NotRequired[float]
@@ -979,6 +1015,27 @@ class Problem(TypedDict):
     title: str
     type: str
     """Always `about:blank`: the code tells problems apart."""
+
+
+class Quota(TypedDict):
+    """One quota."""
+
+    most: NotRequired[int | None]
+    """`null` without a limit."""
+    used: int
+
+
+class Quotas(TypedDict):
+    """
+    What the caller's tenant has and may have. Callers without a key, on a server without keys, have no quotas.
+    """
+
+    open_jobs: Quota
+    """Jobs that are queued or running."""
+    requests_per_minute: NotRequired[int | None]
+    """Requests that a key may make in a minute; `null` without a limit."""
+    stored_bytes: Quota
+    """Bytes of models, data sets and artifacts, and of what unfinished jobs have prepared of data sets."""
 
 
 class Range(TypedDict):
@@ -1246,7 +1303,7 @@ EncoderObjective: TypeAlias = Literal["contrastive", "regression"]
 End: TypeAlias = dict[str, Any]
 """What became of an upload that was whole."""
 
-Event: TypeAlias = dict[str, Any]
+EventBody: TypeAlias = dict[str, Any]
 """One thing that happened."""
 
 ExportKind: TypeAlias = Literal["patched", "recorded"]

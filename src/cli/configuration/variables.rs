@@ -123,6 +123,8 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
             variable("STEP", "–", "More options for `benches/step/compare.py` (`make bench-step`)"),
             variable("QUEUE", "1 8 64 512", "Options for `benches/queue` (`make bench-queue`)"),
             variable("CRASH", "–", "More options for `scripts/crash_test.py` (`make crash-test`)"),
+            variable("CLIENT", "–", "Options of pytest for the Python client's tests (`make test-client`)"),
+            variable("SECATEUR_BIN", "the build's", "The program that the Python client's tests start"),
             variable("PARTITION", "–", "More options for `scripts/partition/test.py` (`make test-partition`)"),
             variable("LOAD", "–", "More options for `scripts/load_test.py` (`make load-test`)"),
             variable("CONTRACT", "–", "More options for `scripts/contract/test.py` (`make test-contract`)"),

@@ -20,7 +20,6 @@ use flate2::write::GzEncoder;
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
-use super::App;
 use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut};
 use super::answer::range::{Wanted, wanted};
@@ -145,7 +144,7 @@ fn media_type(extension: &str) -> HeaderValue {
 }
 
 /// The routes of the dashboard, which are the same for everyone.
-pub(super) fn routes() -> Router<App> {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let router = PAGES.into_iter().fold(Router::new(), |router, page| router.route(page, get(show_page)));
     router.route("/assets/{version}/{*path}", get(show_asset))
 }

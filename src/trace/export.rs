@@ -28,8 +28,7 @@ pub struct Exporter {
 impl Exporter {
     /// `None` when the environment names no collector. An error is what OpenTelemetry says of the environment's settings.
     pub fn from_environment() -> Option<Result<Self, String>> {
-        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        ENDPOINTS.iter().find(is_set)?;
+        ENDPOINTS.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))?;
         let exporter = match SpanExporter::builder().with_http().build() {
             Ok(exporter) => exporter,
             Err(error) => return Some(Err(error.to_string())),

@@ -96,9 +96,12 @@ impl Sides<'_> {
                     let newly_read = self.newly_read(model, &shapes);
                     let why = if !newly_read.is_empty() {
                         let names = newly_read.join(", ");
-                        format!("there it reads what it does not read at the given size, and what therefore was not cut ({names})")
+                        format!(
+                            "there it reads what it does not read at the given size, and what therefore was not cut ({names})"
+                        )
                     } else if self.mixes_samples(&at_home, &self.samples(&shapes)?)? {
-                        "there the original makes other samples of its batch, by a size that is written into it".to_owned()
+                        "there the original makes other samples of its batch, by a size that is written into it"
+                            .to_owned()
                     } else {
                         return Err(self.failure(&shapes, &different));
                     };

@@ -305,8 +305,8 @@ class Site(World):
         if self.workers[number].poll() is not None:
             raise Lost(f"worker {number} ended with code {self.workers[number].returncode}")
         log = (self.folder / f"worker{number}.log").read_text(errors="replace")
-        if not re.search(r"lease|database", log):
-            raise Lost(f"worker {number} does not say that it was away")
+        if not re.search(r"refused.{0,20}LeaseLost", log):
+            raise Lost(f"worker {number} was not told that its lease is lost")
         job = self.ask("POST", "/v1/jobs", *form())["id"]
         deadline = time.monotonic() + PATIENCE
         while number not in self.at_work():

@@ -1,25 +1,48 @@
 //! What a job came to: its files, where the user wants them, and its report as a table.
 
 use std::fmt::Write as _;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
 use secateur_core::recovery::MetricReport;
 use secateur_core::report::{ComputeReport, Report};
 
+use tempfile::NamedTempFile;
+
 use super::CliError;
 use super::table::{Align, Table, grouped, percent};
 
-/// Writes a file that appears whole or not at all.
-pub(super) fn write_file(to: &Path, write: impl FnOnce(&mut std::fs::File) -> io::Result<()>) -> Result<(), CliError> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = (|| {
-        let mut partial = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
-        write(partial.as_file_mut())?;
-        partial.persist(to)?;
-        Ok::<_, io::Error>(())
-    })();
-    written.map_err(|error| CliError::new(format!("{}: {error}", to.display())))
+/// A file that appears at its place whole or not at all.
+#[derive(Debug)]
+pub(super) struct WholeFile<'a> {
+    to: &'a Path,
+    partial: NamedTempFile,
+}
+
+impl<'a> WholeFile<'a> {
+    pub(super) fn create(to: &'a Path) -> Result<Self, CliError> {
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let partial = tempfile::Builder::new().permissions(readable()).tempfile_in(folder);
+        Ok(Self { to, partial: partial.map_err(|error| failed(to, &error))? })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.partial.write_all(bytes).map_err(|error| failed(self.to, &error))
+    }
+
+    pub(super) fn copy(&mut self, from: &Path) -> Result<(), CliError> {
+        let copied = File::open(from).and_then(|mut from| io::copy(&mut from, &mut self.partial));
+        copied.map(drop).map_err(|error| failed(self.to, &error))
+    }
+
+    pub(super) fn keep(self) -> Result<(), CliError> {
+        self.partial.persist(self.to).map(drop).map_err(|error| failed(self.to, &error.error))
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> CliError {
+    CliError::new(format!("{}: {error}", path.display()))
 }
 
 fn readable() -> std::fs::Permissions {

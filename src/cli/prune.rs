@@ -13,7 +13,7 @@ use secateur_core::stage::{Stage, TaskResult};
 use serde_json::{Value, json};
 
 use super::engine::EngineOptions;
-use super::outcome::{describe, write_file};
+use super::outcome::{WholeFile, describe};
 use super::progress::Display;
 use super::spec::SpecOptions;
 use super::{CliError, all_cores, cancelled_by_signals};
@@ -104,7 +104,9 @@ pub(super) fn default_output(model: &Path) -> PathBuf {
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), CliError> {
-    write_file(to, |file| std::io::copy(&mut std::fs::File::open(from)?, file).map(drop))
+    let mut file = WholeFile::create(to)?;
+    file.copy(from)?;
+    file.keep()
 }
 
 fn report_of(job: &LocalJob) -> Result<&Report, CliError> {

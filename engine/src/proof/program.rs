@@ -99,8 +99,8 @@ impl Sides<'_> {
                         format!(
                             "there it reads what it does not read at the given size, and what therefore was not cut ({names})"
                         )
-                    } else if self.mixes_samples(&at_home, &self.samples(&shapes)?)? {
-                        "there the original makes other samples of its batch, by a size that is written into it"
+                    } else if self.splits_samples(&at_home, &self.samples(&shapes)?)? {
+                        "there the original makes several rows of a sample, by a size that is written into it"
                             .to_owned()
                     } else {
                         return Err(self.failure(&shapes, &different));
@@ -124,15 +124,18 @@ impl Sides<'_> {
             .collect()
     }
 
-    /// Whether an output that has a row a sample at the recorded size has another number of rows at another one, as after
-    /// `x.view(-1, 1024)`: such a row is made of parts of several samples, and no channel of it is where it was.
-    fn mixes_samples(&self, at_home: &[Tensor], elsewhere: &[Tensor]) -> Result<bool, Error> {
+    /// Whether the original gives one row for a sample at the recorded size, and at another one several, or none of a sample alone: as
+    /// after `x.view(-1, 1024)`. Such a row is a part of a sample, or of two, and its channels are not those that were cut.
+    fn splits_samples(&self, at_home: &[Tensor], elsewhere: &[Tensor]) -> Result<bool, Error> {
         let (zeroed, _) = self.open()?;
-        let rows = |outputs: Vec<Tensor>| -> Vec<Option<i64>> {
-            outputs.iter().map(|output| output.size().first().copied()).collect()
+        let rows_of_one = |inputs: &[Tensor]| -> Result<Vec<Option<i64>>, TorchError> {
+            let alone: Vec<Tensor> = inputs.iter().map(|input| input.narrow(0, 0, 1)).collect();
+            Ok(zeroed.forward(&alone)?.iter().map(|output| output.size().first().copied()).collect())
         };
-        let (home, there) = (rows(zeroed.forward(at_home)?), rows(zeroed.forward(elsewhere)?));
-        Ok(home.iter().zip(&there).any(|(home, there)| *home == Some(BATCH) && *there != Some(BATCH)))
+        // A program that keeps to the batch of its recording says nothing about one sample.
+        let Ok(home) = rows_of_one(at_home) else { return Ok(false) };
+        let Ok(there) = rows_of_one(elsewhere) else { return Ok(home.contains(&Some(1))) };
+        Ok(home.iter().zip(&there).any(|(home, there)| *home == Some(1) && *there != Some(1)))
     }
 
     /// Both programs as a new process finds them, with nothing kept from a call before.

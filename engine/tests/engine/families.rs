@@ -42,7 +42,7 @@ fn halves_that_are_split_off_and_interleaved_are_pruned() {
     halve("shuffle", IMAGE, "uniform");
 }
 
-/// At twice the input the original makes rows of parts of samples, and no cut can do the same there.
+/// At twice the input the original makes four rows of a sample, and no cut can do the same there.
 #[test]
 fn a_size_that_is_written_into_the_program_is_told_and_no_reason_to_fail() {
     let report = halve("written-size", IMAGE, "uniform");

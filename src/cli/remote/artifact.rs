@@ -4,12 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde_json::Value;
 
 use super::client::Client;
 use super::{ServerChoice, jobs};
-use crate::cli::outcome::write_file;
+use crate::cli::outcome::WholeFile;
 use crate::cli::table::{Align, Table};
 use crate::cli::{CliError, Verdict};
 
@@ -38,8 +38,10 @@ pub(in crate::cli) async fn get(arguments: GetArguments) -> Result<Verdict, CliE
     };
     let to = arguments.output.unwrap_or_else(|| PathBuf::from(Path::new(name).file_name().unwrap_or_default()));
     if to == Path::new("-") {
-        let bytes = fetch(&client, &arguments.job, name).await?;
-        std::io::stdout().lock().write_all(&bytes).map_err(CliError::new)?;
+        let mut pieces = open(&client, &arguments.job, name).await?;
+        while let Some(piece) = pieces.chunk().await.map_err(|error| client.unreachable(&error))? {
+            std::io::stdout().lock().write_all(&piece).map_err(CliError::new)?;
+        }
     } else {
         download(&client, &arguments.job, name, &to).await?;
         eprintln!("wrote {}", to.display());
@@ -47,23 +49,27 @@ pub(in crate::cli) async fn get(arguments: GetArguments) -> Result<Verdict, CliE
     Ok(Verdict::Good)
 }
 
-/// Writes an artifact to a file, which appears whole or not at all.
+/// Writes an artifact to a file, which appears whole or not at all; one that breaks off is fetched again.
 pub(super) async fn download(client: &Client, job: &str, name: &str, to: &Path) -> Result<(), CliError> {
-    let bytes = fetch(client, job, name).await?;
-    write_file(to, |file| file.write_all(&bytes))
-}
-
-/// An artifact's bytes; what breaks off is fetched again.
-async fn fetch(client: &Client, job: &str, name: &str) -> Result<bytes::Bytes, CliError> {
     let mut pauses = client.pauses();
     loop {
-        let answer = client.send(|| client.request(Method::GET, &format!("/v1/jobs/{job}/artifacts/{name}"))).await?;
-        match answer.bytes().await {
-            Ok(bytes) => return Ok(bytes),
-            Err(error) if !pauses.wait(None).await => return Err(client.unreachable(&error)),
-            Err(_) => {}
+        let mut file = WholeFile::create(to)?;
+        let mut pieces = open(client, job, name).await?;
+        let error = loop {
+            match pieces.chunk().await {
+                Ok(Some(piece)) => file.write(&piece)?,
+                Ok(None) => return file.keep(),
+                Err(error) => break error,
+            }
+        };
+        if !pauses.wait(None).await {
+            return Err(client.unreachable(&error));
         }
     }
+}
+
+async fn open(client: &Client, job: &str, name: &str) -> Result<Response, CliError> {
+    client.send(|| client.request(Method::GET, &format!("/v1/jobs/{job}/artifacts/{name}"))).await
 }
 
 async fn describe(client: &Client, job: &Value) -> Result<String, CliError> {

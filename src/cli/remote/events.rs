@@ -8,8 +8,11 @@ use reqwest::header::ACCEPT;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Client, is_later};
+use super::client::{Client, is_later, retry_after};
 use crate::cli::CliError;
+
+/// A stream that ends before its job does is taken up again after this.
+const BEFORE_RESUMING: Duration = Duration::from_millis(500);
 
 /// One event, as the API describes it.
 #[derive(Debug, Deserialize)]
@@ -36,6 +39,7 @@ pub(super) async fn follow(client: &Client, job: &str, mut show: impl FnMut(&Eve
     let mut last = 0;
     let mut pauses = client.pauses();
     loop {
+        let mut asked = Some(BEFORE_RESUMING);
         let request = client.request(Method::GET, &path)?.header("last-event-id", last);
         match request.header(ACCEPT, "text/event-stream").send().await {
             Ok(answer) if answer.status().is_success() => {
@@ -58,7 +62,7 @@ pub(super) async fn follow(client: &Client, job: &str, mut show: impl FnMut(&Eve
                     }
                 }
             }
-            Ok(answer) if is_later(answer.status()) => {}
+            Ok(answer) if is_later(answer.status()) => asked = retry_after(&answer),
             Ok(answer) => return Err(client.refused(answer).await),
             Err(error) => {
                 if !pauses.wait(None).await {
@@ -67,7 +71,7 @@ pub(super) async fn follow(client: &Client, job: &str, mut show: impl FnMut(&Eve
                 continue;
             }
         }
-        if !pauses.wait(Some(Duration::from_millis(500))).await {
+        if !pauses.wait(asked).await {
             return Err(CliError::new(format!("the events of {job} broke off after number {last}")));
         }
     }

@@ -34,7 +34,7 @@ test-browser: ## the dashboard in Chromium, with real jobs, and what other sites
 screenshots: ## pictures of every page of the dashboard, into docs/images (minutes)
 	@$(ENV); unset DATABASE_URL; SECATEUR_CHROMIUM="$$(scripts/setup-chromium.sh)"; export SECATEUR_CHROMIUM; \
 	cargo build --workspace --bins; \
-	SECATEUR_SCREENSHOTS="$$PWD/docs/images" cargo test -p secateur --test server with_engine::browser::view::pictures
+	SECATEUR_SCREENSHOTS="$$PWD/docs/images" cargo test -p secateur --test server with_engine::browser::view::pictures -- --ignored
 
 fuzz: ## everything that reads a stranger's bytes, a minute in all (FUZZ_SECONDS=3600 for longer, FUZZ_TARGETS="pickle code")
 	@scripts/fuzz.sh

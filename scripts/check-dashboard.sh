@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the types of the dashboard's scripts, which stand in their comments, and the format of scripts and styles, with TypeScript and
 # Prettier of exact versions. With --fix the format is mended. It wants Node.js and npm, which nothing else of this project does; where there are
-# none it says so and ends with 3.
+# none, or npm reaches no registry, it says so and ends with 3.
 set -euo pipefail
 shopt -s inherit_errexit
 umask 022

@@ -98,7 +98,7 @@ check_dashboard() {
     step scripts/check-dashboard.sh || status=$?
     case "$status" in
         0) ;;
-        3) LEFT_OUT+=("types of the dashboard: there is no Node.js here") ;;
+        3) LEFT_OUT+=("types of the dashboard: there is no Node.js here, or npm reaches no registry") ;;
         *) return "$status" ;;
     esac
 }

@@ -121,8 +121,10 @@ async fn the_keyboard_alone_gets_everywhere() {
 
 /// Writes the pictures of the documentation; only when it is asked to, since pictures differ from machine to machine.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "`make screenshots` runs it"]
 async fn pictures_of_every_page() {
-    let Some(folder) = std::env::var_os("SECATEUR_SCREENSHOTS") else { return };
+    let folder = std::env::var_os("SECATEUR_SCREENSHOTS")
+        .expect("SECATEUR_SCREENSHOTS is the folder, as `make screenshots` sets it");
     let (server, _chromium, mut tab) = server_and_tab().await;
     for (name, path) in pages(&server).await {
         if name == "failed" {

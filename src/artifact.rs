@@ -13,6 +13,7 @@ use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 use crate::digest::Sha256;
 use crate::job::JobStatus;
+use crate::report_page::REPORT_PAGE;
 use crate::table::job::Job;
 use crate::table::{artifact, task};
 
@@ -66,11 +67,15 @@ pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, Dat
 
 pub const MODEL: &str = "model.pt";
 
+/// The content type of a page.
+pub const PAGE: &str = "text/html; charset=utf-8";
+
 fn public_name(stage: Stage, name: &str) -> Option<(Cow<'static, str>, &'static str)> {
     match (stage, name) {
         (Stage::Export, PRUNED_MODEL) => Some((MODEL.into(), "application/octet-stream")),
         (Stage::Finalists, finalist) => Some((finalist.to_owned().into(), "application/octet-stream")),
-        (Stage::Verify, REPORT) => Some(("report.json".into(), "application/json")),
+        (Stage::Verify, REPORT) => Some((REPORT.into(), "application/json")),
+        (Stage::Verify, REPORT_PAGE) => Some((REPORT_PAGE.into(), PAGE)),
         (Stage::Export, CONFIG) => Some(("config.json".into(), "application/json")),
         (Stage::Import, GRAPH) => Some(("graph.json".into(), "application/json")),
         _ => None,

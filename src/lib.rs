@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod queue;
 pub mod quota;
 pub mod readiness;
+pub mod report_page;
 pub mod server;
 pub mod table;
 pub mod trace;

@@ -51,7 +51,7 @@ function drawFrame(path) {
     );
     const tenant = current()?.key_id ? html`<span>Tenant ${current()?.tenant}, ${current()?.scope} key</span>` : null;
     render(
-        html`<span>Secateur prunes TorchScript models.</span>${tenant}<a href="/openapi.json" target="_blank" rel="noopener">API description</a>`,
+        html`<span>Secateur prunes TorchScript models.</span>${tenant}<a href="/docs/" target="_blank" rel="noopener">API reference</a>`,
         footer,
     );
 }

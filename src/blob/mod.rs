@@ -164,6 +164,17 @@ impl BlobStore {
         Ok(Some(url.into()))
     }
 
+    /// Puts bytes under a key; putting the same twice is fine.
+    pub async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), BlobError> {
+        if let Some(disk) = &self.disk
+            && !disk.has_room_for(bytes.len() as u64)?
+        {
+            return Err(BlobError::Full);
+        }
+        self.store.put(&key.to_path(), bytes.into()).await?;
+        Ok(())
+    }
+
     /// Puts a file under a key and removes it; putting the same twice is fine.
     pub async fn put_file(&self, key: &BlobKey, path: &Path) -> Result<(), BlobError> {
         // The file is on the same disk already, as a rule, so that the question is whether it may stay.

@@ -11,6 +11,7 @@ use secateur_core::stage::export::PRUNED_MODEL;
 use secateur_core::stage::verify::REPORT;
 use secateur_core::stage::{Stage, TaskResult};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::engine::EngineOptions;
 use super::outcome::{WholeFile, describe};
@@ -19,6 +20,7 @@ use super::spec::SpecOptions;
 use super::{CliError, all_cores, cancelled_by_signals};
 use crate::job::Order;
 use crate::local::{self, LocalError, LocalJob, LocalOptions};
+use crate::report_page::{self, Origin};
 use crate::upload::check_fit;
 
 const MOST_THREADS: i64 = 1024;
@@ -44,6 +46,9 @@ pub(super) struct PruneArguments {
     /// Where to write report.json
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Where to write the report as a page, report.html
+    #[arg(long, value_name = "FILE")]
+    report_html: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineOptions,
 }
@@ -57,9 +62,8 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         return Err(LocalError::NoJudge.into());
     }
     secateur_core::archive::preflight(&arguments.model)?;
-    if let Some(data) = &arguments.data {
-        check_fit(&spec, Some(&dataset::summarise(data)?))?;
-    }
+    let data = arguments.data.as_deref().map(dataset::summarise).transpose()?;
+    check_fit(&spec, data.as_ref())?;
     let output = arguments.output.clone().unwrap_or_else(|| default_output(&arguments.model));
     let options = LocalOptions {
         engine: arguments.engine.find()?,
@@ -78,6 +82,11 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         copy_file(&job.output(Stage::Verify, 0, REPORT), report)?;
     }
     let report = report_of(&job)?;
+    if let Some(path) = &arguments.report_html {
+        let mut file = WholeFile::create(path)?;
+        file.write(report_page::page(report, &Origin { job: None, written_at: OffsetDateTime::now_utc() }).as_bytes())?;
+        file.keep()?;
+    }
     super::print(&describe(report));
     if let Some(reason) = report.judge.as_ref().and_then(|judge| judge.judgement.reason.as_deref()) {
         eprintln!("warning: the job's own metric chose the network, not the judge. {}", plain_text::line(reason));

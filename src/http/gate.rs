@@ -15,7 +15,7 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Pages that anybody may link to, beside those of the dashboard: they are the same for everyone.
-const PUBLIC_PAGES: [&str; 3] = ["/openapi.json", "/healthz", "/readyz"];
+const PUBLIC_PAGES: [&str; 5] = ["/openapi.json", "/docs", "/docs/", "/healthz", "/readyz"];
 
 /// Which requests are for us.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The HTTP API, version 1. An endpoint is one file: extract → one domain call → answer.
 //!
-//! [`router`] has all of them, and the pages of the [`dashboard`]. Before a handler stands the guard ([`guard`]): it lets in what is meant for this server and comes from no
+//! [`router`] has all of them, the pages of the [`dashboard`] and the [`reference`]. Before a handler stands the guard ([`guard`]): it lets in what is meant for this server and comes from no
 //! foreign page, and says who the caller is. A handler that changes something says which scope it needs (`caller.require`), and gets
 //! ids of a path only through [`request::id::Own`], which answers 404 for what is not the caller's.
 //!
@@ -23,6 +23,7 @@ mod keys;
 mod measure;
 mod models;
 mod quotas;
+mod reference;
 mod request;
 mod router;
 mod service;

@@ -18,8 +18,8 @@ use super::answer::problem::{Code, Problem};
 use super::answer::quote::{LONGEST_VALUE, cut, printable};
 use super::request::allowance;
 use super::{
-    App, artifacts, dashboard, datasets, deliveries, guard, jobs, judgements, keys, measure, models, quotas, service,
-    session, uploads, webhook_secrets,
+    App, artifacts, dashboard, datasets, deliveries, guard, jobs, judgements, keys, measure, models, quotas, reference,
+    service, session, uploads, webhook_secrets,
 };
 use crate::trace;
 
@@ -85,7 +85,7 @@ pub fn router(app: App) -> Router {
     let guarded = guarded
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), allowance::count_request))
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), guard::authenticate));
-    let router = public.merge(guarded).merge(dashboard::routes());
+    let router = public.merge(guarded).merge(dashboard::routes()).merge(reference::routes());
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::map_response(guard::protect))
         .layer(axum::middleware::map_request(drop_unusable_request_id))
@@ -139,7 +139,7 @@ async fn drop_unusable_request_id(mut request: Request) -> Request {
 
 async fn no_such_route(uri: Uri) -> Problem {
     Problem::new(Code::RouteNotFound, format!("There is no route `{}`.", cut(uri.path(), LONGEST_VALUE)))
-        .hint("See GET /openapi.json for every route.")
+        .hint("See GET /openapi.json for every route, and `/docs/` to read it.")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

@@ -4,9 +4,10 @@ use secateur_core::dataset::DatasetSummary;
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::JobSpec;
 
-/// Refuses what is sure to fail later: a loss that needs labels without any, samples of another size than the model's input.
+/// Refuses what is sure to fail later: what needs data in a job without any, a loss that needs labels without any, samples of another size
+/// than the model's input.
 pub fn check_fit(spec: &JobSpec, dataset: Option<&DatasetSummary>) -> Result<(), Rejection> {
-    let Some(dataset) = dataset else { return Ok(()) };
+    let Some(dataset) = dataset else { return spec.check_without_data() };
     let objective = spec.label_settings().objective;
     if objective.needs_labels() && !dataset.labelled {
         let detail = format!("`fine_tune.objective` is `{}`, but the data set has no labels `y`.", objective.as_str());
@@ -86,6 +87,22 @@ mod tests {
         assert_eq!(rejection.code, Code::DatasetMismatch);
         assert!(rejection.hint.unwrap().contains("distill"));
         assert_eq!(check(r#"{"target": {"flops_reduction": 0.5}}"#, &dataset(&[3, 32, 32], false)), Ok(()));
+    }
+
+    #[test]
+    fn what_needs_data_is_refused_without_any() {
+        for (spec, field) in [
+            (r#"{"target": {"flops_reduction": 0.5, "max_metric_drop": 0.1}}"#, "target.max_metric_drop"),
+            (r#"{"target": {"flops_reduction": 0.5}, "importance": {"criterion": "taylor"}}"#, "importance.criterion"),
+        ] {
+            let spec = JobSpec::from_json(spec).unwrap();
+            let rejection = check_fit(&spec, None).unwrap_err();
+            assert_eq!((rejection.code, rejection.node.as_deref()), (Code::InvalidSpec, Some(field)));
+            assert!(rejection.hint.is_some());
+            assert_eq!(check_fit(&spec, Some(&dataset(&[3, 32, 32], true))), Ok(()));
+        }
+        let spec = JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}}"#).unwrap();
+        assert_eq!(check_fit(&spec, None), Ok(()));
     }
 
     #[test]

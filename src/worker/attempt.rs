@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secateur_core::inspection::ModelSummary;
+use secateur_core::report::Report;
 use secateur_core::spec::{JobSpec, RequiredDevice};
-use secateur_core::stage::Stage;
 use secateur_core::stage::graph::SUMMARY;
 use secateur_core::stage::import::DATASET;
+use secateur_core::stage::{Stage, TaskResult};
 use secateur_core::wire::{Computed, Device, PROTOCOL, Progress, TaskRequest};
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -19,6 +21,7 @@ use crate::digest::Sha256;
 use crate::engine::{self, Exit, Retry, Scratch, check_outputs};
 use crate::job::JobError;
 use crate::queue::{ClaimedTask, Failure, Finished, Written};
+use crate::report_page::{self, REPORT_PAGE};
 use crate::table::artifact::Output;
 
 /// A model's summary that is longer is not kept with the model; it is still an artifact of the job.
@@ -157,6 +160,9 @@ async fn work(
     if !prepared::is_possible(worker, task, &result) {
         return fail("The engine says that it took over what it was not offered.".to_owned(), ended.log);
     }
+    if files != result.files(&task.plan.work) {
+        return fail("The engine says that it wrote other files than its task has.".to_owned(), ended.log);
+    }
     let written = match check_outputs(scratch.path(), &files) {
         Ok(written) => written,
         Err(detail) => return fail(format!("An output is not taken: {detail}."), ended.log),
@@ -169,7 +175,11 @@ async fn work(
     let mut kept = if task.stage == Stage::Inspect { Vec::new() } else { written };
     let upload = async {
         let for_later_jobs = prepared::keep(worker, task, &result, &mut kept).await?;
-        Ok((for_later_jobs, upload_outputs(worker, task, kept).await?))
+        let mut outputs = upload_outputs(worker, task, kept).await?;
+        if let TaskResult::Verify(verified) = &result {
+            outputs.push(put_page(worker, task, &verified.report).await?);
+        }
+        Ok((for_later_jobs, outputs))
     };
     match stop.run_until_cancelled(upload.instrument(info_span!("upload_outputs"))).await {
         None => End::GivenBack { log: ended.log },
@@ -229,6 +239,17 @@ async fn upload_outputs(
         outputs.push(Output { name, blob, sha256, bytes });
     }
     Ok(outputs)
+}
+
+/// The report as a page, which no engine may write.
+async fn put_page(worker: &Worker, task: &ClaimedTask, report: &Report) -> Result<Output, BlobError> {
+    let lease = &task.lease;
+    let origin = report_page::Origin { job: Some(lease.job), written_at: OffsetDateTime::now_utc() };
+    let page = report_page::page(report, &origin);
+    let blob = BlobKey::output(lease.job, task.stage, task.plan.index, lease.attempt, REPORT_PAGE);
+    let (sha256, bytes) = (Sha256::of(page.as_bytes()), page.len() as u64);
+    worker.blobs.put(&blob, page.into()).await?;
+    Ok(Output { name: REPORT_PAGE.to_owned(), blob, sha256, bytes })
 }
 
 /// What was learnt about the model, for `GET /v1/models/{id}`.

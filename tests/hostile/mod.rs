@@ -18,6 +18,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod catalogue;
+mod lying_engine;
 pub(crate) mod table;
 
 use secateur_core::archive;

@@ -6,5 +6,6 @@ mod dashboard;
 mod datasets;
 mod jobs;
 mod models;
+mod reference;
 mod service;
 mod uploads;

@@ -54,6 +54,11 @@ impl Measure {
     pub fn higher_is_better(self) -> bool {
         !matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError)
     }
+
+    /// Whether its values are shares, of which a difference is told in points.
+    pub fn is_share(self) -> bool {
+        !matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError | Self::Cosine)
+    }
 }
 
 /// One more number beside the metric that networks are chosen by.

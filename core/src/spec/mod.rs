@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use crate::configuration::{Constraints, Origin, ReplayConfig};
 use crate::dataset::source::Resize;
 use crate::graph::DType;
-use crate::importance::ImportanceSpec;
+use crate::importance::{Criterion, ImportanceSpec};
 use crate::output::OutputSpec;
 use crate::plain_text::{escaped, escaped_within};
 use crate::rejection::{Code, Rejection};
@@ -301,6 +301,31 @@ impl JobSpec {
     /// What says how labels are read: the objective and the settings of its loss.
     pub fn label_settings(&self) -> LabelSettings {
         self.fine_tune.as_ref().map_or_else(|| FineTune::default().labels(), FineTune::labels)
+    }
+
+    /// Refuses what a job without a data set cannot do.
+    ///
+    /// # Errors
+    /// [`Code::InvalidSpec`] with the path of the field that needs data in `node`.
+    pub fn check_without_data(&self) -> Result<(), Rejection> {
+        let criterion = self.importance.criterion;
+        if criterion == Criterion::Taylor {
+            return Err(Rejection::new(
+                Code::InvalidSpec,
+                format!("The job has no data set, and `importance.criterion` `{}` needs samples.", criterion.as_str()),
+            )
+            .at("importance.criterion")
+            .hint("Give a data set, or choose `l1`, `l2`, `bn_scale` or `fpgm`, which look at the weights alone."));
+        }
+        if self.target.max_metric_drop.is_some() {
+            return Err(Rejection::new(
+                Code::InvalidSpec,
+                "The job has no data set, and `target.max_metric_drop` needs one to measure on.",
+            )
+            .at("target.max_metric_drop")
+            .hint("Give a data set, or leave `target.max_metric_drop` out."));
+        }
+        Ok(())
     }
 
     /// Parses and checks a spec.

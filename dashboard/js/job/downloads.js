@@ -1,6 +1,6 @@
 // The files that a job made.
 
-import { html } from '../../vendor/lit-html/lit-html.js';
+import { html, nothing } from '../../vendor/lit-html/lit-html.js';
 import { bytes } from '../text.js';
 
 /** @import { Artifact } from '../types.js' */
@@ -14,6 +14,8 @@ const WHAT = {
     'graph.json': 'The graph that was read',
     'log.txt': 'What the engines said',
 };
+/** It is there to be looked at. */
+const PAGE = 'report.html';
 const ORDER = Object.keys(WHAT);
 
 /** @param {Artifact[]} artifacts */
@@ -27,7 +29,8 @@ export function downloads(artifacts) {
         <ul class="downloads">
             ${sorted.map(
                 (artifact) => html`<li>
-                    <a class="panel download ${artifact.name === 'model.pt' ? 'first' : ''}" href=${artifact.url} download=${artifact.name}>
+                    <a class="panel download ${artifact.name === 'model.pt' ? 'first' : ''}" href=${artifact.url} download=${artifact.name === PAGE ? nothing : artifact.name}
+                        target=${artifact.name === PAGE ? '_blank' : nothing}>
                         <strong class="mono">${artifact.name}</strong><span class="sub">${WHAT[artifact.name] ?? 'A file of the job'} · ${bytes(artifact.bytes)}</span>
                     </a>
                 </li>`,

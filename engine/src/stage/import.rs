@@ -11,7 +11,6 @@ use secateur_core::archive;
 use secateur_core::dataset::source::Source;
 use secateur_core::dataset::{Dataset, DatasetSummary, InputSummary, Layout};
 use secateur_core::graph::{DType, Graph};
-use secateur_core::importance::Criterion;
 use secateur_core::output::{self, Objective, OutputKind};
 use secateur_core::recovery::{Accuracy, DataReport};
 use secateur_core::rejection::{Code, Rejection};
@@ -77,7 +76,7 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     if dataset.is_some() {
         check_outputs(task, &graph)?;
     } else {
-        check_without_data(task)?;
+        task.spec.check_without_data()?;
     }
     let Some(Given::Arrays(dataset)) = dataset else {
         task.write_json(DATASET_SUMMARY, &None::<DatasetSummary>)?;
@@ -261,26 +260,6 @@ fn check_outputs(task: &Task, graph: &Graph) -> Result<(), Rejection> {
         )
         .at("fine_tune.outputs")
         .hint("Prune without a data set, or wrap the model so that it returns its scores, [batch, ...]."));
-    }
-    Ok(())
-}
-
-fn check_without_data(task: &Task) -> Result<(), Rejection> {
-    let criterion = task.spec.importance.criterion;
-    if criterion == Criterion::Taylor {
-        return Err(Rejection::new(
-            Code::InvalidSpec,
-            format!("The job has no data set, and `importance.criterion` `{}` needs samples.", criterion.as_str()),
-        )
-        .at("importance.criterion")
-        .hint("Give a data set, or choose `l1`, `l2`, `bn_scale` or `fpgm`, which look at the weights alone."));
-    }
-    if task.spec.target.max_metric_drop.is_some() {
-        return Err(Rejection::new(
-            Code::InvalidSpec,
-            "The job has no data set, and `target.max_metric_drop` needs one to measure on.",
-        )
-        .at("target.max_metric_drop"));
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ use crate::cli::spec::SpecOptions;
 use crate::cli::{CliError, Verdict};
 use crate::id::{DatasetId, ModelId};
 use crate::local::Observer;
+use crate::report_page::REPORT_PAGE;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SubmitArguments {
@@ -53,6 +54,9 @@ pub(in crate::cli) struct SubmitArguments {
     /// Where to write report.json
     #[arg(long, value_name = "FILE", requires = "follow")]
     report: Option<PathBuf>,
+    /// Where to write the report as a page, report.html
+    #[arg(long, value_name = "FILE", requires = "follow")]
+    report_html: Option<PathBuf>,
     /// Exit with 4 when the metric on the test split falls by more points than this, 0.5 is half a point
     #[arg(long, value_name = "POINTS", requires = "follow")]
     max_drop: Option<f64>,
@@ -174,6 +178,9 @@ async fn finish(client: &Client, id: &str, arguments: &SubmitArguments) -> Resul
     download(client, id, MODEL, &output).await?;
     if let Some(path) = &arguments.report {
         download(client, id, REPORT, path).await?;
+    }
+    if let Some(path) = &arguments.report_html {
+        download(client, id, REPORT_PAGE, path).await?;
     }
     let answer = client.get::<Value>(&format!("/v1/jobs/{id}/artifacts/{REPORT}")).await?;
     let report: Report = serde_json::from_value(answer.clone())

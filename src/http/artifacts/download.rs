@@ -33,10 +33,10 @@ const PRESIGNED_FOR: Duration = Duration::from_mins(10);
     ),
     responses(
         (status = 200, headers(("etag" = String)), content(
-            (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"),
+            (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"), (String = "text/html"),
         )),
         (status = 206, description = "The range that was asked for", headers(("etag" = String), ("content-range" = String)), content(
-            (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"),
+            (FileBytes = "application/octet-stream"), (serde_json::Value = "application/json"), (String = "text/plain"), (String = "text/html"),
         )),
         (status = 307, description = "To the bucket, where a presigned URL was asked for", headers(("location" = String))),
         (status = 304, description = "The client's copy is the same"),

@@ -11,11 +11,12 @@ use axum::http::{HeaderName, Response, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::artifact::{self, PublicArtifact};
+use crate::artifact::{self, PAGE, PublicArtifact};
 use crate::http::App;
 use crate::http::answer::problem::Problem;
 use crate::http::request::id::not_found;
 use crate::id::JobId;
+use crate::report_page::CONTENT_SECURITY_POLICY;
 use crate::table::job;
 
 /// The digest of the whole file (RFC 9530), also with a part of it.
@@ -25,7 +26,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Artifact)]
 pub(super) struct ArtifactOut {
-    /// `model.pt`, `report.json`, `config.json`, `graph.json`, `log.txt`, or with a judge `finalist-N.pt`.
+    /// `model.pt`, `report.json`, `report.html`, `config.json`, `graph.json`, `log.txt`, or with a judge `finalist-N.pt`.
     #[schema(value_type = String)]
     name: Cow<'static, str>,
     bytes: u64,
@@ -42,14 +43,24 @@ pub(super) struct ArtifactList {
 }
 
 fn describe(artifact: &PublicArtifact, etag: &str) -> Builder {
-    Response::builder()
+    let response = match artifact.content_type {
+        // A page is there to be looked at; it is of no origin and may load and run nothing.
+        PAGE => Response::builder()
+            .header(
+                header::CONTENT_SECURITY_POLICY,
+                format!("{CONTENT_SECURITY_POLICY}; frame-ancestors 'none'; sandbox"),
+            )
+            .header(header::CONTENT_DISPOSITION, format!("inline; filename=\"{}\"", artifact.name)),
+        _ => Response::builder()
+            .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", artifact.name)),
+    };
+    response
         .header(header::ETAG, etag)
         .header(REPR_DIGEST, format!("sha-256=:{}:", artifact.sha256.to_base64()))
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::CACHE_CONTROL, "private, no-cache")
         .header(header::CONTENT_TYPE, artifact.content_type)
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", artifact.name))
 }
 
 fn finish(response: Builder, body: Body) -> Response<Body> {

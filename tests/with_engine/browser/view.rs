@@ -97,6 +97,52 @@ async fn every_page_fits_and_can_be_used_by_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_report_of_a_job_is_a_page_that_fits_and_runs_nothing() {
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    let pages = pages(&server).await;
+    let job = pages.iter().find_map(|(name, path)| (*name == "job").then_some(path)).unwrap();
+    tab.go(&url(&server, job)).await;
+    let link = tab.until("document.querySelector('a[href$=\"/report.html\"]')?.getAttribute('href')").await;
+    // What the server shows is a sandbox, into which the developer tools cannot look either; the file says the same without that.
+    let served = server.client().get(link.as_str().unwrap()).await;
+    assert!(served.header("content-security-policy").ends_with("; sandbox"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    std::fs::write(&file, served.body).unwrap();
+    for (size, scheme) in [(WIDE, "light"), (NARROW, "dark")] {
+        tab.look(size.0, size.1, scheme).await;
+        tab.go(&format!("file://{}", file.display())).await;
+        tab.until("document.querySelectorAll('h2').length === 7").await;
+        let marks =
+            "document.querySelectorAll('.point').length > 8 && document.querySelectorAll('.curve').length === 2";
+        assert_eq!(tab.value(marks).await, true);
+        assert_eq!(tab.value("document.querySelectorAll('.winner').length").await, 1);
+        assert_accessible(&mut tab, &format!("the report, {} wide, {scheme}", size.0)).await;
+        let width = tab.value("document.documentElement.scrollWidth").await;
+        assert_eq!(width, size.0, "the report spills over to the side");
+    }
+    assert_eq!(tab.complaints(), [] as [String; 0]);
+    let script = "const script = document.createElement('script'); script.textContent = 'window.struck = true'; document.body.append(script)";
+    tab.value(&format!("{script}; true")).await;
+    assert_eq!(tab.value("window.struck === true").await, false);
+    let complaints = tab.complaints().join(" ");
+    assert!(complaints.contains("default-src 'none'"), "{complaints}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_shows_every_operation() {
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    tab.go(&url(&server, "/docs/")).await;
+    let description: Value = reqwest::get(url(&server, "/openapi.json")).await.unwrap().json().await.unwrap();
+    let methods = ["get", "put", "post", "delete", "options", "head", "patch"];
+    let paths = description["paths"].as_object().unwrap().values();
+    let operations: usize =
+        paths.map(|path| methods.iter().filter(|&&method| path.get(method).is_some()).count()).sum();
+    tab.until(&format!("document.querySelectorAll('.opblock').length === {operations}")).await;
+    assert_eq!(tab.complaints(), [] as [String; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_keyboard_alone_gets_everywhere() {
     let (server, _chromium, mut tab) = server_and_tab().await;
     let job = server.client().submit().await;

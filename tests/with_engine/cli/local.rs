@@ -11,6 +11,7 @@ use crate::harness::example;
 fn prune_writes_model_and_report_and_prints_before_and_after() {
     let folder = folder();
     let (output_file, report_file) = (folder.path().join("out.pt"), folder.path().join("report.json"));
+    let page_file = folder.path().join("report.html");
     let output = secateur_with_engine()
         .arg("prune")
         .arg(example("vgg-digits.pt"))
@@ -21,6 +22,8 @@ fn prune_writes_model_and_report_and_prints_before_and_after() {
         .arg(&output_file)
         .arg("--report")
         .arg(&report_file)
+        .arg("--report-html")
+        .arg(&page_file)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -30,6 +33,7 @@ fn prune_writes_model_and_report_and_prints_before_and_after() {
     assert_eq!((&report["winner"], &report["spec"]["fine_tune"]["epochs"]), (&"uniform".into(), &1.into()));
     let table = stdout(&output);
     assert!(table.contains("MACs") && table.contains("test accuracy"), "{table}");
+    assert!(std::fs::read_to_string(&page_file).unwrap().contains("What was proved"));
     assert!(table.contains("training: 1.0 epochs, as long as 0.5 of the original\n"), "{table}");
     assert!(stderr(&output).contains("tune: done"), "{}", stderr(&output));
 }

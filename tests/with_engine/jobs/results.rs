@@ -27,6 +27,15 @@ async fn prune(model: &str) {
     assert_eq!(job["status"], "succeeded", "{job}");
 
     let report: Value = serde_json::from_slice(&artifact(&client, &path, "report.json").await).unwrap();
+    let page = client.get(&format!("{path}/artifacts/report.html")).await;
+    assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
+    assert_eq!(page.header("content-disposition"), "inline; filename=\"report.html\"");
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none';") && policy.ends_with("; sandbox"), "{policy}");
+    let page = String::from_utf8(page.body).unwrap();
+    for text in [job["id"].as_str().unwrap(), report["model_sha256"].as_str().unwrap(), "Networks that were tried"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
     assert_eq!(job["spec"]["webhook"], spec["webhook"]);
     assert_eq!(report["spec"].get("webhook"), None, "engines and reports are not told of it");
     let removed = report["reduction"]["flops_reduction"].as_f64().unwrap();

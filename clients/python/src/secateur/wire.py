@@ -36,7 +36,10 @@ class Artifact(TypedDict):
     bytes: int
     content_type: str
     name: str
-    """`model.pt`, `report.json`, `config.json`, `graph.json`, `log.txt`, or with a judge `finalist-N.pt`."""
+    """
+    `model.pt`, `report.json`, `report.html`, `config.json`, `graph.json`, `log.txt`, or with a judge
+    `finalist-N.pt`.
+    """
     sha256: str
     """Hexadecimal."""
     url: str

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt test-client test-browser screenshots
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots
 
 ENV := . scripts/env.sh
 
@@ -108,6 +108,9 @@ test-contract: ## hold the API against its own description with thousands of mad
 
 test-client: ## types and tests of the Python client against a real server (fetches PyTorch; CLIENT="-k upload")
 	@$(ENV); cargo build --workspace --bins; scripts/test-client.sh $(CLIENT)
+
+test-recipes: ## run the recipes of docs/recipes with the real other programs (fetches PyTorch, MLflow, Prometheus and more; RECIPES="-k mlflow")
+	@$(ENV); cargo build --release --workspace --bins; scripts/test-recipes.sh $(RECIPES)
 
 hostile-table: ## try every hostile file on every layer alone and write tests/hostile/table.md (minutes)
 	@$(ENV); cargo build --workspace --bins; \

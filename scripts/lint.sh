@@ -36,11 +36,12 @@ lint_python() {
 }
 
 lint_cpp() {
+    local files=(engine/cpp/*.cpp engine/cpp/*.h examples/recipes/*/*.cpp)
     if [ "$1" = yes ]; then
-        clang-format -i engine/cpp/*.cpp engine/cpp/*.h
+        clang-format -i "${files[@]}"
     else
-        clang-format --dry-run -Werror engine/cpp/*.cpp engine/cpp/*.h
-        printf 'engine/cpp is as clang-format lays it out\n'
+        clang-format --dry-run -Werror "${files[@]}"
+        printf 'engine/cpp and the recipes are as clang-format lays them out\n'
     fi
 }
 

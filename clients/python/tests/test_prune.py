@@ -187,6 +187,9 @@ def test_one_idempotency_key_is_one_job(client: Client, model_path: Path) -> Non
     again = client.prune(model_path, flops_reduction=0.4, method="uniform", idempotency_key="one")
     other = client.prune(model_path, flops_reduction=0.4, method="uniform")
     assert first == again != other
+    model_id = client.upload_model(model_path)
+    spec = {"target": {"flops_reduction": 0.4}, "method": "uniform"}
+    assert client.submit(spec, model_id, idempotency_key="one") == first
     assert {first.id, other.id} <= {job.id for job in client.jobs()}
     first.wait(300)
     other.wait(300)

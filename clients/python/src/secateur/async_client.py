@@ -122,9 +122,17 @@ class AsyncClient:
         )
         return AsyncJob(self, await self._run(flow), example_inputs)
 
-    async def submit(self, spec: Mapping[str, Any], model_id: str, dataset_id: str | None = None) -> AsyncJob:
-        """Submits a job on what was uploaded before; ``spec`` is a whole job spec."""
-        return AsyncJob(self, await self._run(calls.submit(spec, model_id, dataset_id, self._retries, None)))
+    async def submit(
+        self,
+        spec: Mapping[str, Any],
+        model_id: str,
+        dataset_id: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> AsyncJob:
+        """Submits a job on what was uploaded before; ``spec`` is a whole job spec, ``idempotency_key`` as in :meth:`prune`."""
+        made = await self._run(calls.submit(spec, model_id, dataset_id, self._retries, idempotency_key))
+        return AsyncJob(self, made)
 
     async def upload_model(
         self,

@@ -122,9 +122,16 @@ class Client:
         )
         return Job(self, self._run(flow), example_inputs)
 
-    def submit(self, spec: Mapping[str, Any], model_id: str, dataset_id: str | None = None) -> Job:
-        """Submits a job on what was uploaded before; ``spec`` is a whole job spec."""
-        return Job(self, self._run(calls.submit(spec, model_id, dataset_id, self._retries, None)))
+    def submit(
+        self,
+        spec: Mapping[str, Any],
+        model_id: str,
+        dataset_id: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submits a job on what was uploaded before; ``spec`` is a whole job spec, ``idempotency_key`` as in :meth:`prune`."""
+        return Job(self, self._run(calls.submit(spec, model_id, dataset_id, self._retries, idempotency_key)))
 
     def upload_model(
         self,

@@ -25,10 +25,12 @@ mod webhook;
 mod webhook_secret;
 mod worker;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use secateur_core::plain_text;
+use secateur_core::rejection::Code;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::DatabaseError;
@@ -126,9 +128,13 @@ impl CliError {
         Self { message: message.to_string(), hint: None, verdict: Verdict::Failed }
     }
 
-    fn of(mut self, verdict: Verdict) -> Self {
-        self.verdict = verdict;
-        self
+    /// A job that failed.
+    fn of_job(code: &str, detail: impl Display) -> Self {
+        let missed = code == Code::TargetUnreachable.as_str();
+        Self {
+            verdict: if missed { Verdict::TargetMissed } else { Verdict::Failed },
+            ..Self::new(format!("{code}: {detail}"))
+        }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -165,13 +171,12 @@ impl From<LocalError> for CliError {
                 if error.code == crate::job::INTERNAL && !log.trim().is_empty() {
                     eprintln!("{}", log.trim_end());
                 }
-                let message = format!("{}: {}{at}", error.code, error.detail);
                 let hint = match error.code.as_str() {
                     crate::job::INTERNAL => None,
                     "input_shape" => Some("give the shape of one sample, such as --input-shape 3,32,32".to_owned()),
                     _ => error.hint,
                 };
-                Self { hint, ..Self::new(message) }
+                Self { hint, ..Self::of_job(&error.code, format!("{}{at}", error.detail)) }
             }
             error @ LocalError::NoJudge => {
                 Self::new(error).hint("give --judge COMMAND, or leave `judge` out of the spec")
@@ -200,9 +205,9 @@ pub fn main() -> ExitCode {
             Command::Get(arguments) => return remote::get(arguments).await,
             Command::Logs(arguments) => return remote::logs(arguments).await,
             Command::Cancel(arguments) => return remote::cancel(arguments).await,
+            Command::Prune(arguments) => return prune::prune(*arguments).await,
             Command::Serve(arguments) => serve::serve(*arguments).await,
             Command::Worker(arguments) => worker::work(arguments).await,
-            Command::Prune(arguments) => prune::prune(*arguments).await,
             Command::Inspect(arguments) => inspect::inspect(arguments).await,
             Command::Key(arguments) => key::key(arguments).await,
             Command::WebhookSecret(arguments) => webhook_secret::webhook_secret(arguments).await,

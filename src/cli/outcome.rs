@@ -10,8 +10,8 @@ use secateur_core::report::{ComputeReport, Report};
 
 use tempfile::NamedTempFile;
 
-use super::CliError;
 use super::table::{Align, Table, grouped, percent};
+use super::{CliError, Verdict};
 
 /// A file that appears at its place whole or not at all.
 #[derive(Debug)]
@@ -84,4 +84,15 @@ pub(super) fn describe(report: &Report) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Whether the metric on the test split fell by no more points than are allowed.
+pub(super) fn drop_verdict(report: &Report, max_drop: Option<f64>) -> Verdict {
+    let (Some(most), Some(metric)) = (max_drop, &report.metric) else { return Verdict::Good };
+    let fell = (metric.base.test - metric.pruned.test) * 100.0;
+    if fell <= most {
+        return Verdict::Good;
+    }
+    eprintln!("error: the test {} fell by {fell:.2} points, and {most} are allowed", metric.name.as_str());
+    Verdict::MetricDropped
 }

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::engine::EngineOptions;
-use super::outcome::{WholeFile, describe};
+use super::outcome::{WholeFile, describe, drop_verdict};
 use super::progress::Display;
 use super::spec::SpecOptions;
-use super::{CliError, all_cores, cancelled_by_signals};
+use super::{CliError, Verdict, all_cores, cancelled_by_signals};
 use crate::job::Order;
 use crate::local::{self, LocalError, LocalJob, LocalOptions};
 use crate::report_page::{self, Origin};
@@ -49,11 +49,14 @@ pub(super) struct PruneArguments {
     /// Where to write the report as a page, report.html
     #[arg(long, value_name = "FILE")]
     report_html: Option<PathBuf>,
+    /// Exit with 4 when the metric on the test split falls by more points than this, 0.5 is half a point
+    #[arg(long, value_name = "POINTS", requires = "data", allow_negative_numbers = true)]
+    max_drop: Option<f64>,
     #[command(flatten)]
     engine: EngineOptions,
 }
 
-pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
+pub(super) async fn prune(arguments: PruneArguments) -> Result<Verdict, CliError> {
     let mut spec = spec(&arguments)?;
     if spec.webhook.take().is_some() {
         eprintln!("warning: `webhook` in the spec is for servers; nobody is told when this ends");
@@ -92,7 +95,7 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<(), CliError> {
         eprintln!("warning: the job's own metric chose the network, not the judge. {}", plain_text::line(reason));
     }
     eprintln!("wrote {}", plain_text::line(&output.display().to_string()));
-    Ok(())
+    Ok(drop_verdict(report, arguments.max_drop))
 }
 
 /// The spec that the options make.

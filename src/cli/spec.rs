@@ -143,7 +143,14 @@ impl SpecOptions {
             ("latency_reduction", self.latency),
         ];
         if let Some((metric, Some(share))) = target.into_iter().find(|(_, share)| share.is_some()) {
-            fields.insert("target".to_owned(), json!({metric: share}));
+            // What else the file's target has, such as the drop that it allows, stays.
+            let mut changed =
+                fields.remove("target").and_then(|target| target.as_object().cloned()).unwrap_or_default();
+            for (other, _) in target {
+                changed.remove(other);
+            }
+            changed.insert(metric.to_owned(), json!(share));
+            fields.insert("target".to_owned(), Value::Object(changed));
         }
         if let Some(method) = self.method.and_then(|method| method.to_possible_value()) {
             fields.insert("method".to_owned(), json!(method.get_name()));
@@ -174,5 +181,28 @@ impl SpecOptions {
             fields.insert("input".to_owned(), json!({"mean": mean, "std": std}));
         }
         Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Options {
+        #[command(flatten)]
+        spec: SpecOptions,
+    }
+
+    #[test]
+    fn a_share_takes_the_place_of_the_files_and_the_allowed_drop_stays() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, r#"{"target": {"params_reduction": 0.3, "max_metric_drop": 0.02}, "seed": 7}"#).unwrap();
+        let options = Options::parse_from(["test", "--flops", "0.5", "--spec", file.path().to_str().unwrap()]);
+        let fields = options.spec.fields().unwrap();
+        assert_eq!(fields["target"], json!({"max_metric_drop": 0.02, "flops_reduction": 0.5}));
+        assert_eq!(fields["seed"], 7);
     }
 }

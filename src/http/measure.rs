@@ -23,6 +23,13 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
 }
 
 fn method(method: &Method) -> &'static str {
-    let known = [("GET", Method::GET), ("HEAD", Method::HEAD), ("POST", Method::POST), ("DELETE", Method::DELETE)];
-    known.into_iter().find(|(_, known)| known == method).map_or(OTHER, |(name, _)| name)
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => OTHER,
+    }
 }

@@ -18,7 +18,7 @@ use super::events::{self, EventIn};
 use super::upload::{Kind, upload};
 use super::{ServerChoice, jobs};
 use crate::artifact::MODEL;
-use crate::cli::outcome::describe;
+use crate::cli::outcome::{describe, drop_verdict};
 use crate::cli::progress::Display;
 use crate::cli::prune::default_output;
 use crate::cli::spec::SpecOptions;
@@ -60,7 +60,7 @@ pub(in crate::cli) struct SubmitArguments {
     /// Exit with 4 when the metric on the test split falls by more points than this, 0.5 is half a point
     #[arg(long, value_name = "POINTS", requires = "follow")]
     max_drop: Option<f64>,
-    /// Print the job, or with --follow the report, as JSON
+    /// Print the job, or with --follow the report and `job_id`, as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -166,8 +166,7 @@ async fn finish(client: &Client, id: &str, arguments: &SubmitArguments) -> Resul
         Some("cancelled") => return Err(CliError::new(format!("{id} was cancelled"))),
         _ => {
             let error: ErrorIn = serde_json::from_value(job["error"].clone()).map_err(CliError::new)?;
-            let failed = CliError::new(format!("{}: {}", error.code, error.detail));
-            let failed = if error.code == "target_unreachable" { failed.of(Verdict::TargetMissed) } else { failed };
+            let failed = CliError::of_job(&error.code, error.detail);
             return Err(match error.hint {
                 Some(hint) => failed.hint(hint),
                 None => failed,
@@ -182,20 +181,11 @@ async fn finish(client: &Client, id: &str, arguments: &SubmitArguments) -> Resul
     if let Some(path) = &arguments.report_html {
         download(client, id, REPORT_PAGE, path).await?;
     }
-    let answer = client.get::<Value>(&format!("/v1/jobs/{id}/artifacts/{REPORT}")).await?;
+    let mut answer = client.get::<Value>(&format!("/v1/jobs/{id}/artifacts/{REPORT}")).await?;
     let report: Report = serde_json::from_value(answer.clone())
         .map_err(|error| CliError::new(format!("the report is of another version of the program: {error}")))?;
+    answer["job_id"] = json!(id);
     crate::cli::print(&if arguments.json { answer.to_string() } else { describe(&report) });
     eprintln!("wrote {}", plain_text::line(&output.display().to_string()));
     Ok(drop_verdict(&report, arguments.max_drop))
-}
-
-fn drop_verdict(report: &Report, max_drop: Option<f64>) -> Verdict {
-    let (Some(most), Some(metric)) = (max_drop, &report.metric) else { return Verdict::Good };
-    let fell = (metric.base.test - metric.pruned.test) * 100.0;
-    if fell <= most {
-        return Verdict::Good;
-    }
-    eprintln!("error: the test {} fell by {fell:.2} points, and {most} are allowed", metric.name.as_str());
-    Verdict::MetricDropped
 }

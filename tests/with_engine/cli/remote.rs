@@ -52,6 +52,7 @@ async fn what_was_submitted_is_followed_fetched_and_judged_by_the_exit_code() {
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     let printed: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(printed["winner"], report["winner"]);
+    assert!(stderr(&output).starts_with(printed["job_id"].as_str().unwrap()), "{}", stderr(&output));
     assert!(stderr(&output).contains("points"), "{}", stderr(&output));
 
     let unreachable = ["--channels", "0.999", "--input-shape", "1,8,8", "--no-fine-tune"];

@@ -41,7 +41,8 @@ COPY --from=binaries /out/secateur /usr/local/bin/
 
 ENV SECATEUR_LISTEN=0.0.0.0:8080 \
     SECATEUR_DATA_DIR=/var/lib/secateur/data \
-    SECATEUR_SLOTS=0
+    SECATEUR_SLOTS=0 \
+    TMPDIR=/var/lib/secateur
 EXPOSE 8080
 # The root file system may be read-only; everything that is written goes here.
 VOLUME /var/lib/secateur

@@ -56,7 +56,7 @@ ENV LD_LIBRARY_PATH=/opt/libtorch/torch/lib \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     SECATEUR_DEVICE=cuda \
     SECATEUR_METRICS_LISTEN=127.0.0.1:9090 \
-    SECATEUR_SCRATCH=/var/lib/secateur
+    TMPDIR=/var/lib/secateur
 EXPOSE 9090
 # The root file system may be read-only; everything that is written goes here.
 VOLUME /var/lib/secateur

@@ -52,7 +52,7 @@ COPY --from=binaries --chmod=755 /out/secateur /out/secateur-engine /usr/local/b
 ENV LD_LIBRARY_PATH=/opt/libtorch/lib \
     SECATEUR_DEVICE=cpu \
     SECATEUR_METRICS_LISTEN=127.0.0.1:9090 \
-    SECATEUR_SCRATCH=/var/lib/secateur
+    TMPDIR=/var/lib/secateur
 EXPOSE 9090
 # The root file system may be read-only; everything that is written goes here.
 VOLUME /var/lib/secateur

@@ -15,9 +15,10 @@ import argparse
 import json
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 SETUP_LIBTORCH = Path(__file__).resolve().parent.parent / "setup-libtorch.sh"
 # The lists of wheels in that script, by device.

@@ -26,8 +26,9 @@ main() {
 }
 
 install() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && grep -q '^ID=debian' /etc/os-release ||
-        fail "missing here: $*" "on Debian: apt-get install --no-install-recommends $*"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || ! grep -q '^ID=debian' /etc/os-release; then
+        fail "missing here: $*" "on Debian, as root: apt-get install --no-install-recommends $*"
+    fi
     say "installing $* (once)"
     apt-get install -y --no-install-recommends "$@" >&2 ||
         { apt-get update >&2 && apt-get install -y --no-install-recommends "$@" >&2; }

@@ -36,8 +36,20 @@ class Database:
         for path in (self.folder, secret):
             shutil.chown(path, 65534, 65534)
         secret.chmod(0o600)
-        initdb = ["initdb", "-D", self.folder, "-U", "secateur", "-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync"]
-        subprocess.run([*UNPRIVILEGED, *map(program, initdb[:1]), *initdb[1:]], check=True, capture_output=True, cwd="/")
+        initdb = [
+            "initdb",
+            "-D",
+            self.folder,
+            "-U",
+            "secateur",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "--no-sync",
+        ]
+        subprocess.run(
+            [*UNPRIVILEGED, *map(program, initdb[:1]), *initdb[1:]], check=True, capture_output=True, cwd="/"
+        )
         with self.log.open("wb") as log:
             words = [program("postgres"), "-D", self.folder, "-k", "", "-h", "127.0.0.1", "-p", str(POSTGRES_PORT)]
             self.process = subprocess.Popen([*UNPRIVILEGED, *words], stdout=log, stderr=log, cwd="/")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ STORE = {"AWS_ACCESS_KEY_ID": "secateur", "AWS_SECRET_ACCESS_KEY": "secateur"}
 
 def main() -> int:
     binary, folder, steps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    settle()
+    settle(folder)
     database = Database(folder, secrets.token_urlsafe(24))
     images = Images(folder / "storage")
     containers: list[Container] = []
@@ -53,7 +55,7 @@ def main() -> int:
         for step in steps:
             print(f"\n==> {step}", flush=True)
             if step == "slurm":
-                slurm.run(binary, folder, database, order, Api)
+                slurm.run(binary, folder, database, Api, FULL)
             else:
                 {"compose": compose, "kubernetes": kubernetes}[step](site)
     except Failed as failed:
@@ -66,23 +68,29 @@ def main() -> int:
     return 0
 
 
-def settle() -> None:
+def settle(folder: Path) -> None:
     """Version 2 of cgroups alone, which the runtime asks for, a loopback, and a name: all of these namespaces only."""
+    hosts = folder / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost {slurm.NODE}\n")
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
     subprocess.run(["umount", "--recursive", "--lazy", "/sys/fs/cgroup"], check=True)
     subprocess.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # With nothing but 127.0.0.1 the C library finds no address to listen on for Slurm.
+    subprocess.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
     subprocess.run(["hostname", slurm.NODE], check=True)
 
 
 class Api:
-    """The server, as a client with a key sees it."""
+    """The server, as a client sees it; one on the loopback interface needs no key."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self.url, self.key = url, key
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str | None = None) -> Any:
         request = urllib.request.Request(self.url + path, data=body, method=method)
-        request.add_header("authorization", f"Bearer {self.key}")
+        if self.key:
+            request.add_header("authorization", f"Bearer {self.key}")
         if kind:
             request.add_header("content-type", kind)
         try:
@@ -149,12 +157,19 @@ def key_of(said: str) -> str:
     return next(line for line in said.splitlines() if line.startswith("sec_"))
 
 
-def tell(report: dict[str, Any]) -> None:
-    base, pruned, sandbox = report["base"], report["pruned"], report["sandbox"]
-    print(f"job succeeded: {base['macs']:,} MACs before, {pruned['macs']:,} after", flush=True)
-    print(f"engines were confined by {', '.join(sandbox['layers'])}; missing: {', '.join(sandbox['missing'])}")
-    for layer in sandbox["missing"]:
-        print(f"  {layer}: {sandbox['reasons'].get(layer)}")
+def tell(job: str, report: dict[str, Any], took: set[str]) -> None:
+    base, pruned = report["base"], report["pruned"]
+    print(f"job {job} succeeded on the workers {', '.join(sorted(took))}:", end=" ")
+    print(f"{base['macs']:,} MACs before, {pruned['macs']:,} after", flush=True)
+
+
+def tell_sandbox(worker: Container) -> None:
+    """How the worker's engines are confined, as its log says."""
+    found = re.search(r'engines are confined.*?layers"?[=:]"([^"]*)"', worker.said())
+    if not found or "landlock" not in found[1] or "seccomp" not in found[1]:
+        raise Failed(f"the engines of {worker.name} are not confined:\n{worker.said()}")
+    profile = "Podman and CRI-O" if worker.makes_namespaces else "Docker and containerd"
+    print(f"{worker.name}, with the seccomp profile of {profile}: {found[1]}", flush=True)
 
 
 # ---- compose.yaml
@@ -194,8 +209,9 @@ def compose(site: Site) -> None:
     wait_until("the server is healthy", server.is_healthy, 60, server)
     if server.execute("secateur-healthy", "127.0.0.1:1", "/healthz").returncode == 0:
         raise Failed("the health check finds a server where there is none")
-    if server.execute("touch", "/usr/x").returncode == 0 or server.execute("id", "-u").stdout.strip() != str(USER):
-        raise Failed("the server's container is not confined")
+    written, user = server.execute("touch", "/usr/x"), server.execute("id", "-u")
+    if written.returncode == 0 or user.stdout.strip() != str(USER):
+        raise Failed(f"the server's container is not confined: {written}, {user}")
     # Containers of Docker have a loopback each; these share one, so the second worker needs another port.
     workers = [
         service("worker", "worker-1"),
@@ -203,13 +219,15 @@ def compose(site: Site) -> None:
     ]
     for worker in workers:
         wait_until(f"{worker.name} is healthy", worker.is_healthy, 60, *workers)
+        tell_sandbox(worker)
     print("server and two workers are healthy", flush=True)
     api = Api("http://127.0.0.1:8080", key)
     started = time.monotonic()
     job = api.submit(FULL)
-    tell(api.finished(job))
+    report = api.finished(job)
+    print(f"{time.monotonic() - started:.0f} s:", end=" ")
     took = site.database.workers("secateur", job)
-    print(f"{time.monotonic() - started:.0f} s, on the workers {', '.join(sorted(took))}", flush=True)
+    tell(job, report, took)
     if len(took) != 2:
         raise Failed(f"the job ran on {took}, and there are two workers")
     site.stop(*workers, server)
@@ -237,8 +255,8 @@ class Cluster:
             if document["kind"] in ("Deployment", "Job") and document["metadata"]["name"] == name
         )
 
-    def start(self, workload: str, name: str, **changed: str) -> Container:
-        """A pod of a workload."""
+    def start(self, workload: str, name: str, makes_namespaces: bool = False, **changed: str) -> Container:
+        """A pod of a workload, with the profile of containerd or of CRI-O."""
         pod = manifests.template(self.workload(workload))["spec"]
         (container,) = pod["containers"]
         if pod["securityContext"]["runAsUser"] != USER or pod["securityContext"]["fsGroup"] != USER:
@@ -254,6 +272,7 @@ class Cluster:
             paths,
             arguments=container["args"],
             environment=self.environment(container) | changed,
+            makes_namespaces=makes_namespaces,
         )
 
     def environment(self, container: dict[str, Any]) -> dict[str, str]:
@@ -280,6 +299,10 @@ class Cluster:
         except OSError:
             return False
 
+    def wait_for_probes(self, workload: str, pod: Container, port: int | None = None) -> None:
+        for kind in ("startup", "readiness", "liveness"):
+            wait_until(f"the {kind} probe of {pod.name}", partial(self.probe, workload, kind, port), 60, pod)
+
 
 def kubernetes(site: Site) -> None:
     queue = {"user": "queue", "password": secrets.token_urlsafe(24), "database": "cluster"}
@@ -299,8 +322,7 @@ def kubernetes(site: Site) -> None:
         cluster.start("secateur-server", "pod-server-2", SECATEUR_LISTEN="0.0.0.0:8081"),
     ]
     for server, port in zip(servers, (None, 8081), strict=True):
-        for kind in ("startup", "readiness", "liveness"):
-            wait_until(f"the {kind} probe of {server.name}", lambda: cluster.probe("secateur-server", kind, port), 60, *servers)  # noqa: B023
+        cluster.wait_for_probes("secateur-server", server, port)
     api, other = Api("http://127.0.0.1:8080", key), Api("http://127.0.0.1:8081", key)
 
     site.database.ask("cluster", f"create role {queue['user']} login password '{queue['password']}'")
@@ -334,20 +356,23 @@ def kubernetes(site: Site) -> None:
     api.ask("POST", f"/v1/jobs/{second}/resume")
     workers = [
         cluster.start("secateur-worker", "pod-worker-1"),
-        cluster.start("secateur-worker", "pod-worker-2", SECATEUR_METRICS_LISTEN="0.0.0.0:9091"),
+        cluster.start("secateur-worker", "pod-worker-2", makes_namespaces=True, SECATEUR_METRICS_LISTEN="0.0.0.0:9091"),
     ]
     for worker, port in zip(workers, (None, 9091), strict=True):
-        for kind in ("startup", "readiness", "liveness"):
-            wait_until(f"the {kind} probe of {worker.name}", lambda: cluster.probe("secateur-worker", kind, port), 60, *workers)  # noqa: B023
-    wait_until("a task runs", lambda: int(site.database.ask("cluster", "select count(*) from task where state = 'running'")), 60, *workers)
+        cluster.wait_for_probes("secateur-worker", worker, port)
+        tell_sandbox(worker)
+    wait_until(
+        "a task runs",
+        lambda: int(site.database.ask("cluster", "select count(*) from task where state = 'running'")),
+        60,
+        *workers,
+    )
     running = depths()[0]
     if not running:
         raise Failed("tasks that run are not counted, so their workers would be ended")
-    tell(api.finished(first))
-    # The other server knows of it too.
-    other.finished(second)
-    took = site.database.workers("cluster", first) | site.database.workers("cluster", second)
-    print(f"two jobs on the workers {', '.join(sorted(took))}", flush=True)
+    tell(first, api.finished(first), site.database.workers("cluster", first))
+    # The other server knows of all that the one was told.
+    tell(second, other.finished(second), site.database.workers("cluster", second))
     for job in others:
         api.ask("POST", f"/v1/jobs/{job}/cancel")
     expect("all is done", 0, 0)

@@ -52,7 +52,7 @@ def render(name: str) -> list[Manifest]:
     elif shutil.which("kubectl"):
         words = ["kubectl", "kustomize", MANIFESTS / name]
     else:
-        raise Failed("neither kustomize nor kubectl is here, so the manifests cannot be rendered")
+        raise Failed("neither kustomize nor kubectl is here, and one of them has to render the manifests")
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0 or done.stderr:
         raise Failed(f"{name} cannot be rendered: {done.stderr}")

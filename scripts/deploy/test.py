@@ -86,7 +86,16 @@ def build(images: Images, binary: Path) -> None:
     for name in ("server", "worker"):
         log = images.folder / f"{name}.log"
         with log.open("wb") as file:
-            words = [ROOT / "scripts/deploy/images.sh", "--builder", "buildah", "--base", BASE, "--prebuilt", binary, name]
+            words = [
+                ROOT / "scripts/deploy/images.sh",
+                "--builder",
+                "buildah",
+                "--base",
+                BASE,
+                "--prebuilt",
+                binary,
+                name,
+            ]
             if subprocess.run(words, stdout=file, stderr=file, check=False).returncode != 0:
                 raise Failed(f"the image of the {name} cannot be built:\n{log.read_text(errors='replace')[-3000:]}")
         # What the stages of the build left.

@@ -126,6 +126,7 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
             variable("CLIENT", "–", "Options of pytest for the Python client's tests (`make test-client`)"),
             variable("SECATEUR_BIN", "the build's", "The program that the Python client's tests start"),
             variable("PARTITION", "–", "More options for `scripts/partition/test.py` (`make test-partition`)"),
+            variable("DEPLOY", "–", "More options for `scripts/deploy/test.py` (`make test-deploy`)"),
             variable("LOAD", "–", "More options for `scripts/load_test.py` (`make load-test`)"),
             variable("CONTRACT", "–", "More options for `scripts/contract/test.py` (`make test-contract`)"),
             variable("RECOVER", "–", "More options for `benches/recover/compare.py` (`make bench-recover`)"),

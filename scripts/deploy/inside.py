@@ -241,7 +241,7 @@ class Cluster:
 
     def __init__(self, site: Site, names: list[str], secrets_: dict[str, dict[str, str]]) -> None:
         self.site, self.secrets = site, secrets_
-        self.documents = [document for name in names for document in manifests.render(name)]
+        self.documents = [document for name in names for document in manifests.render(manifests.MANIFESTS / name)]
         self.config = {
             document["metadata"]["name"]: document["data"]
             for document in self.documents

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ Manifest = dict[str, Any]
 
 
 def check() -> None:
-    rendered = {name: render(name) for name in APPLIED}
+    rendered = {name: render(MANIFESTS / name) for name in APPLIED}
+    with tempfile.TemporaryDirectory(prefix="secateur-site-") as folder:
+        rendered["the site of docs/deploy.md"] = render_site(Path(folder))
     for name, documents in rendered.items():
         for document in documents:
             check_schema(name, document)
@@ -38,24 +41,32 @@ def check() -> None:
         for workload in pods:
             check_restricted(workload)
         print(f"{name}: {len(documents)} manifests, {len(pods)} kinds of pods as `restricted` wants them", flush=True)
-    for name in ("base", "gpu"):
-        check_references(rendered[name])
+        if any(document["kind"] == "ScaledObject" for document in documents):
+            check_references(documents)
     # The library knows no merge keys, so it is given what comes of them.
     compose_spec.PyCompose.from_yaml(yaml.safe_dump(yaml.safe_load(COMPOSE.read_text())))
     print("compose.yaml: as the Compose specification wants it", flush=True)
 
 
-def render(name: str) -> list[Manifest]:
+def render_site(folder: Path) -> list[Manifest]:
+    """The kustomization that docs/deploy.md shows, beside a checkout."""
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/deploy.md").read_text(), re.DOTALL | re.MULTILINE)
+    (folder / "kustomization.yaml").write_text(example)
+    (folder / "secateur").symlink_to(ROOT)
+    return render(folder)
+
+
+def render(folder: Path) -> list[Manifest]:
     """What `kubectl apply -k` would send."""
     if shutil.which("kustomize"):
-        words = ["kustomize", "build", MANIFESTS / name]
+        words = ["kustomize", "build", folder]
     elif shutil.which("kubectl"):
-        words = ["kubectl", "kustomize", MANIFESTS / name]
+        words = ["kubectl", "kustomize", folder]
     else:
         raise Failed("neither kustomize nor kubectl is here, and one of them has to render the manifests")
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0 or done.stderr:
-        raise Failed(f"{name} cannot be rendered: {done.stderr}")
+        raise Failed(f"{folder} cannot be rendered: {done.stderr}")
     return list(yaml.safe_load_all(done.stdout))
 
 

@@ -87,6 +87,18 @@ class Api:
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url, self.key = url, key
 
+    def answers_to(self, name: str) -> bool:
+        """Whether the server takes a request that was sent to it by this name."""
+        request = urllib.request.Request(f"{self.url}/v1/jobs", headers={"host": name})
+        request.add_header("authorization", f"Bearer {self.key}")
+        try:
+            with urllib.request.urlopen(request, timeout=60):
+                return True
+        except urllib.error.HTTPError as error:
+            if error.code != 421:
+                raise Failed(f"{name}: {error.code}") from None
+            return False
+
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str | None = None) -> Any:
         request = urllib.request.Request(self.url + path, data=body, method=method)
         if self.key:
@@ -324,6 +336,10 @@ def kubernetes(site: Site) -> None:
     for server, port in zip(servers, (None, 8081), strict=True):
         cluster.wait_for_probes("secateur-server", server, port)
     api, other = Api("http://127.0.0.1:8080", key), Api("http://127.0.0.1:8081", key)
+
+    names = {name: api.answers_to(name) for name in ("secateur", "secateur.secateur.svc", "somewhere.example")}
+    if names != {"secateur": True, "secateur.secateur.svc": True, "somewhere.example": False}:
+        raise Failed(f"by the names of its Service, and by another, the server answers {names}")
 
     site.database.ask("cluster", f"create role {queue['user']} login password '{queue['password']}'")
     site.database.ask("cluster", f"grant select on task to {queue['user']}")

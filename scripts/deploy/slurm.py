@@ -235,7 +235,7 @@ PartitionName=all Nodes={NODE} Default=YES MaxTime=INFINITE State=UP
         """The number in the array of a worker that trains a candidate of the job."""
         identity = job.removeprefix("job_")
         statement = (
-            "select split_part(worker, '/', 1) from task where state = 'running' and stage in ('tune', 'encode') "
+            "select split_part(worker, '/', 1) from task where state = 'running' and stage = 'tune' "
             f"and job_id = '{identity}'"
         )
         found: list[str] = []

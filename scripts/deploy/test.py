@@ -46,6 +46,9 @@ def main() -> int:
     parser.add_argument("binary", type=Path)
     parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS)
     arguments = parser.parse_args()
+    if os.geteuid() != 0 and set(arguments.only) != {"manifests"}:
+        print("this needs root, for containers and namespaces", file=sys.stderr)
+        return 2
     folder = Path(tempfile.mkdtemp(prefix="secateur-deploy-"))
     folder.chmod(0o755)
     images = Images(folder / "storage")

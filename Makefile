@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace test-deploy load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots
 
 ENV := . scripts/env.sh
 
@@ -96,6 +96,11 @@ test-partition: ## cut a worker in a network namespace of its own off from Postg
 	@$(ENV); cargo build --release --workspace --bins; \
 	export SECATEUR_PG_BIN="$$(scripts/setup-postgres.sh)"; python="$$(scripts/setup-partition.sh)"; \
 	"$$python" scripts/partition/test.py "$$CARGO_TARGET_DIR/release/secateur" $(PARTITION)
+
+test-deploy: ## build the images, run a job through compose.yaml, the pods of deploy/kubernetes and a Slurm (root; DEPLOY="--only slurm")
+	@$(ENV); cargo build --release --workspace --bins; \
+	export SECATEUR_PG_BIN="$$(scripts/setup-postgres.sh)"; python="$$(scripts/setup-deploy.sh)"; \
+	"$$python" scripts/deploy/test.py "$$CARGO_TARGET_DIR/release/secateur" $(DEPLOY)
 
 load-test: ## 1000 event streams, 500 status requests a second, then 1000 jobs in a burst (LOAD="--seconds 10 --streams 100")
 	@$(ENV); cargo build --release --workspace --bins; \

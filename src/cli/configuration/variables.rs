@@ -131,6 +131,7 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
                 "The program that the tests of the Python client and of the recipes start",
             ),
             variable("PARTITION", "–", "More options for `scripts/partition/test.py` (`make test-partition`)"),
+            variable("DEPLOY", "–", "More options for `scripts/deploy/test.py` (`make test-deploy`)"),
             variable("LOAD", "–", "More options for `scripts/load_test.py` (`make load-test`)"),
             variable("CONTRACT", "–", "More options for `scripts/contract/test.py` (`make test-contract`)"),
             variable("RECOVER", "–", "More options for `benches/recover/compare.py` (`make bench-recover`)"),

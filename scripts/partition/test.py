@@ -277,7 +277,7 @@ class Site(World):
             shown = self.ask("GET", f"/v1/jobs/{job}")
             if shown["status"] in FINAL:
                 raise Lost(f"job {job} {shown['status']} before a worker could be cut off")
-            if shown["stage"] in ("tune", "encode") and (first := self.at_work()):
+            if shown["stage"] in ("tune", "encoder") and (first := self.at_work()):
                 time.sleep(1)
                 standing = [number for number, pid in self.at_work().items() if first.get(number) == pid]
                 if standing:

@@ -96,9 +96,9 @@ mod tests {
         assert_eq!(scale.ticks().iter().map(|tick| format!("{tick:.3}")).collect::<Vec<_>>(), ["0.900", "0.950"]);
         assert_eq!(scale.text(0.95, Unit::Share), "95\u{a0}%");
         assert_eq!(scale.text(0.95, Unit::Number), "0.95");
+        assert!(scale.at(0.9) > scale.at(0.99), "the larger value stands higher");
         let scale = Scale::over([1_002_000.0, 1_013_000.0], 0.0, 100.0);
         assert_eq!(scale.text(1_005_000.0, Unit::Number), "1.005\u{a0}M");
-        assert!(scale.at(0.9) > scale.at(0.99), "the larger value stands higher");
     }
 
     #[test]

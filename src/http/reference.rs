@@ -19,8 +19,8 @@ const PLACE: &str = "/docs/";
 /// Scripts and styles are files of this server, but for one style that Swagger UI's script adds, by its digest; small pictures are part of
 /// the styles.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
-                                       style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src 'self'; \
-                                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                                       style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
+                                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const AN_HOUR: &str = "public, max-age=3600";
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {

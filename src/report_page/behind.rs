@@ -6,7 +6,6 @@ use secateur_core::recovery::DataReport;
 use secateur_core::report::{ExportReport, Report, SizesReport, Spent};
 use secateur_core::spec::Method;
 use secateur_core::stage::Stage;
-use secateur_core::surgery::Equivalence;
 
 use super::{chart, text};
 
@@ -21,7 +20,9 @@ pub(super) fn asked(report: &Report) -> Markup {
             h2 { "What was asked" }
             p {
                 "To remove " strong { (text::percent(target.reduction.get(), 1)) } " of the " (text::counted(target.metric))
-                @if let Some(drop) = target.max_metric_drop { ", with a metric on validation that falls by no more than " (format!("{:.2}", drop.get() * 100.0)) " points" }
+                @if let Some(drop) = target.max_metric_drop {
+                    ", with a metric on validation that falls by no more than " (format!("{:.2}", drop.get() * 100.0)) " points"
+                }
                 ". "
                 @if let Some(removed) = removed { "Removed were " strong { (text::percent(*removed, 1)) } ". " }
                 (method(report.spec.method))
@@ -74,8 +75,8 @@ pub(super) fn cost(report: &Report) -> Markup {
         section {
             h2 { "What it cost" }
             p {
-                "Computing took " strong { (text::duration(seconds)) } ", " (format!("{epochs:.1}")) " epochs of training among it, which are as much work as "
-                (format!("{epochs_of_original:.1}")) " epochs of the original network. "
+                "Computing took " strong { (text::duration(seconds)) } ", " (format!("{epochs:.1}"))
+                " epochs of training among it, which are as much work as " (format!("{epochs_of_original:.1}")) " epochs of the original network. "
                 @if let Some(plain) = &report.compute.plain && plain.epochs_of_original > 0.0 {
                     "The fine-tune of the result alone is " (format!("{:.1}", plain.epochs_of_original)) " of these: the job cost "
                     (format!("{:.1}", epochs_of_original / plain.epochs_of_original)) " times that. "
@@ -133,7 +134,8 @@ pub(super) fn proved(report: &Report) -> Markup {
             h2 { "What was proved" }
             ul {
                 li {
-                    "The cut changed nothing but what it removed. Before any training the pruned network was compared with the original whose removed inputs were set to zero: "
+                    "The cut changed nothing but what it removed. Before any training the pruned network was compared with the original whose \
+                     removed inputs were set to zero: "
                     (within(surgery.max_abs_diff, surgery.tolerance)) "."
                 }
                 li {
@@ -141,7 +143,10 @@ pub(super) fn proved(report: &Report) -> Markup {
                     @for (place, batch) in report.reload.batches.iter().enumerate() { @if place > 0 { " and " } (batch) }
                     ": " (within(report.reload.max_abs_diff, report.reload.tolerance)) "."
                 }
-                li { "The original was understood. Its graph differs from the file’s own forward pass by at most " (text::figure(report.import_max_abs_diff)) "." }
+                li {
+                    "The original was understood. Its graph differs from the file’s own forward pass by at most "
+                    (text::figure(report.import_max_abs_diff)) "."
+                }
                 @if let Some(export) = &report.export { li { (program(export)) } }
                 @if let Some(sizes) = &report.sizes { li { (input_sizes(sizes)) } }
                 @let sandbox = &report.sandbox;
@@ -159,12 +164,8 @@ pub(super) fn proved(report: &Report) -> Markup {
 }
 
 fn within(found: f64, tolerance: f64) -> String {
-    let Equivalence { max_abs_diff, tolerance } = Equivalence { max_abs_diff: found, tolerance };
-    format!(
-        "the outputs differ by at most {}, where {} are rounding",
-        text::figure(max_abs_diff),
-        text::figure(tolerance)
-    )
+    let (found, tolerance) = (text::figure(found), text::figure(tolerance));
+    format!("the outputs differ by at most {found}, where {tolerance} are rounding")
 }
 
 fn program(export: &ExportReport) -> Markup {
@@ -215,7 +216,7 @@ fn edits(export: &ExportReport) -> Markup {
                     @for edit in export.edits.iter().take(MOST_EDITS) {
                         tr {
                             th scope="row" { code { (text::shown(&edit.module)) } }
-                            td { code { (text::shown(&edit.operator)) } } td { code { (text::shown(&edit.before)) } } td { code { (text::shown(&edit.after)) } }
+                            @for cell in [&edit.operator, &edit.before, &edit.after] { td { code { (text::shown(cell)) } } }
                         }
                     }
                 }
@@ -234,7 +235,8 @@ pub(super) fn reproduce(report: &Report) -> Markup {
         section {
             h2 { "How to do it again" }
             p {
-                "The same file, data set, spec and seed (" (report.seed) ") give the same candidates; trained weights differ in their last digits between machines. Save the spec below as "
+                "The same file, data set, spec and seed (" (report.seed) ") give the same candidates; trained weights differ in their last digits \
+                 between machines. Save the spec below as "
                 code { "spec.json" } " and run:"
             }
             pre { code { "secateur prune MODEL.pt" (data) " --spec spec.json -o pruned.pt --report report.json" } }

@@ -66,7 +66,8 @@ pub fn page(report: &Report, origin: &Origin) -> String {
                     (behind::reproduce(report))
                 }
                 footer {
-                    "Written by Secateur " (text::shown(report.versions.get("secateur").map_or("", String::as_str))) ". All figures, and the channels that were kept, are in "
+                    "Written by Secateur " (text::shown(report.versions.get("secateur").map_or("", String::as_str)))
+                    ". All figures, and the channels that were kept, are in "
                     code { "report.json" } "."
                 }
             }

@@ -77,8 +77,8 @@ fn networks(report: &Report) -> Markup {
 fn latency(report: &Report) -> Markup {
     let timed = &report.pruned.latency_ms;
     html! {
-        "MACs are the multiply-accumulates of convolutions, linear layers and matrix products. Latency is the wall time of one forward pass at batch " (timed.batch)
-        " on " (text::shown(&timed.device)) " with " (timed.threads) " threads, both files in turns in one process, " (timed.runs) " runs each. "
+        "MACs are the multiply-accumulates of convolutions, linear layers and matrix products. Latency is the wall time of one forward pass \
+         at batch " (timed.batch) " on " (text::shown(&timed.device)) " with " (timed.threads) " threads, both files in turns in one process, " (timed.runs) " runs each. "
         @if report.metric.is_some() {
             "Candidates were compared on the validation split; no decision saw the test split."
         }
@@ -120,7 +120,8 @@ fn rankings(report: &Report) -> Markup {
     html! {
         @if !found.is_empty() {
             p {
-                "How well candidates were ranked before they were measured, as Spearman’s rank correlation with the metric after surgery (1 is the same order, 0 is chance): "
+                "How well candidates were ranked before they were measured, as Spearman’s rank correlation with the metric after surgery \
+                 (1 is the same order, 0 is chance): "
                 @for (place, (name, RankCorrelation { rho, p_value, samples })) in found.iter().enumerate() {
                     @if place > 0 { "; " }
                     (name) " " (format!("{rho:.2}")) " (p " (format!("{p_value:.2}")) ", " (samples) " networks)"
@@ -135,7 +136,8 @@ fn rankings(report: &Report) -> Markup {
 fn channel_choice(choice: &ChannelChoice) -> Markup {
     let written = |value| text::value(choice.measure, value);
     html! {
-        "As a control the same widths were cut with random channels, " (choice.random.n) " times: " (written(choice.random.mean)) " in the mean, beside "
+        "As a control the same widths were cut with random channels, " (choice.random.n) " times: "
+        (written(choice.random.mean)) " in the mean, beside "
         (written(choice.own)) " with the channels that this job chose and " (written(choice.l1)) " with those of largest L1 norm."
     }
 }
@@ -148,19 +150,22 @@ pub(super) fn widths(report: &Report) -> Markup {
         section {
             h2 { "Layer by layer" }
             p {
-                (cut) " of the " (layers.len()) " layers that multiply lost output channels. Layers whose outputs are added lose the same channels together."
+                (cut) " of the " (layers.len()) " layers that multiply lost output channels. Layers whose outputs are added lose the same channels \
+                 together."
             }
             details open[layers.len() <= OPEN_LAYERS] {
                 summary { "Widths of the layers" }
                 table class="dense" {
                     thead { tr {
-                        th scope="col" { "Layer" } th scope="col" { "Output channels" } th scope="col" { "" } th scope="col" { "MACs" } th scope="col" { "Change" }
+                        @for title in ["Layer", "Output channels", "", "MACs", "Change"] { th scope="col" { (title) } }
                     } }
                     tbody {
                         @for layer in layers {
                             @let (before, after) = (layer.channels_before, layer.channels_after);
                             tr {
-                                th scope="row" { code { (text::shown(&layer.layer)) } " " span class="sub" { (text::words(&text::shown(&layer.kind))) } }
+                                th scope="row" {
+                                    code { (text::shown(&layer.layer)) } " " span class="sub" { (text::words(&text::shown(&layer.kind))) }
+                                }
                                 td { @if before == after { (before) } @else { (before) " → " strong { (after) } } }
                                 td class="wide" { (chart::left_of(before as f64, after as f64, widest)) }
                                 td { (text::short(layer.macs_after as f64)) }

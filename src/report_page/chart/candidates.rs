@@ -46,6 +46,10 @@ pub(in super::super) fn candidates(report: &Report) -> Option<Markup> {
             origins.push(point.candidate.origin);
         }
     }
+    let trainings: Vec<&str> = (0..RUNGS.len())
+        .filter(|&rung| points.iter().any(|point| point.rung == rung))
+        .map(|rung| RUNGS[rung].1)
+        .collect();
     Some(html! {
         figure {
             svg viewBox=(frame.view_box()) role="img" aria-label="Candidates by multiply-accumulates and metric on validation" {
@@ -62,17 +66,14 @@ pub(in super::super) fn candidates(report: &Report) -> Option<Markup> {
                 }
             }
             figcaption {
-                "Each mark is a network that was cut and measured. Up is better, left is cheaper; the line joins those that no cheaper one beats. The ringed one is the \
-                 result. Marks: "
+                "Each mark is a network that was cut and measured. Up is better, left is cheaper; the line joins those that no cheaper one \
+                 beats. The ringed one is the result. Marks: "
                 @for (place, origin) in origins.iter().enumerate() {
                     @if place > 0 { ", " }
                     svg class="key tuned" viewBox="-8 -8 16 16" aria-hidden="true" { (mark(*origin)) } " " (text::origin(*origin))
                 }
                 ". The fuller a mark, the more its network was trained: "
-                @for (place, (_, words)) in RUNGS.iter().enumerate().filter(|(rung, _)| points.iter().any(|point| point.rung == *rung)).map(|(_, rung)| rung).enumerate() {
-                    @if place > 0 { ", " } (words)
-                }
-                "."
+                (trainings.join(", ")) "."
             }
         }
     })

@@ -64,7 +64,8 @@ impl Chart {
                     text x=(LEFT - 8.0) y=(y) dy="4" text-anchor="end" { (self.up.1.text(tick, self.up.0.unit)) }
                 }
                 @for tick in self.across.1.ticks() {
-                    text x=(format!("{:.1}", self.across.1.at(tick))) y=(bottom + 18.0) text-anchor="middle" { (self.across.1.text(tick, self.across.0.unit)) }
+                    @let x = format!("{:.1}", self.across.1.at(tick));
+                    text x=(x) y=(bottom + 18.0) text-anchor="middle" { (self.across.1.text(tick, self.across.0.unit)) }
                 }
                 text x=(right) y=(self.frame.height - 8.0) text-anchor="end" { (self.across.0.title) }
                 text x=(LEFT) y=(self.frame.height - 8.0) { (self.up.0.title) }

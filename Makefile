@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace test-deploy load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace test-deploy load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots figures
 
 ENV := . scripts/env.sh
 
@@ -35,6 +35,11 @@ screenshots: ## pictures of every page of the dashboard, into docs/images (minut
 	@$(ENV); unset DATABASE_URL; SECATEUR_CHROMIUM="$$(scripts/setup-chromium.sh)"; export SECATEUR_CHROMIUM; \
 	cargo build --workspace --bins; \
 	SECATEUR_SCREENSHOTS="$$PWD/docs/images" cargo test -p secateur --test server with_engine::browser::view::pictures -- --ignored
+
+figures: ## draw the figures of docs/concepts.md from real jobs, into docs/images (minutes; fetches PyTorch where examples/shapes.npz is missing)
+	@$(ENV); cargo build --release --workspace --bins; \
+	[ -f examples/shapes.npz ] || "$$(scripts/setup-python.sh)" examples/make_shapes.py; \
+	python3 docs/figures.py "$$CARGO_TARGET_DIR/release/secateur"
 
 fuzz: ## everything that reads a stranger's bytes, a minute in all (FUZZ_SECONDS=3600 for longer, FUZZ_TARGETS="pickle code")
 	@scripts/fuzz.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prunes an example network the way a user would: start the server, submit a job over HTTP, watch it, download the result.
 
-Needs nothing but Python 3's standard library. With --server it talks to a server that already runs instead.
+The network is a VGG on Fashion-MNIST where the pictures can be fetched (examples/make_fashion.py), else a ResNet-20 on the digits that are in the
+repository. Needs nothing but Python 3's standard library. With --server it talks to a server that already runs instead.
 The exit code is 0 only when the job succeeded and its artifacts were downloaded.
 """
 
@@ -20,11 +21,12 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-ARTIFACTS = ("model.pt", "report.json", "config.json")
+ARTIFACTS = ("model.pt", "report.html", "report.json", "config.json")
 FINAL = ("succeeded", "failed", "cancelled")
 READY_SECONDS = 120
 STOP_SECONDS = 30
@@ -34,10 +36,24 @@ class DemoError(Exception):
     """Something that ends the demo; the message is for the user."""
 
 
+@dataclass(frozen=True)
+class Example:
+    """Files in examples/ that belong together."""
+
+    model: str
+    dataset: str
+    spec: str
+
+
+FASHION = Example("vgg-fashion.pt", "fashion.npz", "spec-fashion.json")
+DIGITS = Example("resnet20-digits.pt", "digits.npz", "spec-resnet20.json")
+
+
 def main() -> int:
     arguments = parse_arguments()
     server = None
     succeeded = False
+    choose_example(arguments)
     try:
         if arguments.server is None:
             started = time.monotonic()
@@ -61,19 +77,49 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="URL of a running server; without it one is started and stopped")
     parser.add_argument("--server-binary", type=Path, default=ROOT / "target/release/secateur")
-    parser.add_argument("--model", type=Path, default=EXAMPLES / "resnet20-digits.pt")
-    parser.add_argument("--dataset", type=Path, default=EXAMPLES / "digits.npz")
-    parser.add_argument("--spec", type=Path, default=EXAMPLES / "spec-resnet20.json")
+    parser.add_argument("--example", choices=("fashion", "digits"), help="the first that can be had")
+    parser.add_argument("--model", type=Path, help="another model than the example's, with --dataset and --spec")
+    parser.add_argument("--dataset", type=Path)
+    parser.add_argument("--spec", type=Path)
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that the job may take")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    given = (arguments.model, arguments.dataset, arguments.spec)
+    if any(given) and not all(given):
+        parser.error("give all of --model, --dataset and --spec, or none of them")
+    return arguments
+
+
+def choose_example(arguments: argparse.Namespace) -> None:
+    """Fills in the files of the example, unless there are other ones."""
+    if arguments.model:
+        return
+    wants_fashion = arguments.example != "digits"
+    example = FASHION if wants_fashion and has_fashion() else DIGITS
+    if wants_fashion and example is DIGITS:
+        if arguments.example == "fashion":
+            sys.exit("demo: error: Fashion-MNIST is not to be had here (the reason is above)")
+        print("Fashion-MNIST is not to be had here (the reason is above): the digits take its place")
+    arguments.model = EXAMPLES / example.model
+    arguments.dataset = EXAMPLES / example.dataset
+    arguments.spec = EXAMPLES / example.spec
+
+
+def has_fashion() -> bool:
+    """Whether the pictures are there; they are fetched once."""
+    if (EXAMPLES / FASHION.dataset).is_file():
+        return True
+    started = time.monotonic()
+    is_made = subprocess.run([sys.executable, EXAMPLES / "make_fashion.py"], check=False).returncode == 0
+    print(f"Fashion-MNIST: {time.monotonic() - started:.1f} s", flush=True)
+    return is_made
 
 
 def prune(arguments: argparse.Namespace, url: str) -> None:
     spec = json.loads(arguments.spec.read_text())
     print(f"submitting {arguments.model.name} with {arguments.dataset.name}, target {json.dumps(spec['target'])}")
     job = submit(url, arguments)
-    print(f"job {job['id']}")
+    print(f"job {job['id']}, on the dashboard: {url}/jobs/{job['id']}", flush=True)
 
     started = time.monotonic()
     job = watch(url, job, started, arguments.timeout)

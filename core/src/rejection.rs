@@ -6,6 +6,7 @@
 //! is allowed. Our own bugs and the world's accidents (a full disk, a dead process) are not rejections.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::plain_text;
@@ -19,8 +20,9 @@ pub(crate) const QUANTIZED_HINT: &str =
     "Upload the float32 model and quantize the pruned one: quantized models cannot be pruned.";
 
 /// The stable, documented code of a [`Rejection`]; it is the `code` of the problem document too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Code {
     /// The upload is no TorchScript archive (not a zip, a bare pickle, a `state_dict`, another format).
     NotTorchscript,
@@ -109,6 +111,9 @@ impl Rejection {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
     /// The short, constant title of a problem document with this code.
     pub fn title(self) -> &'static str {
         match self {
@@ -134,25 +139,7 @@ impl Code {
 
     /// The code as it appears on the wire, `snake_case`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotTorchscript => "not_torchscript",
-            Self::UnsafeArchive => "unsafe_archive",
-            Self::DamagedArchive => "damaged_archive",
-            Self::UnsupportedOperator => "unsupported_operator",
-            Self::UnsupportedModel => "unsupported_model",
-            Self::UnsupportedDtype => "unsupported_dtype",
-            Self::InputShape => "input_shape",
-            Self::InputCount => "input_count",
-            Self::InvalidDataset => "invalid_dataset",
-            Self::DatasetMismatch => "dataset_mismatch",
-            Self::InvalidSpec => "invalid_spec",
-            Self::TargetUnreachable => "target_unreachable",
-            Self::NothingPrunable => "nothing_prunable",
-            Self::AccuracyDropExceeded => "accuracy_drop_exceeded",
-            Self::WorkerTooNoisy => "worker_too_noisy",
-            Self::OutOfMemory => "out_of_memory",
-            Self::TimedOut => "timed_out",
-        }
+        self.into()
     }
 }
 

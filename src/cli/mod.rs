@@ -19,6 +19,7 @@ mod remote;
 mod serve;
 mod shell;
 mod spec;
+mod spec_reference;
 mod sweep;
 mod table;
 mod webhook;
@@ -39,6 +40,7 @@ use crate::server::StartError;
 use logging::LogOptions;
 
 pub use configuration::configuration_page;
+pub use spec_reference::spec_reference_page;
 
 /// Prunes TorchScript models: as a service, or one file here and now.
 #[derive(Debug, Parser)]
@@ -93,6 +95,9 @@ enum Command {
     /// Print docs/configuration.md: every option and variable
     #[command(hide = true)]
     Configuration,
+    /// Print docs/spec.md: every field of a job spec
+    #[command(hide = true)]
+    SpecReference,
 }
 
 /// What went wrong, for a person.
@@ -224,6 +229,10 @@ pub fn main() -> ExitCode {
             Command::Man(arguments) => shell::write_man_pages(&arguments),
             Command::Configuration => {
                 configuration::print();
+                Ok(())
+            }
+            Command::SpecReference => {
+                spec_reference::print();
                 Ok(())
             }
         };

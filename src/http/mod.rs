@@ -31,6 +31,7 @@ mod session;
 mod uploads;
 mod webhook_secrets;
 
+pub use answer::problem::every_error;
 pub use app::App;
 pub use gate::{Entrance, Gate};
 pub use request::credentials::CookieKind;

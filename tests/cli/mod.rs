@@ -7,6 +7,7 @@ mod doctor;
 mod key;
 mod remote;
 mod serve;
+mod spec_reference;
 mod sweep;
 mod usage;
 mod webhook_secret;

@@ -4,6 +4,7 @@ mod access;
 mod artifacts;
 mod dashboard;
 mod datasets;
+mod errors;
 mod jobs;
 mod models;
 mod reference;

@@ -37,6 +37,6 @@ impl Default for Constraints {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerLimit {
-    /// Largest share of the output channels that these layers may lose, 0 to 1.
+    /// Largest share of the output channels that these layers may lose.
     pub max_reduction: UnitInterval,
 }

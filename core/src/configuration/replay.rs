@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayConfig {
-    /// Version of the format, [`ReplayConfig::FORMAT`].
+    /// Version of the format, which is 1.
+    #[schema(minimum = 1, maximum = 1)]
     pub format: u32,
     /// Group name to the kept channels, ascending; a group that is not named keeps all.
     pub groups: BTreeMap<String, Vec<u32>>,

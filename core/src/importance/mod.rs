@@ -18,7 +18,7 @@ mod tests;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::graph::Graph;
@@ -29,7 +29,9 @@ use slices::Slices;
 pub use order::ImportanceSpec;
 
 /// How a channel's slice of a tensor is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Criterion {
@@ -64,7 +66,7 @@ impl Criterion {
 }
 
 /// How the tensors of a group are weighed against each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalisation {
     /// Scores are added as they are, so the larger tensors decide.

@@ -12,7 +12,7 @@ mod meaning;
 mod unsquash;
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::graph::{Graph, Output, ValueId};
@@ -23,7 +23,9 @@ pub use unsquash::{before_squashing, fractional};
 use meaning::Reader;
 
 /// What the elements of an output are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum OutputKind {
@@ -97,12 +99,14 @@ pub struct OutputSpec {
     /// The axis of the classes, of the vector or of the channels; negative ones count from the end. Absent: as found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<i64>,
-    /// Weight of its distillation loss beside those of the other outputs, 0 to 1000; absent: 1.
+    /// Weight of its distillation loss beside those of the other outputs; absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0, maximum = 1000.0)]
     pub weight: Option<f64>,
-    /// What the class scores are divided by in `kl`, 0.1 to 100. Absent: 4 for one distribution a sample, as is usual for classifiers (Hinton
+    /// What the class scores are divided by in `kl`. Absent: 4 for one distribution a sample, as is usual for classifiers (Hinton
     /// et al., 2015), and 1 for maps and sequences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.1, maximum = 100.0)]
     pub temperature: Option<f64>,
     /// The distillation loss; absent: what fits the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +114,9 @@ pub struct OutputSpec {
 }
 
 /// How far an output is from the original's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum DistillationLoss {

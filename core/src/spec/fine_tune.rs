@@ -1,7 +1,7 @@
 //! How pruned networks are trained: the loss, the optimiser, and when training ends.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::number::{Positive, UnitInterval};
@@ -9,7 +9,9 @@ use crate::output::OutputSpec;
 use crate::rejection::Rejection;
 
 /// The loss that fine-tuning minimises. Each of those with labels is mixed with distillation by `distill`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Objective {
@@ -44,7 +46,7 @@ impl Objective {
 }
 
 /// The optimiser of the fine-tune.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
     /// `sgd` for a classifier of whole samples with batch norm and without recurrent layers, `adamw` for every other network.
@@ -57,7 +59,9 @@ pub enum Optimizer {
 
 /// The type that convolutions and matrix products are computed in while a network is trained; weights, gradients, validation and the
 /// report stay what they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Precision {
@@ -72,7 +76,7 @@ pub enum Precision {
 }
 
 /// A random change of the training samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Augmentation {
     /// Mirror each sample left to right with probability 1/2, and its mask with it.
@@ -98,12 +102,12 @@ const MOST_OUTPUTS: usize = 64;
 pub struct FineTune {
     /// The loss that is minimised.
     pub objective: Objective,
-    /// Weight of the distillation loss beside the one with labels, 0 to 1.
+    /// Weight of the distillation loss beside the one with labels.
     pub distill: UnitInterval,
-    /// Weight of the distillation of hidden activations beside that of the outputs, 0 to 100; 0 for none.
+    /// Weight of the distillation of hidden activations beside that of the outputs; 0 for none.
     #[schema(minimum = 0.0, maximum = 100.0)]
     pub hints: f64,
-    /// Share of every class label that is spread over all classes (Szegedy et al., 2016), 0 to below 1.
+    /// Share of every class label that is spread over all classes (Szegedy et al., 2016).
     #[schema(minimum = 0.0, exclusive_maximum = 1.0)]
     pub label_smoothing: f64,
     /// The label of places that do not count, such as 255 for the borders in a segmentation; -100 never counts.
@@ -112,31 +116,35 @@ pub struct FineTune {
     /// The class of `ctc` that stands for nothing.
     pub blank: u32,
     /// Epochs of every screened network's light fine-tune, after which the best `search.top_k` go on; with `sacp` only.
+    #[schema(minimum = 0, maximum = 10_000)]
     pub light_epochs: u32,
-    /// Epochs of the full fine-tune, 1 to 10000.
+    /// Epochs of the full fine-tune.
+    #[schema(minimum = 1, maximum = 10_000)]
     pub epochs: u32,
-    /// Samples per step, 2 to 65536.
+    /// Samples per step.
+    #[schema(value_type = u64, minimum = 2, maximum = 65_536)]
     pub batch_size: Positive,
     /// The optimiser; its learning rate follows a cosine after a linear warm-up.
     pub optimizer: Optimizer,
-    /// Peak learning rate, above 0 and at most 10. Absent: 0.05 with `sgd` and 0.001 with `adamw`, or a third, a tenth or a thirtieth of that
+    /// Peak learning rate. Absent: 0.05 with `sgd` and 0.001 with `adamw`, or a third, a tenth or a thirtieth of that
     /// where a trial of a few steps with the network ends at a loss lower by more than a twentieth; a fine-tune of less than 40 steps
     /// and the light one have no trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0.0, maximum = 10.0)]
     pub lr: Option<f64>,
-    /// Weight decay, 0 to 1.
+    /// Weight decay.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub weight_decay: f64,
-    /// Largest norm of all gradients together, above 0; longer ones are shortened to it. Absent: any.
+    /// Largest norm of all gradients together; longer ones are shortened to it. Absent: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0.0)]
     pub clip_norm: Option<f64>,
-    /// Decay of an exponential moving average of the weights, above 0 and below 1; the average is what is validated and kept. Absent: the
+    /// Decay of an exponential moving average of the weights; the average is what is validated and kept. Absent: the
     /// weights themselves are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0.0, exclusive_maximum = 1.0)]
     pub ema: Option<f64>,
-    /// Epochs without a better one after which training ends, 1 or more. Absent: all epochs are trained.
+    /// Epochs without a better one after which training ends. Absent: all epochs are trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub patience: Option<u32>,
@@ -150,12 +158,13 @@ pub struct FineTune {
     /// Random changes of the training samples; empty for none.
     pub augment: Vec<Augmentation>,
     /// Every sample is mixed with another one of its batch, and the loss is the mixture of both samples' (mixup, Zhang et al., 2018): alpha of
-    /// the Beta distribution that the share is drawn from, above 0 and at most 1; 0.2 is usual. Absent: samples stay apart.
+    /// the Beta distribution that the share is drawn from; 0.2 is usual. Absent: samples stay apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(exclusive_minimum = 0.0, maximum = 1.0)]
     pub mixup: Option<f64>,
-    /// What the spec knows better of the model's outputs than the graph tells; at most 64.
+    /// What the spec knows better of the model's outputs than the graph tells.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub outputs: Vec<OutputSpec>,
 }
 

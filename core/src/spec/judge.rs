@@ -16,7 +16,7 @@ const LONGEST_TIMEOUT: u32 = 604_800;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JudgeSpec {
-    /// Seconds that the judge has from when it is asked, 1 to 604800.
+    /// Seconds that the judge has from when it is asked.
     #[schema(minimum = 1, maximum = 604_800)]
     pub timeout_s: u32,
     /// Whether the greater score is the better one, as with mAP; `false` for an error rate.

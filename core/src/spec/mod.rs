@@ -12,13 +12,14 @@ mod recovery;
 mod schedule;
 mod search;
 mod target;
+mod vocabulary;
 mod webhook;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
-use strum::IntoStaticStr;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::configuration::{Constraints, Origin, ReplayConfig};
@@ -37,12 +38,15 @@ pub use recovery::{ClosedForm, RecoverySpec};
 pub use schedule::{RequiredDevice, Requirements};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{TARGET_TOLERANCE, Target, TargetWire};
+pub use vocabulary::{Word, words_of};
 pub use webhook::{WebhookEvent, WebhookSpec};
 
 use search::with_preset;
 
 /// How the widths are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Method {
@@ -217,7 +221,7 @@ pub struct JobSpec {
     /// The limits on the widths of the layers.
     #[serde(default)]
     pub constraints: Constraints,
-    /// With `sacp` only.
+    /// The order of the channels within a group; with `sacp` only.
     #[serde(default)]
     pub importance: ImportanceSpec,
     /// The graph encoder; with `sacp` only.
@@ -229,7 +233,7 @@ pub struct JobSpec {
     /// What is done with a cut network before it is trained; with a data set only.
     #[serde(default)]
     pub recovery: RecoverySpec,
-    /// `null` prunes only.
+    /// How pruned networks are trained; `null` prunes only.
     #[serde(default = "default_fine_tune")]
     pub fine_tune: Option<FineTune>,
     /// An outside judge, who chooses among the finalists; absent: the job's own metric chooses.
@@ -239,7 +243,7 @@ pub struct JobSpec {
     /// most 5 % of the job.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagnostics: bool,
-    /// Of two jobs of one tenant the one with the greater number goes first, -100 to 100.
+    /// Of two jobs of one tenant the one with the greater number goes first.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schema(minimum = -100, maximum = 100)]
     pub priority: i32,

@@ -14,7 +14,8 @@ pub struct RecoverySpec {
     /// which keeps for each network what is better on the validation split. Without, batch norm statistics are re-estimated.
     #[schema(value_type = ClosedFormSchema)]
     pub closed_form: ClosedForm,
-    /// Samples that they are fitted on at the most, 2 to 65536; fewer where their activations do not fit into memory.
+    /// Samples that they are fitted on at the most; fewer where their activations do not fit into memory.
+    #[schema(value_type = u64, minimum = 2, maximum = 65_536)]
     pub samples: Positive,
 }
 

@@ -2,6 +2,7 @@
 //! which runs one job at once, does not.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 
 use crate::rejection::Rejection;
@@ -13,7 +14,7 @@ const HIGHEST_PRIORITY: i32 = 100;
 const LONGEST_RUNTIME: u32 = 30 * 24 * 3600;
 
 /// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum RequiredDevice {
     /// A CPU, also of a worker that has a GPU.

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
-use strum::IntoStaticStr;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::number::Positive;
 use crate::rejection::Rejection;
 
 /// Settings for a purpose; what the spec says itself wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Minutes on two cores for a small network.
@@ -24,7 +24,7 @@ pub enum Preset {
 
 impl Preset {
     /// Sections of the spec that it sets.
-    fn sections(self) -> serde_json::Value {
+    pub fn sections(self) -> serde_json::Value {
         match self {
             Self::Quick => serde_json::json!({
                 "encoder": {"configs": 2000, "epochs": 3},
@@ -43,7 +43,9 @@ impl Preset {
 }
 
 /// What the graph encoder is trained for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum EncoderObjective {
@@ -69,18 +71,25 @@ pub struct EncoderSpec {
     /// What the encoder is trained for.
     pub objective: EncoderObjective,
     /// Random configurations that are measured for `regression`.
+    #[schema(value_type = u64, minimum = 10, maximum = 100_000)]
     pub samples: Positive,
     /// Random rate vectors that it is trained on, each seen once per epoch.
+    #[schema(value_type = u64, minimum = 1, maximum = 1_000_000)]
     pub configs: Positive,
     /// Layers of the GCN; 2 is the one depth that the exact fast search is for.
+    #[schema(value_type = u64, minimum = 2, maximum = 2)]
     pub layers: Positive,
-    /// Width of the embedding, at most 256.
+    /// Width of the embedding.
+    #[schema(value_type = u64, minimum = 1, maximum = 256)]
     pub hidden: Positive,
-    /// Passes over the training configurations, 1 to 1000.
+    /// Passes over the training configurations.
+    #[schema(minimum = 1, maximum = 1000)]
     pub epochs: u32,
-    /// Of the InfoNCE loss.
+    /// Temperature of the InfoNCE loss.
+    #[schema(exclusive_minimum = 0.0, maximum = 10.0)]
     pub temperature: f64,
     /// Random channel choices per rate vector.
+    #[schema(value_type = u64, minimum = 1, maximum = 256)]
     pub negatives: Positive,
 }
 
@@ -100,7 +109,7 @@ impl Default for EncoderSpec {
 }
 
 /// What orders the candidates of a search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum RankingChoice {
     /// Cosine between the candidate's embedding and the unpruned network's, as published.
@@ -119,17 +128,22 @@ pub struct SearchSpec {
     pub candidates: Positive,
     /// Configurations that evolutionary moves from the best then try, 0 for none; a fifth of `candidates` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub refine: Option<u64>,
     /// Step between the rates that a group may be pruned by.
+    #[schema(minimum = 0.005, maximum = 0.5)]
     pub rate_step: f64,
     /// Configurations that are screened, beside the baselines.
+    #[schema(value_type = u64, minimum = 1, maximum = 10_000)]
     pub top_m: Positive,
     /// Steps of distillation that every screened network gets before the better third of them is chosen, at most one pass over the
     /// training split, 0 for none; with fine-tuning only. Absent: none with `recovery.closed_form`, and 50 without, since after a large
     /// reduction re-estimated batch norm statistics alone leave all of them near chance.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 10_000)]
     pub repair_steps: Option<u32>,
     /// Screened networks that are fully fine-tuned.
+    #[schema(value_type = u64, minimum = 1, maximum = 1000)]
     pub top_k: Positive,
     /// What orders the candidates.
     pub ranking: RankingChoice,

@@ -23,13 +23,16 @@ pub struct Target {
 #[schema(as = Target)]
 #[serde(deny_unknown_fields)]
 pub struct TargetWire {
+    /// Share of the multiply-accumulates of one sample: those of convolutions, linear layers, recurrent layers and matrix products.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flops_reduction: Option<Reduction>,
+    /// Share of the parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     params_reduction: Option<Reduction>,
+    /// Share of the channels that can be pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     channel_reduction: Option<Reduction>,
-    /// Of one forward pass at batch 1 on the device that runs the job.
+    /// Share of the time of one forward pass at batch 1 on the device that runs the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latency_reduction: Option<Reduction>,
     /// The job fails cleanly when the metric of the report drops by more than this on the validation split: accuracy, or without labels how

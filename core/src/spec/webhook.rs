@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumMessage, EnumString, IntoStaticStr, VariantArray};
 use url::Url;
 use utoipa::ToSchema;
 
@@ -17,7 +17,20 @@ const LONGEST_QUOTE: usize = 200;
 
 /// What a job's webhook may be told of.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumString,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    IntoStaticStr,
+    EnumString,
+    EnumMessage,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -44,7 +57,7 @@ impl WebhookEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSpec {
-    /// `https://`, a host, maybe a port and a path, at most 2048 characters; without user, password and fragment.
+    /// `https://`, a host, maybe a port and a path; without user, password and fragment.
     #[schema(max_length = 2048, example = "https://ci.example/hooks/secateur")]
     pub url: String,
     /// Which events are told; absent: all that end a job.

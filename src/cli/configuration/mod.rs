@@ -16,7 +16,7 @@ const HEAD: &str = "\
 
 `secateur` is configured by options and by environment variables; there is no configuration file. An option goes before its
 variable, and the variable before the default. Sizes are whole bytes and times whole seconds or days, as the column *takes* says.
-A variable for a switch is `true` or `false`. What a single job does is not configured here but said in its spec, see the README.
+A variable for a switch is `true` or `false`. What a single job does is not configured here but said in its [spec](spec.md).
 
 This page is written by `secateur configuration > docs/configuration.md`, and `make test` compares the two.
 ";

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use secateur_core::rejection::{Code as RejectionCode, Rejection};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use strum::{EnumIter, IntoEnumIterator};
 use utoipa::ToSchema;
 
 use super::quote::{LONGEST_TEXT, LONGEST_VALUE, cut, printable};
@@ -28,7 +29,7 @@ const TRY_AGAIN_AFTER: u32 = 5;
 const JOB_MAY_HAVE_ENDED_AFTER: u32 = 60;
 
 /// The stable code of a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter)]
 pub enum Code {
     InvalidJson,
     InvalidMultipart,
@@ -71,6 +72,8 @@ pub enum Code {
     UnsupportedMediaType,
     RangeNotSatisfiable,
     IdempotencyKeyReused,
+    /// [`every_error`] has each of these codes.
+    #[strum(disabled)]
     Rejected(RejectionCode),
     Internal,
     DatabaseUnavailable,
@@ -155,6 +158,13 @@ impl Code {
             Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "No space left"),
         }
     }
+}
+
+/// Status, code and title of everything that a problem document may be; failed jobs and refused uploads have these codes too.
+/// docs/errors.md has a paragraph on each.
+pub fn every_error() -> impl Iterator<Item = (StatusCode, &'static str, &'static str)> {
+    let rejected = RejectionCode::ALL.iter().copied().map(Code::Rejected);
+    Code::iter().chain(rejected).map(Code::row)
 }
 
 /// The status that tus has for it.

@@ -28,7 +28,7 @@ class Goal(TypedDict, total=False):
 
 
 class Options(TypedDict, total=False):
-    """Everything else that a spec can say; openapi.yaml and the server's README have the meaning of each."""
+    """Everything else that a spec can say; docs/spec.md of the server has the meaning of each."""
 
     config: wire.ReplayConfig | None
     constraints: wire.Constraints

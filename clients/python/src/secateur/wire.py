@@ -274,22 +274,22 @@ class Disk(TypedDict):
 class EncoderSpec(TypedDict):
     """The graph encoder of SACP."""
 
-    configs: NotRequired[Positive]
+    configs: NotRequired[int]
     """Random rate vectors that it is trained on, each seen once per epoch."""
     epochs: NotRequired[int]
-    """Passes over the training configurations, 1 to 1000."""
-    hidden: NotRequired[Positive]
-    """Width of the embedding, at most 256."""
-    layers: NotRequired[Positive]
+    """Passes over the training configurations."""
+    hidden: NotRequired[int]
+    """Width of the embedding."""
+    layers: NotRequired[int]
     """Layers of the GCN; 2 is the one depth that the exact fast search is for."""
-    negatives: NotRequired[Positive]
+    negatives: NotRequired[int]
     """Random channel choices per rate vector."""
     objective: NotRequired[EncoderObjective]
     """What the encoder is trained for."""
-    samples: NotRequired[Positive]
+    samples: NotRequired[int]
     """Random configurations that are measured for `regression`."""
     temperature: NotRequired[float]
-    """Of the InfoNCE loss."""
+    """Temperature of the InfoNCE loss."""
 
 
 class Event(TypedDict):
@@ -377,36 +377,36 @@ class FineTune(TypedDict):
 
     augment: NotRequired[list[Augmentation]]
     """Random changes of the training samples; empty for none."""
-    batch_size: NotRequired[Positive]
-    """Samples per step, 2 to 65536."""
+    batch_size: NotRequired[int]
+    """Samples per step."""
     blank: NotRequired[int]
     """The class of `ctc` that stands for nothing."""
     clip_norm: NotRequired[float | None]
-    """Largest norm of all gradients together, above 0; longer ones are shortened to it. Absent: any."""
+    """Largest norm of all gradients together; longer ones are shortened to it. Absent: any."""
     distill: NotRequired[UnitInterval]
-    """Weight of the distillation loss beside the one with labels, 0 to 1."""
+    """Weight of the distillation loss beside the one with labels."""
     ema: NotRequired[float | None]
     """
-    Decay of an exponential moving average of the weights, above 0 and below 1; the average is what is validated and
-    kept. Absent: the weights themselves are.
+    Decay of an exponential moving average of the weights; the average is what is validated and kept. Absent: the
+    weights themselves are.
     """
     epochs: NotRequired[int]
-    """Epochs of the full fine-tune, 1 to 10000."""
+    """Epochs of the full fine-tune."""
     hints: NotRequired[float]
-    """Weight of the distillation of hidden activations beside that of the outputs, 0 to 100; 0 for none."""
+    """Weight of the distillation of hidden activations beside that of the outputs; 0 for none."""
     ignore_index: NotRequired[int | None]
     """The label of places that do not count, such as 255 for the borders in a segmentation; -100 never counts."""
     label_smoothing: NotRequired[float]
-    """Share of every class label that is spread over all classes (Szegedy et al., 2016), 0 to below 1."""
+    """Share of every class label that is spread over all classes (Szegedy et al., 2016)."""
     light_epochs: NotRequired[int]
     """
     Epochs of every screened network's light fine-tune, after which the best `search.top_k` go on; with `sacp` only.
     """
     lr: NotRequired[float | None]
     """
-    Peak learning rate, above 0 and at most 10. Absent: 0.05 with `sgd` and 0.001 with `adamw`, or a third, a tenth
-    or a thirtieth of that where a trial of a few steps with the network ends at a loss lower by more than a
-    twentieth; a fine-tune of less than 40 steps and the light one have no trial.
+    Peak learning rate. Absent: 0.05 with `sgd` and 0.001 with `adamw`, or a third, a tenth or a thirtieth of that
+    where a trial of a few steps with the network ends at a loss lower by more than a twentieth; a fine-tune of less
+    than 40 steps and the light one have no trial.
     """
     micro_batch: NotRequired[int | None]
     """
@@ -417,21 +417,21 @@ class FineTune(TypedDict):
     mixup: NotRequired[float | None]
     """
     Every sample is mixed with another one of its batch, and the loss is the mixture of both samples' (mixup, Zhang
-    et al., 2018): alpha of the Beta distribution that the share is drawn from, above 0 and at most 1; 0.2 is usual.
-    Absent: samples stay apart.
+    et al., 2018): alpha of the Beta distribution that the share is drawn from; 0.2 is usual. Absent: samples stay
+    apart.
     """
     objective: NotRequired[Objective]
     """The loss that is minimised."""
     optimizer: NotRequired[Optimizer]
     """The optimiser; its learning rate follows a cosine after a linear warm-up."""
     outputs: NotRequired[list[OutputSpec]]
-    """What the spec knows better of the model's outputs than the graph tells; at most 64."""
+    """What the spec knows better of the model's outputs than the graph tells."""
     patience: NotRequired[int | None]
-    """Epochs without a better one after which training ends, 1 or more. Absent: all epochs are trained."""
+    """Epochs without a better one after which training ends. Absent: all epochs are trained."""
     precision: NotRequired[Precision]
     """The type that a step is computed in."""
     weight_decay: NotRequired[float]
-    """Weight decay, 0 to 1."""
+    """Weight decay."""
 
 
 class FreeSize(TypedDict):
@@ -638,9 +638,9 @@ class JobSpec(TypedDict):
     encoder: NotRequired[EncoderSpec]
     """The graph encoder; with `sacp` only."""
     fine_tune: NotRequired[FineTune | None]
-    """`null` prunes only."""
+    """How pruned networks are trained; `null` prunes only."""
     importance: NotRequired[ImportanceSpec]
-    """With `sacp` only."""
+    """The order of the channels within a group; with `sacp` only."""
     input: NotRequired[InputScaling | None]
     """How stored samples become inputs; absent when they are inputs already."""
     input_shape: NotRequired[InputShape | None]
@@ -663,7 +663,7 @@ class JobSpec(TypedDict):
     preset: NotRequired[Preset | None]
     """Settings for a purpose, which fill in what the spec leaves out."""
     priority: NotRequired[int]
-    """Of two jobs of one tenant the one with the greater number goes first, -100 to 100."""
+    """Of two jobs of one tenant the one with the greater number goes first."""
     recovery: NotRequired[RecoverySpec]
     """What is done with a cut network before it is trained; with a data set only."""
     requires: NotRequired[Requirements]
@@ -728,7 +728,7 @@ class JudgeSpec(TypedDict):
     name: NotRequired[str | None]
     """What the judge measures, for the report."""
     timeout_s: NotRequired[int]
-    """Seconds that the judge has from when it is asked, 1 to 604800."""
+    """Seconds that the judge has from when it is asked."""
 
 
 class Judgements(TypedDict):
@@ -821,7 +821,7 @@ class LayerLimit(TypedDict):
     """The limit of the layers that one pattern names."""
 
     max_reduction: UnitInterval
-    """Largest share of the output channels that these layers may lose, 0 to 1."""
+    """Largest share of the output channels that these layers may lose."""
 
 
 class LayerSummary(TypedDict):
@@ -998,11 +998,11 @@ class OutputSpec(TypedDict):
     """The place in what the model returns, as an inspection shows it."""
     temperature: NotRequired[float | None]
     """
-    What the class scores are divided by in `kl`, 0.1 to 100. Absent: 4 for one distribution a sample, as is usual
-    for classifiers (Hinton et al., 2015), and 1 for maps and sequences.
+    What the class scores are divided by in `kl`. Absent: 4 for one distribution a sample, as is usual for
+    classifiers (Hinton et al., 2015), and 1 for maps and sequences.
     """
     weight: NotRequired[float | None]
-    """Weight of its distillation loss beside those of the other outputs, 0 to 1000; absent: 1."""
+    """Weight of its distillation loss beside those of the other outputs; absent: 1."""
 
 
 class Problem(TypedDict):
@@ -1074,17 +1074,15 @@ class RecoverySpec(TypedDict):
     `false`, or `"auto"`, which keeps for each network what is better on the validation split. Without, batch norm
     statistics are re-estimated.
     """
-    samples: NotRequired[Positive]
-    """
-    Samples that they are fitted on at the most, 2 to 65536; fewer where their activations do not fit into memory.
-    """
+    samples: NotRequired[int]
+    """Samples that they are fitted on at the most; fewer where their activations do not fit into memory."""
 
 
 class ReplayConfig(TypedDict):
     """The content of `config.json`: a configuration by group name, replayable on the same model."""
 
     format: int
-    """Version of the format, [`ReplayConfig::FORMAT`]."""
+    """Version of the format, which is 1."""
     groups: dict[str, list[int]]
     """Group name to the kept channels, ascending; a group that is not named keeps all."""
 
@@ -1155,9 +1153,9 @@ class SearchSpec(TypedDict):
     50 without, since after a large reduction re-estimated batch norm statistics alone leave all of them near
     chance.
     """
-    top_k: NotRequired[Positive]
+    top_k: NotRequired[int]
     """Screened networks that are fully fine-tuned."""
-    top_m: NotRequired[Positive]
+    top_m: NotRequired[int]
     """Configurations that are screened, beside the baselines."""
 
 
@@ -1228,9 +1226,14 @@ class Target(TypedDict):
     """Exactly one of the reductions."""
 
     channel_reduction: NotRequired[Reduction | None]
+    """Share of the channels that can be pruned."""
     flops_reduction: NotRequired[Reduction | None]
+    """
+    Share of the multiply-accumulates of one sample: those of convolutions, linear layers, recurrent layers and
+    matrix products.
+    """
     latency_reduction: NotRequired[Reduction | None]
-    """Of one forward pass at batch 1 on the device that runs the job."""
+    """Share of the time of one forward pass at batch 1 on the device that runs the job."""
     max_metric_drop: NotRequired[UnitInterval | None]
     """
     The job fails cleanly when the metric of the report drops by more than this on the validation split: accuracy,
@@ -1238,6 +1241,7 @@ class Target(TypedDict):
     `max_accuracy_drop`, still works.
     """
     params_reduction: NotRequired[Reduction | None]
+    """Share of the parameters."""
 
 
 class Upload(TypedDict):
@@ -1279,7 +1283,7 @@ class WebhookSpec(TypedDict):
     events: NotRequired[list[WebhookEvent]]
     """Which events are told; absent: all that end a job."""
     url: str
-    """`https://`, a host, maybe a port and a path, at most 2048 characters; without user, password and fragment."""
+    """`https://`, a host, maybe a port and a path; without user, password and fragment."""
 
 
 Augmentation: TypeAlias = Literal["hflip", "crop", "color_jitter", "rand_augment"]

@@ -1,10 +1,11 @@
 //! How pictures of any size become those that a model takes.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 
 /// What is done with a picture that does not have the model's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizePolicy {
     /// The shorter side is resized to `size`, then the middle is cut out: torchvision's `Resize(size)` and `CenterCrop`.

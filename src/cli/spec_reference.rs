@@ -88,7 +88,7 @@ impl Reference<'_> {
             self.page += &format!("| `{name}` | {takes} | {default} | {} |\n", cell(&self.meaning(field)));
         }
         for (name, field) in &fields {
-            if let Some(words) = self.named(field).and_then(words_of) {
+            if let Some(words) = named(field).and_then(words_of) {
                 self.page += &format!("\n`{}`:\n\n| word | meaning |\n|---|---|\n", below(path, name));
                 for word in words {
                     self.page += &format!("| `{}` | {} |\n", word.name, cell(&word.meaning));
@@ -96,18 +96,11 @@ impl Reference<'_> {
             }
         }
         for (name, field) in &fields {
-            if let Some(schema) = self.named(field).filter(|schema| self.is_section(schema)).map(str::to_owned) {
+            if let Some(schema) = named(field).filter(|schema| self.is_section(schema)).map(str::to_owned) {
                 let defaults = defaults.get(name.as_str()).unwrap_or(&Value::Null).clone();
                 self.describe(&schema, &below(path, name), &defaults);
             }
         }
-    }
-
-    /// The type that a field, its elements or its values are of, where that type has a name.
-    fn named<'a>(&self, field: &'a Value) -> Option<&'a str> {
-        let field = present(field);
-        let element = [field.get("items"), field.get("additionalProperties")].into_iter().flatten().next();
-        reference(field).or_else(|| reference(element?))
     }
 
     fn is_section(&self, schema: &str) -> bool {
@@ -177,6 +170,13 @@ impl Reference<'_> {
             _ => own,
         }
     }
+}
+
+/// The type that a field, its elements or its values are of, where that type has a name.
+fn named(field: &Value) -> Option<&str> {
+    let field = present(field);
+    let element = [field.get("items"), field.get("additionalProperties")].into_iter().flatten().next();
+    reference(field).or_else(|| reference(element?))
 }
 
 /// The fields that presets set, and to what.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by setup-recover.sh, setup-rival.sh and setup-fashion.sh, after cache.sh: a folder of packages in the cache.
+# Sourced by set-up scripts, after cache.sh: a folder of packages in the cache.
 
 # print_packages NAME FILL PYTHON: prints the folder. Where it is missing it is filled by `FILL PYTHON FOLDER` and appears whole, with its
 # last rename.
@@ -24,13 +24,13 @@ unpack() {
     env -u LD_LIBRARY_PATH "$1" -m pip install --quiet --no-deps --target "${@:2}" >&2
 }
 
-# fetch_fashion FOLDER: unpacks Fashion-MNIST there, which is Debian's package dataset-fashion-mnist (31 MB); apt-get fetches it without being root.
-fetch_fashion() {
-    (cd "$1" && apt-get download --quiet dataset-fashion-mnist >&2) ||
-        fail "apt-get could not download dataset-fashion-mnist (its own message is above)" "if it knows no such package: apt-get update"
-    dpkg -x "$1"/dataset-fashion-mnist_*.deb "$1"
-    rm "$1"/dataset-fashion-mnist_*.deb
+# fetch_debian PACKAGE FOLDER: unpacks a Debian package there; apt-get fetches it without being root.
+fetch_debian() {
+    (cd "$2" && apt-get download --quiet "$1" >&2) ||
+        fail "apt-get could not download $1 (its own message is above)" "if it knows no such package: apt-get update"
+    dpkg -x "$2/$1"_*.deb "$2"
+    rm "$2/$1"_*.deb
 }
 
-# Whether there is what fetch_fashion calls.
-can_fetch_fashion() { command -v apt-get >/dev/null && command -v dpkg >/dev/null; }
+# Whether there is what fetch_debian calls.
+can_fetch_debian() { command -v apt-get >/dev/null && command -v dpkg >/dev/null; }

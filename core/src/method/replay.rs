@@ -11,9 +11,6 @@ use crate::surgery;
 /// [`Code::InvalidSpec`] when it does not fit the groups.
 pub(super) fn replayed(grouping: &Grouping, config: &ReplayConfig) -> Result<Configuration, Rejection> {
     let invalid = |detail: String| Rejection::new(Code::InvalidSpec, detail).at("config");
-    if config.format != ReplayConfig::FORMAT {
-        return Err(invalid(format!("`config.format` {} is not known: {} is.", config.format, ReplayConfig::FORMAT)));
-    }
     let known = |name: &String| grouping.groups().iter().any(|group| &group.name == name);
     if let Some(unknown) = config.groups.keys().find(|name| !known(name)) {
         return Err(invalid(format!("`config.groups` names `{unknown}`, but the network has no such group."))

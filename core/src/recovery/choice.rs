@@ -55,9 +55,9 @@ impl Measure {
         !matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError)
     }
 
-    /// Whether its values are shares, of which a difference is told in points.
+    /// Whether 1 is the best value, so that differences are told in points of a hundredth, as `--max-drop` counts them.
     pub fn is_share(self) -> bool {
-        !matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError | Self::Cosine)
+        !matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError)
     }
 }
 

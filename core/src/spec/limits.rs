@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{InputShape, InputSpec, JobSpec};
-use crate::configuration::Constraints;
+use crate::configuration::{Constraints, ReplayConfig};
 use crate::graph::DType;
 use crate::json;
 use crate::rejection::{Code, Rejection};
@@ -83,6 +83,12 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
     }
     check_inputs(spec.input_shape.as_ref(), spec.inputs.as_deref(), &invalid)?;
     check_constraints(&spec.constraints, &invalid)?;
+    if let Some(config) = &spec.config
+        && config.format != ReplayConfig::FORMAT
+    {
+        let detail = format!("`config.format` {} is not known: {} is.", config.format, ReplayConfig::FORMAT);
+        return invalid("config.format", detail);
+    }
     if spec.labels.len() > MOST_LABELS {
         return invalid("labels", format!("{} labels given: at most {MOST_LABELS} are allowed.", spec.labels.len()));
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use secateur_core::stage::Stage;
-use secateur_core::stage::export::{CONFIG, PRUNED_MODEL};
+use secateur_core::stage::export::{CONFIG, PRUNED_MODEL, TRITON};
 use secateur_core::stage::import::GRAPH;
 use secateur_core::stage::verify::REPORT;
 use sqlx::PgPool;
@@ -34,7 +34,7 @@ pub struct PublicArtifact {
     pub content: Content,
 }
 
-/// What a job offers now. The pruned model is offered once it was verified.
+/// What a job offers now. The pruned model, alone and in Triton's form, is offered once it was verified.
 pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, DatabaseError> {
     let mut offered: Vec<PublicArtifact> = artifact::list(pool, job.id)
         .await?
@@ -49,7 +49,7 @@ pub async fn of_job(pool: &PgPool, job: &Job) -> Result<Vec<PublicArtifact>, Dat
                 content: Content::Blob(output.blob),
             })
         })
-        .filter(|artifact| artifact.name != MODEL || job.status == JobStatus::Succeeded)
+        .filter(|artifact| ![MODEL, TRITON].contains(&&*artifact.name) || job.status == JobStatus::Succeeded)
         .collect();
     let mut log = String::new();
     for (stage, index, text) in task::logs(pool, job.id).await? {
@@ -73,6 +73,7 @@ pub const PAGE: &str = "text/html; charset=utf-8";
 fn public_name(stage: Stage, name: &str) -> Option<(Cow<'static, str>, &'static str)> {
     match (stage, name) {
         (Stage::Export, PRUNED_MODEL) => Some((MODEL.into(), "application/octet-stream")),
+        (Stage::Export, TRITON) => Some((TRITON.into(), "application/zip")),
         (Stage::Finalists, finalist) => Some((finalist.to_owned().into(), "application/octet-stream")),
         (Stage::Verify, REPORT) => Some((REPORT.into(), "application/json")),
         (Stage::Verify, REPORT_PAGE) => Some((REPORT_PAGE.into(), PAGE)),

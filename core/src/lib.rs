@@ -40,5 +40,6 @@ pub mod statistics;
 pub mod surgery;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod triton;
 mod untrusted;
 pub mod wire;

@@ -31,6 +31,7 @@ const CORE: &[&[&str]] = &[
     &["recovery"],
     &["sandbox"],
     &["report"],
+    &["triton"],
     &["stage"],
     &["wire"],
     &["testing"],

@@ -10,6 +10,7 @@
 
 mod subject;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ use secateur_core::spec::JobSpec;
 use secateur_core::statistics::{Spread, spearman};
 use secateur_engine::error::Error;
 use secateur_engine::measure::distortion::{DivergenceMeter, Recovery};
-use secateur_engine::measure::evaluate;
+use secateur_engine::measure::evaluate::{self, Validator};
 use secateur_engine::network::Network;
 use secateur_engine::process::messages::Messages;
 use secateur_engine::reconstruction::elimination::{Elimination, Eliminator};
@@ -126,10 +127,11 @@ fn run(study: &Study) -> Result<(), Error> {
         original,
         outputs,
         train,
-        val,
+        validator: &Validator::new(original, outputs, val)?,
         settings: &settings,
         seed: 0,
         messages: &Messages::discard(),
+        answers: OnceCell::new(),
         checkpoints: None,
     };
     let accuracy = |network: &Network| -> Result<f64, Error> {

@@ -3,6 +3,7 @@
 //!
 //! Printed is one line of JSON: the seconds of each epoch.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use secateur_core::dataset::Dataset;
@@ -10,6 +11,7 @@ use secateur_core::spec::JobSpec;
 use secateur_core::wire;
 use secateur_engine::data::{Data, SplitName};
 use secateur_engine::error::Error;
+use secateur_engine::measure::evaluate::Validator;
 use secateur_engine::network::Network;
 use secateur_engine::output::Outputs;
 use secateur_engine::process::messages::Messages;
@@ -52,10 +54,11 @@ fn run(model: &Path, data: &Path, settings: &str, (threads, device): (usize, wir
         original: &original,
         outputs: &outputs,
         train: &train,
-        val: &val,
+        validator: &Validator::new(&original, &outputs, &val)?,
         settings: spec.fine_tune.as_ref().expect("the spec has it"),
         seed: 0,
         messages: &Messages::to(std::io::sink()),
+        answers: OnceCell::new(),
         checkpoints: None,
     };
     let tuned = fine_tune(&session, Start { graph: original.graph(), weights: original.weights(), hints: &[] })?;

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -93,6 +95,7 @@ def run(arguments: argparse.Namespace, folder: Path, stack: contextlib.ExitStack
     undisturbed = world.run_job()
     print(f"undisturbed: {undisturbed['seconds']:.0f} s, model.pt {undisturbed['model.pt'][:12]}", flush=True)
     world.check_presigned(undisturbed)
+    world.check_presigned_upload()
     for number in range(arguments.rounds):
         job = world.ask("POST", "/v1/jobs", *form())
         cut = world.worker_at_work(job["id"])
@@ -217,14 +220,17 @@ class Site(World):
             "AWS_ALLOW_HTTP": "true",
         }
 
-    def make_bucket(self) -> None:
-        boto3.client(
+    def bucket(self) -> Any:
+        return boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             region_name="us-east-1",
             aws_access_key_id="secateur",
             aws_secret_access_key="secateur",
-        ).create_bucket(Bucket="blobs")
+        )
+
+    def make_bucket(self) -> None:
+        self.bucket().create_bucket(Bucket="blobs")
 
     def start(self) -> None:
         options = ["--database-url", self.database, "--blobs", "s3://blobs/partition", "--lease", self.lease]
@@ -269,6 +275,34 @@ class Site(World):
         ):
             raise Lost(f"the URL asks for no name or is not signed: {came_from}")
         print("presigned: model.pt comes from the bucket", flush=True)
+
+    def check_presigned_upload(self) -> None:
+        """A file that is put into the bucket becomes a model, and nothing of it stays where it was put."""
+        place = self.ask("POST", "/v1/uploads/presigned")
+        if not place["url"].startswith(self.environment["AWS_ENDPOINT_URL"]) or "X-Amz-Signature" not in place["url"]:
+            raise Lost(f"{place['url']} is no signed URL of the bucket")
+        taking_over = f"/v1/models?upload={place['id']}&name=presigned.pt"
+        nothing = self.refused("POST", taking_over)
+        model = (crash_test.EXAMPLES / "resnet20-digits.pt").read_bytes()
+        urllib.request.urlopen(urllib.request.Request(place["url"], model, method="PUT"), timeout=60).close()
+        made = self.ask("POST", taking_over)
+        if made["sha256"] != hashlib.sha256(model).hexdigest() or made["name"] != "presigned.pt":
+            raise Lost(f"what was put into the bucket became {made}")
+        used = self.refused("POST", taking_over)
+        if (nothing, used) != ("upload_not_found", "upload_not_found"):
+            raise Lost(f"before the file came: {nothing}; after it was used: {used}")
+        left = self.bucket().list_objects_v2(Bucket="blobs", Prefix="partition/incoming/").get("Contents", [])
+        if left:
+            raise Lost(f"the bucket still has {[found['Key'] for found in left]}")
+        print("presigned: a model came by the bucket", flush=True)
+
+    def refused(self, method: str, path: str) -> str:
+        """The code of a refusal."""
+        try:
+            urllib.request.urlopen(urllib.request.Request(self.url + path, b"", method=method), timeout=60).close()
+        except urllib.error.HTTPError as refusal:
+            return str(json.load(refusal)["code"])
+        raise Lost(f"{method} {path} was not refused")
 
     def worker_at_work(self, job: str) -> int:
         """One that trains a candidate, a second after it began."""

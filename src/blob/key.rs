@@ -5,7 +5,7 @@ use std::fmt;
 use secateur_core::stage::Stage;
 
 use crate::access::Tenant;
-use crate::id::{DatasetId, JobId, ModelId, TaskId};
+use crate::id::{DatasetId, JobId, ModelId, TaskId, UploadId};
 
 /// The name of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +19,16 @@ impl BlobKey {
 
     pub fn dataset(tenant: &Tenant, id: DatasetId) -> Self {
         Self(format!("datasets/{tenant}/{id}"))
+    }
+
+    /// What a client puts into the bucket itself, until it is used.
+    pub fn incoming(tenant: &Tenant, id: UploadId) -> Self {
+        Self(format!("{}{id}", Self::incoming_of(tenant)))
+    }
+
+    /// What the keys of all that a tenant's clients put into the bucket begin with.
+    pub fn incoming_of(tenant: &Tenant) -> String {
+        format!("incoming/{tenant}/")
     }
 
     /// What a task has prepared of a data set, for its job and later ones; each attempt at it has its own.

@@ -155,13 +155,27 @@ impl BlobStore {
     }
 
     /// A URL under which anyone who has it may read a blob for a while, from the bucket itself and as a file of this name; `None` of a folder.
-    pub async fn presign(&self, key: &BlobKey, name: &str, valid: Duration) -> Result<Option<String>, BlobError> {
-        let Some(bucket) = &self.bucket else { return Ok(None) };
-        let path: object_store::path::Path = bucket.prefix.parts().chain(key.to_path().parts()).collect();
+    pub async fn presign_get(&self, key: &BlobKey, name: &str, valid: Duration) -> Result<Option<String>, BlobError> {
         let disposition = format!("attachment; filename=\"{name}\"");
         let options = SignedUrlOptions::default().with_query([("response-content-disposition", disposition)]);
-        let url = bucket.store.signed_url_opts(Method::GET, &path, valid, &options).await?;
-        Ok(Some(url.into()))
+        self.presign(Method::GET, key, valid, &options).await
+    }
+
+    /// A URL under which anyone who has it may put a blob for a while, into the bucket itself; `None` of a folder.
+    pub async fn presign_put(&self, key: &BlobKey, valid: Duration) -> Result<Option<String>, BlobError> {
+        self.presign(Method::PUT, key, valid, &SignedUrlOptions::default()).await
+    }
+
+    async fn presign(
+        &self,
+        method: Method,
+        key: &BlobKey,
+        valid: Duration,
+        options: &SignedUrlOptions,
+    ) -> Result<Option<String>, BlobError> {
+        let Some(bucket) = &self.bucket else { return Ok(None) };
+        let path: object_store::path::Path = bucket.prefix.parts().chain(key.to_path().parts()).collect();
+        Ok(Some(bucket.store.signed_url_opts(method, &path, valid, options).await?.into()))
     }
 
     /// Puts bytes under a key; putting the same twice is fine.
@@ -329,9 +343,14 @@ impl BlobStore {
 
     /// Whether a blob is stored.
     pub async fn has(&self, key: &BlobKey) -> Result<bool, BlobError> {
+        Ok(self.size(key).await?.is_some())
+    }
+
+    /// Bytes of a blob; `None` when it is not stored.
+    pub async fn size(&self, key: &BlobKey) -> Result<Option<u64>, BlobError> {
         match self.store.head(&key.to_path()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -7,7 +7,7 @@ use secateur_core::dataset;
 use secateur_core::plain_text;
 use secateur_core::report::Report;
 use secateur_core::spec::JobSpec;
-use secateur_core::stage::export::PRUNED_MODEL;
+use secateur_core::stage::export::{PRUNED_MODEL, TRITON};
 use secateur_core::stage::verify::REPORT;
 use secateur_core::stage::{Stage, TaskResult};
 use serde_json::{Value, json};
@@ -49,6 +49,9 @@ pub(super) struct PruneArguments {
     /// Where to write the report as a page, report.html
     #[arg(long, value_name = "FILE")]
     report_html: Option<PathBuf>,
+    /// Where to write the pruned model for Triton's model repository, a zip archive; `triton` in the spec says its name and batch
+    #[arg(long, value_name = "FILE")]
+    triton: Option<PathBuf>,
     /// Exit with 4 when the metric on the test split falls by more points than this, 0.5 is half a point
     #[arg(long, value_name = "POINTS", requires = "data", allow_negative_numbers = true)]
     max_drop: Option<f64>,
@@ -84,6 +87,9 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<Verdict, CliError
     if let Some(report) = &arguments.report {
         copy_file(&job.output(Stage::Verify, 0, REPORT), report)?;
     }
+    if let Some(triton) = &arguments.triton {
+        copy_file(&job.output(Stage::Export, 0, TRITON), triton)?;
+    }
     let report = report_of(&job)?;
     if let Some(path) = &arguments.report_html {
         let mut file = WholeFile::create(path)?;
@@ -101,10 +107,10 @@ pub(super) async fn prune(arguments: PruneArguments) -> Result<Verdict, CliError
 /// The spec that the options make.
 fn spec(arguments: &PruneArguments) -> Result<JobSpec, CliError> {
     let mut fields = arguments.spec.fields()?;
-    if arguments.judge.is_some() {
-        let judge = fields.entry("judge").or_insert_with(|| json!({}));
-        if judge.is_null() {
-            *judge = json!({});
+    for (field, is_asked_for) in [("judge", arguments.judge.is_some()), ("triton", arguments.triton.is_some())] {
+        let settings = is_asked_for.then(|| fields.entry(field).or_insert(Value::Null));
+        if let Some(settings) = settings.filter(|settings| settings.is_null()) {
+            *settings = json!({});
         }
     }
     Ok(JobSpec::from_json(&Value::Object(fields).to_string())?)

@@ -58,6 +58,7 @@ pub(super) fn guarded_routes() -> OpenApiRouter<App> {
         .routes(routes!(models::show::show, models::delete::delete))
         .routes(routes!(models::inspect::inspect))
         .routes(routes!(uploads::create::create, uploads::options::describe))
+        .routes(routes!(uploads::presigned::presign))
         .routes(routes!(uploads::show::show, uploads::offset::offset, uploads::append::append, uploads::delete::delete))
         .routes(routes!(datasets::upload::upload, datasets::list::list))
         .routes(routes!(datasets::show::show, datasets::delete::delete))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgExecutor;
 
+use crate::access::Tenant;
 use crate::blob::BlobKey;
 use crate::database::DatabaseError;
 
@@ -18,6 +19,14 @@ pub async fn insert(executor: impl PgExecutor<'_>, blob: &BlobKey, delay: Durati
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// How many uploads that clients of a tenant may put into the bucket themselves are not used yet.
+pub async fn count_incoming(executor: impl PgExecutor<'_>, tenant: &Tenant) -> Result<i64, DatabaseError> {
+    let begin = BlobKey::incoming_of(tenant);
+    let counted =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from loose_blob where starts_with(blob, $1)"#, begin);
+    Ok(counted.fetch_one(executor).await?)
 }
 
 /// Takes a blob out, since a row refers to it from now on or it was freed; `false` when it was not there.

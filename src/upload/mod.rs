@@ -6,6 +6,7 @@
 
 mod delete;
 mod fit;
+pub mod presigned;
 pub mod resumable;
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import PlaceOf
 from google.protobuf import text_format
-from secateur import Client
+from secateur import Client, JobFailed
 from torch import Tensor, nn
 from tritonclient.grpc import model_config_pb2
 
@@ -41,12 +41,10 @@ def test_pictures(place_of: PlaceOf, client: Client) -> None:
         flops_reduction=0.5,
         method="uniform",
         fine_tune=None,
-        input={"mean": 4.9, "std": 6.0},
+        triton={"name": "digits"},
     ).wait(timeout=600)
     with place_of("triton", JOB=job.id) as place:
-        place.succeed("fetch")
-        printed = place.succeed("make")
-        assert '{"mean": 4.9, "std": 6.0}' in printed
+        printed = place.succeed("fetch")
         assert {"repository/digits/config.pbtxt", "repository/digits/1/model.pt"} <= set(printed.splitlines())
         folder = place.folder / "repository/digits"
         config = read(folder)
@@ -58,10 +56,11 @@ def test_pictures(place_of: PlaceOf, client: Client) -> None:
 
 def test_tokens(place_of: PlaceOf, client: Client) -> None:
     tokens = torch.randint(0, 50, (2, 12))
-    job = client.prune(Reader().eval(), example_inputs=tokens, flops_reduction=0.5, method="uniform").wait(timeout=600)
+    job = client.prune(
+        Reader().eval(), example_inputs=tokens, flops_reduction=0.5, method="uniform", triton={"name": "digits"}
+    ).wait(timeout=600)
     with place_of("triton", JOB=job.id) as place:
         place.succeed("fetch")
-        place.succeed("make")
         folder = place.folder / "repository/digits"
         config = read(folder)
         assert [(each.data_type, list(each.dims)) for each in config.input] == [(model_config_pb2.TYPE_INT64, [-1])]
@@ -97,16 +96,19 @@ def zeros(declared: model_config_pb2.ModelInput, batch: int, free: int) -> Tenso
     return torch.zeros(batch, *shape, dtype=TYPES[declared.data_type])
 
 
-def test_a_model_that_triton_cannot_serve_is_refused(tmp_path: Path) -> None:
-    import sys
+def test_a_model_that_triton_cannot_serve_is_refused(client: Client) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reader = Reader()
 
-    sys.path.insert(0, str(ROOT / "examples/recipes/triton"))
-    try:
-        from make_repository import configuration
-    finally:
-        sys.path.pop(0)
-    model = torch.jit.script(nn.Flatten(0))
-    report = {"sizes": {"inputs": [{"shape": [4], "varying": [0]}], "proved": [{"shapes": [[4]]}]}}
-    graph = {"values": [{"dtype": "float32"}], "inputs": [0]}
-    with pytest.raises(SystemExit, match="does not begin with the batch"):
-        configuration(model, report, graph, "flat", 8)
+        def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+            tags, classes = self.reader(tokens)
+            return {"tags": tags, "classes": classes}
+
+    tokens = torch.randint(0, 50, (2, 12))
+    job = client.prune(Named().eval(), example_inputs=tokens, flops_reduction=0.5, method="uniform", triton={})
+    with pytest.raises(
+        JobFailed, match="Triton cannot serve this model: it returns no tensor, tuple of tensors or list"
+    ):
+        job.wait(timeout=600)

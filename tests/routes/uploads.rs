@@ -4,11 +4,13 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
-use secateur::access::Scope;
+use secateur::access::{Scope, Tenant};
+use secateur::blob::BlobKey;
 use secateur::digest::Sha256;
+use secateur::id::UploadId;
 use serde_json::Value;
 
-use crate::harness::{Answer, Client, TestServer, eventually, example, file_part, send};
+use crate::harness::{Answer, Client, TestServer, count_files, eventually, example, file_part, send};
 
 const KIND_MODEL: &str = "kind bW9kZWw=,filename bmV0LnB0";
 
@@ -217,4 +219,44 @@ async fn a_file_that_was_damaged_on_its_way_is_refused_by_its_digest() {
     let part = file_part("vgg-digits.pt").headers(headers(digest(b"another file")));
     let form = reqwest::multipart::Form::new().part("file", part);
     client.post_form("/v1/models", form).await.problem(400, "digest_mismatch");
+}
+
+/// Puts a file where a client of a bucket would put it, and returns the id that names it. A folder gives out no URL, but takes what is there.
+fn put_as_into_a_bucket(server: &TestServer, bytes: &[u8]) -> UploadId {
+    let id = UploadId::generate();
+    let path = server.data_folder().join("blobs").join(BlobKey::incoming(&Tenant::of_nobody(), id).as_str());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_into_the_bucket_becomes_a_model_once() {
+    let server = TestServer::start().await;
+    let client = server.client();
+    let id = put_as_into_a_bucket(&server, &model());
+    let path = format!("/v1/models?upload={id}&name=net.pt");
+    let with_body = client.upload(&path, b"bytes".to_vec()).await.problem(400, "invalid_parameter");
+    assert!(with_body["detail"].as_str().unwrap().contains("without a body"), "{with_body}");
+    let made = client.post(&path).await.expect(StatusCode::CREATED);
+    assert_eq!(
+        (&made["name"], made["sha256"].as_str().unwrap()),
+        (&"net.pt".into(), &*Sha256::of(&model()).to_string())
+    );
+    client.post(&path).await.problem(404, "upload_not_found");
+    client.post("/v1/datasets?upload=nothing").await.problem(404, "upload_not_found");
+    assert_eq!(count_files(&server.data_folder().join("blobs/incoming")), 0);
+
+    let id = put_as_into_a_bucket(&server, b"no data set");
+    client.post(&format!("/v1/datasets?upload={id}")).await.problem(422, "invalid_dataset");
+    assert_eq!(count_files(&server.data_folder().join("blobs/incoming")), 0, "it would be refused again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_keeps_files_in_a_folder_gives_out_no_url_of_a_bucket() {
+    let server = TestServer::start().await;
+    let problem = server.client().post("/v1/uploads/presigned").await.problem(409, "no_bucket");
+    assert!(problem["hint"].as_str().unwrap().contains("/v1/uploads"), "{problem}");
+    let left: i64 = sqlx::query_scalar("select count(*) from loose_blob").fetch_one(server.pool()).await.unwrap();
+    assert_eq!(left, 0);
 }

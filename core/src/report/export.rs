@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::graph::{DType, Graph};
 use crate::inspection::ExportKind;
 
 /// A place of the program's source text that was changed.
@@ -28,14 +29,36 @@ pub struct ProvedSize {
     /// Whether it computed what the original program does with the removed input columns at zero; `false` where a normalisation over
     /// cut channels, or rounding, leaves only shapes and types to compare.
     pub values: bool,
+    /// Shapes of the outputs, for a batch of two.
+    #[serde(default)]
+    pub outputs: Vec<Vec<i64>>,
 }
 
 /// An input of `forward`, and which of its sizes a caller may choose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InputSizes {
+    /// What `forward` calls it; `null` where that is not known.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Type of its elements, by its PyTorch name.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub dtype: Option<DType>,
     /// The shape of one sample that the model was pruned at, without the batch.
     pub shape: Vec<i64>,
     /// Dimensions of the tensor in which the sizes that were tried differ; 0 is the batch.
+    pub varying: Vec<usize>,
+}
+
+/// A tensor that `forward` returns, and which of its sizes change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutputSizes {
+    /// Type of its elements, by its PyTorch name.
+    #[schema(value_type = String)]
+    pub dtype: DType,
+    /// The shape of the whole tensor for a batch of one, at the sizes that the model was pruned at.
+    pub shape: Vec<i64>,
+    /// Its dimensions that have another size for another batch, or at another size of input that was tried.
     pub varying: Vec<usize>,
 }
 
@@ -44,22 +67,41 @@ pub struct InputSizes {
 pub struct SizesReport {
     /// The inputs, in the order of `forward`.
     pub inputs: Vec<InputSizes>,
+    /// The tensors that `forward` returns, in reading order.
+    #[serde(default)]
+    pub outputs: Vec<OutputSizes>,
     /// The sizes at which the file was compared with the original: that of `inputs`, then the other ones that both take.
     pub proved: Vec<ProvedSize>,
 }
 
 impl SizesReport {
-    /// What follows from the sizes at which the file was compared, the one that the model was pruned at first.
-    pub fn of(proved: Vec<ProvedSize>) -> Self {
+    /// What follows from the sizes at which the file of a network was compared, the one that the model was pruned at first.
+    pub fn of(graph: &Graph, proved: Vec<ProvedSize>) -> Self {
+        let file = graph.file();
         let home = proved.first().map(|proved| proved.shapes.as_slice()).unwrap_or_default();
         let differs = |input: usize, at: usize| proved.iter().any(|size| size.shapes[input][at] != home[input][at]);
         let inputs = home.iter().enumerate().map(|(input, shape)| InputSizes {
+            name: file.input_names.get(input).cloned(),
+            dtype: graph.inputs().get(input).map(|&value| graph.value(value).dtype),
             shape: shape.clone(),
             varying: std::iter::once(0)
                 .chain((0..shape.len()).filter(|&at| differs(input, at)).map(|at| at + 1))
                 .collect(),
         });
-        Self { inputs: inputs.collect(), proved }
+        let outputs = file.output.tensors().into_iter().enumerate().map(|(output, id)| {
+            let value = graph.value(id);
+            let sizes: Vec<Option<&Vec<i64>>> = proved.iter().map(|size| size.outputs.get(output)).collect();
+            let differs = |at: usize| {
+                sizes.windows(2).any(|two| two[0].map(|shape| shape.get(at)) != two[1].map(|shape| shape.get(at)))
+            };
+            OutputSizes {
+                dtype: value.dtype,
+                shape: value.shape.iter().map(|size| size.at_batch(1)).collect(),
+                varying: (0..value.shape.len()).filter(|&at| value.shape[at].per_sample != 0 || differs(at)).collect(),
+            }
+        });
+        let outputs = outputs.collect();
+        Self { inputs: inputs.collect(), outputs, proved }
     }
 }
 
@@ -98,13 +140,18 @@ pub struct ExportReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Net;
 
     #[test]
     fn sizes_vary_where_the_tried_ones_differ() {
-        let at = |side| ProvedSize { shapes: vec![vec![3, side, 8], vec![7]], values: true };
-        let varying =
-            |proved| SizesReport::of(proved).inputs.into_iter().map(|input| input.varying).collect::<Vec<_>>();
-        assert_eq!(varying(vec![at(16), at(24)]), [vec![0, 2], vec![0]]);
-        assert_eq!(varying(vec![at(16)]), [[0], [0]]);
+        let at = |side| ProvedSize { shapes: vec![vec![3, side, 8]], values: true, outputs: vec![vec![2, 4, side, 8]] };
+        let mut net = Net::new(&[3, 16, 8]);
+        net.conv("conv", 4, 3, 1);
+        let graph = net.graph();
+        let sizes = SizesReport::of(&graph, vec![at(16), at(24)]);
+        assert_eq!((&sizes.inputs[0].varying, sizes.inputs[0].dtype), (&vec![0, 2], Some(DType::Float32)));
+        assert_eq!((&sizes.outputs[0].varying, &sizes.outputs[0].shape), (&vec![0, 2], &vec![1, 4, 16, 8]));
+        let sizes = SizesReport::of(&graph, vec![at(16)]);
+        assert_eq!((&sizes.inputs[0].varying, &sizes.outputs[0].varying), (&vec![0], &vec![0]));
     }
 }

@@ -30,7 +30,7 @@ use crate::surgery::{AxisIndices, Equivalence};
 pub use assemble::{AssembleError, Verified, assemble};
 pub use candidate::{CandidateReport, join};
 pub use compute::{ComputeReport, Spent};
-pub use export::{ExportReport, InputSizes, MethodReport, ProgramEdit, ProvedSize, SizesReport};
+pub use export::{ExportReport, InputSizes, MethodReport, OutputSizes, ProgramEdit, ProvedSize, SizesReport};
 pub use frontier::{Frontier, FrontierPoint};
 pub use history::{Exported, History, Original, Training};
 pub use warnings::warnings;
@@ -245,7 +245,7 @@ impl Report {
         let latency_ms = Latency { p50: 2.0, p95: 3.0, batch: 1, threads: 1, device: "cpu".to_owned(), runs: 10 };
         let accuracy = Some(Accuracy { val: 0.9, test: 0.8 });
         let base = NetworkReport { macs: 200, params: 20, bytes: 1000, accuracy, latency_ms: latency_ms.clone() };
-        let faster = Latency { p50: 1.0, ..latency_ms };
+        let faster = Latency { p50: 1.0, p95: 1.5, ..latency_ms };
         Self {
             spec: JobSpec::from_json(r#"{"target": {"flops_reduction": 0.5}}"#).expect("the spec is valid"),
             winner: Origin::Uniform,

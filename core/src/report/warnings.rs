@@ -22,6 +22,7 @@ pub fn warnings(report: &Report, ordered_by_l1: &[&str]) -> Vec<String> {
         program(report),
         judge(report),
         latency(report),
+        unsteady_latency(report),
         latency_prediction(report),
         latency_setting(report),
         accuracy(report),
@@ -72,6 +73,20 @@ fn latency(report: &Report) -> Option<String> {
             after.device,
             before.p50,
             after.p50
+        )
+    })
+}
+
+/// A slow run may take so many times as long as the median one without a warning.
+const STEADY: f64 = 2.0;
+
+fn unsteady_latency(report: &Report) -> Option<String> {
+    let (before, after) = (&report.base.latency_ms, &report.pruned.latency_ms);
+    [before, after].iter().any(|latency| latency.p95 > STEADY * latency.p50).then(|| {
+        format!(
+            "The latencies differ from run to run, as on a machine with other work: before, half of the runs took at most {:.3} ms and one in twenty over \
+             {:.3} ms; after, {:.3} and {:.3} ms. Measure them again where nothing else runs.",
+            before.p50, before.p95, after.p50, after.p95
         )
     })
 }
@@ -351,6 +366,13 @@ mod tests {
     fn a_latency_that_did_not_fall_with_the_macs_is_said() {
         let text = warning(|report| report.pruned.latency_ms.p50 = 2.1);
         assert!(text.contains("MACs fell by 50 %") && text.contains("2.100 ms after"), "{text}");
+    }
+
+    #[test]
+    fn latencies_that_differ_from_run_to_run_are_said() {
+        let text = warning(|report| report.base.latency_ms.p95 = 2.1 * report.base.latency_ms.p50);
+        assert!(text.contains("differ from run to run") && text.contains("one in twenty over 4.200 ms"), "{text}");
+        assert_silent(|report| report.base.latency_ms.p95 = 1.9 * report.base.latency_ms.p50);
     }
 
     #[test]

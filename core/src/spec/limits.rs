@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{InputShape, InputSpec, JobSpec};
 use crate::configuration::{Constraints, ReplayConfig};
+use crate::dataset::source::{Resize, ResizePolicy};
 use crate::graph::DType;
 use crate::json;
 use crate::rejection::{Code, Rejection};
@@ -83,6 +84,7 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
     }
     check_inputs(spec.input_shape.as_ref(), spec.inputs.as_deref(), &invalid)?;
     check_constraints(&spec.constraints, &invalid)?;
+    check_resize(spec.data.as_ref().and_then(|data| data.resize), &invalid)?;
     if let Some(config) = &spec.config
         && config.format != ReplayConfig::FORMAT
     {
@@ -117,6 +119,26 @@ pub(super) fn check(spec: &JobSpec, invalid: impl Fn(&str, String) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The rules for pictures that do not need the model.
+fn check_resize(
+    resize: Option<Resize>,
+    invalid: impl Fn(&str, String) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let field = "data.resize.size";
+    match resize {
+        Some(Resize { size: Some(size), .. }) if !(1..=LARGEST_SIZE as usize).contains(&size) => {
+            invalid(field, format!("`{field}` {size} is out of range: 1 to {LARGEST_SIZE}."))
+        }
+        Some(Resize { size: Some(size), policy: ResizePolicy::Stretch | ResizePolicy::None }) => invalid(
+            field,
+            format!(
+                "`{field}` is {size}, which only the policy `crop` has a use for: leave it out, or set `\"policy\": \"crop\"`."
+            ),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The rules for a name that is shown.

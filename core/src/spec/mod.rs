@@ -12,6 +12,7 @@ mod recovery;
 mod schedule;
 mod search;
 mod target;
+mod triton;
 mod vocabulary;
 mod webhook;
 
@@ -38,6 +39,7 @@ pub use recovery::{ClosedForm, RecoverySpec};
 pub use schedule::{RequiredDevice, Requirements};
 pub use search::{EncoderObjective, EncoderSpec, Preset, RankingChoice, SearchSpec};
 pub use target::{TARGET_TOLERANCE, Target, TargetWire};
+pub use triton::TritonSpec;
 pub use vocabulary::{Word, words_of};
 pub use webhook::{WebhookEvent, WebhookSpec};
 
@@ -239,6 +241,9 @@ pub struct JobSpec {
     /// An outside judge, who chooses among the finalists; absent: the job's own metric chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeSpec>,
+    /// A model for Triton beside the pruned file, the artifact `triton.zip`; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triton: Option<TritonSpec>,
     /// Also makes the control experiment with random channels, whatever it costs; with `sacp` it is made anyway where it costs at
     /// most 5 % of the job.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -394,6 +399,9 @@ impl JobSpec {
         schedule::check(self.priority, self.requires, self.max_runtime_s, invalid)?;
         if let Some(judge) = &self.judge {
             judge::check(judge, invalid)?;
+        }
+        if let Some(triton) = &self.triton {
+            triton::check(triton, invalid)?;
         }
         if let Some(webhook) = &self.webhook {
             webhook::check(webhook, invalid)?;

@@ -296,6 +296,32 @@ fn settings_of_training_out_of_range_are_named_with_what_is_allowed() {
 }
 
 #[test]
+fn a_side_of_pictures_is_for_cropping_and_positive() {
+    let refused = |resize| detail(&with(json!({"data": {"resize": resize}})));
+    for size in [0, 65_537] {
+        let message = refused(json!({"policy": "crop", "size": size}));
+        assert_eq!(message, format!("`data.resize.size` {size} is out of range: 1 to 65536."));
+    }
+    let message = refused(json!({"policy": "stretch", "size": 32}));
+    assert!(message.starts_with("`data.resize.size` is 32, which only the policy `crop` has a use for"), "{message}");
+}
+
+#[test]
+fn a_model_for_triton_has_a_name_that_a_folder_may_have() {
+    let spec = JobSpec::from_json(&with(json!({"triton": {}}))).unwrap();
+    assert_eq!(spec.triton, Some(TritonSpec { name: "model".to_owned(), max_batch_size: 64 }));
+    for name in ["", "a/b", ".hidden", "a b", "naïve", &"a".repeat(201)] {
+        let message = detail(&with(json!({"triton": {"name": name}})));
+        assert!(
+            message.starts_with("`triton.name` `") && message.contains("is no name of a model: 1 to 200 letters"),
+            "{message}"
+        );
+    }
+    let message = detail(&with(json!({"triton": {"max_batch_size": 0}})));
+    assert_eq!(message, "`triton.max_batch_size` 0 is out of range: 1 to 65536.");
+}
+
+#[test]
 fn a_turn_that_cannot_be_is_refused_with_what_is_allowed() {
     for (field, detail) in [
         (r#""priority": 101"#, "`priority` 101 is out of range: -100 to 100."),

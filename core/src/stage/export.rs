@@ -22,6 +22,9 @@ pub const CONFIG: &str = "config.json";
 /// The graph of the pruned network, in the form of [`import::GRAPH`].
 pub const PRUNED_GRAPH: &str = "pruned-graph.json";
 
+/// The model for Triton's model repository, with PRUNED_MODEL in it.
+pub const TRITON: &str = "triton.zip";
+
 /// Batch sizes of the probes.
 pub const PROBE_BATCHES: [i64; 2] = [1, 4];
 
@@ -35,6 +38,9 @@ pub struct ExportWork {
     pub candidate: usize,
     /// Whether its weights are those of the stage `tune`, else of the stage `screen`.
     pub tuned: bool,
+    /// Whether TRITON is written too.
+    #[serde(default)]
+    pub triton: bool,
 }
 
 /// What was written.
@@ -57,7 +63,7 @@ pub struct ExportResult {
     pub export: Option<ExportReport>,
     /// The sizes of input that it takes.
     #[serde(default)]
-    pub sizes: Option<SizesReport>,
+    pub sizes: Option<Box<SizesReport>>,
 }
 
 /// What a task reads that writes a network.
@@ -72,12 +78,15 @@ impl Definition for Export {
 
     fn plan(job: JobView<'_>, _reused: &Measurements) -> Result<Vec<PlannedTask>, PlanError> {
         let winner = job.winner().ok_or(PlanError { stage: Stage::Export, missing: "screen or tune" })?;
-        let work = ExportWork { candidate: winner.candidate, tuned: winner.stage == Stage::Tune };
+        let tuned = winner.stage == Stage::Tune;
+        let work = ExportWork { candidate: winner.candidate, tuned, triton: job.spec.triton.is_some() };
         Ok(PlannedTask::only(Work::Export(work), inputs(job, winner)))
     }
 
-    fn files(_work: &ExportWork) -> Vec<String> {
-        [PRUNED_MODEL, BASE_MODEL, PROBES, CONFIG, PRUNED_GRAPH].map(str::to_owned).into()
+    fn files(work: &ExportWork) -> Vec<String> {
+        let triton = Some(TRITON).filter(|_| work.triton);
+        let always = [PRUNED_MODEL, BASE_MODEL, PROBES, CONFIG, PRUNED_GRAPH];
+        always.into_iter().chain(triton).map(str::to_owned).collect()
     }
 
     #[cfg(any(test, feature = "testing"))]

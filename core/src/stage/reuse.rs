@@ -53,6 +53,7 @@ pub fn fingerprint(stage: Stage, job: JobView<'_>, subject: Subject<'_>) -> Opti
         search: _,
         fine_tune: _,
         judge: _,
+        triton: _,
         diagnostics: _,
         // How it takes its turn.
         priority: _,

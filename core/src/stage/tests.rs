@@ -392,7 +392,7 @@ fn of_equally_accurate_networks_the_one_of_smaller_loss_wins() {
     let score = |loss| Score { accuracy: Some(0.9), metric: None, loss };
     let done = [proposed(2), screened(0, 0, 0.9), tuned_with(0, 0, score(0.4)), tuned_with(1, 1, score(0.3))];
     let export = plan_after(Stage::Export, &done).unwrap();
-    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true }));
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true, triton: false }));
 }
 
 #[test]
@@ -408,20 +408,20 @@ fn the_best_k_and_the_best_baseline_are_tuned_each_by_a_task_of_its_own() {
 fn the_winner_is_the_best_tuned_candidate_and_the_first_of_equals() {
     let done = [proposed(3), screened(0, 0, 0.9), tuned(0, 0, 0.5), tuned(2, 2, 0.7), tuned(1, 1, 0.7)];
     let export = plan_after(Stage::Export, &done).unwrap();
-    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true }));
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: true, triton: false }));
     assert!(export[0].inputs.contains(&Input::output(Stage::Tune, 1, "tuned-1.safetensors")));
 }
 
 #[test]
 fn without_tuning_the_best_screened_candidate_wins() {
     let export = plan_after(Stage::Export, &[proposed(2), screened(0, 0, 0.1), screened(1, 1, 0.2)]).unwrap();
-    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: false }));
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: false, triton: false }));
 }
 
 #[test]
 fn verification_knows_the_times_and_devices_of_every_stage_before_it() {
     let import = Work::Import(()).sample();
-    let export = Work::Export(ExportWork { candidate: 1, tuned: false }).sample();
+    let export = Work::Export(ExportWork { candidate: 1, tuned: false, triton: false }).sample();
     let done = [
         finished(Stage::Import, 0, import),
         proposed(2),
@@ -451,7 +451,7 @@ fn verification_knows_every_training() {
         screened(1, 1, 0.2),
         finished(Stage::LightTune, 0, work.sample()),
         finished(Stage::Tune, 0, TaskResult::Tune(tuned)),
-        finished(Stage::Export, 0, Work::Export(ExportWork { candidate: 1, tuned: true }).sample()),
+        finished(Stage::Export, 0, Work::Export(ExportWork { candidate: 1, tuned: true, triton: false }).sample()),
     ];
     let verify = plan_after(Stage::Verify, &done).unwrap();
     let Work::Verify(VerifyWork { history }) = &verify[0].work else { panic!("verify plans verification") };

@@ -108,7 +108,7 @@ impl JobView<'_> {
                 accuracy: export.accuracy,
                 metric: export.metric.as_deref().cloned(),
                 export: export.export.clone(),
-                sizes: export.sizes.clone(),
+                sizes: export.sizes.as_deref().cloned(),
             },
             seconds,
             times,

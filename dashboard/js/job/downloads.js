@@ -12,6 +12,7 @@ const WHAT = {
     'report.html': 'The report as a page',
     'config.json': 'The configuration, to replay',
     'graph.json': 'The graph that was read',
+    'triton.zip': 'The pruned model for Triton’s model repository',
     'log.txt': 'What the engines said',
 };
 /** It is there to be looked at. */

@@ -30,6 +30,7 @@ const SECTIONS = {
     encoder: 'The graph encoder that ranks configurations.',
     data: 'How pictures, recordings and tables become arrays.',
     judge: 'Somebody outside who chooses among the finalists.',
+    triton: 'A model for Triton’s model repository, beside the pruned file.',
     requires: 'What a worker must have to take the job.',
     webhook: 'Who is told when the job has ended.',
 };

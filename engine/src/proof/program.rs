@@ -84,15 +84,17 @@ impl Sides<'_> {
         let (zeroed, pruned) = self.open()?;
         // A normalisation over cut channels makes another function of it, and rounding may be beyond float32.
         let is_exact = self.cut.reference.is_none() && agree(&pruned.forward(&at_home)?, &zeroed.forward(&at_home)?);
-        if let Some(different) = self.compare_at(&home, is_exact)?.and_then(Result::err) {
-            return Err(self.failure(&home, &different));
-        }
+        let outputs = match self.compare_at(&home, is_exact)? {
+            Beside::Same { outputs } => outputs,
+            Beside::Different(different) => return Err(self.failure(&home, &different)),
+            Beside::NotTaken => output_shapes(graph),
+        };
         let methods = self.compare_methods(model, &at_home, is_exact)?;
-        let (mut proved, mut broken_sizes) = (vec![ProvedSize { shapes: home, values: is_exact }], Vec::new());
+        let (mut proved, mut broken_sizes) = (vec![ProvedSize { shapes: home, values: is_exact, outputs }], Vec::new());
         for shapes in other_shapes(graph) {
             match self.compare_at(&shapes, is_exact)? {
-                Some(Ok(())) => proved.push(ProvedSize { shapes, values: is_exact }),
-                Some(Err(different)) => {
+                Beside::Same { outputs } => proved.push(ProvedSize { shapes, values: is_exact, outputs }),
+                Beside::Different(different) => {
                     let newly_read = self.newly_read(model, &shapes);
                     let why = if !newly_read.is_empty() {
                         let names = newly_read.join(", ");
@@ -107,7 +109,7 @@ impl Sides<'_> {
                     };
                     broken_sizes.push(format!("At inputs of {shapes:?} the program {}: {why}.", different.problem));
                 }
-                None => {}
+                Beside::NotTaken => {}
             }
         }
         Ok(Compared { proved, methods, broken_sizes })
@@ -150,18 +152,20 @@ impl Sides<'_> {
         random_inputs_of(self.original.graph(), &shapes, self.seed as i64, Device::Cpu)
     }
 
-    /// Several calls in a row; `None` when the original does not take the shapes.
-    fn compare_at(&self, shapes: &[Vec<i64>], is_exact: bool) -> Result<Option<Result<(), Different>>, Error> {
+    /// Several calls in a row.
+    fn compare_at(&self, shapes: &[Vec<i64>], is_exact: bool) -> Result<Beside, Error> {
         let (zeroed, pruned) = self.open()?;
         let inputs = self.samples(shapes)?;
+        let mut outputs = Vec::new();
         for call in 0..CALLS {
-            let Ok(expected) = zeroed.forward(&inputs) else { return Ok(None) };
+            let Ok(expected) = zeroed.forward(&inputs) else { return Ok(Beside::NotTaken) };
             let found = pruned.forward(&inputs).map_err(|error| format!("fails: {error}"));
             if let Err(problem) = found.and_then(|found| differs(&found, &expected, is_exact)) {
-                return Ok(Some(Err(Different { call, problem })));
+                return Ok(Beside::Different(Different { call, problem }));
             }
+            outputs = expected.iter().map(Tensor::size).collect();
         }
-        Ok(Some(Ok(())))
+        Ok(Beside::Same { outputs })
     }
 
     fn failure(&self, shapes: &[Vec<i64>], Different { call, problem }: &Different) -> Error {
@@ -210,6 +214,17 @@ impl Sides<'_> {
         }
         Ok(reports)
     }
+}
+
+/// A patched program beside the original, at one size.
+enum Beside {
+    Same {
+        /// Shapes, for [`BATCH`] samples.
+        outputs: Vec<Vec<i64>>,
+    },
+    Different(Different),
+    /// The original does not take the size.
+    NotTaken,
 }
 
 /// A call, counted from zero, of which something else came than from the original.
@@ -270,7 +285,13 @@ fn agree(actual: &[Tensor], expected: &[Tensor]) -> bool {
 
 /// The size at which the oracle compares graphs, for a file that takes no other.
 pub fn recorded_size(cut: &Cut, original: &Graph) -> ProvedSize {
-    ProvedSize { shapes: shapes_at_home(original), values: cut.reference.is_none() }
+    ProvedSize { shapes: shapes_at_home(original), values: cut.reference.is_none(), outputs: output_shapes(original) }
+}
+
+/// As recorded.
+fn output_shapes(graph: &Graph) -> Vec<Vec<i64>> {
+    let outputs = graph.file().output.tensors().into_iter();
+    outputs.map(|output| graph.value(output).shape.iter().map(|size| size.at_batch(BATCH)).collect()).collect()
 }
 
 fn shapes_at_home(graph: &Graph) -> Vec<Vec<i64>> {

@@ -1,5 +1,8 @@
 //! The best network as TorchScript, beside the original written by the same exporter, and what both answered in memory.
 
+use std::fs::File;
+use std::io::{self, Write};
+
 use secateur_core::archive;
 use secateur_core::configuration::Candidate;
 use secateur_core::group::Grouping;
@@ -8,14 +11,18 @@ use secateur_core::number::UnitInterval;
 use secateur_core::recovery::{Accuracy, HeldOut, Measure, MetricReport, MetricValue};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::report::{ExportReport, ProvedSize, SizesReport};
+use secateur_core::spec::TritonSpec;
 use secateur_core::stage::export::{
-    BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL,
+    BASE_MODEL, CONFIG, ExportResult, ExportWork, PROBE_BATCHES, PROBES, PRUNED_GRAPH, PRUNED_MODEL, TRITON,
 };
 use secateur_core::stage::import::MODEL;
 use secateur_core::stage::screen::screened_weights;
 use secateur_core::stage::tune::tuned_weights;
 use secateur_core::surgery::Cut;
+use secateur_core::triton;
 use tch::{Device, Tensor};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::candidate::{self, Ground};
 use super::task::Task;
@@ -33,7 +40,7 @@ use crate::torch;
 /// # Errors
 /// The accuracy fell by more than the spec allows.
 pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error> {
-    let &ExportWork { candidate, tuned } = work;
+    let &ExportWork { candidate, tuned, .. } = work;
     let original = task.original()?;
     let candidate = task.candidate(candidate)?;
     let (cut, pruned) = network(task, &original, &candidate, tuned)?;
@@ -53,6 +60,9 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
     )?;
     task.write_json(CONFIG, &candidate.configuration.replay(&Grouping::of(original.graph())))?;
     task.write(PRUNED_GRAPH, pruned.graph().to_json().as_bytes())?;
+    if let Some(settings) = &task.spec.triton {
+        write_triton_model(task, settings, &triton::config(settings, original.graph(), &sizes))?;
+    }
 
     Ok(ExportResult {
         candidate: candidate.index,
@@ -61,7 +71,7 @@ pub(super) fn run(task: &Task, work: &ExportWork) -> Result<ExportResult, Error>
         accuracy,
         metric: metric.map(Box::new),
         export: Some(export),
-        sizes: Some(sizes),
+        sizes: Some(Box::new(sizes)),
     })
 }
 
@@ -176,7 +186,7 @@ pub(super) fn write_models(
             let scratch = ["other-size-zeroed.pt", "other-size.pt"].map(|name| task.path(name));
             let Compared { proved, methods, broken_sizes } =
                 program::check(&task.path(MODEL), original, cut, scratch, task.spec.seed)?;
-            for ProvedSize { shapes, values } in &proved {
+            for ProvedSize { shapes, values, .. } in &proved {
                 let compared = if *values { "computes the same" } else { "has the same shapes" };
                 task.messages.log(format!("at inputs of {shapes:?} the program {compared} as the original's"));
             }
@@ -185,7 +195,7 @@ pub(super) fn write_models(
             let untried = program::untried_branches(&task.path(MODEL), original.graph())?;
             let lost = broken.chain(broken_sizes).chain(untried).collect();
             let export = ExportReport { kind: ExportKind::Patched, reason: None, edits, methods, lost };
-            Ok((export, SizesReport::of(proved)))
+            Ok((export, SizesReport::of(original.graph(), proved)))
         }
         Err(reason) => {
             task.messages.log(format!("the file is a recording of the program, since {reason}"));
@@ -195,9 +205,31 @@ pub(super) fn write_models(
             let lost = torch::lost_by_recording(&task.path(MODEL), original.graph())?;
             let (edits, methods) = (Vec::new(), Vec::new());
             let export = ExportReport { kind: ExportKind::Recorded, reason, edits, methods, lost };
-            Ok((export, SizesReport::of(vec![program::recorded_size(cut, original.graph())])))
+            Ok((export, SizesReport::of(original.graph(), vec![program::recorded_size(cut, original.graph())])))
         }
     }
+}
+
+/// The folder of a model in a Triton model repository, with [`PRUNED_MODEL`] as its first version. Nothing is packed: weights do not
+/// become smaller.
+fn write_triton_model(task: &Task, settings: &TritonSpec, config: &str) -> Result<(), Error> {
+    let path = task.path(TRITON);
+    let wrong = Error::file(&path);
+    let write = || -> io::Result<()> {
+        let mut model = File::open(task.path(PRUNED_MODEL))?;
+        let is_large = model.metadata()?.len() > u64::from(u32::MAX);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(zip::DateTime::default())
+            .large_file(is_large);
+        let mut archive = ZipWriter::new(File::create(&path)?);
+        archive.start_file(format!("{}/config.pbtxt", settings.name), options)?;
+        archive.write_all(config.as_bytes())?;
+        archive.start_file(format!("{}/1/model.pt", settings.name), options)?;
+        io::copy(&mut model, &mut archive)?;
+        archive.finish()?.sync_all()
+    };
+    write().map_err(wrong)
 }
 
 fn record(task: &Task, network: &Network, name: &str, extra: &[(&str, &str)]) -> Result<(), Error> {

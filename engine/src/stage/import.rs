@@ -17,6 +17,7 @@ use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::InputSpec;
 use secateur_core::stage::Stage;
 use secateur_core::stage::import::{DATASET_SUMMARY, GRAPH, ImportResult, MODEL, Preparation, WEIGHTS};
+use secateur_core::triton;
 use sha2::{Digest, Sha256};
 
 use super::task::{Task, Workspace};
@@ -58,6 +59,9 @@ pub(super) fn run(task: &Task, _work: &()) -> Result<ImportResult, Error> {
     let Imported { graph, weights, input_shapes, max_abs_diff } = import(task, inputs, Stage::Import)?;
     let nodes = graph.nodes().len();
     let json = graph.to_json();
+    if task.spec.triton.is_some() {
+        triton::check(&graph)?;
+    }
     weights::save(&task.path(WEIGHTS), &graph, &weights)?;
     task.write(GRAPH, json.as_bytes())?;
 

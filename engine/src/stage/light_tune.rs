@@ -1,5 +1,7 @@
 //! The rung `light_tune`: some epochs of training for the better ones.
 
+use std::cell::OnceCell;
+
 use secateur_core::spec::FineTune;
 use secateur_core::stage::light_tune::{LightTuneWork, lightly_tuned_weights};
 use secateur_core::stage::repair::repaired_weights;
@@ -30,10 +32,11 @@ pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error
         original: &original,
         outputs: &ground.outputs,
         train: &ground.train,
-        val: &ground.val,
+        validator: &validator,
         settings: &settings,
         seed: task.spec.seed,
         messages: task.messages,
+        answers: OnceCell::new(),
         checkpoints: None,
     };
     let rated = climb(task, &original, (&ground, &validator), &work.candidates, &LIGHT_TUNE, |graph, start| {

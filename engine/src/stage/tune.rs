@@ -1,5 +1,7 @@
 //! Full fine-tune of one candidate.
 
+use std::cell::OnceCell;
+
 use secateur_core::recovery::{Accuracy, TuneResult};
 use secateur_core::stage::light_tune::lightly_tuned_weights;
 use secateur_core::stage::repair::repaired_weights;
@@ -36,10 +38,11 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
         original: &original,
         outputs,
         train,
-        val,
+        validator: &validator,
         settings,
         seed: task.spec.seed,
         messages: task.messages,
+        answers: OnceCell::new(),
         checkpoints: Some(&task.checkpoints),
     };
     let Tuned { weights, epochs, best_epoch, score } =

@@ -17,6 +17,7 @@ pub mod repair;
 mod schedule;
 mod standing;
 
+use std::cell::OnceCell;
 use std::time::Instant;
 
 use secateur_core::graph::Graph;
@@ -58,10 +59,12 @@ pub struct Session<'a> {
     pub original: &'a Network,
     pub outputs: &'a Outputs,
     pub train: &'a Split,
-    pub val: &'a Split,
+    pub validator: &'a Validator<'a>,
     pub settings: &'a FineTune,
     pub seed: u64,
     pub messages: &'a Messages,
+    /// The original's answers on the training split, for all networks that are trained; empty until the first needs them.
+    pub answers: OnceCell<Reference<'a>>,
     /// Where the end of every epoch is offered; `None` when the caller keeps its own.
     pub checkpoints: Option<&'a Checkpoints<'a>>,
 }
@@ -99,6 +102,9 @@ pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
     });
     if let Some(standing) = &resumed {
         progress.resume((standing.epochs.len() * batches) as u64);
+    }
+    if session.settings.hints == 0.0 && session.learns_from_kept_answers() {
+        session.kept_answers()?;
     }
     let precision = match &resumed {
         Some(standing) => standing.precision,
@@ -170,6 +176,29 @@ impl Session<'_> {
     fn batch_size(&self) -> i64 {
         self.settings.batch_size.get() as i64
     }
+
+    /// Whether every epoch asks the original the same of its outputs, which are then computed once: half the cost of an epoch.
+    fn learns_from_kept_answers(&self) -> bool {
+        let FineTune { augment, mixup, .. } = self.settings;
+        let needs_original = Loss::new(self.outputs, self.train, self.settings).needs_original();
+        needs_original && augment.is_empty() && mixup.is_none()
+    }
+
+    fn kept_answers(&self) -> Result<&Reference<'_>, Error> {
+        if let Some(answers) = self.answers.get() {
+            return Ok(answers);
+        }
+        let answers = Reference::of(self.original, self.train)?;
+        Ok(self.answers.get_or_init(|| answers))
+    }
+
+    /// The original's answers to samples as they are.
+    fn answers_to(&self, samples: &Tensor, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        match self.answers.get() {
+            Some(answers) => answers.select(samples, inputs),
+            None => self.original.answers(inputs),
+        }
+    }
 }
 
 /// The peak learning rate of an attempt.
@@ -227,7 +256,7 @@ fn attempt(
     pass: i64,
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
-    let Session { original, outputs, train, val, settings, seed, .. } = *session;
+    let Session { original, outputs, train, validator, settings, seed, .. } = *session;
     let Way { peak, rate, precision } = way;
     let graph = start.graph;
     let first = resumed.as_ref().map_or(start.weights, |standing| &standing.weights);
@@ -245,13 +274,12 @@ fn attempt(
         Some(_) => Some(Program::prepare(&hints::returning(student.graph(), start.hints)?)?),
         None => None,
     };
-    let reference = match (loss.needs_original() && hints.is_none(), augment.is_some() || mixup.is_some()) {
-        (false, _) => None,
-        // Half the cost of an epoch.
-        (true, false) => Some(Reference::of(original, train)?),
-        (true, true) => Some(Reference::Live(original)),
+    let live = Reference::Live(original);
+    let reference = match loss.needs_original() && hints.is_none() {
+        false => None,
+        true if session.learns_from_kept_answers() => Some(session.kept_answers()?),
+        true => Some(&live),
     };
-    let validator = Validator::new(original, outputs, val)?;
 
     let steps = session.steps_of_an_epoch()?;
     let highest = peak / if rate == Rate::Lowered { 10.0 } else { 1.0 };
@@ -297,7 +325,7 @@ fn attempt(
                     Some(mixup) => mixup.mix(&input, labels.as_ref())?,
                     None => Mixed { inputs: input, others: None, share: 1.0 },
                 };
-                let (targets, hidden_targets) = match (&hints, &reference) {
+                let (targets, hidden_targets) = match (&hints, reference) {
                     (Some(hints), _) => {
                         let (answers, hidden) = hints.of_original(&input)?;
                         (Some(answers), hidden)

@@ -11,7 +11,6 @@ use super::loss::Loss;
 use super::{Session, Start, trainable_copy, trained};
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
-use crate::measure::evaluate::Reference;
 use crate::network::Network;
 use crate::torch::Precision;
 
@@ -100,8 +99,7 @@ impl<'a> Trial<'a> {
         let student = Network::new(for_training(graph)?, trainable_copy(graph, weights)?)?;
         let trained = trained(graph, student.weights())?;
         let loss = Loss::new(session.outputs, session.train, session.settings);
-        let reference = loss.needs_original().then_some(Reference::Live(session.original));
-        let targets = reference.map(|reference| reference.select(&batch, &input)).transpose()?;
+        let targets = loss.needs_original().then(|| session.answers_to(&batch, &input)).transpose()?;
         Ok(Self { student, trained, loss, input, labels, targets })
     }
 

@@ -6,7 +6,6 @@ use super::schedule::Schedule;
 use super::{Session, Slope, Start, slope, trainable_copy, trained};
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
-use crate::measure::evaluate::Reference;
 use crate::network::Network;
 use crate::torch::Precision;
 use secateur_core::spec::FineTune;
@@ -77,7 +76,6 @@ fn trial(
     let student = Network::new(for_training(start.graph)?, trainable_copy(start.graph, start.weights)?)?;
     let mut optimizer = Optimizer::new(rule, trained(start.graph, student.weights())?, weight_decay)?;
     let loss = Loss::new(session.outputs, session.train, session.settings);
-    let reference = loss.needs_original().then_some(Reference::Live(session.original));
     // Dropout draws the same for every rate.
     tch::manual_seed(session.seed as i64);
     let mut schedule = Schedule::new(rate, steps);
@@ -87,7 +85,7 @@ fn trial(
         for batch in session.train.shuffled(session.batch_size(), session.seed, epoch)? {
             let Slope { loss, gradients } = slope(&optimizer, &batch, pass, clip_norm, |part| {
                 let (input, labels) = session.train.draw(part, None)?;
-                let targets = reference.as_ref().map(|reference| reference.select(part, &input)).transpose()?;
+                let targets = loss.needs_original().then(|| session.answers_to(part, &input)).transpose()?;
                 loss.of(&student.train(&input, precision)?, labels.as_ref(), targets.as_deref())
             })?;
             let loss = loss.f_double_value(&[])?;
@@ -110,11 +108,14 @@ fn trial(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::OnceCell;
+
     use secateur_core::testing::Net;
     use tch::{Device, Kind, Tensor};
 
     use super::*;
     use crate::data::Split;
+    use crate::measure::evaluate::Validator;
     use crate::output::Outputs;
     use crate::process::messages::Messages;
 
@@ -133,10 +134,11 @@ mod tests {
             original: &original,
             outputs: &outputs,
             train: &split,
-            val: &split,
+            validator: &Validator::new(&original, &outputs, &split).unwrap(),
             settings: &settings,
             seed: 0,
             messages: &Messages::discard(),
+            answers: OnceCell::new(),
             checkpoints: None,
         };
         let weights = [random(&[4, 8]), random(&[4])];

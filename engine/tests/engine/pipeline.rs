@@ -1,15 +1,18 @@
 //! Whole jobs on the example networks, every task in its own process.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 
 use secateur_core::configuration::Origin;
+use secateur_core::graph::DType;
 use secateur_core::output::OutputKind;
 use secateur_core::recovery::Measure;
 use secateur_core::rejection::Code;
 use secateur_core::report::{CandidateReport, Report};
 use secateur_core::search::ranking::RankingName;
 use secateur_core::spec::EncoderObjective;
-use secateur_core::stage::export::CONFIG;
+use secateur_core::stage::export::{CONFIG, PRUNED_MODEL, TRITON};
 use secateur_core::stage::import::GRAPH;
 use secateur_core::stage::tune::{TuneWork, tuned_weights};
 use secateur_core::stage::{Stage, TaskResult, Work};
@@ -18,6 +21,7 @@ use secateur_core::wire::Outcome;
 use secateur_engine::network::weights::save_named;
 use tch::Tensor;
 use tempfile::TempDir;
+use zip::ZipArchive;
 
 use crate::job::{Job, example, fixture};
 
@@ -324,6 +328,29 @@ fn a_model_with_two_inputs_is_pruned() {
     let spec = r#"{"target": {"channel_reduction": 0.5}, "method": "global_l2", "input_shape": [[4], [5]], "fine_tune": null}"#;
     let report = Job::new(spec, &fixture("two-inputs.pt"), None).report();
     check_consistency(&report);
+}
+
+#[test]
+fn a_model_for_triton_is_the_pruned_file_with_how_it_is_called() {
+    let triton = r#""triton": {"name": "digits", "max_batch_size": 16}"#;
+    let spec = spec(0.5, &format!("null, {triton}"));
+    let mut job = Job::new(&spec, &example("resnet20-digits.pt"), Some(&example("digits.npz")));
+    let sizes = job.report().sizes.unwrap();
+    assert_eq!((&sizes.inputs[0].dtype, &sizes.outputs[0].shape), (&Some(DType::Float32), &vec![1, 10]));
+    assert_eq!((&sizes.inputs[0].varying, &sizes.outputs[0].varying), (&vec![0, 2, 3], &vec![0]));
+
+    let mut archive = ZipArchive::new(File::open(job.path(TRITON)).unwrap()).unwrap();
+    assert_eq!(archive.file_names().collect::<Vec<_>>(), ["digits/config.pbtxt", "digits/1/model.pt"]);
+    let mut read = |name: &str| {
+        let mut bytes = Vec::new();
+        archive.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    assert_eq!(read("digits/1/model.pt"), std::fs::read(job.path(PRUNED_MODEL)).unwrap());
+    let config = String::from_utf8(read("digits/config.pbtxt")).unwrap();
+    assert!(config.starts_with("name: \"digits\"\n") && config.contains("max_batch_size: 16\n"), "{config}");
+    assert!(config.contains("INPUT__0\" data_type: TYPE_FP32 dims: [1, -1, -1]"), "{config}");
+    assert!(config.contains("OUTPUT__0\" data_type: TYPE_FP32 dims: [10]"), "{config}");
 }
 
 #[test]

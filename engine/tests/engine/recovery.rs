@@ -1,5 +1,7 @@
 //! Surgery, its oracle and fine-tuning on the example networks, in this process.
 
+use std::cell::OnceCell;
+
 use secateur_core::configuration::Candidate;
 use secateur_core::cost::CostModel;
 use secateur_core::dataset::Dataset;
@@ -161,10 +163,11 @@ fn tune_with_hints(cutting: &Cutting, settings: &FineTune, hints: &[Hint]) -> Re
         original: &cutting.original,
         outputs: &outputs,
         train: &train,
-        val: &val,
+        validator: &Validator::new(&cutting.original, &outputs, &val).unwrap(),
         settings,
         seed: 0,
         messages: &messages,
+        answers: OnceCell::new(),
         checkpoints: None,
     };
     fine_tune(&session, Start { graph: start.graph(), weights: start.weights(), hints })

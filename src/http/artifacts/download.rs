@@ -58,7 +58,7 @@ pub(crate) async fn download(
     })?;
     if presigned
         && let Content::Blob(key) = &artifact.content
-        && let Some(url) = app.blobs.presign(key, &artifact.name, PRESIGNED_FOR).await?
+        && let Some(url) = app.blobs.presign_get(key, &artifact.name, PRESIGNED_FOR).await?
     {
         return Ok(Redirect::temporary(&url).into_response());
     }

@@ -26,7 +26,8 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Artifact)]
 pub(super) struct ArtifactOut {
-    /// `model.pt`, `report.json`, `report.html`, `config.json`, `graph.json`, `log.txt`, or with a judge `finalist-N.pt`.
+    /// `model.pt`, `report.json`, `report.html`, `config.json`, `graph.json`, `log.txt`, with a judge `finalist-N.pt`, or with `triton` in the
+    /// spec `triton.zip`.
     #[schema(value_type = String)]
     name: Cow<'static, str>,
     bytes: u64,

@@ -10,13 +10,16 @@ use crate::access::{Caller, Scope};
 use crate::http::App;
 use crate::http::answer::Created;
 use crate::http::answer::problem::{Problem, ProblemDocument};
-use crate::http::request::multipart::{FileBytes, FileForm, receive_file};
+use crate::http::request::multipart::{FileBytes, FileForm};
 use crate::http::request::parameters::Parameters;
+use crate::http::uploads::presigned::Arrived;
 
 /// Upload a TorchScript model. The same bytes give the same model. It is inspected as soon as a worker is free.
 #[utoipa::path(post, path = "/v1/models", operation_id = "upload_model", tag = "models",
     params(
         ("name" = Option<String>, Query, description = "What to call it; the file's name otherwise"),
+        ("upload" = Option<String>, Query,
+         description = "What was put into the bucket (`POST /v1/uploads/presigned`), instead of a body"),
         ("input_shape" = Option<String>, Query, example = "3,224,224",
          description = "One sample's shape without the batch, for the inspection; of several inputs `[3,224,224],[10]`. \
                         A model that was traced brings its own"),
@@ -39,8 +42,9 @@ pub(crate) async fn upload(
     caller.require(Scope::Submit)?;
     let shape = parameters.get("input_shape", parse_shapes, "sizes such as `3,224,224`, or `[3,224,224],[10]`")?;
     let inspection = InspectionSpec::new(shape, None)?;
-    let file = receive_file(&app.staging, parameters.text("name"), request).await?;
-    let model = app.uploads.accept_model(&caller, file.staged, file.name.as_deref()).await?;
+    let (file, origin) = Arrived::receive(&app, &caller.tenant, &parameters, request).await?.into_parts();
+    let model = app.uploads.accept_model(&caller, file.staged, file.name.as_deref()).await;
+    let model = origin.settle(&app, &caller.tenant, model).await?;
     app.queue.inspect(&caller.tenant, &model, inspection).await?;
     let model = find(&app, model.id).await?;
     let location = format!("/v1/models/{}", model.id);

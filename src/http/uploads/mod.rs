@@ -10,6 +10,7 @@ pub(super) mod delete;
 mod headers;
 pub(super) mod offset;
 pub(super) mod options;
+pub(super) mod presigned;
 pub(super) mod show;
 
 use std::io;

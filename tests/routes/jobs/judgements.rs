@@ -86,7 +86,7 @@ async fn the_judges_best_is_exported_and_everything_is_told() {
     assert_eq!((&decided["winner"], &decided["reason"]), (&0.into(), &Value::Null));
 
     let export = hand.claim().await;
-    assert_eq!(export.plan.work, Work::Export(ExportWork { candidate: 0, tuned: false }));
+    assert_eq!(export.plan.work, Work::Export(ExportWork { candidate: 0, tuned: false, triton: false }));
     hand.finish(&export).await;
     let verify = hand.claim().await;
     let Work::Verify(work) = &verify.plan.work else { panic!("{verify:?}") };
@@ -217,7 +217,7 @@ async fn a_judge_that_does_not_answer_in_time_leaves_the_choice_to_our_own_metri
     assert_eq!(ended, [json!({"decided_by": "metric", "candidate": 1, "reason": reason})]);
     let problem = client.post_json(&path, &json!({"candidate": 1, "score": 1})).await.problem(409, "judgement_over");
     assert!(problem["detail"].as_str().unwrap().ends_with(reason), "{problem}");
-    assert_eq!(hand.claim().await.plan.work, Work::Export(ExportWork { candidate: 1, tuned: false }));
+    assert_eq!(hand.claim().await.plan.work, Work::Export(ExportWork { candidate: 1, tuned: false, triton: false }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,7 +228,7 @@ async fn a_score_after_the_deadline_is_late_even_when_nobody_has_noticed_yet() {
     let_the_time_pass(&server).await;
     let problem = client.post_json(&path, &json!({"candidate": 0, "score": 1})).await.problem(409, "judgement_over");
     assert!(problem["detail"].as_str().unwrap().contains("The judge had 60 s"), "{problem}");
-    assert_eq!(hand.claim().await.plan.work, Work::Export(ExportWork { candidate: 1, tuned: false }));
+    assert_eq!(hand.claim().await.plan.work, Work::Export(ExportWork { candidate: 1, tuned: false, triton: false }));
     assert_eq!(hand.queue.reap().await.unwrap(), 0, "it has ended already");
 }
 

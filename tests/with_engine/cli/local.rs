@@ -11,7 +11,7 @@ use crate::harness::example;
 fn prune_writes_model_and_report_and_prints_before_and_after() {
     let folder = folder();
     let (output_file, report_file) = (folder.path().join("out.pt"), folder.path().join("report.json"));
-    let page_file = folder.path().join("report.html");
+    let (page_file, triton_file) = (folder.path().join("report.html"), folder.path().join("triton.zip"));
     let output = secateur_with_engine()
         .arg("prune")
         .arg(example("vgg-digits.pt"))
@@ -26,6 +26,8 @@ fn prune_writes_model_and_report_and_prints_before_and_after() {
         .arg(&report_file)
         .arg("--report-html")
         .arg(&page_file)
+        .arg("--triton")
+        .arg(&triton_file)
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
@@ -36,6 +38,8 @@ fn prune_writes_model_and_report_and_prints_before_and_after() {
     let table = stdout(&output);
     assert!(table.contains("MACs") && table.contains("test accuracy"), "{table}");
     assert!(std::fs::read_to_string(&page_file).unwrap().contains("What was proved"));
+    assert!(std::fs::metadata(&triton_file).unwrap().len() > std::fs::metadata(&output_file).unwrap().len());
+    assert_eq!(report["spec"]["triton"]["name"], "model");
     assert!(table.contains("training: 1.0 epochs, as long as 0.5 of the original\n"), "{table}");
     assert!(stderr(&output).contains("tune: done"), "{}", stderr(&output));
 }

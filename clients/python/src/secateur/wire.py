@@ -37,8 +37,8 @@ class Artifact(TypedDict):
     content_type: str
     name: str
     """
-    `model.pt`, `report.json`, `report.html`, `config.json`, `graph.json`, `log.txt`, or with a judge
-    `finalist-N.pt`.
+    `model.pt`, `report.json`, `report.html`, `config.json`, `graph.json`, `log.txt`, with a judge `finalist-N.pt`,
+    or with `triton` in the spec `triton.zip`.
     """
     sha256: str
     """Hexadecimal."""
@@ -674,6 +674,8 @@ class JobSpec(TypedDict):
     """Seed of all random choices."""
     target: Target
     """What is to be removed."""
+    triton: NotRequired[TritonSpec | None]
+    """A model for Triton beside the pruned file, the artifact `triton.zip`; absent: none."""
     webhook: NotRequired[WebhookSpec | None]
     """Where a server tells how the job went."""
 
@@ -1242,6 +1244,19 @@ class Target(TypedDict):
     """
     params_reduction: NotRequired[Reduction | None]
     """Share of the parameters."""
+
+
+class TritonSpec(TypedDict):
+    """
+    The artifact `triton.zip`: the pruned file with a `config.pbtxt` for NVIDIA's Triton Inference Server, to be
+    unpacked in a model repository. The job is refused where Triton's backend for PyTorch does not take what the
+    model takes, or what it returns.
+    """
+
+    max_batch_size: NotRequired[int]
+    """As many samples as Triton may put together into one call."""
+    name: NotRequired[str]
+    """The model's name in the repository: letters, digits, `_`, `-` and `.`, which is not the first."""
 
 
 class Upload(TypedDict):

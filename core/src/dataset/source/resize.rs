@@ -27,5 +27,6 @@ pub struct Resize {
     pub policy: ResizePolicy,
     /// The shorter side before the middle is cut out, `policy: crop` only; by default the model's height times 256 / 224, rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 65_536)]
     pub size: Option<usize>,
 }

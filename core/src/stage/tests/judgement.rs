@@ -103,7 +103,7 @@ fn an_untuned_network_that_the_judge_chose_is_exported_as_it_was_screened() {
     let JudgeResult { judgement } = judgement.settle(&scores);
     done.push(finished(Stage::Judge, 0, TaskResult::Judge(JudgeResult { judgement })));
     let export = plan_for(&spec, Stage::Export, &done).unwrap();
-    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: false }));
+    assert_eq!(export[0].work, Work::Export(ExportWork { candidate: 1, tuned: false, triton: false }));
     assert!(export[0].inputs.contains(&Input::output(Stage::Screen, 0, "screened-1.safetensors")));
 }
 
@@ -112,7 +112,11 @@ fn the_report_hears_of_the_judgement_and_of_no_device_that_computed_it() {
     let spec = judged_by(r#""name": "mAP""#);
     let mut done = judged(&spec, &[(0, 0.3), (1, 0.1), (2, 0.2)]);
     done.push(finished(Stage::Import, 0, Work::Import(()).sample()));
-    done.push(finished(Stage::Export, 0, Work::Export(ExportWork { candidate: 0, tuned: true }).sample()));
+    done.push(finished(
+        Stage::Export,
+        0,
+        Work::Export(ExportWork { candidate: 0, tuned: true, triton: false }).sample(),
+    ));
     let Work::Verify(VerifyWork { history }) = &plan_for(&spec, Stage::Verify, &done).unwrap()[0].work else {
         panic!("verify plans verification")
     };

@@ -66,14 +66,6 @@ impl Geometry {
                 }
                 cover(size, Keep::Never)
             }
-            Some(Resize { policy: _, size: Some(size) }) => {
-                return Err(Rejection::new(
-                    Code::InvalidSpec,
-                    format!("`data.resize.size` is {size}, which only the policy `crop` has a use for."),
-                )
-                .at("data.resize.size")
-                .hint("Leave `size` out, or set `\"policy\": \"crop\"`."));
-            }
             Some(Resize { policy: ResizePolicy::Stretch, .. }) => Rule::Stretch,
             Some(Resize { policy: ResizePolicy::None, .. }) => Rule::Same,
         };

@@ -1007,6 +1007,19 @@ class OutputSpec(TypedDict):
     """Weight of its distillation loss beside those of the other outputs; absent: 1."""
 
 
+class PresignedUpload(TypedDict):
+    """A place in the bucket for one file."""
+
+    expires_at: str
+    """When the URL stops working. What was put there waits for a day."""
+    id: str
+    """For `?upload=` of `POST /v1/models` or `POST /v1/datasets`."""
+    max_bytes: int
+    """Of the file at most."""
+    url: str
+    """Where the file is to be put by `PUT`, without a key of this server."""
+
+
 class Problem(TypedDict):
     """The body of every answer that is not a success."""
 

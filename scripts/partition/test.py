@@ -284,7 +284,8 @@ class Site(World):
         taking_over = f"/v1/models?upload={place['id']}&name=presigned.pt"
         nothing = self.refused("POST", taking_over)
         model = (crash_test.EXAMPLES / "resnet20-digits.pt").read_bytes()
-        urllib.request.urlopen(urllib.request.Request(place["url"], model, method="PUT"), timeout=60).close()
+        as_bytes = {"content-type": "application/octet-stream"}
+        urllib.request.urlopen(urllib.request.Request(place["url"], model, as_bytes, method="PUT"), timeout=60).close()
         made = self.ask("POST", taking_over)
         if made["sha256"] != hashlib.sha256(model).hexdigest() or made["name"] != "presigned.pt":
             raise Lost(f"what was put into the bucket became {made}")

@@ -97,17 +97,17 @@ def zeros(declared: model_config_pb2.ModelInput, batch: int, free: int) -> Tenso
 
 
 def test_a_model_that_triton_cannot_serve_is_refused(client: Client) -> None:
-    class Named(nn.Module):
+    class Nested(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.reader = Reader()
 
-        def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        def forward(self, tokens: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
             tags, classes = self.reader(tokens)
-            return {"tags": tags, "classes": classes}
+            return (tags, classes), classes.argmax(-1)
 
     tokens = torch.randint(0, 50, (2, 12))
-    job = client.prune(Named().eval(), example_inputs=tokens, flops_reduction=0.5, method="uniform", triton={})
+    job = client.prune(Nested().eval(), example_inputs=tokens, flops_reduction=0.5, method="uniform", triton={})
     with pytest.raises(
         JobFailed, match="Triton cannot serve this model: it returns no tensor, tuple of tensors or list"
     ):

@@ -55,7 +55,7 @@ pub fn check(graph: &Graph) -> Result<(), Rejection> {
     for (index, (what, id)) in numbered {
         let value = graph.value(id);
         if type_of(value.dtype).is_none() {
-            return refused(format!("{what} {index} is `{}`", name_of(value.dtype)));
+            return refused(format!("{what} {index} is `{}`", value.dtype.as_str()));
         }
         if value.shape.first() != Some(&Size::BATCH) {
             return refused(format!("{what} {index} does not begin with the batch"));
@@ -74,10 +74,6 @@ fn flat(output: &Output) -> Option<Vec<ValueId>> {
         }
         Output::Tuple(_) | Output::List(_) | Output::Dict(_) | Output::None => None,
     }
-}
-
-fn name_of(dtype: DType) -> String {
-    format!("{dtype:?}").to_lowercase()
 }
 
 /// `config.pbtxt` of a pruned file of a network that [`check`] lets pass: -1 for a size of which several were compared with the original's.
@@ -160,6 +156,11 @@ mod tests {
         assert!(number.detail.contains("its input 1 takes a number"), "{}", number.detail);
         let state = refused(|file| file.state = file.inputs.clone());
         assert!(state.detail.contains("from one call to the next"), "{}", state.detail);
+        let fixed = refused(|file| {
+            let Output::Tensor(output) = file.output else { panic!("the classifier returns a tensor") };
+            file.values[output.index()].shape[0] = Size::fixed(4);
+        });
+        assert!(fixed.detail.contains("output 0 does not begin with the batch"), "{}", fixed.detail);
         let half = refused(|file| file.values[file.inputs[0].index()].dtype = DType::Bfloat16);
         assert!(half.detail.contains("input 0 is `bfloat16`"), "{}", half.detail);
     }

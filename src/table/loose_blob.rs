@@ -21,7 +21,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, blob: &BlobKey, delay: Durati
     Ok(())
 }
 
-/// How many uploads that clients of a tenant may put into the bucket themselves are not used yet.
+/// How many places in the bucket clients of a tenant have for uploads of their own.
 pub async fn count_incoming(executor: impl PgExecutor<'_>, tenant: &Tenant) -> Result<i64, DatabaseError> {
     let begin = BlobKey::incoming_of(tenant);
     let counted =

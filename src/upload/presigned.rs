@@ -20,8 +20,8 @@ pub const VALID: Duration = Duration::from_hours(1);
 /// How long what was put there waits to be used.
 pub const KEPT: Duration = Duration::from_hours(24);
 
-/// URLs of one tenant of which nothing has come yet, or that are kept.
-pub const MOST_WAITING: i64 = 64;
+/// URLs of one tenant that still work, or of which the file was not used yet.
+pub const MOST_OPEN: i64 = 256;
 
 /// Bytes that S3 takes in one request.
 const LARGEST_PUT: u64 = 5 << 30;
@@ -41,7 +41,7 @@ pub struct Presigned {
 pub enum PresignError {
     #[error("blobs are kept in a folder, not in a bucket")]
     NoBucket,
-    #[error("{0} presigned uploads wait to be used")]
+    #[error("{0} presigned uploads are open")]
     TooMany(i64),
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -50,9 +50,9 @@ pub enum PresignError {
 impl Uploads {
     /// A place in the bucket for one file of a tenant.
     pub async fn presign(&self, tenant: &Tenant, staging: &Staging) -> Result<Presigned, PresignError> {
-        let waiting = loose_blob::count_incoming(self.database.pool(), tenant).await.map_err(UploadError::from)?;
-        if waiting >= MOST_WAITING {
-            return Err(PresignError::TooMany(waiting));
+        let open = loose_blob::count_incoming(self.database.pool(), tenant).await.map_err(UploadError::from)?;
+        if open >= MOST_OPEN {
+            return Err(PresignError::TooMany(open));
         }
         let id = UploadId::generate();
         let key = BlobKey::incoming(tenant, id);
@@ -76,11 +76,11 @@ impl Uploads {
         staging.receive(Some(bytes), pieces.into_stream()).await.map(Some)
     }
 
-    /// Frees what was put into the bucket; it is used, or of no use.
+    /// Frees what was put into the bucket, since it is used or of no use. Its URL may work still, so what comes there later is freed when
+    /// it does not.
     pub async fn forget_presigned(&self, tenant: &Tenant, id: UploadId) -> Result<(), UploadError> {
         let key = BlobKey::incoming(tenant, id);
-        self.blobs.delete(std::slice::from_ref(&key)).await?;
-        loose_blob::remove(self.database.pool(), &key).await?;
-        Ok(())
+        loose_blob::insert(self.database.pool(), &key, VALID).await?;
+        Ok(self.blobs.delete(std::slice::from_ref(&key)).await?)
     }
 }

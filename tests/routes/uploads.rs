@@ -245,6 +245,9 @@ async fn what_was_put_into_the_bucket_becomes_a_model_once() {
     );
     client.post(&path).await.problem(404, "upload_not_found");
     client.post("/v1/datasets?upload=nothing").await.problem(404, "upload_not_found");
+    let to_be_freed = "select count(*) from loose_blob where starts_with(blob, 'incoming/') and free_after > now()";
+    let kept: i64 = sqlx::query_scalar(to_be_freed).fetch_one(server.pool()).await.unwrap();
+    assert_eq!(kept, 1, "what is put there again is freed");
     assert_eq!(count_files(&server.data_folder().join("blobs/incoming")), 0);
 
     let id = put_as_into_a_bucket(&server, b"no data set");

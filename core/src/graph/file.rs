@@ -1,6 +1,7 @@
 //! The wire form of a graph: what the importer writes and `graph.json` holds.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 /// Version of the JSON wire form; a reader refuses every other.
@@ -76,8 +77,9 @@ impl From<Size> for SizeWire {
 }
 
 /// Element type of a tensor, by its PyTorch name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum DType {
     /// `torch.float32`.
     Float32,
@@ -99,6 +101,13 @@ pub enum DType {
     Uint8,
     /// `torch.bool`.
     Bool,
+}
+
+impl DType {
+    /// Its name in PyTorch, without `torch.`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// A tensor in the graph: its shape and dtype as recorded by the importer.

@@ -40,7 +40,7 @@ pub struct InputSizes {
     /// What `forward` calls it; `null` where that is not known.
     #[serde(default)]
     pub name: Option<String>,
-    /// Type of its elements, by its PyTorch name.
+    /// Type of its elements, by its PyTorch name; `null` in reports of earlier versions.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub dtype: Option<DType>,
@@ -140,18 +140,31 @@ pub struct ExportReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Size, Value, ValueId};
     use crate::testing::Net;
 
     #[test]
     fn sizes_vary_where_the_tried_ones_differ() {
-        let at = |side| ProvedSize { shapes: vec![vec![3, side, 8]], values: true, outputs: vec![vec![2, 4, side, 8]] };
+        let at = |side| ProvedSize {
+            shapes: vec![vec![3, side, 8], vec![7]],
+            values: true,
+            outputs: vec![vec![2, 4, side, 8]],
+        };
         let mut net = Net::new(&[3, 16, 8]);
         net.conv("conv", 4, 3, 1);
-        let graph = net.graph();
+        let mut file = net.graph().into_file();
+        let second = Value { shape: vec![Size::BATCH, Size::fixed(7)], dtype: DType::Int64, max: None };
+        file.inputs.push(ValueId(file.values.len() as u32));
+        file.values.push(second);
+        let graph = Graph::new(file).unwrap();
+        let varying = |sizes: &SizesReport| sizes.inputs.iter().map(|input| input.varying.clone()).collect::<Vec<_>>();
+
         let sizes = SizesReport::of(&graph, vec![at(16), at(24)]);
-        assert_eq!((&sizes.inputs[0].varying, sizes.inputs[0].dtype), (&vec![0, 2], Some(DType::Float32)));
+        assert_eq!(varying(&sizes), [vec![0, 2], vec![0]]);
+        let types: Vec<_> = sizes.inputs.iter().map(|input| input.dtype).collect();
+        assert_eq!(types, [Some(DType::Float32), Some(DType::Int64)]);
         assert_eq!((&sizes.outputs[0].varying, &sizes.outputs[0].shape), (&vec![0, 2], &vec![1, 4, 16, 8]));
         let sizes = SizesReport::of(&graph, vec![at(16)]);
-        assert_eq!((&sizes.inputs[0].varying, &sizes.outputs[0].varying), (&vec![0], &vec![0]));
+        assert_eq!((varying(&sizes), &sizes.outputs[0].varying), (vec![vec![0], vec![0]], &vec![0]));
     }
 }

@@ -16,7 +16,7 @@ use crate::http::request::multipart::{NamedUpload, clean_name, receive_file, ref
 use crate::http::request::parameters::Parameters;
 use crate::id::UploadId;
 use crate::upload::UploadError;
-use crate::upload::presigned::{MOST_WAITING, PresignError, Presigned};
+use crate::upload::presigned::{MOST_OPEN, PresignError, Presigned};
 
 /// The parameter that names one.
 pub(crate) const PARAMETER: &str = "upload";
@@ -56,11 +56,11 @@ pub(crate) async fn presign(
                 Problem::new(Code::NoBucket, "This server keeps files in a folder, not in a bucket.")
                     .hint("Send the file to `POST /v1/models` or `POST /v1/datasets`, or in pieces to `/v1/uploads`.")
             }
-            PresignError::TooMany(waiting) => Problem::new(
+            PresignError::TooMany(open) => Problem::new(
                 Code::QuotaExceeded,
-                format!("{waiting} presigned uploads wait to be used, and {MOST_WAITING} are allowed."),
+                format!("{open} presigned uploads have a URL that still works or a file that was not used, and {MOST_OPEN} are allowed."),
             )
-            .hint("Use them with `?upload=`; what is not used goes after a day."),
+            .hint("Use them with `?upload=`: one that was used counts for an hour, another for a day."),
             PresignError::Upload(error) => error.into(),
         })?;
     let out = PresignedOut { id, url, expires_at, max_bytes };

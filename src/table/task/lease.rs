@@ -116,20 +116,29 @@ pub async fn claim(
              order by of_tenant, seconds, priority desc, of_job, job_id
              limit 256
          ),
-         next as materialized (
-             select task.id
+         turn as materialized (
+             select first.tenant, first.job_id
              from first
              join job on job.id = first.job_id
-             join task on task.tenant = first.tenant and task.job_id = first.job_id
-             where task.state = 'queued' and (task.stage <> 'inspect') = $3 and task.protocol <= $6
-                   and (task.not_before is null or task.not_before <= clock_timestamp())
-                   and (task.needs_gpu is not true or $4)
-                   and (task.needs_memory is null or $5::bigint is null or task.needs_memory <= $5)
              order by of_tenant, seconds, first.priority desc, of_job,
-                      ran_s / greatest(extract(epoch from clock_timestamp() - job.created_at)::float8, 1),
-                      task.job_id, task.index
+                      ran_s / greatest(extract(epoch from clock_timestamp() - job.created_at)::float8, 1), first.job_id
+         ),
+         next as materialized (
+             select own.id
+             from turn
+             cross join lateral (
+                 select task.id
+                 from task
+                 where task.tenant = turn.tenant and task.job_id = turn.job_id
+                       and task.state = 'queued' and (task.stage <> 'inspect') = $3 and task.protocol <= $6
+                       and (task.not_before is null or task.not_before <= clock_timestamp())
+                       and (task.needs_gpu is not true or $4)
+                       and (task.needs_memory is null or $5::bigint is null or task.needs_memory <= $5)
+                 order by task.index
+                 limit 1
+                 for update skip locked
+             ) as own
              limit 1
-             for update of task skip locked
          )
          update task
          set state = 'running', attempt = attempt + 1, worker = $1, progress = null, not_before = null,

@@ -73,7 +73,7 @@ bench-study: ## sacp beside the classical methods and Torch-Pruning, on shapes a
 	[ -f examples/shapes.npz ] || "$$python" examples/make_shapes.py; \
 	env -u LD_LIBRARY_PATH "$$python" benches/methods/compare.py "$$CARGO_TARGET_DIR/release/secateur" --results data/study.jsonl \
 		--packages "$$packages" --rival "$$rival" --prepared "$$CARGO_TARGET_DIR/study" --epochs 5 \
-		--networks resnet20-shapes fashion-resnet20 fashion-vgg fashion-mobilenet $(STUDY); \
+		--networks resnet20-shapes fashion-resnet20 fashion-vgg fashion-mobilenet fashion-vit $(STUDY); \
 	python3 benches/methods/figure.py data/study.jsonl docs/images/methods.svg
 
 bench-recover: ## what recovery brings back on published networks, beside an expert's script (fetches PyTorch and the networks; RECOVER="--subjects pitch")

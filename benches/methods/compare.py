@@ -1,16 +1,17 @@
 """SACP against uniform, global_l1, global_l2 and Torch-Pruning, and ablations of SACP.
 
-    python3 benches/methods/compare.py SECATEUR [--study methods|tau|top_m|top_k|objective|ranking] [--settings sacp …]
+    python3 benches/methods/compare.py SECATEUR [--study methods|tau|top_m|top_k|objective|ranking|sizes] [--settings sacp …]
                                        [--networks resnet20-digits …] [--targets 0.5 …] [--seeds 0 …] [--epochs N]
                                        [--results FILE.jsonl] [--rival FOLDER] [--packages FOLDER] [--prepared FOLDER]
+                                       [--device cuda] [--at-once N]
 
 SECATEUR is the binary, with secateur-engine beside it; each run is a `secateur prune`. The final network of a classical method
 gets the epochs that SACP's got on its way (light fine-tune, --epochs); what SACP spends in all, on networks
 that lose too, is a column of its own. A finished run is one line of the results file and is not done again, so an interrupted
 comparison goes on where it was; the line below the table says how many runs another build of the engine took. Accuracy is on the test split, winners are chosen on the
-validation split. docs/evaluation.md says what was found.
+validation split. With `--at-once` several runs share the machine, which a GPU wants: their seconds are then not those of a run alone. docs/evaluation.md says what was found.
 
-The networks on Fashion-MNIST are trained once, by ../recover/fashion.py, into a folder of their own (`--prepared`) with the data of
+The networks on Fashion-MNIST are trained once, by ../recover/fashion.py, and the ResNet-56 by deep.py, into a folder of their own (`--prepared`), with the data of
 `--packages`, the folder that scripts/setup-recover.sh prints. The settings torch_pruning and torch_pruning_each_layer are rival.py with the package in
 `--rival`, the folder that scripts/setup-rival.sh prints. The setting untrained is a job that has neither labels nor training: samples, the repair in
 closed form, and seconds; its accuracy is measured in stock PyTorch. These want a Python with PyTorch; `make bench-study` has it all.
@@ -25,7 +26,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,19 +49,20 @@ class Network:
     mean: float
     std: float
     is_prepared: bool = False
-    """Whether it is trained here, and its files are in the folder of such networks instead of the examples'."""
+    """Whether it is trained here, and its file is in the folder of such networks instead of the examples'."""
+
+    def data_folder(self, prepared: Path) -> Path:
+        return prepared if self.data == FASHION_DATA else EXAMPLES
 
 
-FASHION = [
-    ("fashion-resnet20", "fashion-resnet20/network.pt"),
-    ("fashion-vgg", "fashion-vgg/network.pt"),
-    ("fashion-mobilenet", "fashion-mobilenet/network.pt"),
-]
+FASHION = ("fashion-resnet20", "fashion-vgg", "fashion-mobilenet", "fashion-vit")
+FASHION_DATA = "fashion.npz"
 NETWORKS = {
     "resnet20-digits": Network("resnet20-digits.pt", "digits.npz", 4.9, 6.0),
     "vgg-digits": Network("vgg-digits.pt", "digits.npz", 4.9, 6.0),
     "resnet20-shapes": Network("resnet20-shapes.pt", "shapes.npz", 100.0, 64.0),
-    **{name: Network(model, "fashion.npz", 72.9, 90.0, is_prepared=True) for name, model in FASHION},
+    "resnet56-shapes": Network("resnet56-shapes/network.pt", "shapes.npz", 100.0, 64.0, is_prepared=True),
+    **{name: Network(f"{name}/network.pt", FASHION_DATA, 72.9, 90.0, is_prepared=True) for name in FASHION},
 }
 # What is said to rival.py.
 RIVALS = {"torch_pruning": [], "torch_pruning_each_layer": ["--each-layer"]}
@@ -83,6 +87,12 @@ def method(name: str) -> dict[str, Any]:
     return sacp() if name == "sacp" else {"method": name}
 
 
+def size(name: str) -> dict[str, Any]:
+    if name == "wide":
+        return sacp(search={"top_m": 150, "top_k": 10})
+    return {"method": "sacp", "preset": name}
+
+
 STUDIES = {
     "methods": Study(("sacp", *BASELINES, *RIVALS, UNTRAINED), method),
     # The target is the setting.
@@ -95,6 +105,8 @@ STUDIES = {
         lambda objective: sacp(encoder={"objective": objective}, search={"ranking": "similarity"}),
     ),
     "ranking": Study(("similarity", "sensitivity"), lambda ranking: sacp(search={"ranking": ranking})),
+    # `wide` screens and tunes as many networks as the paper, and repairs them as `quick` does.
+    "sizes": Study(("quick", "wide", "paper"), size),
 }
 
 
@@ -106,6 +118,9 @@ class Run:
     target: float
     seed: int
     epochs: int
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.study}={self.setting} target {self.target} seed {self.seed}"
 
     def key(self) -> str:
         return json.dumps(self.__dict__, sort_keys=True)
@@ -126,23 +141,38 @@ class Run:
         return spec | STUDIES[self.study].spec(self.setting)
 
 
+class RunFailedError(Exception):
+    pass
+
+
 def main() -> None:
     arguments = parse_arguments()
     done = {line["key"]: line for line in read_lines(arguments.results)}
-    for run in runs(arguments):
-        if run.key() not in done:
-            what = f"{run.network} {run.study}={run.setting} target {run.target} seed {run.seed}"
-            print(what, file=sys.stderr, flush=True)
+    wanted = list(runs(arguments))
+    writing = threading.Lock()
+
+    def take(run: Run) -> bool:
+        print(run, file=sys.stderr, flush=True)
+        try:
             line = measure_rival(arguments, run) if run.setting in RIVALS else measure(arguments, run)
-            with arguments.results.open("a") as file:
-                file.write("\n" + json.dumps(line) + "\n")
-            done[run.key()] = line
-    results = [(run, done[run.key()]) for run in runs(arguments)]
+        except RunFailedError as error:
+            print(f"{run}: {error}", file=sys.stderr, flush=True)
+            return False
+        with writing, arguments.results.open("a") as file:
+            file.write("\n" + json.dumps(line) + "\n")
+        done[run.key()] = line
+        return True
+
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        failures = list(pool.map(take, [run for run in wanted if run.key() not in done])).count(False)
+    results = [(run, done[run.key()]) for run in wanted if run.key() in done]
     print_table(arguments.study, results)
     engine = sha256(arguments.engine)
     ours = [line for run, line in results if run.setting not in RIVALS]
     others = sum(line["engine_sha256"] != engine for line in ours)
     print(f"\nEngine {engine[:12]}; {others} of {len(ours)} runs were taken with another build.")
+    if failures:
+        sys.exit(f"{failures} of {len(wanted)} runs failed")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -160,6 +190,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--prepared", type=Path, default=ROOT / "target" / "study", help="where trained networks are kept"
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of all training")
+    parser.add_argument("--at-once", type=int, default=1, help="runs that share the machine")
     arguments = parser.parse_args()
     arguments.binary, arguments.prepared = arguments.binary.resolve(), arguments.prepared.resolve()
     arguments.engine = arguments.binary.with_name("secateur-engine")
@@ -179,21 +211,28 @@ def parse_arguments() -> argparse.Namespace:
         arguments.targets = [0.0]
     for name in arguments.networks:
         network = NETWORKS[name]
-        if network.is_prepared and not (arguments.prepared / network.model).exists():
-            if not arguments.packages:
-                parser.error(f"{arguments.prepared / network.model} is missing, and training it needs --packages")
-            prepare(name, arguments.prepared, arguments.packages)
-        if not network.is_prepared and not (EXAMPLES / network.data).exists():
+        data = network.data_folder(arguments.prepared) / network.data
+        if not data.exists() and data.parent == EXAMPLES:
             parser.error(f"examples/{network.data} is missing: python examples/make_shapes.py writes it")
+        if network.is_prepared and not (arguments.prepared / network.model).exists():
+            if not data.exists() and not arguments.packages:
+                parser.error(f"{arguments.prepared / network.model} is missing, and training it needs --packages")
+            prepare(name, arguments)
     return arguments
 
 
-def prepare(name: str, folder: Path, packages: Path) -> None:
-    sys.path.insert(0, str(ROOT / "benches" / "recover"))
-    import fashion
-
+def prepare(name: str, arguments: argparse.Namespace) -> None:
     print(f"training {name}", file=sys.stderr, flush=True)
-    fashion.prepare(folder / name, packages, "cpu")
+    folder = arguments.prepared / name
+    if name in FASHION:
+        sys.path.insert(0, str(ROOT / "benches" / "recover"))
+        import fashion
+
+        fashion.prepare(folder, arguments.packages, arguments.device)
+    else:
+        import deep
+
+        deep.prepare(folder, arguments.device)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -218,17 +257,17 @@ def runs(arguments: argparse.Namespace) -> Iterator[Run]:
 def files(arguments: argparse.Namespace, network: Network) -> tuple[Path, Path]:
     """Of the model and of the data."""
     folder = arguments.prepared if network.is_prepared else EXAMPLES
-    return folder / network.model, folder / network.data
+    return folder / network.model, network.data_folder(arguments.prepared) / network.data
 
 
 def measure_rival(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
     network = NETWORKS[run.network]
     numbers = [network.mean, network.std, run.target, run.seed, run.plain_epochs()]
     command = [sys.executable, ROOT / "benches" / "methods" / "rival.py", run.network, *files(arguments, network)]
-    command += [*map(str, numbers), "--packages", arguments.rival, *RIVALS[run.setting]]
+    command += [*map(str, numbers), "--packages", arguments.rival, "--device", arguments.device, *RIVALS[run.setting]]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
-        sys.exit(f"rival.py failed on {run.key()}:\n{finished.stderr[-2000:]}")
+        raise RunFailedError(f"rival.py failed: {finished.stderr[-2000:]}")
     found = json.loads(finished.stdout.splitlines()[-1])
     nothing = {"winner": run.setting, "epochs": run.plain_epochs(), "repair": None, "candidates": []}
     return {"key": run.key(), **found, **nothing}
@@ -244,9 +283,13 @@ def measure(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
         spec_file.write_text(json.dumps(spec))
         command = [arguments.binary, "prune", model, "--data", data]
         command += ["--spec", spec_file, "--report", report_file, "--output", Path(folder, "pruned.pt")]
+        command += ["--device", arguments.device]
+        if threads := os.environ.get("OMP_NUM_THREADS"):
+            # Engines take it from nowhere else.
+            command += ["--threads", threads]
         finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if finished.returncode != 0:
-            sys.exit(f"secateur prune failed on {json.dumps(spec)}:\n{finished.stderr[-2000:]}")
+            raise RunFailedError(f"secateur prune failed: {finished.stderr[-2000:]}")
         report = json.loads(report_file.read_text())
         base, pruned = report["base"]["accuracy"], report["pruned"]["accuracy"]
         if run.setting == UNTRAINED:
@@ -265,6 +308,7 @@ def measure(arguments: argparse.Namespace, run: Run) -> dict[str, Any]:
         "seconds": report["seconds"],
         "engine_sha256": sha256(arguments.engine),
         "threads": os.environ.get("OMP_NUM_THREADS"),
+        "device": arguments.device,
     }
 
 

@@ -299,7 +299,7 @@ impl Net {
         self.node(name, "aten::layer_norm", &args, shape)
     }
 
-    /// Adds `batch_norm` over dimension 1.
+    /// Adds `batch_norm` over dimension 1, as it is recorded.
     pub fn batch_norm(&mut self, name: &str) -> &mut Self {
         let shape = self.shape();
         let channels = [shape[1].fixed];
@@ -308,7 +308,17 @@ impl Net {
         let bias = self.parameter(format!("{name}.bias"), &channels, ParameterKind::Parameter);
         let mean = self.parameter(format!("{name}.running_mean"), &channels, ParameterKind::Buffer);
         let var = self.parameter(format!("{name}.running_var"), &channels, ParameterKind::Buffer);
-        let args = [("input", input), ("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", var)];
+        let args = [
+            ("input", input),
+            ("weight", weight),
+            ("bias", bias),
+            ("running_mean", mean),
+            ("running_var", var),
+            ("training", Literal::Bool(false)),
+            ("momentum", Literal::Float(0.1)),
+            ("eps", Literal::Float(1e-5)),
+            ("cudnn_enabled", Literal::Bool(true)),
+        ];
         self.node(name, "aten::batch_norm", &args, shape)
     }
 

@@ -260,10 +260,11 @@ struct Slopes {
   std::vector<double> weight, bias;
 };
 
+// `of_batch`: whether mean and deviation are those of `input`.
 template <typename T>
 Slopes slopes(
     const at::Tensor& input, const at::Tensor& of_output, const std::vector<double>& mean,
-    const std::vector<double>& inverse, const std::vector<double>& weight, bool of_input) {
+    const std::vector<double>& inverse, const std::vector<double>& weight, bool of_batch, bool of_input) {
   const Rows rows(input);
   const T* x = elements<T>(input);
   const T* slope = elements<T>(of_output);
@@ -287,6 +288,8 @@ Slopes slopes(
   std::vector<double> of_slope(channels), of_x(channels), shift(channels);
   for (int64_t c = 0; c < channels; ++c) {
     of_slope[c] = inverse[c] * weight[c];
+    // Statistics that are not the batch's do not move with the input.
+    if (!of_batch) continue;
     const double along = sums[1][c] * inverse[c] * inverse[c] / count;
     of_x[c] = -along * of_slope[c];
     shift[c] = (mean[c] * along - sums[0][c] / count) * of_slope[c];
@@ -322,15 +325,21 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
  public:
   static at::Tensor forward(
       torch::autograd::AutogradContext* context, const at::Tensor& input, const at::Tensor& weight,
-      const at::Tensor& bias, const at::Tensor& running_mean, const at::Tensor& running_variance, double momentum,
-      double epsilon) {
-    const bool is_float = input.scalar_type() == at::kFloat;
-    const auto [mean, variance] = is_float ? statistics<float>(input) : statistics<Half>(input);
+      const at::Tensor& bias, const at::Tensor& running_mean, const at::Tensor& running_variance, bool of_batch,
+      double momentum, double epsilon) {
     const int64_t channels = input.size(1);
-    const double count = static_cast<double>(input.numel() / channels);
-    follow(running_mean, mean, momentum, 1.0);
-    follow(running_variance, variance, momentum, count / (count - 1.0));
-    const std::vector<double> inverse = inverses(variance, epsilon);
+    Statistics used;
+    if (of_batch) {
+      used = input.scalar_type() == at::kFloat ? statistics<float>(input) : statistics<Half>(input);
+      const double count = static_cast<double>(input.numel() / channels);
+      follow(running_mean, used.mean, momentum, 1.0);
+      follow(running_variance, used.variance, momentum, count / (count - 1.0));
+    } else {
+      used = {numbers(running_mean, channels, 0.0), numbers(running_variance, channels, 1.0)};
+    }
+    const std::vector<double>& mean = used.mean;
+    const std::vector<double> inverse = inverses(used.variance, epsilon);
+    context->saved_data["of_batch"] = of_batch;
     context->save_for_backward({input, weight, tensor_of(mean, input), tensor_of(inverse, input)});
     context->saved_data["has_bias"] = bias.defined();
     return scaled(input, Affine(weight, bias, mean, inverse));
@@ -344,11 +353,11 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
     const at::Tensor of_output = of_outputs[0].to(input.scalar_type()).contiguous(layout(input));
     const std::vector<double> mean = numbers(saved[2], channels, 0.0), inverse = numbers(saved[3], channels, 1.0),
                               weights = numbers(weight, channels, 1.0);
-    const bool of_input = context->needs_input_grad(0);
+    const bool of_batch = context->saved_data["of_batch"].toBool(), of_input = context->needs_input_grad(0);
     const Slopes found = input.scalar_type() == at::kFloat
-        ? slopes<float>(input, of_output, mean, inverse, weights, of_input)
-        : slopes<Half>(input, of_output, mean, inverse, weights, of_input);
-    torch::autograd::variable_list result(7);
+        ? slopes<float>(input, of_output, mean, inverse, weights, of_batch, of_input)
+        : slopes<Half>(input, of_output, mean, inverse, weights, of_batch, of_input);
+    torch::autograd::variable_list result(8);
     result[0] = found.input;
     if (weight.defined()) result[1] = tensor_of(found.weight, input);
     if (context->saved_data["has_bias"].toBool()) result[2] = tensor_of(found.bias, input);
@@ -393,10 +402,12 @@ bool batch_norm(torch::jit::Stack& stack) {
   at::Tensor output;
   if (stack[5].toBool()) {
     if (input.numel() / channels < 2) return false;
-    output = BatchNorm::apply(input, weight, bias, running_mean, running_variance, momentum, epsilon);
+    output = BatchNorm::apply(input, weight, bias, running_mean, running_variance, true, momentum, epsilon);
   } else {
-    if (at::GradMode::is_enabled() || !running_mean.defined() || !running_variance.defined()) return false;
-    output = evaluated(input, weight, bias, running_mean, running_variance, epsilon);
+    if (!running_mean.defined() || !running_variance.defined()) return false;
+    output = at::GradMode::is_enabled()
+        ? BatchNorm::apply(input, weight, bias, running_mean, running_variance, false, momentum, epsilon)
+        : evaluated(input, weight, bias, running_mean, running_variance, epsilon);
   }
   stack.clear();
   stack.emplace_back(std::move(output));

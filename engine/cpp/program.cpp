@@ -66,8 +66,10 @@ struct Call {
   std::vector<SizeArgument> sizes;
   std::vector<SizesArgument> size_lists;
   std::vector<size_t> devices;
-  // Flags that are false in evaluation and true in training.
+  // Flags that are false in evaluation and true in training, and those among them that make a norm take the statistics
+  // of the batch.
   std::vector<size_t> training_flags;
+  std::vector<size_t> statistics_flags;
 
   // What `torch.jit.trace` makes of every convolution. PyTorch's autocast lacks it on the CPU, since no Python function
   // calls it.
@@ -138,7 +140,7 @@ IValue tensor_list(const TensorsArgument& list, const std::vector<at::Tensor>& v
 
 void prepare(
     const Call& call, std::vector<at::Tensor>& values, int64_t batch, c10::Device device, bool train,
-    torch::jit::Stack& stack) {
+    bool batch_statistics, torch::jit::Stack& stack) {
   stack.assign(call.arguments.begin(), call.arguments.end());
   for (const TensorsArgument& list : call.tensor_lists) stack[list.position] = tensor_list(list, values);
   for (const TensorArgument& tensor : call.tensors) {
@@ -157,6 +159,7 @@ void prepare(
   for (const size_t position : call.devices) stack[position] = device;
   if (train) {
     for (const size_t position : call.training_flags) stack[position] = true;
+    for (const size_t position : call.statistics_flags) stack[position] = batch_statistics;
   }
 }
 
@@ -219,6 +222,7 @@ void Program::argument(IValue value) {
   const size_t position = call.arguments.size();
   if (is_training_flag(declared.name()) && value.isBool() && !value.toBool()) {
     call.training_flags.push_back(position);
+    if (call.is_batch_norm || declared.name() == "use_input_stats") call.statistics_flags.push_back(position);
   }
   call.arguments.push_back(std::move(value));
 }
@@ -320,8 +324,8 @@ void Program::finish(rust::Slice<const uint32_t> outputs) {
 // `seconds`, where there is one, takes the wall time of each call, its preparation and the release of dead values
 // included; the device's queue is emptied after every call then.
 std::vector<at::Tensor> Program::interpret(
-    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool bfloat16,
-    double* seconds) const {
+    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool batch_statistics,
+    bool bfloat16, double* seconds) const {
   TORCH_CHECK(
       weights.size() == weights_.size(), "the program takes ", weights_.size(), " weights, ", weights.size(),
       " were given");
@@ -341,7 +345,7 @@ std::vector<at::Tensor> Program::interpret(
   auto before = std::chrono::steady_clock::now();
   for (const Call& call : calls_) {
     try {
-      prepare(call, values, batch, device, train, stack);
+      prepare(call, values, batch, device, train, batch_statistics, stack);
       if (autocast && call.is_traced_convolution) autocast->cast(stack);
       // What is timed is what a user's PyTorch will do.
       const bool is_done = call.is_batch_norm && seconds == nullptr && batch_norm(stack);
@@ -371,13 +375,14 @@ std::vector<at::Tensor> Program::interpret(
 }
 
 rust::Vec<Owned> Program::run(
-    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool bfloat16) const {
-  return owned(interpret(weights, inputs, train, bfloat16, nullptr));
+    rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool batch_statistics,
+    bool bfloat16) const {
+  return owned(interpret(weights, inputs, train, batch_statistics, bfloat16, nullptr));
 }
 
 rust::Vec<double> Program::time(rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs) const {
   std::vector<double> seconds(calls_.size());
-  interpret(weights, inputs, false, false, seconds.data());
+  interpret(weights, inputs, false, false, false, seconds.data());
   rust::Vec<double> result;
   result.reserve(seconds.size());
   for (const double second : seconds) result.push_back(second);

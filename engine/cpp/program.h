@@ -39,17 +39,20 @@ class Program {
 
   void finish(rust::Slice<const uint32_t> outputs);
 
-  // With `bfloat16`, convolutions and matrix products are computed in that type, as PyTorch's autocast chooses.
+  // With `train`, norms that keep running statistics use and update those of the batch or, without `batch_statistics`,
+  // use the running ones. With `bfloat16`, convolutions and matrix products are computed in that type, as PyTorch's
+  // autocast chooses.
   rust::Vec<Owned> run(
-      rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool bfloat16) const;
+      rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool batch_statistics,
+      bool bfloat16) const;
   // Runs in evaluation mode and gives the wall time of each node, in program order.
   rust::Vec<double> time(rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs) const;
 
  private:
   void argument(c10::IValue value);
   std::vector<at::Tensor> interpret(
-      rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool bfloat16,
-      double* seconds) const;
+      rust::Slice<const Borrowed> weights, rust::Slice<const Borrowed> inputs, bool train, bool batch_statistics,
+      bool bfloat16, double* seconds) const;
 
   size_t values_;
   std::vector<uint32_t> inputs_;

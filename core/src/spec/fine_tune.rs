@@ -75,6 +75,22 @@ pub enum Precision {
     Bfloat16,
 }
 
+/// What batch norm normalises by while a network is trained.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, EnumMessage, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum BatchNorm {
+    /// `frozen` where a trial of a few steps with the network ends at a loss lower by more than a fifth, else `train`; always `train`
+    /// with `sgd`, where `lr` is named, or where the fine-tune has less than 40 steps.
+    Auto,
+    /// By the mean and variance of each batch, which the running statistics follow, as PyTorch's `train()` does it.
+    Train,
+    /// By the running statistics, which stay as the repair has left them, as after `eval()`; its scale and shift are trained.
+    Frozen,
+}
+
 /// A random change of the training samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
@@ -155,6 +171,8 @@ pub struct FineTune {
     pub micro_batch: Option<Positive>,
     /// The type that a step is computed in.
     pub precision: Precision,
+    /// What batch norm normalises by.
+    pub batch_norm: BatchNorm,
     /// Random changes of the training samples; empty for none.
     pub augment: Vec<Augmentation>,
     /// Every sample is mixed with another one of its batch, and the loss is the mixture of both samples' (mixup, Zhang et al., 2018): alpha of
@@ -188,6 +206,7 @@ impl Default for FineTune {
             patience: None,
             micro_batch: None,
             precision: Precision::Auto,
+            batch_norm: BatchNorm::Auto,
             augment: Vec::new(),
             mixup: None,
             outputs: Vec::new(),

@@ -31,7 +31,7 @@ use crate::output::OutputSpec;
 use crate::plain_text::{escaped, escaped_within};
 use crate::rejection::{Code, Rejection};
 
-pub use fine_tune::{Augmentation, FineTune, LabelSettings, Objective, Optimizer, Precision};
+pub use fine_tune::{Augmentation, BatchNorm, FineTune, LabelSettings, Objective, Optimizer, Precision};
 pub use inspection::InspectionSpec;
 pub use judge::JudgeSpec;
 pub use limits::{LONGEST_REST, LONGEST_TEXT, check_text};

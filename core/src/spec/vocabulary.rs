@@ -3,7 +3,7 @@
 use serde::Serialize;
 use strum::{EnumMessage, VariantArray};
 
-use super::{Augmentation, EncoderObjective, Method, Objective, Optimizer, Precision};
+use super::{Augmentation, BatchNorm, EncoderObjective, Method, Objective, Optimizer, Precision};
 use super::{Preset, RankingChoice, RequiredDevice, WebhookEvent};
 use crate::dataset::source::ResizePolicy;
 use crate::importance::{Criterion, Normalisation};
@@ -22,6 +22,7 @@ pub struct Word {
 pub fn words_of(schema: &str) -> Option<Vec<Word>> {
     Some(match schema {
         "Augmentation" => words::<Augmentation>(),
+        "BatchNorm" => words::<BatchNorm>(),
         "Criterion" => words::<Criterion>(),
         "DistillationLoss" => words::<DistillationLoss>(),
         "EncoderObjective" => words::<EncoderObjective>(),

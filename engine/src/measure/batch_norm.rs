@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 use crate::data::Split;
 use crate::error::Error;
 use crate::network::Network;
-use crate::torch::Precision;
+use crate::torch::Training;
 
 const BATCHES: usize = 16;
 const BATCH_SIZE: i64 = 128;
@@ -60,7 +60,7 @@ pub fn reestimate_on(network: Network, split: &Split, seed: u64, most_batches: u
         if seen >= LEAST_BATCHES && started.elapsed() > TIME {
             break;
         }
-        let _ = recorder.train(&split.select(batch)?, Precision::Float32)?;
+        let _ = recorder.train(&split.select(batch)?, Training::USUAL)?;
         for (sum, &index) in sums.iter_mut().zip(&statistics) {
             let _ = sum.f_add_(&recorder.weights()[index])?;
         }
@@ -98,6 +98,11 @@ fn edited(graph: &Graph, edit: impl Fn(&mut Node)) -> Result<Graph, Error> {
     let mut file: GraphFile = graph.file().clone();
     file.nodes.iter_mut().for_each(edit);
     Ok(Graph::new(file)?)
+}
+
+/// Whether there is a norm that keeps running statistics.
+pub fn keeps_statistics(graph: &Graph) -> bool {
+    graph.nodes().iter().any(has_running_statistics)
 }
 
 fn has_running_statistics(node: &Node) -> bool {

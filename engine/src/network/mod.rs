@@ -8,7 +8,7 @@ use secateur_core::output;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Error;
-use crate::torch::{Mode, Precision, Program, kind_of};
+use crate::torch::{Mode, Program, Training, kind_of};
 
 pub struct Network {
     graph: Graph,
@@ -76,9 +76,9 @@ impl Network {
         output::fractional(&self.graph).into_iter().map(axis).collect()
     }
 
-    /// The same in training mode: batch norm uses and updates batch statistics, dropout drops.
-    pub fn train(&self, inputs: &[Tensor], precision: Precision) -> Result<Vec<Tensor>, Error> {
-        self.answers_with(&self.weights, inputs, Mode::Train(precision))
+    /// The same in training mode: dropout drops, and batch norm uses and updates batch statistics where these are asked for.
+    pub fn train(&self, inputs: &[Tensor], training: Training) -> Result<Vec<Tensor>, Error> {
+        self.answers_with(&self.weights, inputs, Mode::Train(training))
     }
 
     /// The same with other weights of the same shapes.

@@ -161,6 +161,7 @@ pub(super) mod ffi {
             weights: &[Borrowed],
             inputs: &[Borrowed],
             train: bool,
+            batch_statistics: bool,
             bfloat16: bool,
         ) -> Result<Vec<Owned>>;
         fn time(self: &Program, weights: &[Borrowed], inputs: &[Borrowed]) -> Result<Vec<f64>>;

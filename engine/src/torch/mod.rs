@@ -34,7 +34,7 @@ pub use message::{brief, is_out_of_memory};
 pub use methods::arguments_of;
 pub use module::{ModuleBuilder, Reloaded};
 pub use patch::{inputs_left_out, lost_by_recording, methods as methods_of, patch};
-pub use program::{Mode, Precision, Program};
+pub use program::{Mode, Precision, Program, Statistics, Training};
 pub use runtime::channels_last;
 pub use sizes::parameters_read_at;
 

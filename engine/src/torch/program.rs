@@ -10,9 +10,30 @@ use super::bridge::{all_borrowed, all_owned, ffi};
 pub enum Mode {
     /// As recorded.
     Evaluate,
-    /// The flags `training`, `train` and `use_input_stats` that were recorded false are true: batch norm uses and updates
-    /// batch statistics, dropout drops.
-    Train(Precision),
+    /// The flags `training`, `train` and `use_input_stats` that were recorded false are true, those of norms where batch statistics are
+    /// asked for: dropout drops.
+    Train(Training),
+}
+
+/// How a network runs while it is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Training {
+    pub precision: Precision,
+    pub statistics: Statistics,
+}
+
+impl Training {
+    /// With batch statistics and in the type of the weights.
+    pub const USUAL: Self = Self { precision: Precision::Float32, statistics: Statistics::OfBatch };
+}
+
+/// What a norm that keeps running statistics normalises by while a network is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    /// Those of the batch, which also move the running ones.
+    OfBatch,
+    /// The running ones, which stay as they are.
+    Running,
 }
 
 /// The type that convolutions and matrix products are computed in while a network is trained.
@@ -55,8 +76,14 @@ impl Program {
     /// # Errors
     /// The message of the operator that fails, with the name of its node.
     pub fn run(&self, weights: &[Tensor], inputs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>, TorchError> {
-        let (trains, in_bfloat16) = (mode != Mode::Evaluate, mode == Mode::Train(Precision::Bfloat16));
-        Ok(all_owned(self.0.run(&all_borrowed(weights), &all_borrowed(inputs), trains, in_bfloat16)?))
+        let (weights, inputs) = (all_borrowed(weights), all_borrowed(inputs));
+        let outputs = match mode {
+            Mode::Evaluate => self.0.run(&weights, &inputs, false, false, false),
+            Mode::Train(Training { precision, statistics }) => {
+                self.0.run(&weights, &inputs, true, statistics == Statistics::OfBatch, precision == Precision::Bfloat16)
+            }
+        };
+        Ok(all_owned(outputs?))
     }
 
     /// Runs in evaluation mode and gives the wall time of each of [`Graph::nodes`], seconds. Each node's time holds all

@@ -2,7 +2,7 @@
 //!
 //! Everything random is seeded (order, augmentation, dropout), so the same spec gives the same weights on one machine with
 //! the same number of threads. The weights of the best epoch by validation are kept; epoch 0, the network as it was
-//! screened, takes part, so tuning never makes a candidate worse. Batch norm trains; the original runs in evaluation mode.
+//! screened, takes part, so tuning never makes a candidate worse. Batch norm trains unless it is frozen; the original runs in evaluation mode.
 //! After every epoch the state is offered as a checkpoint, from which another process comes to the same weights.
 //! A loss that is not finite starts everything over once, from the screened weights at a tenth of the learning rate.
 
@@ -35,7 +35,7 @@ use crate::network::{Network, weights};
 use crate::output::Outputs;
 use crate::process::checkpoint::Checkpoints;
 use crate::process::messages::{Counter, Messages};
-use crate::torch::{Mode, Precision, Program, channels_last};
+use crate::torch::{Mode, Precision, Program, Statistics, Training, channels_last};
 
 use average::Average;
 use hints::Hints;
@@ -106,16 +106,16 @@ pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
     if session.settings.hints == 0.0 && session.learns_from_kept_answers() {
         session.kept_answers()?;
     }
-    let precision = match &resumed {
-        Some(standing) => standing.precision,
-        None => precision::choose(session, start)?,
+    let (training, peak) = match &resumed {
+        Some(standing) => (standing.training, standing.peak),
+        None => probe::choose(session, start, rule, precision::choose(session, start)?)?,
     };
-    let peak = match &resumed {
-        Some(standing) => standing.peak,
-        None => probe::rate(session, start, rule, precision)?,
-    };
-    session.messages.log(format!("training with {} at a learning rate of {peak}", rule.as_str()));
-    let way = |rate| Way { peak, rate, precision };
+    session.messages.log(format!(
+        "training with {} at a learning rate of {peak}{}",
+        rule.as_str(),
+        if training.statistics == Statistics::Running { ", batch norm frozen" } else { "" }
+    ));
+    let way = |rate| Way { peak, rate, training };
     let mut pass = session.settings.micro_batch.unwrap_or(session.settings.batch_size).get() as i64;
     if !resumed.as_ref().is_some_and(|standing| standing.is_lowered) {
         match within_memory(session, start, way(Rate::AsAsked), resumed.take(), &mut pass, &mut progress)? {
@@ -215,7 +215,7 @@ struct Way {
     /// As asked.
     peak: f64,
     rate: Rate,
-    precision: Precision,
+    training: Training,
 }
 
 enum Attempt {
@@ -257,7 +257,7 @@ fn attempt(
     progress: &mut Counter,
 ) -> Result<Attempt, Error> {
     let Session { original, outputs, train, validator, settings, seed, .. } = *session;
-    let Way { peak, rate, precision } = way;
+    let Way { peak, rate, training } = way;
     let graph = start.graph;
     let first = resumed.as_ref().map_or(start.weights, |standing| &standing.weights);
     let student = Network::new(for_training(graph)?, trainable_copy(graph, first)?)?;
@@ -334,8 +334,8 @@ fn attempt(
                     (None, None) => (None, Vec::new()),
                 };
                 let mut answers = match &with_hints {
-                    Some(program) => program.run(student.weights(), &input, Mode::Train(precision))?,
-                    None => student.train(&input, precision)?,
+                    Some(program) => program.run(student.weights(), &input, Mode::Train(training))?,
+                    None => student.train(&input, training)?,
                 };
                 let hidden = answers.split_off(answers.len() - hidden_targets.len());
                 let mut value = loss.of(&answers, labels.as_ref(), targets.as_deref())?;
@@ -392,7 +392,8 @@ fn attempt(
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
             let state = State {
                 is_lowered: rate == Rate::Lowered,
-                is_bfloat16: precision == Precision::Bfloat16,
+                is_bfloat16: training.precision == Precision::Bfloat16,
+                is_frozen: training.statistics == Statistics::Running,
                 peak,
                 has_average: average.is_some(),
                 best_epoch: best.epoch,

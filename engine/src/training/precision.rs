@@ -12,7 +12,7 @@ use super::{Session, Start, trainable_copy, trained};
 use crate::error::Error;
 use crate::measure::batch_norm::for_training;
 use crate::network::Network;
-use crate::torch::Precision;
+use crate::torch::{Precision, Training};
 
 /// Steps in each type that are timed, after one that is not.
 const STEPS: usize = 3;
@@ -106,7 +106,7 @@ impl<'a> Trial<'a> {
     /// Wall time of one pass and its gradients; `None` when the loss is not finite.
     fn seconds(&self, precision: Precision) -> Result<Option<f64>, Error> {
         let started = Instant::now();
-        let answers = self.student.train(&self.input, precision)?;
+        let answers = self.student.train(&self.input, Training { precision, ..Training::USUAL })?;
         let loss = self.loss.of(&answers, self.labels.as_ref(), self.targets.as_deref())?;
         let sources: Vec<&Tensor> = self.trained.iter().collect();
         let gradients = Tensor::f_run_backward(&[&loss], &sources, false, false)?;

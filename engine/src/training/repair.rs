@@ -16,7 +16,7 @@ use crate::measure::batch_norm::for_training;
 use crate::measure::evaluate::kept_elements;
 use crate::network::Network;
 use crate::output::Outputs;
-use crate::torch::Precision;
+use crate::torch::Training;
 
 /// What networks are repaired with.
 pub struct Repair<'a> {
@@ -83,7 +83,7 @@ impl<'a> Repair<'a> {
                 None => Some(self.original.answers(&input)?),
             };
             let targets = answers.as_ref().or(asked.as_ref()).map_or(&[][..], Vec::as_slice);
-            let loss = self.outputs.distillation(&student.train(&input, Precision::Float32)?, targets)?;
+            let loss = self.outputs.distillation(&student.train(&input, Training::USUAL)?, targets)?;
             if !loss.f_double_value(&[])?.is_finite() {
                 return Ok(cut);
             }

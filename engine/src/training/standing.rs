@@ -12,12 +12,12 @@ use super::{Best, trained_indices};
 use crate::error::Error;
 use crate::network::weights;
 use crate::process::checkpoint::{Saved, numbers};
-use crate::torch::Precision;
+use crate::torch::{Precision, Statistics, Training};
 
 /// A fine-tune between two epochs.
 pub(super) struct Standing {
     pub is_lowered: bool,
-    pub precision: Precision,
+    pub training: Training,
     /// The learning rate that the schedule rises to.
     pub peak: f64,
     pub weights: Vec<Tensor>,
@@ -37,6 +37,9 @@ pub(super) struct State {
     /// Whether steps are computed in bfloat16.
     #[serde(default)]
     pub is_bfloat16: bool,
+    /// Whether batch norm keeps its running statistics.
+    #[serde(default)]
+    pub is_frozen: bool,
     /// The learning rate that the schedule rises to.
     pub peak: f64,
     /// Whether an average of the weights is kept.
@@ -90,8 +93,11 @@ impl Standing {
         graph: &Graph,
         start: &[Tensor],
     ) -> Result<Self, Error> {
-        let State { is_lowered, is_bfloat16, peak, has_average, best_epoch } = state;
-        let precision = if is_bfloat16 { Precision::Bfloat16 } else { Precision::Float32 };
+        let State { is_lowered, is_bfloat16, is_frozen, peak, has_average, best_epoch } = state;
+        let training = Training {
+            precision: if is_bfloat16 { Precision::Bfloat16 } else { Precision::Float32 },
+            statistics: if is_frozen { Statistics::Running } else { Statistics::OfBatch },
+        };
         let weights = weights::for_each_owned(graph, |index, _| saved.like(&weight(index), &start[index]))?;
         let best_weights = weights::for_each_owned(graph, |index, _| saved.like(&best_weight(index), &start[index]))?;
         let moments = trained_indices(graph, start)
@@ -126,7 +132,7 @@ impl Standing {
             seconds: columns[3][index],
         };
         let epochs = (0..count).map(epoch).collect();
-        Ok(Self { is_lowered, precision, peak, weights, moments, average: averages, best, epochs })
+        Ok(Self { is_lowered, training, peak, weights, moments, average: averages, best, epochs })
     }
 }
 

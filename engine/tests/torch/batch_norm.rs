@@ -2,7 +2,7 @@
 
 use secateur_core::graph::{Graph, Literal};
 use secateur_core::testing::Net;
-use secateur_engine::torch::{self, Mode, Precision, Program};
+use secateur_engine::torch::{self, Mode, Precision, Program, Statistics, Training};
 use tch::{Kind, Tensor};
 
 use crate::fixture::{largest_difference, random};
@@ -27,7 +27,7 @@ fn trained(
     weights: &[Tensor],
     input: &Tensor,
     slope: &Tensor,
-    precision: Precision,
+    training: Training,
 ) -> Vec<Tensor> {
     let own: Vec<Tensor> = graph
         .parameters()
@@ -36,7 +36,7 @@ fn trained(
         .map(|(parameter, weight)| weight.copy().set_requires_grad(!parameter.name.contains("running")))
         .collect();
     let input = input.detach().set_requires_grad(true);
-    let output = program.run(&own, &[input.shallow_clone()], Mode::Train(precision)).unwrap().remove(0);
+    let output = program.run(&own, &[input.shallow_clone()], Mode::Train(training)).unwrap().remove(0);
     (&output * slope).sum(Kind::Float).backward();
     let mut left = vec![output.detach(), input.grad()];
     left.extend(own.iter().map(|weight| if weight.requires_grad() { weight.grad() } else { weight.shallow_clone() }));
@@ -62,11 +62,14 @@ fn a_step_with_channels_innermost_is_that_of_libtorch() {
         let weights = weights(&graph, channels);
         let input = random(&[6, channels, height, width]) * 2.0 + 3.0;
         let slope = random(&[6, channels, height, width]);
-        let step = |input: &Tensor| trained(&program, &graph, &weights, input, &slope, Precision::Float32);
         let innermost = torch::channels_last(&input).unwrap();
-        for (found, wanted) in step(&innermost).iter().zip(step(&input)) {
-            let (difference, largest) = (largest_difference(found, &wanted), wanted.abs().max().double_value(&[]));
-            assert!(difference <= 2e-5 * largest.max(1.0), "{channels} channels: {difference} of {largest}");
+        for statistics in [Statistics::OfBatch, Statistics::Running] {
+            let training = Training { statistics, ..Training::USUAL };
+            let step = |input: &Tensor| trained(&program, &graph, &weights, input, &slope, training);
+            for (found, wanted) in step(&innermost).iter().zip(step(&input)) {
+                let (difference, largest) = (largest_difference(found, &wanted), wanted.abs().max().double_value(&[]));
+                assert!(difference <= 2e-5 * largest.max(1.0), "{channels} channels: {difference} of {largest}");
+            }
         }
         let _no_grad = tch::no_grad_guard();
         let evaluated =
@@ -84,7 +87,7 @@ fn volumes_and_halves_are_taken_too() {
     let program = Program::prepare(&graph).unwrap();
     let weights = weights(&graph, 5);
     let (input, slope) = (random(&[4, 5, 3, 4, 6]), random(&[4, 5, 3, 4, 6]));
-    let step = |input: &Tensor| trained(&program, &graph, &weights, input, &slope, Precision::Float32);
+    let step = |input: &Tensor| trained(&program, &graph, &weights, input, &slope, Training::USUAL);
     for (found, wanted) in step(&torch::channels_last(&input).unwrap()).iter().zip(step(&input)) {
         assert!(largest_difference(found, &wanted) < 2e-5);
     }
@@ -95,14 +98,18 @@ fn volumes_and_halves_are_taken_too() {
     // Numbers that the type has, so that only what is stored is rounded.
     let [input, slope] = [(), ()].map(|()| random(&[8, 7, 9, 9]).to_kind(Kind::BFloat16));
     let full = slope.to_kind(Kind::Float);
-    let exact = trained(&program, &graph, &weights, &input.to_kind(Kind::Float), &full, Precision::Float32);
     let innermost = torch::channels_last(&input).unwrap();
-    let found = trained(&program, &graph, &weights, &innermost, &slope, Precision::Bfloat16);
-    assert_eq!((found[0].kind(), found[1].kind(), found[2].kind()), (Kind::BFloat16, Kind::BFloat16, Kind::Float));
-    for (found, wanted) in found.iter().zip(exact) {
-        let step = if found.kind() == Kind::BFloat16 { 2.0_f64.powi(-8) } else { 2e-5 };
-        let (difference, largest) = (largest_difference(&found.to_kind(Kind::Float), &wanted), wanted.abs().max());
-        assert!(difference <= step * largest.double_value(&[]).max(1.0), "{difference} of {largest:?}");
+    for statistics in [Statistics::OfBatch, Statistics::Running] {
+        let training = |precision| Training { precision, statistics };
+        let (single, half) = (training(Precision::Float32), training(Precision::Bfloat16));
+        let exact = trained(&program, &graph, &weights, &input.to_kind(Kind::Float), &full, single);
+        let found = trained(&program, &graph, &weights, &innermost, &slope, half);
+        assert_eq!((found[0].kind(), found[1].kind(), found[2].kind()), (Kind::BFloat16, Kind::BFloat16, Kind::Float));
+        for (found, wanted) in found.iter().zip(exact) {
+            let step = if found.kind() == Kind::BFloat16 { 2.0_f64.powi(-8) } else { 2e-5 };
+            let (difference, largest) = (largest_difference(&found.to_kind(Kind::Float), &wanted), wanted.abs().max());
+            assert!(difference <= step * largest.double_value(&[]).max(1.0), "{difference} of {largest:?}");
+        }
     }
 }
 
@@ -113,7 +120,7 @@ fn what_cannot_be_is_refused_by_libtorch() {
     let program = Program::prepare(&graph).unwrap();
     let weights = weights(&graph, 5);
     let run = |weights: &[Tensor], shape: &[i64]| {
-        program.run(weights, &[torch::channels_last(&random(shape)).unwrap()], Mode::Train(Precision::Float32))
+        program.run(weights, &[torch::channels_last(&random(shape)).unwrap()], Mode::Train(Training::USUAL))
     };
     assert!(run(&weights, &[2, 5, 1, 1]).is_ok());
     assert!(run(&weights, &[1, 5, 1, 1]).is_ok());

@@ -3,7 +3,7 @@
 use crate::fixture::{example, largest_difference, module, random};
 use secateur_core::graph::{Graph, Parameter, ParameterKind};
 use secateur_core::rejection::Code;
-use secateur_engine::torch::{self, Imported, Mode, Precision, Program, TorchError};
+use secateur_engine::torch::{self, Imported, Mode, Precision, Program, Statistics, TorchError, Training};
 use tch::{Device, Kind, Tensor};
 
 #[test]
@@ -35,12 +35,31 @@ fn training_updates_batch_statistics_and_reaches_every_parameter() {
     let mean = graph.parameters().iter().position(|parameter| parameter.name == "bn1.running_mean").unwrap();
     let before = weights[mean].copy();
 
-    let logits = program.run(&weights, &[random(&[4, 1, 8, 8])], Mode::Train(Precision::Float32)).unwrap().remove(0);
+    let logits = program.run(&weights, &[random(&[4, 1, 8, 8])], Mode::Train(Training::USUAL)).unwrap().remove(0);
     logits.sum(tch::Kind::Float).backward();
 
     assert!(largest_difference(&before, &weights[mean]) > 0.0);
     for (parameter, weight) in graph.parameters().iter().zip(&weights) {
         assert_eq!(weight.grad().defined(), parameter.kind == ParameterKind::Parameter, "{}", parameter.name);
+    }
+}
+
+/// As after `eval()` of the norms alone.
+#[test]
+fn with_frozen_statistics_training_gives_the_outputs_of_evaluation_and_moves_every_parameter() {
+    let Imported { graph, weights, .. } = torch::import(&example("resnet20-digits.pt"), None).unwrap();
+    let program = Program::prepare(&graph).unwrap();
+    let weights = leaves(&graph, &weights);
+    let before: Vec<Tensor> = weights.iter().map(|weight| weight.detach().copy()).collect();
+    let input = random(&[4, 1, 8, 8]);
+    let run = |mode| program.run(&weights, &[input.shallow_clone()], mode).unwrap().remove(0);
+
+    let frozen = run(Mode::Train(Training { statistics: Statistics::Running, ..Training::USUAL }));
+    assert!(largest_difference(&frozen, &run(Mode::Evaluate)) < 1e-5);
+    frozen.sum(Kind::Float).backward();
+    for ((parameter, weight), before) in graph.parameters().iter().zip(&weights).zip(&before) {
+        assert_eq!(weight.grad().defined(), parameter.kind == ParameterKind::Parameter, "{}", parameter.name);
+        assert_eq!(largest_difference(weight, before), 0.0, "{}", parameter.name);
     }
 }
 
@@ -52,20 +71,20 @@ fn training_in_bfloat16_leaves_weights_and_gradients_in_float32() {
     let weights = leaves(&graph, &weights);
     let input = random(&[32, 1, 8, 8]);
     let run = |mode| program.run(&weights, &[input.shallow_clone()], mode).unwrap().remove(0);
-    let half = run(Mode::Train(Precision::Bfloat16));
+    let half = run(Mode::Train(Training { precision: Precision::Bfloat16, ..Training::USUAL }));
     half.sum(Kind::Float).backward();
     for weight in weights.iter().filter(|weight| weight.grad().defined()) {
         assert_eq!((weight.kind(), weight.grad().kind()), (Kind::Float, Kind::Float));
     }
     // It ends with the run.
-    let exact = run(Mode::Train(Precision::Float32));
+    let exact = run(Mode::Train(Training::USUAL));
     assert_eq!((exact.kind(), half.kind()), (Kind::Float, Kind::BFloat16));
     let (difference, largest) = (largest_difference(&exact, &half.to_kind(Kind::Float)), exact.abs().max());
     assert!(difference > 0.0 && difference < 0.05 * largest.double_value(&[]), "{difference} of {largest:?}");
 }
 
 #[test]
-fn dropout_drops_in_training_only() {
+fn dropout_drops_in_training_only_and_beside_frozen_norms_too() {
     let archive =
         module().forward("def forward(self, x):\n    return x + torch.dropout(x, 0.5, self.training)").write();
     let graph = archive.import(&[&[1000]]).graph;
@@ -74,10 +93,13 @@ fn dropout_drops_in_training_only() {
     let evaluated = &program.run(&[], &[ones.shallow_clone()], Mode::Evaluate).unwrap()[0];
     assert_eq!(evaluated.min().double_value(&[]), 2.0);
     assert_eq!(evaluated.max().double_value(&[]), 2.0);
-    let trained = &program.run(&[], &[ones.shallow_clone()], Mode::Train(Precision::Float32)).unwrap()[0];
+    let trained = &program.run(&[], &[ones.shallow_clone()], Mode::Train(Training::USUAL)).unwrap()[0];
     assert_eq!(trained.min().double_value(&[]), 1.0);
     assert_eq!(trained.max().double_value(&[]), 3.0);
     assert_eq!(ones.min().double_value(&[]), 1.0, "the caller's input is untouched");
+    let frozen = Training { statistics: Statistics::Running, ..Training::USUAL };
+    let beside_frozen = &program.run(&[], &[ones.shallow_clone()], Mode::Train(frozen)).unwrap()[0];
+    assert_eq!(beside_frozen.max().double_value(&[]), 3.0);
 }
 
 #[test]

@@ -377,6 +377,8 @@ class FineTune(TypedDict):
 
     augment: NotRequired[list[Augmentation]]
     """Random changes of the training samples; empty for none."""
+    batch_norm: NotRequired[BatchNorm]
+    """What batch norm normalises by."""
     batch_size: NotRequired[int]
     """Samples per step."""
     blank: NotRequired[int]
@@ -1316,6 +1318,9 @@ class WebhookSpec(TypedDict):
 
 Augmentation: TypeAlias = Literal["hflip", "crop", "color_jitter", "rand_augment"]
 """A random change of the training samples."""
+
+BatchNorm: TypeAlias = Literal["auto", "train", "frozen"]
+"""What batch norm normalises by while a network is trained."""
 
 ClosedForm: TypeAlias = bool | str
 """`true`, `false` or `"auto"`."""

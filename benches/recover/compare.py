@@ -103,7 +103,7 @@ class Comparison:
         cut, _ = self.prune(f"cut-{reduction}", {**untuned, "recovery": {"closed_form": False}})
         fitted, fit_time = self.prune(f"fitted-{reduction}", untuned)
         before = {"cut": self.score(cut), "closed_form": self.score(fitted)}
-        tune = {"epochs": self.subject.epochs, "batch_size": self.subject.batch}
+        tune = {"epochs": self.subject.epochs, "batch_size": self.subject.batch, **self.subject.told}
         for seed in seeds:
             for labelled in [False, True] if self.subject.labels is not None else [False]:
                 wanted = {

@@ -1,7 +1,7 @@
 """What the comparison knows of a network: its samples, what it is judged by, and what an expert would write for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Subject:
     lr: float
     epochs: int
     batch: int = 64
+    told: dict[str, Any] = field(default_factory=dict)
+    """What the expert's loss knows of the network, as our job is told it: fields of `fine_tune`."""
     labels: dict[str, np.ndarray] | None = None
     """By split, where there are labels to learn from."""
     labelled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None

@@ -32,12 +32,13 @@ CLASSES = {
     "resnet20-digits": ("train", "ResNet20"),
     "vgg-digits": ("train", "Vgg"),
     "resnet20-shapes": ("train_shapes", "NarrowResNet20"),
+    "resnet56-shapes": ("deep", "ResNet56"),
     "fashion-resnet20": ("fashion", "resnet20"),
     "fashion-vgg": ("fashion", "vgg"),
     "fashion-mobilenet": ("fashion", "mobilenet"),
     "fashion-vit": ("fashion", "Vit"),
 }
-"""The networks as Python makes them: a module of examples/ or ../recover/, and what to call in it."""
+"""The networks as Python makes them: a module of examples/, ../recover/ or here, and what to call in it."""
 
 Split = tuple[Tensor, Tensor]
 

@@ -12,7 +12,7 @@ pub use message::{Computed, EngineMessage, Outcome, Progress};
 pub use request::{Device, TaskRequest};
 
 /// Version of this protocol; an engine refuses every other.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// The file that an earlier attempt at the same task left in its folder; there only when it left something. Nobody but the engine
 /// reads it.

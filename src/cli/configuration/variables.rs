@@ -166,7 +166,11 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
                 "What the receiver of `docs/recipes/mlflow.md` verifies messages with",
             ),
             variable("SECATEUR_API_KEY", "–", "The key that `scripts/demo.py` shows to a server of yours"),
-            variable("OMP_NUM_THREADS", "all", "Threads of PyTorch, and of the engines that `benches/methods/compare.py` starts"),
+            variable(
+                "OMP_NUM_THREADS",
+                "all",
+                "Threads of PyTorch, and of the engines that `benches/methods/compare.py` starts",
+            ),
         ],
     },
 ];

@@ -370,16 +370,6 @@ bool is_plain(const at::Tensor& tensor, int64_t channels) {
       (tensor.scalar_type() == at::kFloat && tensor.is_contiguous() && tensor.is_cpu() && tensor.numel() == channels);
 }
 
-// With the statistics of earlier batches.
-at::Tensor evaluated(
-    const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
-    const at::Tensor& running_variance, double epsilon) {
-  const int64_t channels = input.size(1);
-  const std::vector<double> mean = numbers(running_mean, channels, 0.0),
-                            inverse = inverses(numbers(running_variance, channels, 1.0), epsilon);
-  return scaled(input, Affine(weight, bias, mean, inverse));
-}
-
 at::Tensor tensor_or_none(const c10::IValue& value) { return value.isNone() ? at::Tensor() : value.toTensor(); }
 
 }  // namespace
@@ -399,16 +389,10 @@ bool batch_norm(torch::jit::Stack& stack) {
   }
   const auto& [weight, bias, running_mean, running_variance] = tensors;
   const double momentum = stack[6].toDouble(), epsilon = stack[7].toDouble();
-  at::Tensor output;
-  if (stack[5].toBool()) {
-    if (input.numel() / channels < 2) return false;
-    output = BatchNorm::apply(input, weight, bias, running_mean, running_variance, true, momentum, epsilon);
-  } else {
-    if (!running_mean.defined() || !running_variance.defined()) return false;
-    output = at::GradMode::is_enabled()
-        ? BatchNorm::apply(input, weight, bias, running_mean, running_variance, false, momentum, epsilon)
-        : evaluated(input, weight, bias, running_mean, running_variance, epsilon);
-  }
+  const bool of_batch = stack[5].toBool();
+  if (of_batch ? input.numel() / channels < 2 : !running_mean.defined() || !running_variance.defined()) return false;
+  at::Tensor output =
+      BatchNorm::apply(input, weight, bias, running_mean, running_variance, of_batch, momentum, epsilon);
   stack.clear();
   stack.emplace_back(std::move(output));
   return true;

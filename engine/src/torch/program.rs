@@ -10,8 +10,8 @@ use super::bridge::{all_borrowed, all_owned, ffi};
 pub enum Mode {
     /// As recorded.
     Evaluate,
-    /// The flags `training`, `train` and `use_input_stats` that were recorded false are true, those of norms where batch statistics are
-    /// asked for: dropout drops.
+    /// Dropout drops: the flags `training` and `train` that were recorded false are true. Those of norms that keep running statistics
+    /// (`training`, `use_input_stats`) are so where batch statistics are asked for.
     Train(Training),
 }
 

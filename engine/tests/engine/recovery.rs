@@ -5,10 +5,11 @@ use std::cell::OnceCell;
 use secateur_core::configuration::Candidate;
 use secateur_core::cost::CostModel;
 use secateur_core::dataset::Dataset;
+use secateur_core::graph::ParameterKind;
 use secateur_core::group::Grouping;
 use secateur_core::method::propose;
 use secateur_core::number::Positive;
-use secateur_core::spec::{FineTune, JobSpec};
+use secateur_core::spec::{BatchNorm, FineTune, JobSpec};
 use secateur_core::surgery::{self, Cut, Hint};
 use secateur_core::wire::Device;
 use secateur_engine::data::{Data, Split, SplitName};
@@ -200,6 +201,18 @@ fn fine_tuning_trains_parameters_and_statistics_and_nothing_else() {
         assert_eq!(before.equal(after), is_counter, "{}", parameter.name);
     }
     assert!(Tensor::from_slice(&[1.0_f32]).set_requires_grad(true).sum(tch::Kind::Float).requires_grad());
+}
+
+#[test]
+fn with_frozen_batch_norm_fine_tuning_trains_parameters_alone() {
+    let cutting = cut_example("vgg-digits.pt");
+    let settings = FineTune { epochs: 1, lr: Some(0.02), batch_norm: BatchNorm::Frozen, ..FineTune::default() };
+    let tuned = tune(&cutting, &settings).unwrap();
+    assert_eq!(tuned.best_epoch, 1);
+    let start = cutting.pruned();
+    for ((parameter, before), after) in cutting.cut.graph.parameters().iter().zip(start.weights()).zip(&tuned.weights) {
+        assert_eq!(before.equal(after), parameter.kind == ParameterKind::Buffer, "{}", parameter.name);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use secateur_core::spec::BatchNorm;
 use secateur_core::stage::encoder::EncoderWork;
 use secateur_core::stage::import::{GRAPH, WEIGHTS};
 use secateur_core::stage::light_tune::LightTuneWork;
@@ -71,17 +72,21 @@ fn interrupted(job: &Job, work: &Work) -> (TaskResult, TaskResult) {
 
 #[test]
 fn tuning_ends_with_the_same_weights_and_the_same_history() {
-    let job = job_after(Stage::LightTune);
+    let mut job = job_after(Stage::LightTune);
     let TaskResult::LightTune(light) = &job.finished.last().unwrap().result else { panic!("it is the light tune") };
     let work = Work::Tune(TuneWork { candidate: light.rated[0].candidate });
-    let (TaskResult::Tune(whole), TaskResult::Tune(mut resumed)) = interrupted(&job, &work) else {
-        panic!("both are tuned")
-    };
-    assert_eq!(resumed.epochs.len(), 3);
-    for (resumed, whole) in resumed.epochs.iter_mut().zip(&whole.epochs) {
-        resumed.seconds = whole.seconds;
+    for batch_norm in [BatchNorm::Train, BatchNorm::Frozen] {
+        job.spec.fine_tune.as_mut().unwrap().batch_norm = batch_norm;
+        let (TaskResult::Tune(whole), TaskResult::Tune(mut resumed)) = interrupted(&job, &work) else {
+            panic!("both are tuned")
+        };
+        assert_eq!(resumed.epochs.len(), 3);
+        for (resumed, whole) in resumed.epochs.iter_mut().zip(&whole.epochs) {
+            resumed.seconds = whole.seconds;
+        }
+        assert_eq!(resumed, whole);
+        std::fs::remove_file(job.path(CHECKPOINT)).unwrap();
     }
-    assert_eq!(resumed, whole);
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub struct Standing {
 /// jobs those of the highest priority; of these the one with the fewest running tasks, and of several the one whose tasks ran for the
 /// smallest part of the time since it was submitted; then the older job, and the task of the lower index. Where more than 256 jobs are
 /// alike before that part is looked at, the older ones are looked at.
+///
+/// PostgreSQL runs a lateral subquery for one row of `turn` after the other, in their order, so the first job that has a free task ends it.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     worker: &str,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills a working server over and over, and looks whether anything was lost.
 
-    python3 scripts/crash_test.py SECATEUR [--kills 500] [--seed 0] [--between 0.05 0.3] [--folder FOLDER]
+    python3 scripts/crash_test.py SECATEUR [--kills 500] [--seed 0] [--between 0.05 0.3] [--folder FOLDER] [--disk MIB]
 
 SECATEUR is the binary, with secateur-engine beside it. A server with its own PostgreSQL and one more worker, which reaches the database
 through a relay of this script, run jobs on an example network with real engines. First one job runs undisturbed. Then, again and again after
@@ -12,6 +12,8 @@ a random part of the time that it took, between the two numbers of --between, on
     server    the server is killed, with its own worker in it, and started again at once
     postgres  the database's process is killed; the server starts it again
     network   the relay cuts all connections of the other worker and takes none for some seconds
+    disk      the disk with the data folder is filled to its last byte for some seconds; with --disk only, which mounts a file system of so
+              many MiB in memory for the data folder and needs root
 
 All kills are SIGKILL. A task that is lost ten times in a row before it leaves a checkpoint fails its job on purpose, so kills that come faster
 than tasks can work show nothing. Each job must succeed with the bytes of `model.pt` and `config.json` that the undisturbed one has. In the end
@@ -65,6 +67,8 @@ def main() -> int:
     world = World(arguments.binary.resolve(), folder)
     kills: Counter[str] = Counter()
     try:
+        if arguments.disk:
+            world.mount_disk(arguments.disk)
         world.start()
         expected = world.run_job()
         print(f"undisturbed: {expected['seconds']:.0f} s, model.pt {expected['model.pt'][:12]}", flush=True)
@@ -88,6 +92,7 @@ def main() -> int:
         world.stop()
         return 1
     world.stop()
+    world.unmount_disk()
     shutil.rmtree(folder)
     print(f"{kills.total()} kills and cuts, {jobs} jobs, nothing lost")
     return 0
@@ -100,6 +105,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--between", type=float, nargs=2, default=(0.05, 0.3))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--disk", type=int, metavar="MIB")
     return parser.parse_args()
 
 
@@ -170,6 +176,31 @@ class World:
         self.server: subprocess.Popen[bytes] | None = None
         self.worker: subprocess.Popen[bytes] | None = None
         self.relay: Relay | None = None
+        self.has_disk = False
+
+    def mount_disk(self, mib: int) -> None:
+        """Gives the data folder a file system of its own, which can be filled without harm to others."""
+        self.data.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "secateur-crash", self.data], check=True)
+        self.has_disk = True
+
+    def unmount_disk(self) -> None:
+        if self.has_disk:
+            subprocess.run(["umount", self.data], check=True)
+
+    def fill_disk(self, seconds: float) -> None:
+        """Leaves no byte free for so long."""
+        filler = self.data / "filler"
+        with filler.open("wb") as file:
+            size, step = 0, 1 << 30
+            while step >= 4096:
+                try:
+                    os.posix_fallocate(file.fileno(), size, step)
+                    size += step
+                except OSError:
+                    step //= 2
+            time.sleep(seconds)
+        filler.unlink()
 
     def start(self) -> None:
         self.start_server()
@@ -202,7 +233,8 @@ class World:
 
         def disturb() -> None:
             while not over.wait(chance.uniform(*between)):
-                kind = chance.choice(["engine", "engine", "worker", "server", "postgres", "network"])
+                kinds = ["engine", "engine", "worker", "server", "postgres", "network"]
+                kind = chance.choice(kinds + ["disk"] * self.has_disk)
                 if self.hurt(kind, chance):
                     kills[kind] += 1
 
@@ -234,6 +266,9 @@ class World:
                 except (OSError, IndexError, ValueError):
                     return False
                 return kill(pid)
+            case "disk":
+                self.fill_disk(chance.uniform(0.2, 3.0))
+                return True
             case _:
                 assert self.relay
                 self.relay.cut(chance.uniform(0.2, 3.0))
@@ -300,8 +335,8 @@ class World:
                     data = answer.read()
                     return (json.loads(data) if data else None) if parse else data
             except urllib.error.HTTPError as error:
-                # A conflict is what a repeated deletion meets, or one that comes too early.
-                if error.code not in (404, 409, 429, 500, 503) or (error.code == 404 and method == "GET"):
+                # A conflict is what a repeated deletion meets, or one that comes too early; 507 says that the disk is full.
+                if error.code not in (404, 409, 429, 500, 503, 507) or (error.code == 404 and method == "GET"):
                     raise Lost(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
                 if error.code == 404:
                     return None

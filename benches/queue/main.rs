@@ -21,7 +21,7 @@ use secateur::blob::BlobKey;
 use secateur::database::Database;
 use secateur::digest::Sha256;
 use secateur::id::{JobId, ModelId};
-use secateur::queue::{Capacity, ClaimedTask, Finished, ForLaterJobs, NewSubmission, Queue, Share};
+use secateur::queue::{Capacity, ClaimedTask, Finished, ForLaterJobs, NewSubmission, Queue, Report, Share};
 use secateur::quota::Quotas;
 use secateur::table::artifact::Output;
 use secateur::table::job::Filter;
@@ -149,7 +149,9 @@ async fn work(queue: Queue, number: usize, left: Arc<AtomicUsize>) -> Result<(Ve
         };
         claims.push(started.elapsed());
         let progress = Progress { done: 1, total: 2, unit: "steps".to_owned(), rate: None, note: None };
-        queue.heartbeat(&task.lease, task.stage, task.plan.index, Some(&progress)).await?;
+        queue
+            .heartbeat(&task.lease, task.stage, task.plan.index, Some(Report { progress: &progress, readings: &[] }))
+            .await?;
         let finished = made_up(&task);
         let started = Instant::now();
         queue.finish(&task.lease, &finished).await?;
@@ -177,6 +179,7 @@ fn made_up(task: &ClaimedTask) -> Finished {
         computed: Computed { result, device: "cpu".to_owned(), computing_s: Some(0.0) },
         summary: None,
         for_later_jobs: ForLaterJobs::default(),
+        readings: Vec::new(),
         log: "worked\n".to_owned(),
     }
 }

@@ -164,7 +164,7 @@ fn run(study: &Study) -> Result<(), Error> {
             before.push((format!("divergence, {} steps", repair.steps()), -on_val.divergence(&repaired)?));
         }
         let graph = cut.graph().clone();
-        let tuned = fine_tune(&session, Start { graph: &graph, weights: fitted.weights(), hints: &[] })?;
+        let tuned = fine_tune(&session, Start { graph: &graph, weights: fitted.weights(), hints: &[], candidate: 0 })?;
         let tuned = Network::new(graph, tuned.weights)?;
         let row = Row { origin, before, accuracy: subject.held_out(&tuned)?, divergence: on_val.divergence(&tuned)? };
         println!("{origin}: accuracy {:.4}, divergence {:.4}", row.accuracy, row.divergence);

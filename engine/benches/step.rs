@@ -61,6 +61,7 @@ fn run(model: &Path, data: &Path, settings: &str, (threads, device): (usize, wir
         answers: OnceCell::new(),
         checkpoints: None,
     };
-    let tuned = fine_tune(&session, Start { graph: original.graph(), weights: original.weights(), hints: &[] })?;
+    let tuned =
+        fine_tune(&session, Start { graph: original.graph(), weights: original.weights(), hints: &[], candidate: 0 })?;
     Ok(tuned.epochs.iter().map(|epoch| epoch.seconds).collect())
 }

@@ -16,6 +16,7 @@ mod outputs;
 mod probe;
 mod process;
 mod scratch;
+mod told;
 
 pub use about::{About, about};
 pub use account::{Account, Accounts};
@@ -27,3 +28,4 @@ pub use outputs::{check_outputs, forget_output, take_output};
 pub use probe::{ProbeError, probe};
 pub use process::{Finished, Run, run};
 pub use scratch::Scratch;
+pub use told::Told;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use secateur_core::plain_text;
-use secateur_core::wire::{self, EngineMessage, MAX_FRAME, Outcome, Progress, TaskRequest, write_frame};
+use secateur_core::wire::{self, EngineMessage, MAX_FRAME, Outcome, TaskRequest, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::OutOfMemory;
 use super::log::BoundedLog;
 use super::memory::{self, KernelKills};
-use super::{Account, EngineBinary, Exit};
+use super::{Account, EngineBinary, Exit, Told};
 
 /// How long an engine that has sent its outcome may take to exit.
 const TIME_TO_EXIT: Duration = Duration::from_secs(10);
@@ -39,8 +39,8 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     pub request: &'a TaskRequest,
     pub timeout: Duration,
-    /// Set to the latest progress.
-    pub progress: &'a watch::Sender<Option<Progress>>,
+    /// Grows with what the engine tells.
+    pub told: &'a watch::Sender<Told>,
     /// Hears the names of the checkpoints that the engine has written; the files are the receiver's.
     pub checkpoints: &'a mpsc::UnboundedSender<String>,
     /// Ends the run with [`Exit::Stopped`].
@@ -234,9 +234,8 @@ fn ran_out_of_memory(kills: KernelKills, log: &BoundedLog) -> OutOfMemory {
 async fn converse(stdout: &mut ChildStdout, lines: &tokio::sync::mpsc::Sender<Vec<u8>>, run: &Run<'_>) -> Option<Exit> {
     loop {
         match read_frame(stdout).await {
-            Ok(Some(EngineMessage::Progress(latest))) => {
-                run.progress.send_replace(Some(latest.presentable()));
-            }
+            Ok(Some(EngineMessage::Progress(progress))) => run.told.send_modify(|told| told.hear_progress(progress)),
+            Ok(Some(EngineMessage::Reading(reading))) => run.told.send_modify(|told| told.hear_reading(reading)),
             Ok(Some(EngineMessage::Log { message })) => {
                 let line = plain_text::line_within(message.trim_end(), LONGEST_LINE);
                 let _ = lines.send(format!("{line}\n").into_bytes()).await;

@@ -2,6 +2,7 @@
 
 use secateur_core::recovery::DecidedBy;
 use secateur_core::stage::Stage;
+use secateur_core::wire::Reading;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -40,11 +41,17 @@ pub enum Event {
         rate: Option<f64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// What the task measured since its last event. After an attempt that was lost, a step may come twice.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        readings: Vec<Reading>,
     },
     TaskFinished {
         stage: Stage,
         index: usize,
         seconds: f64,
+        /// What the task measured since its last event of progress.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        readings: Vec<Reading>,
     },
     /// A task was lost or crashed and will run again.
     TaskRetried {

@@ -151,14 +151,14 @@ async fn run_task(
         // A job that is stopped here leaves nothing from which it could go on.
         checkpoint_interval_s: None,
     };
-    let (progress, mut latest) = watch::channel(None);
+    let (told, mut latest) = watch::channel(engine::Told::default());
     let (checkpoints, _) = mpsc::unbounded_channel();
     let run = engine::run(engine::Run {
         engine: &options.engine,
         folder: &folder,
         request: &request,
         timeout: Duration::MAX,
-        progress: &progress,
+        told: &told,
         checkpoints: &checkpoints,
         stop: &options.stop,
     });
@@ -167,7 +167,7 @@ async fn run_task(
         tokio::select! {
             ended = &mut run => break ended,
             Ok(()) = latest.changed() => {
-                if let Some(progress) = latest.borrow_and_update().as_ref() {
+                if let Some(progress) = &latest.borrow_and_update().progress {
                     observer.progress(stage, task.index, progress);
                 }
             }

@@ -7,7 +7,7 @@
 
 use secateur_core::inspection::ModelSummary;
 use secateur_core::stage::Stage;
-use secateur_core::wire::Computed;
+use secateur_core::wire::{Computed, Reading};
 
 use super::advance::{Last, advance, succeed, update_best};
 use super::{ForLaterJobs, LONGEST_LOG, Queue, Written, account, events, lock_for, measurements, prepared};
@@ -30,6 +30,8 @@ pub struct Finished {
     pub summary: Option<ModelSummary>,
     /// The arrays of the stage `prepare`.
     pub for_later_jobs: ForLaterJobs,
+    /// What it measured and no heartbeat has told.
+    pub readings: Vec<Reading>,
     pub log: String,
 }
 
@@ -65,7 +67,8 @@ pub async fn finish_in(
     if let Some(summary) = &finished.summary {
         model::set_summary(&mut **transaction, job.model_id, summary).await?;
     }
-    let event = Event::TaskFinished { stage: finished.stage, index: finished.index, seconds };
+    let Finished { stage, index, .. } = *finished;
+    let event = Event::TaskFinished { stage, index, seconds, readings: finished.readings.clone() };
     events::append(transaction, job.id, &event).await?;
 
     let id = job.id;

@@ -47,6 +47,7 @@ pub use claim::{ClaimedTask, InputBlob};
 pub use delete::{Deletion, Reason};
 pub use fail::{Failure, MAX_CRASHES, MAX_FAILURES, MAX_LOSSES};
 pub use finish::{Finished, finish_in};
+pub use heartbeat::{Beat, Report};
 pub use judge::Judging;
 pub use pause::Pausing;
 pub use prepared::{ForLaterJobs, fingerprint};

@@ -9,7 +9,7 @@ use secateur_core::spec::{JobSpec, RequiredDevice};
 use secateur_core::stage::graph::SUMMARY;
 use secateur_core::stage::import::DATASET;
 use secateur_core::stage::{Stage, TaskResult};
-use secateur_core::wire::{Computed, Device, PROTOCOL, Progress, TaskRequest};
+use secateur_core::wire::{Computed, Device, PROTOCOL, TaskRequest};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tracing::{Instrument, info_span};
 use super::{Worker, checkpoints, heartbeats, prepared};
 use crate::blob::{BlobError, BlobKey, Loan};
 use crate::digest::Sha256;
-use crate::engine::{self, Exit, Retry, Scratch, check_outputs};
+use crate::engine::{self, Exit, Retry, Scratch, Told, check_outputs};
 use crate::job::JobError;
 use crate::queue::{ClaimedTask, Failure, Finished, Written};
 use crate::report_page::{self, REPORT_PAGE};
@@ -49,14 +49,14 @@ pub(super) enum End {
 /// Runs the task beside its heartbeats, until it ends or is not wanted any more; says also which checkpoint its row holds.
 pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &CancellationToken) -> (End, Option<BlobKey>) {
     let stop = CancellationToken::new();
-    let (progress, latest) = watch::channel(None);
+    let told = watch::Sender::new(Told::default());
     let mut checkpoint = task.checkpoint.clone();
-    let work = work(worker, task, &progress, &mut checkpoint, &stop);
+    let work = work(worker, task, &told, &mut checkpoint, &stop);
     let end = {
         tokio::pin!(work);
         tokio::select! {
             end = &mut work => end,
-            refused = heartbeats::keep_lease(worker, task, latest) => {
+            refused = heartbeats::keep_lease(worker, task, &told) => {
                 tracing::info!(?refused, "stopping the task");
                 stop.cancel();
                 match (refused, work.await) {
@@ -82,7 +82,7 @@ pub(super) async fn run(worker: &Worker, task: &ClaimedTask, shutdown: &Cancella
 async fn work(
     worker: &Worker,
     task: &ClaimedTask,
-    progress: &watch::Sender<Option<Progress>>,
+    told: &watch::Sender<Told>,
     checkpoint: &mut Option<BlobKey>,
     stop: &CancellationToken,
 ) -> End {
@@ -124,7 +124,7 @@ async fn work(
                 Stage::Inspect => worker.options.task_timeout.min(LONGEST_INSPECTION),
                 _ => worker.options.task_timeout,
             },
-            progress,
+            told,
             checkpoints: &announce,
             stop,
         })
@@ -195,6 +195,7 @@ async fn work(
             outputs,
             summary,
             for_later_jobs,
+            readings: told.borrow().readings.clone(),
             log: ended.log,
         })),
     }

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -23,6 +24,12 @@ use super::{PATIENCE, example};
 /// A name that, to the browser, is on this machine, and that is no name of ours.
 pub(crate) const EVIL: &str = "evil.test";
 
+/// It takes a second or two where nothing else runs.
+const TIME_TO_START: Duration = Duration::from_secs(30);
+const STARTS: usize = 3;
+/// What it says, in its profile.
+const LOG: &str = "secateur-test.log";
+
 /// Chromium with one page open; dropping it ends it and all its processes.
 pub(crate) struct Chromium {
     child: Child,
@@ -34,6 +41,7 @@ impl Chromium {
     /// When there is no Chromium: `scripts/setup-chromium.sh` installs one.
     pub(crate) fn open(url: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(profile.path().join(LOG)).unwrap();
         let mut command = Command::new(binary());
         command
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"])
@@ -48,18 +56,41 @@ impl Chromium {
             .env("HOME", profile.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .process_group(0);
         Self { child: command.spawn().expect("chromium starts"), profile }
     }
 }
 
 impl Chromium {
-    /// The browser with an empty tab that a test drives.
+    /// The browser with an empty tab that a test drives. A browser that hangs at its start is not what is tested: it is started again.
     pub(crate) async fn with_tab() -> (Self, Tab) {
-        let chromium = Self::open("about:blank");
-        let tab = Tab::open(chromium.profile.path()).await;
-        (chromium, tab)
+        for _ in 0..STARTS {
+            let mut chromium = Self::open("about:blank");
+            if let Some(port) = chromium.port().await {
+                return (chromium, Tab::open(port).await);
+            }
+            eprintln!("chromium ({:?}) told no port; it says:\n{}", chromium.child.try_wait(), chromium.says());
+        }
+        panic!("chromium did not start {STARTS} times");
+    }
+
+    /// Where it is driven; `None` when it does not tell that in time.
+    async fn port(&mut self) -> Option<u16> {
+        let file = self.profile.path().join("DevToolsActivePort");
+        let started = Instant::now();
+        while started.elapsed() < TIME_TO_START {
+            let told = std::fs::read_to_string(&file).ok();
+            if let Some(port) = told.and_then(|text| text.lines().next()?.parse().ok()) {
+                return Some(port);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    fn says(&self) -> String {
+        std::fs::read_to_string(self.profile.path().join(LOG)).unwrap_or_default()
     }
 }
 

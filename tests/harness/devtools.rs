@@ -1,6 +1,5 @@
 //! A page of the browser as a test drives it: through the DevTools protocol, over the web socket that the browser opens for that.
 
-use std::path::Path;
 use std::time::Instant;
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{PATIENCE, eventually};
+use super::PATIENCE;
 
 /// One tab.
 pub(crate) struct Tab {
@@ -22,14 +21,8 @@ pub(crate) struct Tab {
 }
 
 impl Tab {
-    /// Opens an empty tab of the browser whose profile is in this folder.
-    pub(super) async fn open(profile: &Path) -> Self {
-        let file = profile.join("DevToolsActivePort");
-        let port = eventually("the browser tells its port", async || {
-            let text = std::fs::read_to_string(&file).ok()?;
-            text.lines().next()?.parse::<u16>().ok()
-        })
-        .await;
+    /// Opens an empty tab of the browser that is driven at this port.
+    pub(super) async fn open(port: u16) -> Self {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let tab: Value = serde_json::from_str(
             &client

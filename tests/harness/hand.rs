@@ -119,7 +119,16 @@ impl Hand {
         }
         let log = format!("worked on {} {index}\n", task.stage.as_str());
         let computed = Computed { result, device: "cpu".to_owned(), computing_s: Some(0.25) };
-        Finished { stage: task.stage, index, computed, outputs, summary: None, for_later_jobs, log }
+        Finished {
+            stage: task.stage,
+            index,
+            computed,
+            outputs,
+            summary: None,
+            for_later_jobs,
+            readings: Vec::new(),
+            log,
+        }
     }
 
     /// Stores samples for this and for later jobs.

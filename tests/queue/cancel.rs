@@ -16,7 +16,7 @@ async fn a_queued_task_dies_at_once_and_a_running_one_is_told_at_its_heartbeat()
     let job = client.post(&format!("/v1/jobs/{id}/cancel")).await.expect(StatusCode::OK);
     assert_eq!(job["status"], "cancelled");
     assert!(hand.try_claim().await.is_none(), "the other screen task is not queued any more");
-    let beat = hand.queue.heartbeat(&running.lease, running.stage, 0, None).await.unwrap();
+    let beat = hand.queue.heartbeat(&running.lease, running.stage, 0, None).await.unwrap().written;
     assert_eq!(beat, Written::Cancelled);
 }
 

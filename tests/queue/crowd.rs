@@ -26,7 +26,8 @@ async fn every_job_ends_and_no_transaction_collides() {
             tokio::spawn(async move {
                 // Any collision is an error, and an error fails the test.
                 while let Some(task) = hand.try_claim().await {
-                    let beat = hand.queue.heartbeat(&task.lease, task.stage, task.plan.index, None).await.unwrap();
+                    let beat =
+                        hand.queue.heartbeat(&task.lease, task.stage, task.plan.index, None).await.unwrap().written;
                     if beat == Written::Accepted {
                         let written = hand.finish(&task).await;
                         assert_ne!(written, Written::LeaseLost);

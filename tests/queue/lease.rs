@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use secateur::blob::BlobKey;
 use secateur::job::JobError;
-use secateur::queue::{ClaimedTask, Failure, MAX_LOSSES, Written};
+use secateur::queue::{ClaimedTask, Failure, MAX_LOSSES, Report, Written};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::stage::Stage;
-use secateur_core::wire::Progress;
+use secateur_core::wire::{Progress, Reading};
+use serde_json::json;
 
 use crate::harness::{Hand, TestServer, eventually};
 
 const SHORT: Duration = Duration::from_millis(1);
 
 async fn heartbeat(hand: &Hand, task: &ClaimedTask) -> Written {
-    hand.queue.heartbeat(&task.lease, task.stage, task.plan.index, None).await.unwrap()
+    hand.queue.heartbeat(&task.lease, task.stage, task.plan.index, None).await.unwrap().written
 }
 
 async fn reap(hand: &Hand) {
@@ -155,8 +156,9 @@ async fn progress_of_a_heartbeat_shows_in_the_job_and_its_events() {
         rate: Some(1.5),
         note: Some("a NUL \0 in it".to_owned()),
     };
-    let beat = hand.queue.heartbeat(&task.lease, task.stage, 0, Some(&progress)).await.unwrap();
-    assert_eq!(beat, Written::Accepted);
+    let report = Report { progress: &progress, readings: &[] };
+    let beat = hand.queue.heartbeat(&task.lease, task.stage, 0, Some(report)).await.unwrap();
+    assert!(beat.written == Written::Accepted && beat.is_told, "{beat:?}");
     let job = client.get(&format!("/v1/jobs/{id}")).await.expect(200.try_into().unwrap());
     let import = &job["progress"]["import"];
     assert_eq!((&import["done"], &import["total"], &import["eta_s"]), (&3.into(), &12.into(), &6.0.into()));
@@ -173,14 +175,25 @@ async fn a_job_has_at_most_two_events_of_progress_a_second_and_its_tasks_every_f
     let id = client.submit().await;
     let hand = Hand::of(&server);
     let task = hand.claim().await;
-    let progress = |done| Progress { done, total: 12, unit: "steps".to_owned(), rate: None, note: None };
+    let reading = |step| Reading {
+        unit: "epoch".to_owned(),
+        step,
+        candidate: None,
+        figures: [("training_loss".to_owned(), 0.5)].into(),
+    };
+    let report = async |done| {
+        let progress = Progress { done, total: 12, unit: "steps".to_owned(), rate: None, note: None };
+        let report = Report { progress: &progress, readings: &[reading(done)] };
+        hand.queue.heartbeat(&task.lease, task.stage, 0, Some(report)).await.unwrap()
+    };
     for done in [1, 2] {
         // The second comes within the half second, unless the machine stops for so long: then its event is due.
         sqlx::query("update job set progress_at = clock_timestamp() + interval '1 hour' where progress_at is not null")
             .execute(server.pool())
             .await
             .unwrap();
-        hand.queue.heartbeat(&task.lease, task.stage, 0, Some(&progress(done))).await.unwrap();
+        let beat = report(done).await;
+        assert_eq!(beat.is_told, done == 1);
     }
     let of_progress = |events: &serde_json::Value| -> Vec<u64> {
         let items = events["items"].as_array().unwrap().iter();
@@ -195,7 +208,14 @@ async fn a_job_has_at_most_two_events_of_progress_a_second_and_its_tasks_every_f
         .execute(server.pool())
         .await
         .unwrap();
-    hand.queue.heartbeat(&task.lease, task.stage, 0, Some(&progress(3))).await.unwrap();
+    assert!(report(3).await.is_told);
+    let mut finished = hand.bring(&task).await;
+    finished.readings = vec![reading(4)];
+    assert_eq!(hand.queue.finish(&task.lease, &finished).await.unwrap(), Written::Accepted);
     let events = client.get(&format!("{path}/events")).await.expect(200.try_into().unwrap());
     assert_eq!(of_progress(&events), [1, 3]);
+    let items = events["items"].as_array().unwrap();
+    let readings = items.iter().flat_map(|event| event["data"]["readings"].as_array().into_iter().flatten());
+    let read = |step: u64| json!({"unit": "epoch", "step": step, "figures": {"training_loss": 0.5}});
+    assert_eq!(readings.cloned().collect::<Vec<_>>(), [read(1), read(3), read(4)]);
 }

@@ -44,7 +44,7 @@ async fn a_running_task_of_a_job_that_is_paused_is_given_back_and_goes_on_later(
     let server = TestServer::start().await;
     let client = server.client();
     let (id, hand, task) = paused_in_graph(&server).await;
-    let beat = hand.queue.heartbeat(&task.lease, task.stage, 0, None).await.unwrap();
+    let beat = hand.queue.heartbeat(&task.lease, task.stage, 0, None).await.unwrap().written;
     assert_eq!(beat, Written::Paused);
     assert_eq!(hand.queue.give_back(&task.lease, "").await.unwrap(), Written::Accepted);
     assert!(hand.try_claim().await.is_none(), "what is given back is held");

@@ -1,5 +1,7 @@
 //! Engine to worker: how far the task is, and how it ended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,12 +12,18 @@ use crate::stage::TaskResult;
 /// Characters of the texts of a [`Progress`].
 const LONGEST_NOTE: usize = 300;
 
+/// Characters of a name in a [`Reading`], and how many figures it has at most.
+const LONGEST_NAME: usize = 60;
+const MOST_FIGURES: usize = 8;
+
 /// Engine to worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EngineMessage {
     /// How far the task is.
     Progress(Progress),
+    /// What was measured after a step; none is left out, however fast they follow each other.
+    Reading(Reading),
     /// A line for the job's `log.txt`.
     Log {
         /// The line, without a line break.
@@ -53,6 +61,32 @@ impl Progress {
     pub fn presentable(self) -> Self {
         let short = |text: String| plain_text::line_within(&text, LONGEST_NOTE);
         Self { unit: short(self.unit), note: self.note.map(short), ..self }
+    }
+}
+
+/// What a task measured after one of its steps: the losses of an epoch, the accuracy of a candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reading {
+    /// What the steps are: `epoch`, `candidate`.
+    pub unit: String,
+    /// Number of the step: epochs count from 1, a candidate has its number in the job.
+    pub step: u64,
+    /// The network that the step was for, where a task has steps of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<usize>,
+    /// The figures by name, such as `training_loss` and `validation_accuracy` (0 to 1).
+    pub figures: BTreeMap<String, f64>,
+}
+
+impl Reading {
+    /// Fit to be kept and shown, as [`Progress::presentable`]: names are bounded in number and length, and what is no finite number is
+    /// left out, since JSON has no way to write it.
+    #[must_use]
+    pub fn presentable(self) -> Self {
+        let short = |text: &str| plain_text::line_within(text, LONGEST_NAME);
+        let figures = self.figures.iter().filter(|(_, figure)| figure.is_finite()).take(MOST_FIGURES);
+        let figures = figures.map(|(name, &figure)| (short(name), figure)).collect();
+        Self { unit: short(&self.unit), figures, ..self }
     }
 }
 

@@ -8,7 +8,7 @@ mod message;
 mod request;
 
 pub use frame::{MAX_FRAME, read_frame, write_frame};
-pub use message::{Computed, EngineMessage, Outcome, Progress};
+pub use message::{Computed, EngineMessage, Outcome, Progress, Reading};
 pub use request::{Device, TaskRequest};
 
 /// Version of this protocol; an engine refuses every other.

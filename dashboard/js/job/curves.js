@@ -14,6 +14,8 @@ const RATES = ['search', 'sensitivity', 'screen', 'tune'];
 /** What is in the chart of candidates already. */
 const LEFT_OUT = ['screen'];
 const MOST_SERIES = 5;
+/** By which `task 10` comes after `task 9`. */
+const NATURAL = new Intl.Collator('en', { numeric: true });
 /** Points are marked while they are few. */
 const MARKED = 30;
 
@@ -46,7 +48,7 @@ export function curves(story, pointed, point) {
  * @param {(x: number | null) => void} point
  */
 function chart(figure, pointed, point) {
-    const series = [...figure.series].sort(([a], [b]) => a - b).slice(0, MOST_SERIES);
+    const series = [...figure.series].sort(([a], [b]) => NATURAL.compare(a, b)).slice(0, MOST_SERIES);
     const points = series.flatMap(([, points]) => points);
     const xs = scale(
         points.map(({ x }) => x),
@@ -103,22 +105,21 @@ function chart(figure, pointed, point) {
             </g>`,
             )}`}
         </svg>
-        ${series.length > 1 ? legend(series.map(([task]) => task)) : null}
+        ${series.length > 1 ? legend(series.map(([name]) => name)) : null}
     </figure>`;
 }
 
-/** @param {number[]} tasks */
-function legend(tasks) {
+/** @param {string[]} names */
+function legend(names) {
     return html`<ul class="legend">
-        ${tasks.map(
-            (task, place) =>
-                html`<li><span class="swatch series-${place + 1}" aria-hidden="true"></span>task ${task}</li>`,
+        ${names.map(
+            (name, place) => html`<li><span class="swatch series-${place + 1}" aria-hidden="true"></span>${name}</li>`,
         )}
     </ul>`;
 }
 
 /**
- * @param {[number, Point[]][]} series
+ * @param {[string, Point[]][]} series
  * @param {number} x
  */
 function valuesAt(series, x) {

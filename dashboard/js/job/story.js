@@ -1,10 +1,13 @@
-// What the events of a job tell: its stages with their times, and the figures that its tasks named on the way.
+// What the events of a job tell: its stages with their times, and what its tasks measured on the way.
+
+import { words } from '../text.js';
 
 /** @import { JobEvent } from '../types.js' */
 
 /**
  * @typedef {{ x: number, y: number }} Point
- * @typedef {{ stage: string, name: string, unit: string, x: string, series: Map<number, Point[]> }} Figure
+ * @typedef {{ stage: string, name: string, unit: string, x: string, series: Map<string, Point[]> }} Figure
+ * @typedef {{ unit: string, step: number, candidate?: number, figures: Record<string, number> }} Reading
  * @typedef {{ name: string, began: string, ended: string | null, tasks: number, finished: number, retried: string[], reused: number, saved: number }} StageTold
  */
 
@@ -31,6 +34,7 @@ export class Story {
         if (type === 'task_finished') this.#finish(data.stage, at);
         if (type === 'task_retried') this.#find(data.stage)?.retried.push(data.reason);
         if (type === 'progress') this.#measure(data, at);
+        if (data.readings) this.#read(data.stage, data.index, data.readings);
         if (type === 'succeeded' || type === 'failed' || type === 'cancelled') {
             this.ended = at;
             const now = this.stages.at(-1);
@@ -88,39 +92,46 @@ export class Story {
      * @param {string} at
      */
     #measure(data, at) {
-        const { stage, index, done, unit, note, rate } = data;
-        if (note) {
-            const { x, axis, figures } = readNote(note);
-            // The note of a task that goes on unchanged is sent again with the next step.
-            for (const [name, value] of figures)
-                this.#add(stage, index, name, '', axis ?? unit, { x: x ?? done, y: value });
-        }
+        const { stage, index, unit, rate } = data;
         const began = this.#find(stage)?.began;
         if (typeof rate === 'number' && began) {
             const x = Math.max(0, (Date.parse(at) - Date.parse(began)) / 1000);
-            this.#add(stage, index, `${unit} a second`, unit, 'seconds', { x, y: rate });
+            this.#add(stage, `task ${index}`, `${unit} a second`, unit, 'seconds', { x, y: rate });
         }
     }
 
     /**
      * @param {string} stage
-     * @param {number} task
+     * @param {number} index
+     * @param {Reading[]} readings
+     */
+    #read(stage, index, readings) {
+        for (const { unit, step, candidate, figures } of readings) {
+            const series = candidate === undefined ? `task ${index}` : `candidate ${candidate}`;
+            for (const [name, y] of Object.entries(figures))
+                this.#add(stage, series, words(name), '', unit, { x: step, y });
+        }
+    }
+
+    /**
+     * @param {string} stage
+     * @param {string} of
      * @param {string} name
      * @param {string} unit
      * @param {string} x
      * @param {Point} point
      */
-    #add(stage, task, name, unit, x, point) {
+    #add(stage, of, name, unit, x, point) {
         const key = `${stage} ${name}`;
         let figure = this.figures.get(key);
         if (!figure) {
             figure = { stage, name, unit, x, series: new Map() };
             this.figures.set(key, figure);
         }
-        let points = figure.series.get(task);
+        let points = figure.series.get(of);
         if (!points) {
             points = [];
-            figure.series.set(task, points);
+            figure.series.set(of, points);
         }
         const last = points.at(-1);
         // A task that is tried again begins anew.
@@ -128,22 +139,4 @@ export class Story {
         if (points.at(-1)?.x === point.x) points.pop();
         points.push(point);
     }
-}
-
-/**
- * Reads the figures of a note such as `epoch 3 of 20: validation accuracy 0.9944, training loss 0.1204`.
- *
- * @param {string} note
- * @returns {{ x: number | null, axis: string | null, figures: [string, number][] }}
- */
-export function readNote(note) {
-    const colon = note.indexOf(': ');
-    const place = /^(epoch|candidate|step) (\d+)\b/.exec(note);
-    /** @type {[string, number][]} */
-    const figures = [];
-    for (const part of note.slice(colon < 0 ? 0 : colon + 2).split(', ')) {
-        const match = /^(\D+?) (-?\d+(?:\.\d+)?(?:e-?\d+)?)(?: %)?$/.exec(part);
-        if (match) figures.push([match[1], Number(match[2])]);
-    }
-    return { x: place ? Number(place[2]) : null, axis: place ? `${place[1]}` : null, figures };
 }

@@ -71,7 +71,7 @@ pub struct EpochEnd {
     pub contrastive_accuracy: f64,
 }
 
-/// Trains on the space's levels; `epoch_done` is called after each epoch. After every epoch but the last the state is offered as a
+/// Trains on the space's levels; `epoch_done` is called for each epoch, also for those that a checkpoint has. After every epoch but the last the state is offered as a
 /// checkpoint, from which another process comes to the same encoder.
 pub fn train(
     layers: &LayerGraph,
@@ -99,6 +99,9 @@ pub fn train(
     {
         random.set_word_pos(resumed.random);
         (losses, contrastive_accuracies) = (resumed.losses, resumed.contrastive_accuracies);
+        for (epoch, (&loss, &contrastive_accuracy)) in (1..).zip(losses.iter().zip(&contrastive_accuracies)) {
+            epoch_done(EpochEnd { epoch, loss, contrastive_accuracy });
+        }
     }
     for epoch in losses.len() as u32 + 1..=settings.epochs {
         let mut order: Vec<usize> = (0..configs.len()).collect();

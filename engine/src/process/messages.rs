@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use secateur_core::wire::{EngineMessage, Outcome, Progress, write_frame};
+use secateur_core::wire::{EngineMessage, Outcome, Progress, Reading, write_frame};
 
 /// Progress is sent at most this often, except for the last of a count.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -82,10 +82,17 @@ impl Counter<'_> {
         self.total = self.total.max(total);
     }
 
-    /// A figure to show with the count from now on; sent at once.
+    /// A text to show with the count from now on; sent at once.
     pub fn note(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());
         self.send_now();
+    }
+
+    /// Tells what was measured, and shows it with the count from now on.
+    pub fn read(&mut self, reading: Reading) {
+        let note = note_of(&reading);
+        self.messages.send(&EngineMessage::Reading(reading));
+        self.note(note);
     }
 
     /// Back to nothing done, when the work starts over.
@@ -113,5 +120,25 @@ impl Counter<'_> {
             rate,
             note: self.note.clone(),
         }));
+    }
+}
+
+/// `candidate 7, epoch 3: training loss 0.1204, validation accuracy 0.9944`.
+fn note_of(reading: &Reading) -> String {
+    let figures = reading.figures.iter().map(|(name, figure)| format!("{} {figure:.4}", name.replace('_', " ")));
+    let candidate = reading.candidate.map(|candidate| format!("candidate {candidate}, ")).unwrap_or_default();
+    format!("{candidate}{} {}: {}", reading.unit, reading.step, figures.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_says_what_was_measured_in_words() {
+        let figures = [("validation_accuracy", 0.994_44), ("training_loss", 0.12)];
+        let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).into();
+        let reading = Reading { unit: "epoch".to_owned(), step: 3, candidate: Some(7), figures };
+        assert_eq!(note_of(&reading), "candidate 7, epoch 3: training loss 0.1200, validation accuracy 0.9944");
     }
 }

@@ -9,6 +9,7 @@ use secateur_core::search::ranking::regression::Sampled;
 use secateur_core::search::space::Space;
 use secateur_core::spec::EncoderObjective;
 use secateur_core::stage::encoder::{ENCODER, EncoderWork};
+use secateur_core::wire::Reading;
 use tch::{Device, Tensor};
 
 use super::task::Task;
@@ -57,10 +58,9 @@ fn by_contrast(
     let epochs = settings.epochs;
     let mut progress = task.messages.count(u64::from(epochs), "epochs");
     let trained = encoder::train(layers, space, settings, task.device, Some(&task.checkpoints), |end| {
-        progress.note(format!(
-            "epoch {} of {epochs}: loss {:.4}, held-out contrastive accuracy {:.3}",
-            end.epoch, end.loss, end.contrastive_accuracy
-        ));
+        let figures = [("training_loss", end.loss), ("held_out_contrastive_accuracy", end.contrastive_accuracy)];
+        let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).into();
+        progress.read(Reading { unit: "epoch".to_owned(), step: u64::from(end.epoch), candidate: None, figures });
         progress.reach(u64::from(end.epoch));
     })?;
     let contrastive_accuracy = trained.contrastive_accuracy();

@@ -39,10 +39,12 @@ pub(super) fn run(task: &Task, work: &LightTuneWork) -> Result<RungResult, Error
         answers: OnceCell::new(),
         checkpoints: None,
     };
-    let rated = climb(task, &original, (&ground, &validator), &work.candidates, &LIGHT_TUNE, |graph, start| {
-        let Tuned { weights, score, .. } = fine_tune(&session, Start { graph, weights: &start, hints: &[] })?;
-        Ok((weights, score))
-    })?;
+    let rated =
+        climb(task, &original, (&ground, &validator), &work.candidates, &LIGHT_TUNE, |candidate, graph, start| {
+            let start = Start { graph, weights: &start, hints: &[], candidate };
+            let Tuned { weights, score, .. } = fine_tune(&session, start)?;
+            Ok((weights, score))
+        })?;
     let steps = session.steps_of_an_epoch()? * u64::from(settings.epochs);
     Ok(RungResult { steps, rated })
 }

@@ -24,7 +24,7 @@ pub(super) fn run(task: &Task, work: &RepairWork) -> Result<RungResult, Error> {
     let repair = Repair::new(&original, &ground.outputs, &ground.train, task.fine_tune()?, steps, task.spec.seed)?;
     let validator = ground.validator(&original)?;
     let mut progress = task.messages.count(work.candidates.len() as u64, "candidates");
-    let rated = climb(task, &original, (&ground, &validator), &work.candidates, &REPAIR, |graph, start| {
+    let rated = climb(task, &original, (&ground, &validator), &work.candidates, &REPAIR, |_, graph, start| {
         let repaired = repair.network(Network::new(graph.clone(), start)?)?;
         let score = validator.score(&repaired)?;
         progress.advance();

@@ -29,7 +29,7 @@ pub(super) fn climb(
     ground: Measured,
     candidates: &[usize],
     rung: &Rung,
-    mut train: impl FnMut(&Graph, Vec<Tensor>) -> Result<(Vec<Tensor>, Score), Error>,
+    mut train: impl FnMut(usize, &Graph, Vec<Tensor>) -> Result<(Vec<Tensor>, Score), Error>,
 ) -> Result<Vec<Rated>, Error> {
     let mut done =
         task.checkpoints.resume(|(): (), saved| restore(task, original, candidates, rung, saved)).unwrap_or_default();
@@ -37,7 +37,7 @@ pub(super) fn climb(
         let proposed = task.candidate(index)?;
         let graph = candidate::cut(original.graph(), &proposed)?.graph;
         let start = candidate::weights_of(task, original, &proposed, Some(ground), rung.from)?;
-        let (weights, score) = train(&graph, start)?;
+        let (weights, score) = train(index, &graph, start)?;
         weights::save(&task.path(&(rung.to)(index)), &graph, &weights)?;
         done.push(Rated { candidate: index, score });
         if done.len() < candidates.len() {

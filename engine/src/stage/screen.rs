@@ -2,6 +2,7 @@
 
 use secateur_core::recovery::Screened;
 use secateur_core::stage::screen::{ScreenResult, ScreenWork, screened_weights};
+use secateur_core::wire::Reading;
 
 use super::candidate::{self, Ground, Measured, Repaired};
 use super::task::Task;
@@ -20,11 +21,11 @@ pub(super) fn run(task: &Task, work: &ScreenWork) -> Result<ScreenResult, Error>
     let mut screened = Vec::with_capacity(work.candidates.len());
     for &index in &work.candidates {
         let found = screen(task, &original, ground.as_ref().zip(validator.as_ref()), index)?;
-        if let Some(accuracy) = found.accuracy {
-            progress.note(format!("candidate {index}: validation accuracy {accuracy:.4}"));
-        } else if let Some(agreement) = found.metric {
-            let measure = validator.as_ref().map_or("", |validator| validator.measure().as_str());
-            progress.note(format!("candidate {index}: {measure} {agreement:.4}, compared with the original"));
+        if let Some(validator) = &validator
+            && let Some(value) = found.accuracy.or(found.metric)
+        {
+            let figures = [(format!("validation_{}", validator.measure().as_str()), value)].into();
+            progress.read(Reading { unit: "candidate".to_owned(), step: index as u64, candidate: None, figures });
         }
         screened.push(found);
         progress.advance();

@@ -45,8 +45,8 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
         answers: OnceCell::new(),
         checkpoints: Some(&task.checkpoints),
     };
-    let Tuned { weights, epochs, best_epoch, score } =
-        fine_tune(&session, Start { graph: &graph, weights: &start, hints: &hints })?;
+    let start = Start { graph: &graph, weights: &start, hints: &hints, candidate: work.candidate };
+    let Tuned { weights, epochs, best_epoch, score } = fine_tune(&session, start)?;
     weights::save(&task.path(&tuned_weights(work.candidate)), &graph, &weights)?;
 
     let tuned = Network::new(graph, weights)?;

@@ -21,10 +21,11 @@ use std::cell::OnceCell;
 use std::time::Instant;
 
 use secateur_core::graph::Graph;
-use secateur_core::recovery::{Epoch, Score};
+use secateur_core::recovery::{Epoch, Measure, Score};
 use secateur_core::rejection::{Code, Rejection};
 use secateur_core::spec::{FineTune, Objective};
 use secateur_core::surgery::Hint;
+use secateur_core::wire::Reading;
 use tch::{Kind, Tensor};
 
 use crate::data::{Augment, Labels, Split};
@@ -76,6 +77,8 @@ pub struct Start<'a> {
     pub weights: &'a [Tensor],
     /// Where it can be compared with the original besides its answers.
     pub hints: &'a [Hint],
+    /// Its number in the job, by which its epochs are told.
+    pub candidate: usize,
 }
 
 /// Fine-tunes a network.
@@ -102,6 +105,10 @@ pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
     });
     if let Some(standing) = &resumed {
         progress.resume((standing.epochs.len() * batches) as u64);
+        // Those of the last seconds before the end of the attempt that left the checkpoint may not have been passed on.
+        for epoch in &standing.epochs {
+            progress.read(reading(start.candidate, epoch, session.validator.measure()));
+        }
     }
     if session.settings.hints == 0.0 && session.learns_from_kept_answers() {
         session.kept_answers()?;
@@ -376,19 +383,7 @@ fn attempt(
         let seconds = started.elapsed().as_secs_f64();
         let Score { accuracy, metric, .. } = score;
         epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_metric: metric, seconds });
-        progress.note(match score.accuracy {
-            Some(accuracy) => format!(
-                "epoch {epoch} of {}: validation accuracy {accuracy:.4}, training loss {train_loss:.4}",
-                settings.epochs
-            ),
-            None => format!(
-                "epoch {epoch} of {}: {} {:.4}, loss {:.4}, training loss {train_loss:.4}",
-                settings.epochs,
-                validator.measure().as_str(),
-                score.metric.unwrap_or(0.0),
-                score.loss
-            ),
-        });
+        progress.read(reading(start.candidate, &epochs[epochs.len() - 1], validator.measure()));
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
             let state = State {
                 is_lowered: rate == Rate::Lowered,
@@ -405,6 +400,14 @@ fn attempt(
         }
     }
     Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
+}
+
+/// What an epoch is told by: the loss that it was trained on, and its value on the validation split.
+fn reading(candidate: usize, epoch: &Epoch, measure: Measure) -> Reading {
+    let validated = [("accuracy", epoch.val_accuracy), (measure.as_str(), epoch.val_metric)];
+    let validated = validated.into_iter().filter_map(|(name, value)| Some((format!("validation_{name}"), value?)));
+    let figures = validated.chain([("training_loss".to_owned(), epoch.train_loss)]).collect();
+    Reading { unit: "epoch".to_owned(), step: u64::from(epoch.epoch), candidate: Some(candidate), figures }
 }
 
 /// Where a batch leads.

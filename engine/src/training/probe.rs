@@ -188,7 +188,7 @@ mod tests {
             answers: OnceCell::new(),
             checkpoints: None,
         };
-        let start = Start { graph: original.graph(), weights: start, hints: &[] };
+        let start = Start { graph: original.graph(), weights: start, hints: &[], candidate: 0 };
         choose(&session, start, rule, Precision::Float32).unwrap()
     }
 

@@ -10,7 +10,9 @@ use secateur_core::sandbox::Settings;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::import::{DATASET, MODEL};
 use secateur_core::stage::{FinishedTask, JobView, Measurements, Source, Stage, TaskResult, TaskTime, Work, plan};
-use secateur_core::wire::{Device, EngineMessage, Outcome, PROTOCOL, Progress, TaskRequest, read_frame, write_frame};
+use secateur_core::wire::{
+    Device, EngineMessage, Outcome, PROTOCOL, Progress, Reading, TaskRequest, read_frame, write_frame,
+};
 use tempfile::TempDir;
 
 pub(crate) fn example(name: &str) -> PathBuf {
@@ -149,6 +151,7 @@ pub(crate) struct Engine {
     child: Child,
     input: Option<ChildStdin>,
     pub progress: Vec<Progress>,
+    pub readings: Vec<Reading>,
     pub log: Vec<String>,
     /// Names of the files that were announced.
     pub checkpoints: Vec<String>,
@@ -170,7 +173,7 @@ impl Engine {
             .spawn()
             .unwrap();
         let input = child.stdin.take();
-        Self { child, input, progress: Vec::new(), log: Vec::new(), checkpoints: Vec::new() }
+        Self { child, input, progress: Vec::new(), readings: Vec::new(), log: Vec::new(), checkpoints: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, request: &TaskRequest) {
@@ -190,6 +193,7 @@ impl Engine {
             match self.message().expect("the pipe holds nothing but frames")? {
                 EngineMessage::Outcome(outcome) => return Some(outcome),
                 EngineMessage::Progress(progress) => self.progress.push(progress),
+                EngineMessage::Reading(reading) => self.readings.push(reading),
                 EngineMessage::Log { message } => self.log.push(message),
                 EngineMessage::Checkpoint { file } => self.checkpoints.push(file),
             }

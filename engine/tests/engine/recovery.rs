@@ -171,7 +171,7 @@ fn tune_with_hints(cutting: &Cutting, settings: &FineTune, hints: &[Hint]) -> Re
         answers: OnceCell::new(),
         checkpoints: None,
     };
-    fine_tune(&session, Start { graph: start.graph(), weights: start.weights(), hints })
+    fine_tune(&session, Start { graph: start.graph(), weights: start.weights(), hints, candidate: 0 })
 }
 
 #[test]

@@ -89,6 +89,29 @@ fn tuning_ends_with_the_same_weights_and_the_same_history() {
     }
 }
 
+/// Also by an attempt that goes on, since nobody knows how much of the one before was passed on.
+#[test]
+fn every_epoch_is_told() {
+    let job = job_after(Stage::LightTune);
+    let TaskResult::LightTune(light) = &job.finished.last().unwrap().result else { panic!("it is the light tune") };
+    let candidate = light.rated[0].candidate;
+    let work = Work::Tune(TuneWork { candidate });
+    let steps = |engine: &Engine| engine.readings.iter().map(|reading| reading.step).collect::<Vec<_>>();
+
+    let (crashed, _) = run(&job, &work, "abort-after-checkpoint:tune");
+    assert_eq!(steps(&crashed), [1]);
+    std::fs::rename(job.path("checkpoint-1"), job.path(CHECKPOINT)).unwrap();
+    let (resumed, outcome) = run(&job, &work, "");
+    let Some(Outcome::Done { result: TaskResult::Tune(tuned), .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(steps(&resumed), [1, 2, 3]);
+    for (reading, epoch) in resumed.readings.iter().zip(&tuned.epochs) {
+        assert_eq!((reading.unit.as_str(), reading.candidate), ("epoch", Some(candidate)));
+        assert_eq!(reading.figures["training_loss"], epoch.train_loss);
+        assert_eq!(Some(reading.figures["validation_accuracy"]), epoch.val_accuracy);
+        assert_eq!(reading.figures.len(), 2);
+    }
+}
+
 #[test]
 fn a_light_tune_goes_on_with_the_next_candidate() {
     let job = job_after(Stage::LightTune);

@@ -5,7 +5,7 @@ use secateur::blob::BlobKey;
 use secateur::id::{JobId, ModelId};
 use secateur::job::JobError;
 use secateur::queue::{
-    Cancellation, Capacity, ClaimedTask, Deletion, Failure, NewSubmission, NewWorker, Process, Reason, Share,
+    Cancellation, Capacity, ClaimedTask, Deletion, Failure, NewSubmission, NewWorker, Process, Reason, Report, Share,
     Submitted, Written,
 };
 use secateur::quota::Quotas;
@@ -171,7 +171,8 @@ impl World {
         match what {
             OfLease::Heartbeat { has_progress } => {
                 let progress = Progress { done: 1, total: 2, unit: "steps".to_owned(), rate: None, note: None };
-                queue.heartbeat(lease, task.stage, index, has_progress.then_some(&progress)).await.unwrap()
+                let report = has_progress.then_some(Report { progress: &progress, readings: &[] });
+                queue.heartbeat(lease, task.stage, index, report).await.unwrap().written
             }
             OfLease::Checkpoint => {
                 let blob = BlobKey::checkpoint(lease.job, task.stage, index, lease.attempt, 1);

@@ -126,5 +126,5 @@ fn made_up(task: &ClaimedTask) -> Finished {
     let outputs = result.files(&task.plan.work).into_iter().map(output).collect();
     let computed = Computed { result, device: "cpu".to_owned(), computing_s: Some(0.0) };
     let (for_later_jobs, log) = (ForLaterJobs::default(), "worked\n".to_owned());
-    Finished { stage: task.stage, index, computed, outputs, summary: None, for_later_jobs, log }
+    Finished { stage: task.stage, index, computed, outputs, summary: None, for_later_jobs, readings: Vec::new(), log }
 }

@@ -1,7 +1,11 @@
 //! Jobs that are submitted on the page.
 
+use std::collections::BTreeMap;
+
 use reqwest::StatusCode;
 use serde_json::json;
+
+use crate::harness::Client;
 
 use super::{bytes, server_and_tab, shown_job, status, submit_long, url, wait_for_end};
 
@@ -40,8 +44,13 @@ async fn files_are_dropped_and_the_job_is_watched_to_its_end() {
     assert_eq!(answer["spec"]["fine_tune"]["epochs"], 2, "{answer}");
     assert_eq!(answer["spec"]["target"], json!({"flops_reduction": 0.6}));
 
-    // Curves came over the stream, and a candidate tells its widths.
-    tab.until("document.querySelectorAll('.curve path').length > 0").await;
+    // Curves came over the stream, whole, and a candidate tells its widths.
+    let tuned = "[...document.querySelectorAll('.curve svg')].map((chart) => chart.ariaLabel)
+        .find((label) => label.startsWith('Tune: training loss over epoch'))";
+    let label = tab.until(tuned).await;
+    let epochs = epochs_of_tune(&server.client(), &job).await;
+    assert!(!epochs.is_empty() && epochs.values().all(|epochs| epochs[..] == [1, 2]), "{epochs:?}");
+    assert!(label.as_str().unwrap().contains(&format!(": {} points ", 2 * epochs.len().min(5))), "{label}, {epochs:?}");
     tab.value("document.querySelector('.point').dispatchEvent(new MouseEvent('click', {bubbles: true}))").await;
     tab.until("document.querySelectorAll('.group-widths li').length === 7").await;
     let page =
@@ -54,6 +63,20 @@ async fn files_are_dropped_and_the_job_is_watched_to_its_end() {
     };
     assert!(widths.into_iter().any(|widths| shown(&widths)), "{page}");
     assert_eq!(tab.complaints(), [] as [String; 0]);
+}
+
+/// The epochs that the events tell, by finalist.
+async fn epochs_of_tune(client: &Client, job: &str) -> BTreeMap<u64, Vec<u64>> {
+    let mut epochs = BTreeMap::<u64, Vec<u64>>::new();
+    let events = client.get(&format!("/v1/jobs/{job}/events?limit=200")).await.expect(StatusCode::OK);
+    let items = events["items"].as_array().unwrap();
+    assert!(items.len() < 200, "all events are on one page");
+    let of_tune = items.iter().filter(|event| event["data"]["stage"] == "tune");
+    for reading in of_tune.flat_map(|event| event["data"]["readings"].as_array().into_iter().flatten()) {
+        let number = |name: &str| reading[name].as_u64().unwrap();
+        epochs.entry(number("candidate")).or_default().push(number("step"));
+    }
+    epochs
 }
 
 #[tokio::test(flavor = "multi_thread")]

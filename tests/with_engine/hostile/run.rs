@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::StreamExt;
-use secateur::engine::{self, EngineBinary, Exit};
+use secateur::engine::{self, EngineBinary, Exit, Told};
 use secateur_core::sandbox::Mode;
 use secateur_core::spec::JobSpec;
 use secateur_core::stage::Work;
@@ -126,7 +126,7 @@ impl LimitedEngine {
             device: Device::Cpu,
             checkpoint_interval_s: None,
         };
-        let (progress, _) = watch::channel(None);
+        let told = watch::Sender::new(Told::default());
         let (checkpoints, _) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let mut peak_kibibytes = 0;
@@ -135,7 +135,7 @@ impl LimitedEngine {
             folder: folder.path(),
             request: &request,
             timeout: self.net.time,
-            progress: &progress,
+            told: &told,
             checkpoints: &checkpoints,
             stop: &stop,
         });

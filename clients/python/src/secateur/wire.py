@@ -1082,6 +1082,19 @@ class ReadinessCheck(TypedDict):
     """In words."""
 
 
+class Reading(TypedDict):
+    """What a task measured after one of its steps: the losses of an epoch, the accuracy of a candidate."""
+
+    candidate: NotRequired[int | None]
+    """The network that the step was for, where a task has steps of several."""
+    figures: dict[str, float]
+    """The figures by name, such as `training_loss` and `validation_accuracy` (0 to 1)."""
+    step: int
+    """Number of the step: epochs count from 1, a candidate has its number in the job."""
+    unit: str
+    """What the steps are: `epoch`, `candidate`."""
+
+
 class RecoverySpec(TypedDict):
     """What is done with a cut network before any training, where there is a data set."""
 

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-partition test-trace test-deploy load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots figures
+.PHONY: help setup build demo test test-fast fuzz serve bench bench-search zoo bench-methods bench-study bench-recover bench-step bench-queue crash-test test-upgrade test-partition test-trace test-deploy load-test test-contract hostile-table fmt test-client test-recipes test-browser screenshots figures
 
 ENV := . scripts/env.sh
 
@@ -92,6 +92,10 @@ bench-queue: ## tasks a second of the queue with 1 to 512 workers, and what a lo
 crash-test: ## kill engine, worker, server and PostgreSQL at random in the middle of real jobs, 500 times (hours; CRASH="--kills 50")
 	@$(ENV); cargo build --release --workspace --bins; \
 	python3 scripts/crash_test.py "$$CARGO_TARGET_DIR/release/secateur" $(CRASH)
+
+test-upgrade: ## upgrade a server under a worker of an older version (OLD=path/to/the/older/secateur)
+	@$(ENV); cargo build --release --workspace --bins; \
+	python3 scripts/upgrade_test.py "$(OLD)" "$$CARGO_TARGET_DIR/release/secateur"
 
 test-trace: ## look at the spans of a job, with the feature `otlp`
 	@$(ENV); cargo build --release --workspace --bins --features otlp; \

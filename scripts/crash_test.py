@@ -194,24 +194,23 @@ class World:
         with filler.open("wb") as file:
             size, step = 0, 1 << 30
             while step >= 4096:
-                try:
-                    os.posix_fallocate(file.fileno(), size, step)
+                if reserve(file.fileno(), size, step):
                     size += step
-                except OSError:
+                else:
                     step //= 2
             time.sleep(seconds)
         filler.unlink()
 
-    def start(self) -> None:
-        self.start_server()
+    def start(self, *options: str) -> None:
+        self.start_server(*options)
         self.wait_until_ready()
         sockets = self.folder / "relay"
         sockets.mkdir()
         self.relay = Relay(sockets / PORT_OF_SOCKET, self.data / "postgres/run" / PORT_OF_SOCKET)
         self.start_worker()
 
-    def start_server(self) -> None:
-        self.server = self.run("serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data))
+    def start_server(self, *options: str) -> None:
+        self.server = self.run("serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data), *options)
 
     def start_worker(self) -> None:
         database = f"postgres://secateur@{str(self.folder / 'relay').replace('/', '%2F')}/secateur"
@@ -288,7 +287,7 @@ class World:
         """Submits a job and waits for its end; what it made, as digests."""
         started = time.monotonic()
         key = str(uuid.uuid4())
-        job = self.ask("POST", "/v1/jobs", *form(), headers={"idempotency-key": key})
+        job = self.ask("POST", "/v1/jobs", *form(SPEC), headers={"idempotency-key": key})
         path = f"/v1/jobs/{job['id']}"
         while job["status"] not in FINAL:
             if time.monotonic() - started > PATIENCE:
@@ -372,7 +371,7 @@ class World:
                     process.wait(30)
 
 
-def form() -> tuple[bytes, str]:
+def form(spec: dict[str, Any]) -> tuple[bytes, str]:
     boundary = uuid.uuid4().hex
     parts = [
         ("model", EXAMPLES / "vgg-digits.pt"),
@@ -383,8 +382,17 @@ def form() -> tuple[bytes, str]:
         head = f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"; filename="{path.name}"\r\n\r\n'
         body += head.encode() + path.read_bytes() + b"\r\n"
     head = f'--{boundary}\r\ncontent-disposition: form-data; name="spec"\r\n\r\n'
-    body += head.encode() + json.dumps(SPEC).encode() + f"\r\n--{boundary}--\r\n".encode()
+    body += head.encode() + json.dumps(spec).encode() + f"\r\n--{boundary}--\r\n".encode()
     return body, f"multipart/form-data; boundary={boundary}"
+
+
+def reserve(descriptor: int, offset: int, length: int) -> bool:
+    """Whether the disk had so many bytes for the file."""
+    try:
+        os.posix_fallocate(descriptor, offset, length)
+    except OSError:
+        return False
+    return True
 
 
 def kill(pid: int) -> bool:

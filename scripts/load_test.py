@@ -20,6 +20,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import resource
 import sys
@@ -87,29 +89,21 @@ async def run(arguments: argparse.Namespace, server: LocalServer) -> None:
     print(f"\n{'what':<34}{'asked':>8}{'answered':>10}{'a second':>10}{'p50 ms':>9}{'p99 ms':>9}{'most ms':>9}")
     host, port = server.url.removeprefix("http://").split(":")
     address = (host, int(port))
-    streams = [Stream(address, f"/v1/jobs/{job}/events") for _ in range(arguments.streams)]
-    started = time.monotonic()
-    following = [asyncio.create_task(stream.follow()) for stream in streams]
-    await asyncio.wait_for(asyncio.gather(*(stream.first.wait() for stream in streams)), PATIENCE)
-    print_row(
-        "streams opened", [stream.first_after for stream in streams], arguments.streams, time.monotonic() - started
-    )
+    followers = Followers(address, f"/v1/jobs/{job}/events", arguments.streams)
+    print_row("streams opened", *await followers.opened())
 
     asked = Load(address, arguments.rate * arguments.seconds)
     await asked.at_rate(arguments.rate, "GET", f"/v1/jobs/{job}")
     print_row(f"status, {arguments.rate}/s beside the streams", asked.times, asked.count, asked.took)
     asked.require({200})
-    broken = sum(task.done() for task in following)
-    events = [stream.events for stream in streams]
+    broken, events = await followers.standing()
     if broken or min(events) != max(events):
         await asyncio.sleep(10)
-        broken, events = sum(task.done() for task in following), [stream.events for stream in streams]
+        broken, events = await followers.standing()
     print(f"{'events that every stream has':<34}{min(events):>8}{max(events):>10}")
     if broken:
         raise Failed(f"{broken} of {arguments.streams} streams ended while the job was running")
-    for task in following:
-        task.cancel()
-    await asyncio.gather(*following, return_exceptions=True)
+    followers.stop()
     call(f"{server.url}/v1/jobs/{job}/cancel", b"", "application/json")
     await burst(arguments, server, address)
 
@@ -266,6 +260,46 @@ class Load:
         statuses = Counter(answer.status for answer in self.answers)
         if len(self.answers) != self.count or not set(statuses) <= allowed:
             raise Failed(f"{self.count} were asked, and the answers were {dict(statuses)}")
+
+
+class Followers:
+    """Many who follow a job's events. They are a process of their own: to read a thousand streams takes this language so long that the
+    clocks of the others would show that instead of the server."""
+
+    def __init__(self, address: tuple[str, int], path: str, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.count = count
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=follow, args=(theirs, address, path, count), daemon=True)
+        self.process.start()
+
+    async def opened(self) -> tuple[list[float], int, float]:
+        """When each had its first event, how many they are, and how long that took for all of them."""
+        times, took = await asyncio.wait_for(asyncio.to_thread(self.pipe.recv), PATIENCE)
+        return times, self.count, took
+
+    async def standing(self) -> tuple[int, list[int]]:
+        """How many streams have ended, and the events of each."""
+        self.pipe.send("how far")
+        return await asyncio.wait_for(asyncio.to_thread(self.pipe.recv), PATIENCE)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+def follow(pipe: multiprocessing.connection.Connection, address: tuple[str, int], path: str, count: int) -> None:
+    """The process of the followers."""
+    asyncio.run(follow_until_killed(pipe, [Stream(address, path) for _ in range(count)]))
+
+
+async def follow_until_killed(pipe: multiprocessing.connection.Connection, streams: list[Stream]) -> None:
+    started = time.monotonic()
+    following = [asyncio.create_task(stream.follow()) for stream in streams]
+    await asyncio.wait_for(asyncio.gather(*(stream.first.wait() for stream in streams)), PATIENCE)
+    pipe.send(([stream.first_after for stream in streams], time.monotonic() - started))
+    while await asyncio.to_thread(pipe.recv):
+        pipe.send((sum(task.done() for task in following), [stream.events for stream in streams]))
 
 
 class Stream:

@@ -8,19 +8,28 @@ import { go, route, show, start } from './router.js';
 import { jobsPage } from './pages/jobs.js';
 import { jobPage } from './pages/job.js';
 import { modelsPage } from './pages/models.js';
-import { modelPage } from './pages/model.js';
-import { submitPage } from './pages/submit.js';
-import { keysPage } from './pages/keys.js';
+import { datasetsPage } from './pages/datasets.js';
 import { signInPage } from './pages/sign-in.js';
 import { missingPage } from './pages/missing.js';
+import { later } from './view/later.js';
 import { problemPanel } from './view/panel.js';
 
 route('/', jobsPage);
 route('/jobs/{id}', jobPage);
 route('/models', modelsPage);
-route('/models/{id}', modelPage);
-route('/submit', submitPage);
-route('/keys', keysPage);
+route(
+    '/models/{id}',
+    later('Model', async () => (await import('./pages/model.js')).modelPage),
+);
+route('/datasets', datasetsPage);
+route(
+    '/submit',
+    later('New job', async () => (await import('./pages/submit.js')).submitPage),
+);
+route(
+    '/keys',
+    later('Keys and quotas', async () => (await import('./pages/keys.js')).keysPage),
+);
 route('/sign-in', signInPage);
 route('.*', missingPage);
 
@@ -36,6 +45,7 @@ function drawFrame(path) {
     const pages = html`<nav aria-label="Pages">
         ${link('/', 'Jobs', path === '/' || path.startsWith('/jobs/'))}
         ${link('/models', 'Models', path.startsWith('/models'))}
+        ${link('/datasets', 'Data sets', path === '/datasets')}
         ${isAdministrator() ? link('/keys', 'Keys and quotas', path === '/keys') : null}
     </nav>`;
     render(

@@ -76,6 +76,28 @@ export type Candidate = {
     predicted_latency_ms?: number | null;
     predicted_value?: number | null;
 } & Record<string, number | null | undefined | string | number[]>;
+export type Finalist = {
+    candidate: number;
+    origin: string;
+    macs: number;
+    params: number;
+    reduction: number;
+    val_accuracy: number | null;
+    val_metric?: number | null;
+    url: string;
+    bytes: number;
+    score: number | null;
+};
+export type Judgements = {
+    state: 'no_judge' | 'not_asked' | 'open' | 'decided' | 'ended';
+    name: string | null;
+    higher_is_better: boolean | null;
+    deadline: string | null;
+    finalists: Finalist[];
+    decided_by: string | null;
+    reason: string | null;
+    winner: number | null;
+};
 export type JobEvent = { id: number; at: string; type: string; data: Record<string, any> };
 export type LayerWidth = {
     layer: string;

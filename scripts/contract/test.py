@@ -1,6 +1,6 @@
 """Holds a server against its own description with made-up requests, good and bad.
 
-    PYTHON scripts/contract/test.py SECATEUR [--seconds 240] [--seed 0]
+    PYTHON scripts/contract/test.py SECATEUR [--seconds 240] [--seed 0] [--phases PHASE,PHASE]
 
 PYTHON is the one that scripts/setup-contract.sh prints; SECATEUR is the binary. A server without engine and with one key serves
 /openapi.json, and Schemathesis makes requests from it: the examples and bounds of every parameter, random ones, and sequences that use what
@@ -53,6 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("binary", type=Path)
     parser.add_argument("--seconds", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phases", help="of Schemathesis, such as `stateful`; all of them otherwise")
     return parser.parse_args()
 
 
@@ -80,6 +81,7 @@ def command(arguments: argparse.Namespace, server: LocalServer) -> list[str]:
         "--max-time": str(arguments.seconds),
         "--seed": str(arguments.seed),
         "--request-timeout": "30",
+        **({"--phases": arguments.phases} if arguments.phases else {}),
     }
     schemathesis += [word for option in options.items() for word in option]
     return schemathesis + [word for operation in NOT_ASKED for word in ("--exclude-operation-id", operation)]

@@ -26,8 +26,7 @@ from backing import Database, Store
 from container import Container, Failed, Images, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import crash_test
-from crash_test import FINAL
+from crash_test import FINAL, SPEC, form
 
 USER = 10001
 PATIENCE = 900
@@ -55,7 +54,7 @@ def main() -> int:
         for step in steps:
             print(f"\n==> {step}", flush=True)
             if step == "slurm":
-                slurm.run(binary, folder, database, Api, FULL)
+                slurm.run(binary, folder, database, Api, SPEC)
             else:
                 {"compose": compose, "kubernetes": kubernetes}[step](site)
     except Failed as failed:
@@ -113,7 +112,7 @@ class Api:
         return json.loads(content) if content else None
 
     def submit(self, spec: dict[str, Any]) -> str:
-        return self.ask("POST", "/v1/jobs", *order(spec))["id"]
+        return self.ask("POST", "/v1/jobs", *form(spec))["id"]
 
     def finished(self, job: str) -> dict[str, Any]:
         """The report of a job, once it has succeeded."""
@@ -124,15 +123,6 @@ class Api:
         if shown["status"] != "succeeded":
             raise Failed(f"job {job} {shown['status']}: {shown['error']}")
         return self.ask("GET", f"/v1/jobs/{job}/artifacts/report.json")
-
-
-def order(spec: dict[str, Any]) -> tuple[bytes, str]:
-    crash_test.SPEC.clear()
-    crash_test.SPEC.update(spec)
-    return crash_test.form()
-
-
-FULL = dict(crash_test.SPEC)
 
 
 class Site:
@@ -235,7 +225,7 @@ def compose(site: Site) -> None:
     print("server and two workers are healthy", flush=True)
     api = Api("http://127.0.0.1:8080", key)
     started = time.monotonic()
-    job = api.submit(FULL)
+    job = api.submit(SPEC)
     report = api.finished(job)
     print(f"{time.monotonic() - started:.0f} s:", end=" ")
     took = site.database.workers("secateur", job)
@@ -359,7 +349,7 @@ def kubernetes(site: Site) -> None:
             raise Failed(f"{what} the queries answer {found} instead of {list(numbers)}")
 
     expect("an empty queue", 0, 0)
-    first = api.submit(FULL)
+    first = api.submit(SPEC)
     second = api.submit(LIGHT)
     expect("two jobs", 2, 0)
     others = [

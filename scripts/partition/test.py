@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace, folder: Path, stack: contextlib.ExitStack
     world.check_presigned(undisturbed)
     world.check_presigned_upload()
     for number in range(arguments.rounds):
-        job = world.ask("POST", "/v1/jobs", *form())
+        job = world.ask("POST", "/v1/jobs", *form(crash_test.SPEC))
         cut = world.worker_at_work(job["id"])
         print(
             f"round {number + 1}: worker {cut} is cut off for {arguments.cut_s:g} s in `{world.stage(job['id'])}`",
@@ -349,13 +349,13 @@ class Site(World):
             if time.monotonic() > deadline:
                 raise Lost(f"worker {number} was not told that its lease is lost for {PATIENCE} s")
             time.sleep(0.1)
-        job = self.ask("POST", "/v1/jobs", *form())["id"]
+        job = self.ask("POST", "/v1/jobs", *form(crash_test.SPEC))["id"]
         deadline = time.monotonic() + PATIENCE
         while number not in self.at_work():
             if time.monotonic() > deadline:
                 raise Lost(f"worker {number} took no task for {PATIENCE} s")
             if self.ask("GET", f"/v1/jobs/{job}")["status"] in FINAL:
-                job = self.ask("POST", "/v1/jobs", *form())["id"]
+                job = self.ask("POST", "/v1/jobs", *form(crash_test.SPEC))["id"]
             time.sleep(0.1)
         self.ask("POST", f"/v1/jobs/{job}/cancel", parse=False)
 

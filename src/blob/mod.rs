@@ -154,6 +154,11 @@ impl BlobStore {
         Ok(Self { store, folder: None, bucket, disk: None, copies: None })
     }
 
+    /// Whether something can be put here: a folder keeps its reserve free, and of a bucket that is not known.
+    pub fn has_room(&self) -> std::io::Result<bool> {
+        self.disk.as_ref().map_or(Ok(true), |disk| disk.has_room_for(0))
+    }
+
     /// A URL under which anyone who has it may read a blob for a while, from the bucket itself and as a file of this name; `None` of a folder.
     pub async fn presign_get(&self, key: &BlobKey, name: &str, valid: Duration) -> Result<Option<String>, BlobError> {
         let disposition = format!("attachment; filename=\"{name}\"");

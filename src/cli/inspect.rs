@@ -112,7 +112,7 @@ fn sizes(summary: &ModelSummary) -> String {
 
 /// What an output is taken for.
 fn meaning(output: &ModelOutput) -> String {
-    let ModelOutput { index, name, kind, axis, squashing, presumed } = output;
+    let ModelOutput { index, name, kind, axis, squashing, presumed, feeds } = output;
     let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
     let axis = axis.map_or(String::new(), |axis| format!(" along axis {axis}"));
     let squashing = match squashing {
@@ -120,7 +120,8 @@ fn meaning(output: &ModelOutput) -> String {
         other => format!(", behind a {}", <&str>::from(other).replace('_', " ")),
     };
     let presumed = if *presumed { ", by its shape: `fine_tune.outputs` can say otherwise" } else { "" };
-    format!("output {index}{name}: {}{axis}{squashing}{presumed}", kind.as_str())
+    let feeds = feeds.first().map_or(String::new(), |other| format!(", which output {other} is computed from"));
+    format!("output {index}{name}: {}{axis}{squashing}{feeds}{presumed}", kind.as_str())
 }
 
 fn pruned_file(export: &ExpectedExport) -> String {

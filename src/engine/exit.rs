@@ -64,6 +64,8 @@ pub enum Retry {
     AsUsual,
     /// Somebody outside ended it, which says nothing of the task.
     AsLost,
+    /// Once there is room on the disk.
+    WithRoom,
 }
 
 impl Exit {
@@ -90,6 +92,10 @@ impl Exit {
             Self::TimedOut(limit) => {
                 let detail = format!("A task of stage {} ran longer than {} seconds.", stage.as_str(), limit.as_secs());
                 Some(JobError::timed_out(stage, detail))
+            }
+            Self::Failed(message) if tells_of_full_disk(message) => {
+                let detail = format!("The engine found no room on its disk in stage {}: {message}", stage.as_str());
+                Some(JobError::no_room(stage, detail))
             }
             Self::Failed(message) => {
                 Some(JobError::internal(stage, format!("The engine failed in stage {}: {message}", stage.as_str())))
@@ -132,6 +138,7 @@ impl Exit {
             Self::Signal(signal) if is_crash(*signal) && reads_the_upload(stage) => Retry::Once,
             // The kernel's own kills for want of memory are told apart: this was somebody outside.
             Self::Signal(SIGKILL | SIGTERM) => Retry::AsLost,
+            Self::Failed(message) if tells_of_full_disk(message) => Retry::WithRoom,
             Self::Failed(_)
             | Self::OutOfMemory
             | Self::Signal(_)
@@ -140,6 +147,11 @@ impl Exit {
             | Self::NotStarted(_) => Retry::AsUsual,
         }
     }
+}
+
+/// Whether a write failed for want of room, as the system words it. The message is the engine's own; a model has no part in it.
+fn tells_of_full_disk(message: &str) -> bool {
+    message.contains("No space left on device")
 }
 
 /// Whether a process dies of this signal by what it does itself.
@@ -179,6 +191,14 @@ mod tests {
         assert_eq!(Exit::Signal(SIGKILL).retry(Stage::Import), Retry::AsLost);
         assert_eq!(Exit::Signal(SIGTERM).retry(Stage::Tune), Retry::AsLost);
         assert_eq!(Exit::OutOfMemory.retry(Stage::Tune), Retry::AsUsual);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_engine() {
+        let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let exit = Exit::Failed(format!("weights could not be written: {full}"));
+        let error = exit.error(Stage::Tune).unwrap();
+        assert_eq!((error.code.as_str(), exit.retry(Stage::Tune)), ("storage_full", Retry::WithRoom));
     }
 
     fn died_of(signal: i32, memory: OutOfMemory) -> Exit {

@@ -26,7 +26,7 @@ use super::answer::range::{Wanted, wanted};
 use super::request::parameters::AssetPath;
 
 /// The pages; all of them are `index.html`.
-const PAGES: [&str; 7] = ["/", "/jobs/{id}", "/models", "/models/{id}", "/submit", "/keys", "/sign-in"];
+const PAGES: [&str; 8] = ["/", "/jobs/{id}", "/models", "/models/{id}", "/datasets", "/submit", "/keys", "/sign-in"];
 const INDEX: &str = "index.html";
 /// In `index.html`, where the version of the assets goes.
 const VERSION: &str = "{version}";
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn pages_are_told_from_other_paths() {
-        for page in ["/", "/jobs/job_1", "/models", "/models/mdl_1", "/submit", "/keys"] {
+        for page in ["/", "/jobs/job_1", "/models", "/models/mdl_1", "/datasets", "/submit", "/keys"] {
             assert!(is_page(page), "{page}");
         }
         for other in ["", "/jobs/", "/jobs", "/v1/jobs", "/jobs/a/b", "/submit/", "/assets/1/app.js", "/healthz"] {

@@ -6,8 +6,11 @@ use secateur_core::stage::Stage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// `internal` is our bug; every other code is something that the user can mend.
+/// `internal` is our bug; every other code but [`NO_ROOM`] is something that the user can mend.
 pub const INTERNAL: &str = "internal";
+
+/// The service's own disk is full, as an upload is told too.
+const NO_ROOM: &str = "storage_full";
 
 /// Characters of an internal error's detail that are kept; the log has the rest.
 const LONGEST_DETAIL: usize = 2000;
@@ -48,6 +51,17 @@ impl JobError {
             stage,
             node: rejection.node,
             hint: rejection.hint,
+        }
+    }
+
+    /// A disk of the service was full whenever the task was tried.
+    pub fn no_room(stage: Stage, detail: impl Into<String>) -> Self {
+        let hint = "Whoever runs the service has to make room; after that the job can be sent again.";
+        Self {
+            code: NO_ROOM.to_owned(),
+            title: "No space left".to_owned(),
+            hint: Some(hint.to_owned()),
+            ..Self::internal(stage, detail)
         }
     }
 

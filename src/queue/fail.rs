@@ -12,9 +12,12 @@ use crate::table::{job, task};
 /// A task that failed this often fails its job.
 pub const MAX_FAILURES: i32 = 3;
 
-/// A task that lost its worker this often, with no checkpoint between, fails its job. That is seldom the task's fault: machines are taken
-/// away and servers are killed.
+/// A task that lost its worker or found no room this often, with no checkpoint between, fails its job. That is seldom the task's fault:
+/// machines are taken away, servers are killed and disks are full.
 pub const MAX_LOSSES: i32 = 10;
+
+/// Before a task is tried again that found no room.
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
 /// A file that the engine crashed on this often is taken for the cause.
 pub const MAX_CRASHES: i32 = 2;
@@ -27,8 +30,10 @@ pub enum Failure {
     /// A crash while libtorch had the user's file in its hands: an accident once, the file's fault the next time. The error is
     /// the one for that case.
     Suspected(JobError),
-    /// A crash, a full disk: another attempt may work, a little later.
+    /// A crash: another attempt may work, a little later.
     Retryable(JobError),
+    /// A disk is full, which is no fault of the task and may last.
+    NoRoom(JobError),
     /// The worker is gone, and nobody knows of anything wrong with the task.
     Lost(JobError),
 }
@@ -36,7 +41,11 @@ pub enum Failure {
 impl Failure {
     fn error(&self) -> &JobError {
         match self {
-            Self::Permanent(error) | Self::Suspected(error) | Self::Retryable(error) | Self::Lost(error) => error,
+            Self::Permanent(error)
+            | Self::Suspected(error)
+            | Self::Retryable(error)
+            | Self::NoRoom(error)
+            | Self::Lost(error) => error,
         }
     }
 
@@ -46,7 +55,7 @@ impl Failure {
             Self::Permanent(_) => 1,
             Self::Suspected(_) => MAX_CRASHES,
             Self::Retryable(_) => MAX_FAILURES,
-            Self::Lost(_) => MAX_LOSSES,
+            Self::Lost(_) | Self::NoRoom(_) => MAX_LOSSES,
         }
     }
 
@@ -54,6 +63,9 @@ impl Failure {
     fn again(&self, so_often: i32, retry_pause: Duration) -> Again {
         match self {
             Self::Lost(_) => Again { losses: 1, ..Again::default() },
+            Self::NoRoom(_) => {
+                Again { losses: 1, pause: pause_after(so_often, retry_pause).min(LONGEST_PAUSE), ..Again::default() }
+            }
             _ => Again { failures: 1, pause: pause_after(so_often, retry_pause), ..Again::default() },
         }
     }
@@ -116,7 +128,8 @@ pub(super) async fn fail_in(
     task::append_log(&mut **transaction, lease.task, log, LONGEST_LOG).await?;
     let standing = lease::standing(&mut **transaction, lease.task).await?.expect("the lease was just checked");
     let mut error = failure.error().clone();
-    let earlier = if matches!(failure, Failure::Lost(_)) { standing.losses } else { standing.failures };
+    let is_loss = matches!(failure, Failure::Lost(_) | Failure::NoRoom(_));
+    let earlier = if is_loss { standing.losses } else { standing.failures };
     let (so_often, attempts) = (earlier + 1, failure.attempts());
     if so_often < attempts {
         let seconds = lease::requeue(&mut **transaction, lease, failure.again(so_often, retry_pause)).await?;

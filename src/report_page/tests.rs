@@ -64,6 +64,9 @@ fn candidates_and_epochs_are_drawn() {
         let epoch = |epoch: u32| serde_json::json!({"epoch": epoch, "train_loss": 1.0 / f64::from(epoch), "val_accuracy": 0.9, "seconds": 1.0});
         report["epochs"] = serde_json::json!([epoch(1), epoch(2), epoch(3)]);
         report["best_epoch"] = 2.into();
+        report["recipe"] = serde_json::json!({
+            "optimizer": "adamw", "lr": 5e-4, "batch_norm": "frozen", "precision": "float32", "micro_batch": 16
+        });
     });
     let page = page(&report, &origin());
     assert!(
@@ -74,6 +77,7 @@ fn candidates_and_epochs_are_drawn() {
     assert_eq!(page.matches("winner\"").count(), 1, "{page}");
     assert_eq!(page.matches("<polyline").count(), 2);
     assert!(page.contains("after epoch 2 were the best"), "{page}");
+    assert!(page.contains("It ran with AdamW at a learning rate of 0.0005, with batch norm frozen."), "{page}");
     assert!(page.contains("its accuracy went from 96.00\u{a0}% to <strong>94.00\u{a0}%"), "{page}");
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use super::{Worker, checkpoints, heartbeats, prepared};
-use crate::blob::{BlobError, BlobKey, Loan};
+use crate::blob::{BlobError, BlobKey, Loan, is_full};
 use crate::digest::Sha256;
 use crate::engine::{self, Exit, Retry, Scratch, Told, check_outputs};
 use crate::job::JobError;
@@ -90,16 +90,26 @@ async fn work(
         failure: Failure::Retryable(JobError::internal(task.stage, detail)),
         log,
     };
+    let find_no_room = |detail: String, log: String| End::Failed {
+        failure: Failure::NoRoom(JobError::no_room(task.stage, detail)),
+        log,
+    };
     let name = format!("{}-{}-{}-", task.stage.as_str(), task.plan.index, task.lease.attempt);
     let scratch = match Scratch::create(&worker.options.scratch, &name) {
         Ok(scratch) => scratch,
-        Err(error) => return fail(format!("No folder could be made for the task: {error}."), String::new()),
+        Err(error) => {
+            let detail = format!("No folder could be made for the task: {error}.");
+            return if is_full(&error) { find_no_room(detail, String::new()) } else { fail(detail, String::new()) };
+        }
     };
     let _lent = match stop
         .run_until_cancelled(fetch_inputs(worker, task, &scratch).instrument(info_span!("fetch_inputs")))
         .await
     {
         None => return End::GivenBack { log: String::new() },
+        Some(Err(BlobError::Full)) => {
+            return find_no_room("The worker's disk has no room for the inputs.".to_owned(), String::new());
+        }
         Some(Err(error)) => return fail(format!("The inputs could not be fetched: {error}."), String::new()),
         Some(Ok(lent)) => lent,
     };
@@ -149,6 +159,7 @@ async fn work(
                 Retry::Once => Failure::Suspected(error),
                 Retry::AsUsual => Failure::Retryable(error),
                 Retry::AsLost => Failure::Lost(error),
+                Retry::WithRoom => Failure::NoRoom(error),
             };
             return End::Failed { failure, log };
         }
@@ -185,7 +196,7 @@ async fn work(
         None => End::GivenBack { log: ended.log },
         Some(Err(BlobError::Full)) => {
             let detail = "The outputs could not be stored: the disk is full, or only its reserve is free.";
-            fail(detail.to_owned(), ended.log)
+            find_no_room(detail.to_owned(), ended.log)
         }
         Some(Err(error)) => fail(format!("The outputs could not be stored: {error}."), ended.log),
         Some(Ok((for_later_jobs, outputs))) => End::Finished(Box::new(Finished {

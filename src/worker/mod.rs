@@ -15,6 +15,7 @@ mod identity;
 mod idle;
 mod prepared;
 mod reaper;
+mod room;
 mod slot;
 
 use std::path::{Path, PathBuf};

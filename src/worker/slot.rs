@@ -8,6 +8,7 @@ use tracing::Instrument;
 
 use super::attempt::{self, End};
 use super::idle::Idle;
+use super::room::{self, Room};
 use super::{Worker, checkpoints};
 use crate::database::{DatabaseError, Wakeup, retry_while_away};
 use crate::job::JobError;
@@ -26,7 +27,12 @@ pub(super) async fn run(worker: Worker, slot: usize, share: Share, idle: Arc<Idl
     let name = format!("{}/{slot}", worker.name);
     let capacity = worker.options.capacity();
     let mut hints = worker.notifications.subscribe();
+    let mut room = Room::default();
     while !shutdown.is_cancelled() {
+        if !room.is_enough(&worker) {
+            let _ = shutdown.run_until_cancelled(tokio::time::sleep(room::BETWEEN_LOOKS)).await;
+            continue;
+        }
         match worker.queue.claim(&name, share, capacity).await {
             Ok(Some(task)) => {
                 let _busy = idle.begin();
@@ -137,7 +143,7 @@ impl End {
         match self {
             Self::Finished(_) => "finished",
             Self::Failed { failure: Failure::Permanent(_), .. } => "failed for good",
-            Self::Failed { failure: Failure::Suspected(_) | Failure::Retryable(_) | Failure::Lost(_), .. } => "failed",
+            Self::Failed { failure: _, .. } => "failed",
             Self::GivenBack { .. } => "given back",
             Self::Dropped(_) => "dropped",
         }

@@ -94,6 +94,12 @@ impl TestServer {
         self.server = Some(Server::start(self.options.clone()).await.expect("the server starts again"));
     }
 
+    /// With other options from then on.
+    pub(crate) async fn restart_with(&mut self, change: impl FnOnce(&mut ServerOptions)) {
+        change(&mut self.options);
+        self.restart().await;
+    }
+
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;

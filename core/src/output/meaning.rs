@@ -33,7 +33,15 @@ impl<'a> Reader<'a> {
     /// What the graph tells of a returned tensor.
     pub(super) fn output(&mut self, index: usize, name: String, value: ValueId) -> ModelOutput {
         let shape = &self.graph.value(value).shape;
-        let output = |kind, axis, squashing, presumed| ModelOutput { index, name, kind, axis, squashing, presumed };
+        let output = |kind, axis, squashing, presumed| ModelOutput {
+            index,
+            name,
+            kind,
+            axis,
+            squashing,
+            presumed,
+            feeds: Vec::new(),
+        };
         if !is_fractional(self.graph.value(value).dtype) {
             return output(OutputKind::Ignore, None, Squashing::None, false);
         }

@@ -11,11 +11,13 @@ mod axis;
 mod meaning;
 mod unsquash;
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
-use crate::graph::{Graph, Output, ValueId};
+use crate::graph::{Graph, Output, Producer, ValueId};
 use crate::rejection::{Code, Rejection};
 
 pub use unsquash::{before_squashing, fractional};
@@ -81,6 +83,9 @@ pub struct ModelOutput {
     pub squashing: Squashing,
     /// Whether the shape alone speaks for the kind.
     pub presumed: bool,
+    /// The returned tensors that are computed from this one, which is a step on the way there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feeds: Vec<usize>,
 }
 
 /// What a job says of one output of its model, in the place of what the graph tells.
@@ -99,7 +104,8 @@ pub struct OutputSpec {
     /// The axis of the classes, of the vector or of the channels; negative ones count from the end. Absent: as found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<i64>,
-    /// Weight of its distillation loss beside those of the other outputs; absent: 1.
+    /// Weight of its distillation loss beside those of the other outputs. Absent: 1, or 0.1 where another output is computed from this one:
+    /// what a model returns of its way is wanted less exactly than where the way leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.0, maximum = 1000.0)]
     pub weight: Option<f64>,
@@ -158,6 +164,9 @@ const TEMPERATURE: f64 = 4.0;
 /// of the others drowns in the small scores of these.
 const TEMPERATURE_OF_PLACES: f64 = 1.0;
 
+/// Weight of an output that another one which counts is computed from, beside 1 for the others.
+const WEIGHT_ON_THE_WAY: f64 = 0.1;
+
 /// An output with the part that it has in the loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
@@ -183,7 +192,24 @@ pub fn outputs(graph: &Graph) -> Vec<ModelOutput> {
             output.kind = OutputKind::Values;
         }
     }
+    let values = graph.output().tensors();
+    let behind: Vec<HashSet<ValueId>> = values.iter().map(|&value| behind(graph, value)).collect();
+    for output in &mut outputs {
+        let value = values[output.index];
+        output.feeds = (0..values.len()).filter(|&other| behind[other].contains(&value)).collect();
+    }
     outputs
+}
+
+/// All that a tensor is computed from, without itself.
+fn behind(graph: &Graph, value: ValueId) -> HashSet<ValueId> {
+    let (mut found, mut open) = (HashSet::new(), vec![value]);
+    while let Some(value) = open.pop() {
+        if let Producer::Node { node, .. } = graph.producer(value) {
+            open.extend(graph.nodes()[node].inputs().into_iter().filter(|&input| found.insert(input)));
+        }
+    }
+    found
 }
 
 /// The same with what the spec says of them.
@@ -246,8 +272,18 @@ pub fn objectives(graph: &Graph, specs: &[OutputSpec]) -> Result<Vec<Objective>,
         }
         objective.loss = spec.loss;
         objective.temperature = spec.temperature.unwrap_or(objective.temperature);
-        if let Some(weight) = spec.weight {
-            objective.weight = weight;
+    }
+    let counts = |index: &usize| objectives[*index].output.kind != OutputKind::Ignore;
+    let weights: Vec<f64> = objectives
+        .iter()
+        .map(|objective| if objective.output.feeds.iter().any(counts) { WEIGHT_ON_THE_WAY } else { 1.0 })
+        .collect();
+    for (objective, weight) in objectives.iter_mut().zip(weights) {
+        objective.weight = weight;
+    }
+    for spec in specs {
+        if let (Some(weight), Ok(index)) = (spec.weight, chosen(spec, &objectives)) {
+            objectives[index].weight = weight;
         }
     }
     Ok(objectives)

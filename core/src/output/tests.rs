@@ -123,6 +123,31 @@ fn what_stands_beside_a_softmax_is_no_scores() {
     assert_eq!(kinds(&net, &[corners]), [(OutputKind::Categorical, true)], "alone it may be scores");
 }
 
+/// Features that are returned beside what a head makes of them, as a detector of text does it.
+#[test]
+fn an_output_on_the_way_to_another_counts_for_less() {
+    let mut net = Net::new(&[16]);
+    net.linear("trunk", 16).relu();
+    let features = net.here();
+    net.linear("box", 4);
+    let corners = net.here();
+    net.at(features).linear("maps", 3).unary("aten::tanh");
+    let mut file: GraphFile = net.graph().into_file();
+    file.output = Output::Tuple([net.here(), features, corners].map(Output::Tensor).to_vec());
+    let graph = Graph::new(file).unwrap();
+    let feeds: Vec<Vec<usize>> = outputs(&graph).into_iter().map(|output| output.feeds).collect();
+    assert_eq!(feeds, [vec![], vec![0, 2], vec![]]);
+    let weights = |specs: &str| {
+        let specs: Vec<OutputSpec> = serde_json::from_str(specs).unwrap();
+        objectives(&graph, &specs).unwrap().iter().map(|objective| objective.weight).collect::<Vec<_>>()
+    };
+    assert_eq!(weights("[]"), [1.0, 0.1, 1.0]);
+    assert_eq!(weights(r#"[{"index": 1, "weight": 2}, {"index": 0, "weight": 0.5}]"#), [0.5, 2.0, 1.0]);
+    // Where nothing counts that is computed from them, they are the end of the way.
+    assert_eq!(weights(r#"[{"index": 0, "kind": "ignore"}]"#)[1], 0.1);
+    assert_eq!(weights(r#"[{"index": 0, "kind": "ignore"}, {"index": 2, "kind": "ignore"}]"#)[1], 1.0);
+}
+
 #[test]
 fn scores_are_what_stands_before_the_squashing_in_the_shape_of_the_output() {
     let mut net = Net::new(&[3, 8, 8]);

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::dataset::SplitCounts;
 use crate::dataset::source::SourceFormat;
+use crate::spec::{BatchNorm, Optimizer, Precision};
 use crate::surgery::Equivalence;
 
 pub use choice::{ChannelChoice, HeldOut, Measure, MetricReport, MetricValue};
@@ -181,6 +182,22 @@ pub struct Epoch {
     pub seconds: f64,
 }
 
+/// How a network was in fact trained: what `fine_tune` leaves open is decided here. The same words in the spec ask for the same without a
+/// trial.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Recipe {
+    /// `sgd` or `adamw`.
+    pub optimizer: Optimizer,
+    /// The learning rate that the schedule rose to.
+    pub lr: f64,
+    /// `train` or `frozen`; `train` also where the network has no batch norm.
+    pub batch_norm: BatchNorm,
+    /// `float32` or `bfloat16`.
+    pub precision: Precision,
+    /// Samples that ran through the network at once: the batch, or less where memory ran out or the spec says so.
+    pub micro_batch: u32,
+}
+
 /// What the full fine-tune found out about one candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TuneResult {
@@ -190,6 +207,9 @@ pub struct TuneResult {
     pub epochs: Vec<Epoch>,
     /// 0 when no epoch was better than the network before them.
     pub best_epoch: u32,
+    /// How the epochs were trained; `None` in results of earlier versions.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
     /// Of the best epoch; `None` where the job's [`Measure`] is another.
     #[serde(default)]
     pub accuracy: Option<Accuracy>,

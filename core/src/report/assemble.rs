@@ -129,6 +129,7 @@ pub fn assemble(
         screened_accuracy: screened.accuracy,
         epochs: tuned.map(|tuned| tuned.epochs.clone()).unwrap_or_default(),
         best_epoch: tuned.map(|tuned| tuned.best_epoch),
+        recipe: tuned.and_then(|tuned| tuned.recipe),
         compute: compute(history, &candidates, base_costs.macs),
         frontier: Frontier::of(&candidates),
         channel_choice: history.channel_choice.clone(),

@@ -19,7 +19,9 @@ use crate::configuration::Origin;
 use crate::inspection::LayerWidth;
 use crate::latency::{Latency, LatencyFit, Setting};
 use crate::output::ModelOutput;
-use crate::recovery::{Accuracy, ChannelChoice, ClosedFormResult, DataReport, Epoch, JudgeReport, MetricReport};
+use crate::recovery::{
+    Accuracy, ChannelChoice, ClosedFormResult, DataReport, Epoch, JudgeReport, MetricReport, Recipe,
+};
 use crate::sandbox::Sandbox;
 use crate::search::SearchReport;
 use crate::search::encoder::EncoderResult;
@@ -211,6 +213,9 @@ pub struct Report {
     pub epochs: Vec<Epoch>,
     /// Number of the epoch whose weights were exported, 0 for those before the first epoch; `null` without fine-tuning.
     pub best_epoch: Option<u32>,
+    /// How the exported network was fine-tuned; `null` without fine-tuning.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
     /// What the job cost, beside a plain fine-tune of the exported network.
     #[serde(default)]
     pub compute: ComputeReport,
@@ -278,6 +283,7 @@ impl Report {
             screened_accuracy: None,
             epochs: Vec::new(),
             best_epoch: None,
+            recipe: None,
             compute: ComputeReport::default(),
             seconds: StageSeconds::new(),
             times: StageTimes::new(),

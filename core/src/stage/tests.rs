@@ -78,7 +78,7 @@ fn tuned(task: usize, candidate: usize, accuracy: f64) -> FinishedTask {
 }
 
 fn tuned_with(task: usize, candidate: usize, score: Score) -> FinishedTask {
-    let result = TuneResult { candidate, epochs: Vec::new(), best_epoch: 1, accuracy: None, score };
+    let result = TuneResult { candidate, epochs: Vec::new(), best_epoch: 1, recipe: None, accuracy: None, score };
     finished(Stage::Tune, task, TaskResult::Tune(result))
 }
 
@@ -443,7 +443,7 @@ fn verification_knows_every_training() {
     let epoch = |epoch| Epoch { epoch, train_loss: 1.0, val_accuracy: None, val_metric: None, seconds: 1.0 };
     let score = Score { accuracy: Some(0.5), metric: None, loss: 0.5 };
     let epochs = [1, 2, 3].map(epoch).to_vec();
-    let tuned = TuneResult { candidate: 1, epochs, best_epoch: 1, accuracy: None, score };
+    let tuned = TuneResult { candidate: 1, epochs, best_epoch: 1, recipe: None, accuracy: None, score };
     let done = [
         finished(Stage::Import, 0, Work::Import(()).sample()),
         proposed(2),

@@ -131,6 +131,7 @@ impl Definition for Tune {
             candidate: work.candidate,
             epochs: Vec::new(),
             best_epoch: 1,
+            recipe: None,
             accuracy: Some(crate::recovery::Accuracy { val: 0.9, test: 0.8 }),
             score: crate::recovery::Score { accuracy: Some(0.9), metric: None, loss: 0.1 },
         }

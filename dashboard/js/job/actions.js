@@ -3,10 +3,10 @@
 import { html } from '../../vendor/lit-html/lit-html.js';
 import { post, remove } from '../server/api.js';
 import { maySubmit } from '../server/session.js';
-import { announce, go } from '../router.js';
+import { go } from '../router.js';
 import { ask } from '../view/dialog.js';
-import { wordsOf } from '../view/panel.js';
 import { hasEnded } from '../view/status.js';
+import { trying } from '../view/trying.js';
 
 /** @import { Job } from '../types.js' */
 
@@ -18,19 +18,6 @@ export function actions(job, changed) {
     if (!maySubmit()) return null;
     const path = `/v1/jobs/${job.id}`;
 
-    /** @param {() => Promise<void>} action */
-    const trying = (action) => async (/** @type {Event} */ event) => {
-        const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
-        button.disabled = true;
-        try {
-            await action();
-        } catch (error) {
-            const { detail } = wordsOf(error);
-            announce(detail);
-            await ask({ title: 'That did not work', text: detail, yes: 'I see', no: 'Close' });
-        }
-        button.disabled = false;
-    };
     const pause = trying(async () => changed(await post(`${path}/pause`)));
     const resume = trying(async () => changed(await post(`${path}/resume`)));
     const cancel = trying(async () => {

@@ -10,6 +10,7 @@ import { actions } from '../job/actions.js';
 import { candidatePanel } from '../job/candidate.js';
 import { curves } from '../job/curves.js';
 import { downloads } from '../job/downloads.js';
+import { judgementSection } from '../job/judgement.js';
 import { frontier } from '../job/frontier.js';
 import { outcome } from '../job/outcome.js';
 import { Story } from '../job/story.js';
@@ -19,7 +20,7 @@ import { copyable } from '../view/copy.js';
 import { loading, problemPanel, warnings } from '../view/panel.js';
 import { badge, hasEnded, statusText } from '../view/status.js';
 
-/** @import { Artifact, Candidate, Job, Model, Report } from '../types.js' */
+/** @import { Artifact, Candidate, Job, Judgements, Model, Report } from '../types.js' */
 /** @import { Connection } from '../server/stream.js' */
 
 /** The job is asked for again this long after an event, and at the latest after so long without any. */
@@ -41,6 +42,8 @@ export const jobPage = {
         let model = null;
         /** @type {Report | null} */
         let report = null;
+        /** @type {Judgements | null} */
+        let judgements = null;
         /** @type {Artifact[]} */
         let artifacts = [];
         /** @type {Candidate[]} */
@@ -70,7 +73,12 @@ export const jobPage = {
                 if (before && statusText(before) !== statusText(job)) announce(`The job is ${statusText(job)}`);
                 if (!unfollow) unfollow = follow(id, hear, hearConnection);
                 draw();
-                await Promise.all([askModel(signal), askCandidates(signal), askArtifacts(signal)]);
+                await Promise.all([
+                    askModel(signal),
+                    askCandidates(signal),
+                    askArtifacts(signal),
+                    askJudgements(signal),
+                ]);
                 draw();
                 return hasEnded(job.status) ? null : WITHOUT_EVENTS;
             },
@@ -113,6 +121,12 @@ export const jobPage = {
                 report = await get(`${path}/artifacts/report.json`, signal);
         }
 
+        /** @param {AbortSignal} signal */
+        async function askJudgements(signal) {
+            if (job?.spec.judge && ['judge', 'export', 'verify'].includes(job.stage))
+                judgements = await get(`${path}/judgements`, signal);
+        }
+
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         let askingSoon;
         /** @param {import('../types.js').JobEvent[]} events */
@@ -145,6 +159,12 @@ export const jobPage = {
             draw();
         }
 
+        /** @param {Judgements} next */
+        function judged(next) {
+            judgements = next;
+            draw();
+        }
+
         const ticking = setInterval(() => job && !hasEnded(job.status) && !document.hidden && draw(), 1000);
 
         function draw() {
@@ -169,6 +189,7 @@ export const jobPage = {
                 ${job.error ? failure(job) : null} ${facts(job)} ${outcome(job, model)}
                 ${report && report.warnings.length > 0 ? warnings('Warnings', report.warnings) : null}
                 ${hasEnded(job.status) ? downloads(artifacts) : null}
+                ${judgements?.finalists.length ? judgementSection(job.id, judgements, judged) : null}
                 ${isOpen && candidates.length === 0 ? null : candidatesSection(job)}
                 <section><h2>Stages</h2><div class="panel">${timeline(job, story)}</div></section>
                 <section><h2>Curves</h2>${curves(story, pointedCurve, pointCurve)}</section>

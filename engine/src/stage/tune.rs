@@ -46,12 +46,12 @@ pub(super) fn run(task: &Task, work: &TuneWork) -> Result<TuneResult, Error> {
         checkpoints: Some(&task.checkpoints),
     };
     let start = Start { graph: &graph, weights: &start, hints: &hints, candidate: work.candidate };
-    let Tuned { weights, epochs, best_epoch, score } = fine_tune(&session, start)?;
+    let Tuned { weights, epochs, best_epoch, score, recipe } = fine_tune(&session, start)?;
     weights::save(&task.path(&tuned_weights(work.candidate)), &graph, &weights)?;
 
     let tuned = Network::new(graph, weights)?;
     let accuracy: Option<Accuracy> = held_out(task, &tuned, val)?;
-    Ok(TuneResult { candidate: work.candidate, epochs, best_epoch, accuracy, score })
+    Ok(TuneResult { candidate: work.candidate, epochs, best_epoch, recipe: Some(recipe), accuracy, score })
 }
 
 fn held_out(task: &Task, tuned: &Network, val: &Split) -> Result<Option<Accuracy>, Error> {

@@ -21,9 +21,9 @@ use std::cell::OnceCell;
 use std::time::Instant;
 
 use secateur_core::graph::Graph;
-use secateur_core::recovery::{Epoch, Measure, Score};
+use secateur_core::recovery::{Epoch, Measure, Recipe, Score};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::{FineTune, Objective};
+use secateur_core::spec::{self, BatchNorm, FineTune, Objective};
 use secateur_core::surgery::Hint;
 use secateur_core::wire::Reading;
 use tch::{Kind, Tensor};
@@ -53,6 +53,7 @@ pub struct Tuned {
     /// 0 when no epoch was better than the screened network.
     pub best_epoch: u32,
     pub score: Score,
+    pub recipe: Recipe,
 }
 
 /// What a job fine-tunes with.
@@ -399,7 +400,20 @@ fn attempt(
             });
         }
     }
-    Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score }))
+    let recipe = Recipe {
+        optimizer: rule.in_spec(),
+        lr: highest,
+        batch_norm: match training.statistics {
+            Statistics::OfBatch => BatchNorm::Train,
+            Statistics::Running => BatchNorm::Frozen,
+        },
+        precision: match training.precision {
+            Precision::Float32 => spec::Precision::Float32,
+            Precision::Bfloat16 => spec::Precision::Bfloat16,
+        },
+        micro_batch: pass as u32,
+    };
+    Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score, recipe }))
 }
 
 /// What an epoch is told by: the loss that it was trained on, and its value on the validation split.

@@ -9,7 +9,8 @@ use secateur_core::graph::ParameterKind;
 use secateur_core::group::Grouping;
 use secateur_core::method::propose;
 use secateur_core::number::Positive;
-use secateur_core::spec::{BatchNorm, FineTune, JobSpec};
+use secateur_core::recovery::Recipe;
+use secateur_core::spec::{BatchNorm, FineTune, JobSpec, Optimizer, Precision};
 use secateur_core::surgery::{self, Cut, Hint};
 use secateur_core::wire::Device;
 use secateur_engine::data::{Data, Split, SplitName};
@@ -194,6 +195,14 @@ fn fine_tuning_trains_parameters_and_statistics_and_nothing_else() {
     let settings = FineTune { epochs: 1, lr: Some(0.02), ..FineTune::default() };
     let tuned = tune(&cutting, &settings).unwrap();
     assert_eq!(tuned.best_epoch, 1);
+    let recipe = Recipe {
+        optimizer: Optimizer::Sgd,
+        lr: 0.02,
+        batch_norm: BatchNorm::Train,
+        precision: Precision::Float32,
+        micro_batch: settings.batch_size.get() as u32,
+    };
+    assert_eq!(tuned.recipe, recipe);
     let start = cutting.pruned();
     for ((parameter, before), after) in cutting.cut.graph.parameters().iter().zip(start.weights()).zip(&tuned.weights) {
         assert!(!after.requires_grad(), "{}", parameter.name);
@@ -206,9 +215,12 @@ fn fine_tuning_trains_parameters_and_statistics_and_nothing_else() {
 #[test]
 fn with_frozen_batch_norm_fine_tuning_trains_parameters_alone() {
     let cutting = cut_example("vgg-digits.pt");
-    let settings = FineTune { epochs: 1, lr: Some(0.02), batch_norm: BatchNorm::Frozen, ..FineTune::default() };
+    let micro_batch = Some(Positive::new(16));
+    let settings =
+        FineTune { epochs: 1, lr: Some(0.02), batch_norm: BatchNorm::Frozen, micro_batch, ..FineTune::default() };
     let tuned = tune(&cutting, &settings).unwrap();
     assert_eq!(tuned.best_epoch, 1);
+    assert_eq!((tuned.recipe.batch_norm, tuned.recipe.micro_batch), (BatchNorm::Frozen, 16));
     let start = cutting.pruned();
     for ((parameter, before), after) in cutting.cut.graph.parameters().iter().zip(start.weights()).zip(&tuned.weights) {
         assert_eq!(before.equal(after), parameter.kind == ParameterKind::Buffer, "{}", parameter.name);

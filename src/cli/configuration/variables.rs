@@ -123,6 +123,7 @@ pub(super) const OTHER_VARIABLES: &[Group] = &[
             variable("STEP", "–", "More options for `benches/step/compare.py` (`make bench-step`)"),
             variable("QUEUE", "1 8 64 512", "Options for `benches/queue` (`make bench-queue`)"),
             variable("CRASH", "–", "More options for `scripts/crash_test.py` (`make crash-test`)"),
+            variable("OLD", "–", "The older `secateur` of `make test-upgrade`, with its `secateur-engine` beside it"),
             variable("CLIENT", "–", "Options of pytest for the Python client's tests (`make test-client`)"),
             variable("RECIPES", "–", "Options of pytest for the recipes' tests (`make test-recipes`)"),
             variable(

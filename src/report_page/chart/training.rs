@@ -1,8 +1,9 @@
 //! The full fine-tune of the result, epoch by epoch.
 
 use maud::{Markup, html};
-use secateur_core::recovery::{Epoch, Measure};
+use secateur_core::recovery::{Epoch, Measure, Recipe};
 use secateur_core::report::Report;
+use secateur_core::spec::{BatchNorm, Optimizer, Precision};
 
 use super::super::text;
 use super::frame::{Axis, Frame};
@@ -32,9 +33,21 @@ pub(in super::super) fn training(report: &Report) -> Option<Markup> {
                     Some(epoch) => { "The weights after epoch " (epoch) " were the best on validation and were kept." }
                     None => "",
                 }
+                @if let Some(recipe) = &report.recipe { " " (how(recipe)) }
             }
         }
     })
+}
+
+/// `It ran with AdamW at a learning rate of 0.0005, with batch norm frozen, in bfloat16.`
+fn how(recipe: &Recipe) -> String {
+    let optimizer = match recipe.optimizer {
+        Optimizer::Adamw => "AdamW",
+        Optimizer::Sgd | Optimizer::Auto => "SGD",
+    };
+    let frozen = if recipe.batch_norm == BatchNorm::Frozen { ", with batch norm frozen" } else { "" };
+    let precision = if recipe.precision == Precision::Bfloat16 { ", in bfloat16" } else { "" };
+    format!("It ran with {optimizer} at a learning rate of {}{frozen}{precision}.", recipe.lr)
 }
 
 fn curve(points: &[(&Epoch, f64)], best: Option<u32>, title: &str, unit: Unit) -> Markup {

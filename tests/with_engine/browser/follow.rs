@@ -3,7 +3,8 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{server_and_tab, status, submit_long, url, wait_for_end};
+use super::{assert_accessible, server_and_tab, status, submit_long, url, wait_for_end};
+use crate::harness::Tab;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_paused_resumed_and_cancelled() {
@@ -81,4 +82,45 @@ async fn a_job_that_fails_says_why() {
     let told = tab.until("document.querySelector('.problem')?.innerText").await;
     let answer = server.client().get(&format!("/v1/jobs/{job}")).await.expect(StatusCode::OK);
     assert!(told.as_str().unwrap().contains(answer["error"]["title"].as_str().unwrap()), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_judges_the_finalists_on_the_page() {
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    let client = server.client();
+    let judged = json!({
+        "method": "sacp", "preset": "quick", "search": {"top_m": 6, "top_k": 2}, "fine_tune": {"epochs": 1},
+        "judge": {"timeout_s": 600, "name": "word_errors", "higher_is_better": false}
+    });
+    let job = submit_long(&client, &judged).await;
+    tab.go(&url(&server, &format!("/jobs/{job}"))).await;
+    tab.until_it_says("smallest word errors is exported").await;
+    let asked = client.get(&format!("/v1/jobs/{job}/judgements")).await.expect(StatusCode::OK);
+    let finalists: Vec<u64> =
+        asked["finalists"].as_array().unwrap().iter().map(|finalist| finalist["candidate"].as_u64().unwrap()).collect();
+    assert!(finalists.len() > 1, "{asked}");
+    let link = "[...document.querySelectorAll('a[download]')].filter(({href}) => href.includes('finalist')).length";
+    assert_eq!(tab.value(link).await, finalists.len());
+    assert_accessible(&mut tab, "a job that is judged").await;
+
+    // The one that the job itself likes least is the best for the judge. What is no number is not sent.
+    let give = async |tab: &mut Tab, candidate: u64, score: &str| {
+        tab.fill(&format!("#score-{candidate}"), score).await;
+        tab.click(&format!("[aria-label='Give candidate {candidate} this score']")).await;
+    };
+    give(&mut tab, finalists[0], "").await;
+    for (place, &candidate) in finalists.iter().enumerate() {
+        give(&mut tab, candidate, &format!("{}.5", 10 - place)).await;
+        let told =
+            format!("document.getElementById('announcer').innerText.includes('Candidate {candidate} has the score')");
+        tab.until(&told).await;
+    }
+    let winner = finalists[finalists.len() - 1];
+    tab.until_it_says(&format!("Candidate {winner} was chosen by the judge")).await;
+    wait_for_end(&client, &job).await;
+    let report = client.get(&format!("/v1/jobs/{job}/artifacts/report.json")).await.expect(StatusCode::OK);
+    assert_eq!(report["judge"]["decided_by"], "judge", "{}", report["judge"]);
+    let scores = report["judge"]["scores"].as_array().unwrap();
+    assert_eq!(scores.len(), finalists.len());
+    assert_eq!(tab.complaints(), [] as [String; 0]);
 }

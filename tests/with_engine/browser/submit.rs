@@ -133,3 +133,28 @@ async fn a_clone_keeps_what_is_not_changed() {
         assert_eq!(status(&client, &job).await, "cancelled");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_set_is_listed_and_deleted_once_no_job_needs_it() {
+    let (server, _chromium, mut tab) = server_and_tab().await;
+    let client = server.client();
+    let job = submit_long(&client, &json!({})).await;
+    tab.go(&url(&server, "/datasets")).await;
+    tab.until("document.querySelector('tbody tr')?.innerText.includes('10 classes')").await;
+    tab.until_it_says("digits.npz").await;
+
+    // The reason is the server's, and the data set stays.
+    tab.press("Delete").await;
+    tab.press("Delete it").await;
+    tab.until_it_says("That did not work").await;
+    tab.until(&format!("document.querySelector('dialog').innerText.includes({})", json!(job))).await;
+    tab.press("I see").await;
+    assert_eq!(tab.value("document.querySelectorAll('tbody tr').length").await, 1);
+
+    client.post(&format!("/v1/jobs/{job}/cancel")).await.expect(StatusCode::OK);
+    assert_eq!(status(&client, &job).await, "cancelled");
+    tab.press("Delete").await;
+    tab.press("Delete it").await;
+    tab.until_it_says("No data sets yet").await;
+    assert_eq!(client.get("/v1/datasets").await.expect(StatusCode::OK)["items"], json!([]));
+}

@@ -51,6 +51,7 @@ async fn pages(server: &TestServer) -> Vec<(&'static str, String)> {
         ("failed", format!("/jobs/{}", failed["id"].as_str().unwrap())),
         ("models", "/models".to_owned()),
         ("model", format!("/models/{model}")),
+        ("datasets", "/datasets".to_owned()),
         ("submit", format!("/submit?model={model}&flops_reduction=0.6")),
     ]
 }
@@ -69,6 +70,7 @@ async fn open(tab: &mut Tab, server: &TestServer, name: &str, path: &str) {
             "document.querySelectorAll('tbody tr').length >= 2 && !document.body.innerText.includes('is being inspected')"
         }
         "model" => "document.querySelectorAll('.graph .layer').length > 10",
+        "datasets" => "document.querySelectorAll('tbody tr').length === 1",
         "submit" => "document.querySelector('#model-told')?.innerText.includes('MACs')",
         _ => "document.querySelector('h1')",
     };

@@ -3,9 +3,9 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::{quick_spec, server_with, submit, wait_for_end};
+use super::{quick_spec, server_with, submit, wait_for_end, with_one_slot};
 use crate::harness::{Client, TestServer};
-use crate::with_engine::engine_with_fault;
+use crate::with_engine::{engine, engine_with_fault};
 
 async fn event_types(client: &Client, path: &str) -> Vec<String> {
     let events = client.get(&format!("{path}/events?limit=200")).await.expect(StatusCode::OK);
@@ -68,4 +68,27 @@ async fn an_engine_that_hangs_is_killed_when_its_time_is_up() {
     let job = wait_for_end(&client, &path).await;
     assert_eq!((&job["status"], &job["error"]["code"]), (&"failed".into(), &"timed_out".into()), "{job}");
     assert_eq!(job["best"], Value::Null);
+}
+
+/// However long it lasts: no attempt is spent on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_disk_is_full_takes_no_task_until_there_is_room() {
+    let mut server = TestServer::start_with(|options| options.slots = 0).await;
+    let mut spec = quick_spec(1);
+    spec["fine_tune"] = Value::Null;
+    let path = submit(&server.client(), "vgg-digits.pt", &spec).await;
+    server
+        .restart_with(|options| {
+            with_one_slot(options, engine());
+            options.reserve_bytes = u64::MAX;
+        })
+        .await;
+    server.client().get("/readyz").await.problem(503, "disk_full");
+    let job = server.client().get(&format!("{path}?wait=5")).await.expect(StatusCode::OK);
+    assert_eq!(job["status"], "queued", "{job}");
+
+    server.restart_with(|options| options.reserve_bytes = 0).await;
+    let client = server.client();
+    assert_eq!(wait_for_end(&client, &path).await["status"], "succeeded");
+    assert!(!event_types(&client, &path).await.contains(&"task_retried".to_owned()));
 }

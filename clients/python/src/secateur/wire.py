@@ -872,6 +872,8 @@ class ModelOutput(TypedDict):
 
     axis: NotRequired[int | None]
     """The axis of the classes, of the vector, or of the channels of values; counted from 0, the batch included."""
+    feeds: NotRequired[list[int]]
+    """The returned tensors that are computed from this one, which is a step on the way there."""
     index: int
     """Which of the returned tensors, in reading order, from 0."""
     kind: OutputKind
@@ -1006,7 +1008,10 @@ class OutputSpec(TypedDict):
     classifiers (Hinton et al., 2015), and 1 for maps and sequences.
     """
     weight: NotRequired[float | None]
-    """Weight of its distillation loss beside those of the other outputs; absent: 1."""
+    """
+    Weight of its distillation loss beside those of the other outputs. Absent: 1, or 0.1 where another output is
+    computed from this one: what a model returns of its way is wanted less exactly than where the way leads.
+    """
 
 
 class PresignedUpload(TypedDict):

@@ -149,7 +149,7 @@ impl Exit {
     }
 }
 
-/// Whether a write failed for want of room, as the system words it. The message is the engine's own; a model has no part in it.
+/// Whether a write failed for want of room, as the system words it. A model that raises the same words is tried some times more for it.
 fn tells_of_full_disk(message: &str) -> bool {
     message.contains("No space left on device")
 }

@@ -4,7 +4,10 @@ use secateur_core::wire::{Progress, Reading};
 
 /// Readings that may wait to be passed on; those that come after so many are lost. An engine that measures once a second makes fewer while
 /// the database is away for a quarter of an hour.
-const MOST_READINGS: usize = 1000;
+const MOST_WAITING: usize = 1000;
+
+/// Readings of an attempt in all: what an engine sends ends in the database.
+const MOST_IN_ALL: usize = 20_000;
 
 /// How far a task is, and what it has measured since somebody took that.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +16,8 @@ pub struct Told {
     pub progress: Option<Progress>,
     /// In the order of their steps.
     pub readings: Vec<Reading>,
+    /// How many have come, taken or not.
+    heard: usize,
 }
 
 impl Told {
@@ -21,7 +26,8 @@ impl Told {
     }
 
     pub(super) fn hear_reading(&mut self, reading: Reading) {
-        if self.readings.len() < MOST_READINGS {
+        if self.readings.len() < MOST_WAITING && self.heard < MOST_IN_ALL {
+            self.heard += 1;
             self.readings.push(reading.presentable());
         }
     }
@@ -51,7 +57,12 @@ mod tests {
         for step in 0..2000 {
             told.hear_reading(reading(step, 0.5));
         }
-        assert_eq!(told.readings.len(), MOST_READINGS);
+        assert_eq!(told.readings.len(), MOST_WAITING);
+        for step in 0..30_000 {
+            told.readings.clear();
+            told.hear_reading(reading(step, 0.5));
+        }
+        assert_eq!((told.heard, told.readings.len()), (MOST_IN_ALL, 0));
 
         let mut told = Told::default();
         let figures = (0..100).map(|number| (format!("{number:03}{}", "x".repeat(500)), 1.0)).collect();

@@ -31,7 +31,7 @@ pub(crate) use postgres::{TestDatabase, copy_cluster_to};
 pub(crate) use receiver::{Received, Receiver, Reply};
 
 /// Nothing that a test waits for takes longer, on a slow machine either.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A running server; dropping it stops it.
 pub(crate) struct TestServer {

@@ -104,8 +104,8 @@ pub struct OutputSpec {
     /// The axis of the classes, of the vector or of the channels; negative ones count from the end. Absent: as found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<i64>,
-    /// Weight of its distillation loss beside those of the other outputs. Absent: 1, or 0.1 where another output is computed from this one:
-    /// what a model returns of its way is wanted less exactly than where the way leads.
+    /// Weight of its distillation loss beside those of the other outputs. Absent: 1, or 0.1 where another output is computed from this one,
+    /// as with features that are returned beside the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.0, maximum = 1000.0)]
     pub weight: Option<f64>,

@@ -1010,7 +1010,7 @@ class OutputSpec(TypedDict):
     weight: NotRequired[float | None]
     """
     Weight of its distillation loss beside those of the other outputs. Absent: 1, or 0.1 where another output is
-    computed from this one: what a model returns of its way is wanted less exactly than where the way leads.
+    computed from this one, as with features that are returned beside the result.
     """
 
 

@@ -66,6 +66,9 @@ def test_arrays_are_sent_as_they_are(client: Client, model_path: Path, digits: P
     assert summary.get("classes") == 4
     assert_pruned(job)
     assert job.report.pruned.get("accuracy") is not None
+    epochs = [reading for event in job.events() for reading in event.readings if "candidate" in reading]
+    assert [reading["step"] for reading in epochs] == [epoch["epoch"] for epoch in job.report["epochs"]]
+    assert all(reading["figures"]["training_loss"] > 0 for reading in epochs)
 
 
 def test_arrays_by_name_have_splits(client: Client, digits: Pictures) -> None:
@@ -173,9 +176,9 @@ def test_a_file_is_sent_as_it_is(client: Client, model_path: Path, digits: Pictu
     assert_pruned(job)
 
 
-def test_named_options_take_the_place_of_a_specs_fields(client: Client, model_path: Path) -> None:
+def test_named_options_take_the_place_of_a_specs_fields(client: Client, model_path: Path, digits: Pictures) -> None:
     spec = {"target": {"params_reduction": 0.2, "max_metric_drop": 0.5}, "method": "uniform", "seed": 3}
-    job = client.prune(model_path, spec=spec, flops_reduction=0.4, name="mine", labels={"team": "a"})
+    job = client.prune(model_path, digits, spec=spec, flops_reduction=0.4, name="mine", labels={"team": "a"})
     found = job.data["spec"]
     assert found["target"] == {"flops_reduction": 0.4, "max_metric_drop": 0.5}
     assert (found.get("seed"), found.get("name"), found.get("labels")) == (3, "mine", {"team": "a"})

@@ -49,6 +49,12 @@ class Event:
         """Whether the job has ended with it."""
         return self.type in FINAL
 
+    @property
+    def readings(self) -> list[wire.Reading]:
+        """What a task measured since its event before: losses and metrics of its epochs and candidates, none of which is left out."""
+        readings: list[wire.Reading] = self.data.get("readings", [])
+        return readings
+
     @classmethod
     def from_wire(cls, event: dict[str, Any]) -> Event:
         """The event that a JSON object says."""

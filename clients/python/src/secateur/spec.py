@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
     """`data.resize`: what is done with pictures that do not have the model's size."""
     search: wire.SearchSpec
     seed: int
+    triton: wire.TritonSpec | None
     webhook: wire.WebhookSpec | None
 
 

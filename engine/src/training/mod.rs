@@ -16,16 +16,16 @@ mod probe;
 pub mod repair;
 mod schedule;
 mod standing;
+mod told;
 
 use std::cell::OnceCell;
 use std::time::Instant;
 
 use secateur_core::graph::Graph;
-use secateur_core::recovery::{Epoch, Measure, Recipe, Score};
+use secateur_core::recovery::{Epoch, Recipe, Score};
 use secateur_core::rejection::{Code, Rejection};
-use secateur_core::spec::{self, BatchNorm, FineTune, Objective};
+use secateur_core::spec::{FineTune, Objective};
 use secateur_core::surgery::Hint;
-use secateur_core::wire::Reading;
 use tch::{Kind, Tensor};
 
 use crate::data::{Augment, Labels, Split};
@@ -108,7 +108,7 @@ pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
         progress.resume((standing.epochs.len() * batches) as u64);
         // Those of the last seconds before the end of the attempt that left the checkpoint may not have been passed on.
         for epoch in &standing.epochs {
-            progress.read(reading(start.candidate, epoch, session.validator.measure()));
+            progress.read(told::reading(start.candidate, epoch, session.validator.measure()));
         }
     }
     if session.settings.hints == 0.0 && session.learns_from_kept_answers() {
@@ -384,7 +384,7 @@ fn attempt(
         let seconds = started.elapsed().as_secs_f64();
         let Score { accuracy, metric, .. } = score;
         epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_metric: metric, seconds });
-        progress.read(reading(start.candidate, &epochs[epochs.len() - 1], validator.measure()));
+        progress.read(told::reading(start.candidate, &epochs[epochs.len() - 1], validator.measure()));
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
             let state = State {
                 is_lowered: rate == Rate::Lowered,
@@ -400,28 +400,8 @@ fn attempt(
             });
         }
     }
-    let recipe = Recipe {
-        optimizer: rule.in_spec(),
-        lr: highest,
-        batch_norm: match training.statistics {
-            Statistics::OfBatch => BatchNorm::Train,
-            Statistics::Running => BatchNorm::Frozen,
-        },
-        precision: match training.precision {
-            Precision::Float32 => spec::Precision::Float32,
-            Precision::Bfloat16 => spec::Precision::Bfloat16,
-        },
-        micro_batch: pass as u32,
-    };
+    let recipe = told::recipe(rule, highest, training, pass);
     Ok(Attempt::Finished(Tuned { weights: best.weights, epochs, best_epoch: best.epoch, score: best.score, recipe }))
-}
-
-/// What an epoch is told by: the loss that it was trained on, and its value on the validation split.
-fn reading(candidate: usize, epoch: &Epoch, measure: Measure) -> Reading {
-    let validated = [("accuracy", epoch.val_accuracy), (measure.as_str(), epoch.val_metric)];
-    let validated = validated.into_iter().filter_map(|(name, value)| Some((format!("validation_{name}"), value?)));
-    let figures = validated.chain([("training_loss".to_owned(), epoch.train_loss)]).collect();
-    Reading { unit: "epoch".to_owned(), step: u64::from(epoch.epoch), candidate: Some(candidate), figures }
 }
 
 /// Where a batch leads.

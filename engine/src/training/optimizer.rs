@@ -27,14 +27,6 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// What asks for it.
-    pub(super) fn in_spec(self) -> spec::Optimizer {
-        match self {
-            Self::Sgd => spec::Optimizer::Sgd,
-            Self::AdamW => spec::Optimizer::Adamw,
-        }
-    }
-
     /// What the spec asks for, or what fits the network: a classifier with batch norm bears the large steps of SGD and gets further with
     /// them, other networks diverge or hardly move.
     pub(super) fn of(settings: &FineTune, graph: &Graph, outputs: &Outputs) -> Self {

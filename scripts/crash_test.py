@@ -61,6 +61,9 @@ PATIENCE = 600
 
 def main() -> int:
     arguments = parse_arguments()
+    if arguments.disk and os.geteuid() != 0:
+        print("--disk mounts a file system, which needs root: leave it out, or run this as root", file=sys.stderr)
+        return 2
     chance = random.Random(arguments.seed)
     folder = Path(tempfile.mkdtemp(prefix="secateur-crash-", dir=arguments.folder))
     folder.chmod(0o755)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with Schemathesis in the cache and prints its python as the last line of stdout. Only `make test-contract` wants it.
+# Makes a virtual environment with Schemathesis in the cache and prints its python as the last line of stdout. `make test-contract` and `make test` want it.
 set -euo pipefail
 shopt -s inherit_errexit
 # shellcheck source=scripts/cache.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks, in the order in which they are cheap: format and lints, dependencies, build, tests, a minute of fuzzing.
+# All checks, in the order in which they are cheap: format and lints, dependencies, build, tests, a minute of fuzzing and one of made-up requests.
 # With --fast only what needs neither libtorch nor a browser: format, lints and tests without the engine.
 # The last line is "N passed, N failed"; the exit code is not 0 when anything failed or no test ran.
 set -euo pipefail
@@ -136,6 +136,7 @@ run_tests() {
         step cargo test --workspace --no-fail-fast "$@" "${with_cargo[@]}" 2>&1 | tee "$log" || status=1
     fi
     fuzz_briefly || status=1
+    ask_briefly || status=1
     [ ${#LEFT_OUT[@]} -eq 0 ] || printf '\nleft out: %s\n' "${LEFT_OUT[@]}"
     closing_line "$log" "$status"
 }
@@ -146,6 +147,16 @@ fuzz_briefly() {
         FUZZ_SECONDS="${FUZZ_SECONDS:-60}" step scripts/fuzz.sh
     else
         LEFT_OUT+=("fuzzing: cargo-fuzz cannot be installed from here")
+    fi
+}
+
+# Schemathesis comes from PyPI; an answer that the API's description does not have fails the run like a test.
+ask_briefly() {
+    local python
+    if python="$(scripts/setup-contract.sh)"; then
+        step "$python" scripts/contract/test.py "$CARGO_TARGET_DIR/debug/secateur" --seconds 60
+    else
+        LEFT_OUT+=("made-up requests to the API: Schemathesis cannot be fetched from here")
     fi
 }
 

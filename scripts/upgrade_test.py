@@ -41,6 +41,13 @@ def main() -> int:
     parser.add_argument("new", type=Path)
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
+    for binary in (arguments.old, arguments.new):
+        if not binary.is_file() or not binary.with_name("secateur-engine").is_file():
+            print(
+                f"`{binary}` is no secateur with a secateur-engine beside it (make test-upgrade OLD=PATH)",
+                file=sys.stderr,
+            )
+            return 2
     folder = Path(tempfile.mkdtemp(prefix="secateur-upgrade-", dir=arguments.folder))
     folder.chmod(0o755)
     world = World(arguments.old.resolve(), folder)

@@ -7,8 +7,9 @@
     python3 benches/recover/compare.py --table-only [--folder FOLDER]
 
 *Cut only* is the cut network with re-estimated batch norm statistics, from which the expert's script starts; *closed form* is our job
-without training. What the expert's loss knows of a network, our job is told (`Subject.told`; `--fine-tune '{"outputs": []}'` takes it back). SECATEUR is the binary, with secateur-engine beside it. Without labels the original's own outputs are all that there is
-to learn from; where a subject has labels, both learn from these too, ours half from them and half from the original as is its default.
+without training. What the expert's loss knows of a network, our job is told (`Subject.told`; `--fine-tune '{"outputs": []}'` takes it
+back). SECATEUR is the binary, with secateur-engine beside it. Without labels the original's own outputs are all that there is to learn
+from; where a subject has labels, both learn from these too, ours half from them and half from the original as is its default.
 Every number is of the written file in stock PyTorch, on samples that nothing was trained or chosen on.
 
 `--packages` is the folder that scripts/setup-recover.sh prints. A subject is prepared once, into a folder of its own below `--folder`:

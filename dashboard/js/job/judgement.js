@@ -24,10 +24,8 @@ export function judgementSection(job, judgements, changed) {
     const score = ({ candidate }) =>
         trying(async () => {
             const field = /** @type {HTMLInputElement} */ (document.getElementById(`score-${candidate}`));
-            if (field.value.trim() === '' || !field.checkValidity()) {
-                field.focus();
-                return;
-            }
+            // The browser says at the field what is missing.
+            if (!field.reportValidity()) return;
             changed(await post(`/v1/jobs/${job}/judgements`, { candidate, score: Number(field.value) }));
             announce(`Candidate ${candidate} has the score ${field.value}`);
         });
@@ -79,7 +77,7 @@ export function judgementSection(job, judgements, changed) {
  */
 function scoreForm({ candidate, score }, what, give) {
     return html`<span class="score-form">
-        <input id="score-${candidate}" type="number" step="any" aria-label="${what} of candidate ${candidate}" .value=${score === null ? '' : String(score)} />
+        <input id="score-${candidate}" type="number" step="any" required aria-label="${what} of candidate ${candidate}" .value=${score === null ? '' : String(score)} />
         <button class="mini" aria-label="Give candidate ${candidate} this score" @click=${give}>Give</button>
     </span>`;
 }

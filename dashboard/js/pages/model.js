@@ -11,8 +11,9 @@ import { howMuch } from '../model/how-much.js';
 import { hues, layerTable } from '../model/layers.js';
 import { copyable } from '../view/copy.js';
 import { ask } from '../view/dialog.js';
-import { loading, problemPanel, warnings, wordsOf } from '../view/panel.js';
+import { loading, problemPanel, warnings } from '../view/panel.js';
 import { hasEnded } from '../view/status.js';
+import { trying } from '../view/trying.js';
 
 /** @import { Model, Summary } from '../types.js' */
 
@@ -195,22 +196,12 @@ export const modelPage = {
             `;
         }
 
-        async function erase() {
-            if (
-                !(await ask({
-                    title: 'Delete this model?',
-                    text: 'Jobs that have ended keep their reports and files.',
-                    yes: 'Delete it',
-                }))
-            )
-                return;
-            try {
-                await remove(path);
-                go('/models');
-            } catch (error) {
-                await ask({ title: 'The model stays', text: wordsOf(error).detail, yes: 'I see', no: 'Close' });
-            }
-        }
+        const erase = trying(async () => {
+            const text = 'Jobs that have ended keep their reports and files.';
+            if (!(await ask({ title: 'Delete this model?', text, yes: 'Delete it' }))) return;
+            await remove(path);
+            go('/models');
+        });
 
         return () => {
             isLeft = true;

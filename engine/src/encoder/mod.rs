@@ -71,8 +71,8 @@ pub struct EpochEnd {
     pub contrastive_accuracy: f64,
 }
 
-/// Trains on the space's levels; `epoch_done` is called for each epoch, also for those that a checkpoint has. After every epoch but the last the state is offered as a
-/// checkpoint, from which another process comes to the same encoder.
+/// Trains on the space's levels; `epoch_done` is called for each epoch, also for those that a checkpoint has. After every epoch but the
+/// last the state is offered as a checkpoint, from which another process comes to the same encoder.
 pub fn train(
     layers: &LayerGraph,
     space: &Space<'_>,

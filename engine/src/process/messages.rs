@@ -89,7 +89,7 @@ impl Counter<'_> {
     }
 
     /// Tells what was measured, and shows it with the count from now on.
-    pub fn read(&mut self, reading: Reading) {
+    pub fn tell(&mut self, reading: Reading) {
         let note = note_of(&reading);
         self.messages.send(&EngineMessage::Reading(reading));
         self.note(note);

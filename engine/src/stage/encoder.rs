@@ -60,7 +60,7 @@ fn by_contrast(
     let trained = encoder::train(layers, space, settings, task.device, Some(&task.checkpoints), |end| {
         let figures = [("training_loss", end.loss), ("held_out_contrastive_accuracy", end.contrastive_accuracy)];
         let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).into();
-        progress.read(Reading { unit: "epoch".to_owned(), step: u64::from(end.epoch), candidate: None, figures });
+        progress.tell(Reading { unit: "epoch".to_owned(), step: u64::from(end.epoch), candidate: None, figures });
         progress.reach(u64::from(end.epoch));
     })?;
     let contrastive_accuracy = trained.contrastive_accuracy();

@@ -25,7 +25,7 @@ pub(super) fn run(task: &Task, work: &ScreenWork) -> Result<ScreenResult, Error>
             && let Some(value) = found.accuracy.or(found.metric)
         {
             let figures = [(format!("validation_{}", validator.measure().as_str()), value)].into();
-            progress.read(Reading { unit: "candidate".to_owned(), step: index as u64, candidate: None, figures });
+            progress.tell(Reading { unit: "candidate".to_owned(), step: index as u64, candidate: None, figures });
         }
         screened.push(found);
         progress.advance();

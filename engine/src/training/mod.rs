@@ -108,7 +108,7 @@ pub fn fine_tune(session: &Session, start: Start) -> Result<Tuned, Error> {
         progress.resume((standing.epochs.len() * batches) as u64);
         // Those of the last seconds before the end of the attempt that left the checkpoint may not have been passed on.
         for epoch in &standing.epochs {
-            progress.read(told::reading(start.candidate, epoch, session.validator.measure()));
+            progress.tell(told::reading(start.candidate, epoch, session.validator.measure()));
         }
     }
     if session.settings.hints == 0.0 && session.learns_from_kept_answers() {
@@ -384,7 +384,7 @@ fn attempt(
         let seconds = started.elapsed().as_secs_f64();
         let Score { accuracy, metric, .. } = score;
         epochs.push(Epoch { epoch, train_loss, val_accuracy: accuracy, val_metric: metric, seconds });
-        progress.read(told::reading(start.candidate, &epochs[epochs.len() - 1], validator.measure()));
+        progress.tell(told::reading(start.candidate, &epochs[epochs.len() - 1], validator.measure()));
         if let Some(checkpoints) = session.checkpoints.filter(|_| epoch < settings.epochs) {
             let state = State {
                 is_lowered: rate == Rate::Lowered,

@@ -109,6 +109,9 @@ async fn somebody_judges_the_finalists_on_the_page() {
         tab.click(&format!("[aria-label='Give candidate {candidate} this score']")).await;
     };
     give(&mut tab, finalists[0], "").await;
+    assert_eq!(tab.value("document.activeElement.id").await, format!("score-{}", finalists[0]));
+    let judgements = client.get(&format!("/v1/jobs/{job}/judgements")).await.expect(StatusCode::OK);
+    assert_eq!(judgements["finalists"][0]["score"], json!(null));
     for (place, &candidate) in finalists.iter().enumerate() {
         give(&mut tab, candidate, &format!("{}.5", 10 - place)).await;
         let told =

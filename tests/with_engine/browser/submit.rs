@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::Client;
-
 use super::{bytes, server_and_tab, shown_job, status, submit_long, url, wait_for_end};
+use crate::harness::Client;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_dropped_and_the_job_is_watched_to_its_end() {

@@ -3,9 +3,8 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::harness::Tab;
-
 use super::{server_and_tab_with, url};
+use crate::harness::Tab;
 
 /// Bytes of the scripts of a page, as they are before compression.
 const SCRIPT_BUDGET: u64 = 200_000;

@@ -20,7 +20,7 @@ demo: ## prune a real network through the API, watch it, print the before/after 
 	started=$$SECONDS; cargo build --release --workspace --bins; printf 'build: %d s\n' $$((SECONDS - started)); \
 	python3 scripts/demo.py --server-binary "$$CARGO_TARGET_DIR/release/secateur" $(DEMO)
 
-test: ## format, lints, dependency rules, build, all tests, and a minute of fuzzing
+test: ## format, lints, dependency rules, build, all tests, a minute of fuzzing and one of made-up requests
 	@scripts/test.sh
 
 test-fast: ## the inner loop: format, lints and all tests that need neither libtorch nor a browser
